@@ -1,0 +1,90 @@
+"""One way in: YAML, then dotted overrides, then validation; every refusal names the file and the key."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from kdray.config.run import RunConfig
+from kdray.errors import BadInput
+
+
+def load(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run file and apply `key=value` overrides (values are YAML; dots descend; list items by number).
+
+    Raises:
+        BadInput: The file cannot be read, or a key or value is not allowed.
+    """
+    source = "settings" if path is None else path.name
+    plain = _read(path) if path is not None else {}
+    for override in overrides:
+        _apply(plain, override)
+    return parse(plain, source=source)
+
+
+def parse(plain: Mapping[str, Any], *, source: str) -> RunConfig:
+    """The RunConfig of plain values.
+
+    Raises:
+        BadInput: Naming `source` and the first key that does not fit.
+    """
+    try:
+        return RunConfig.model_validate(plain)
+    except ValidationError as error:
+        raise BadInput(f"{source}: {_first(error)}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        plain = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}.") from None
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if plain is None:
+        return {}
+    if not isinstance(plain, dict):
+        raise BadInput(f"{path}: expected sections such as corpus: and method:, found a {type(plain).__name__}.")
+    return plain  # pyright: ignore[reportUnknownVariableType]
+
+
+def _apply(plain: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise BadInput(f"override {override!r} is not of the form key=value, for example method.temperature=4.")
+    value = yaml.safe_load(text)
+    here: Any = plain
+    *path, last = key.split(".")
+    for part in path:
+        here = _descend(here, part, key)
+    if isinstance(here, list):
+        here[_index(here, last, key)] = value
+    else:
+        here[last] = value
+
+
+def _descend(here: Any, part: str, key: str) -> Any:
+    if isinstance(here, list):
+        return here[_index(here, part, key)]  # pyright: ignore[reportUnknownArgumentType]
+    if not isinstance(here, dict):
+        raise BadInput(f"override {key}: {part!r} lies below a plain value.")
+    return here.setdefault(part, {})  # pyright: ignore[reportUnknownMemberType]
+
+
+def _index(items: list[Any], part: str, key: str) -> int:
+    if not part.isdecimal() or int(part) >= len(items):
+        raise BadInput(f"override {key}: {part!r} is not a position in a list of {len(items)}.")
+    return int(part)
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{key} is no setting; remove it (see kdray run --help)."
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem["input"]
+    shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{key}: {message}{shown}." if key else f"{message}."

@@ -1,0 +1,92 @@
+"""RunConfig: one section a stage; each section is defined beside the code it belongs to."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kdray.corpora import CorpusSettings
+from kdray.distil import AssistantSettings, StudentSettings
+from kdray.methods import AnyMethod, VanillaKD
+from kdray.prune import PruneSettings
+from kdray.teachers import TeacherSettings
+from kdray.train import TrainSettings
+
+
+class PruneSection(PruneSettings):
+    """Pruning, and whose embeddings make its graph.
+
+    Attributes:
+        embedders: `teachers`, or an encoder by name.
+    """
+
+    embedders: str = "teachers"
+
+
+class OutputsSettings(BaseModel):
+    """What teachers are asked.
+
+    Attributes:
+        preflight: Refuse a teacher that does not beat the commonest class on the selection split.
+        access: Students learn from `cached` outputs, or run the teachers inside every step (`online`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preflight: bool = True
+    access: Literal["cached", "online"] = "cached"
+
+
+class WorkSettings(BaseModel):
+    """Where and how wide things run. Nothing here changes a result or a digest.
+
+    Attributes:
+        workers: DDP workers of one training.
+        cpus: Processors of one worker; 0 shares what there is.
+        gpus: GPUs of one worker, may be a fraction; None takes one where the cluster has any.
+        actors: Actors that embed and ask teachers; 0 decides by the cluster.
+        retries: How often a lost worker is started again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: int = Field(1, ge=1)
+    cpus: int = Field(0, ge=0)
+    gpus: float | None = Field(None, ge=0)
+    actors: int = Field(0, ge=0)
+    retries: int = Field(3, ge=0)
+
+
+class RunConfig(BaseModel):
+    """A whole run: prune, teach, outputs, distil, evaluate.
+
+    Attributes:
+        store: Folder or URI that holds everything made.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: str = "store"
+    corpus: CorpusSettings = CorpusSettings()
+    prune: PruneSection = PruneSection()
+    teachers: tuple[TeacherSettings, ...] = (TeacherSettings(),)
+    outputs: OutputsSettings = OutputsSettings()
+    assistant: AssistantSettings = AssistantSettings()
+    student: StudentSettings = StudentSettings()
+    method: AnyMethod = VanillaKD()
+    train: TrainSettings = TrainSettings()
+    work: WorkSettings = WorkSettings()
+
+    @model_validator(mode="after")
+    def _teachers_have_names(self) -> "RunConfig":
+        names = [teacher.name for teacher in self.teachers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"teachers must have different names, found {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _student_has_a_source(self) -> "RunConfig":
+        if self.student.init_from == "teacher" and not self.teachers:
+            raise ValueError("student.init_from = teacher, but there are no teachers")
+        if self.student.init_from == "assistant" and not self.method.uses_assistant:
+            raise ValueError(f"student.init_from = assistant, but method {self.method.name} uses no assistant")
+        return self

@@ -1,0 +1,34 @@
+"""Corpora: the named tasks, reading and checking a corpus, its splits, its stored form, and its rows as token ids."""
+
+from kdray.corpora.batches import length_batches
+from kdray.corpora.encoding import Encoded, collate, encode
+from kdray.corpora.finding import kdray_data, resolve_auto
+from kdray.corpora.reading import Corpus, fingerprint, read_corpus
+from kdray.corpora.settings import CorpusSettings
+from kdray.corpora.stored import StoredCorpus, load_corpus, save_corpus, save_splits
+from kdray.corpora.tasks import REPORT, SELECT, TASKS, TRAIN, Field, Metric, Role, Task
+
+__all__ = [
+    "REPORT",
+    "SELECT",
+    "TASKS",
+    "TRAIN",
+    "Corpus",
+    "CorpusSettings",
+    "Encoded",
+    "Field",
+    "Metric",
+    "Role",
+    "StoredCorpus",
+    "Task",
+    "collate",
+    "encode",
+    "fingerprint",
+    "kdray_data",
+    "length_batches",
+    "load_corpus",
+    "read_corpus",
+    "resolve_auto",
+    "save_corpus",
+    "save_splits",
+]

@@ -1,0 +1,39 @@
+"""The order of an epoch: batches of rows of like length, in an order that only (seed, epoch) decides."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Rows are sorted by length only inside a stretch of this many batches: enough for little padding, few enough that
+# which rows meet in a batch still changes from epoch to epoch.
+MEGA_BATCHES = 50
+
+
+def length_batches(
+    lengths: NDArray[np.integer[Any]], *, batch_size: int, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
+    """Row numbers by batch: every row exactly once, every batch full but perhaps the last.
+
+    Args:
+        lengths: tokens of each row.
+        batch_size: 1 or more.
+        seed: 0 or more.
+        epoch: 0 or more; each has its own order, and needs none of the earlier ones.
+    """
+    assert batch_size >= 1
+    num_rows = len(lengths)
+    rows = _permutation(num_rows, seed, epoch, purpose=0)
+    mega = np.arange(num_rows) // (MEGA_BATCHES * batch_size)
+    rows = rows[np.lexsort((lengths[rows], mega))]
+    num_full = num_rows // batch_size
+    full = rows[: num_full * batch_size].reshape(num_full, batch_size)
+    batches = list(full[_permutation(num_full, seed, epoch, purpose=1)])
+    rest = rows[num_full * batch_size :]
+    return [*batches, rest] if len(rest) else batches
+
+
+def _permutation(size: int, seed: int, epoch: int, *, purpose: int) -> NDArray[np.int64]:
+    # Sorting a counter generator's raw output, because numpy promises that stream for ever but not `permutation`'s.
+    stream = np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=np.array([0, 0, 0, purpose], np.uint64))
+    return np.argsort(stream.random_raw(size), kind="stable").astype(np.int64)

@@ -1,0 +1,134 @@
+"""Texts as token ids: tokenised once, kept without padding, padded for each batch only as far as it needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kdray.errors import BadInput
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# The tokenizer returns Python lists, 36 bytes a token; this many rows of them exist at a time.
+_CHUNK_ROWS = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Token ids of many rows, end to end: row i is `input_ids[offsets[i]:offsets[i + 1]]`.
+
+    Attributes:
+        input_ids: int32 [tokens], special tokens included.
+        token_type_ids: uint8 [tokens], or None where the model takes none.
+        offsets: int64 [rows + 1], from 0.
+        max_length: no row is longer, and no batch is padded further.
+    """
+
+    input_ids: NDArray[np.int32]
+    token_type_ids: NDArray[np.uint8] | None
+    offsets: NDArray[np.int64]
+    max_length: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row, int64 [rows]."""
+        return np.diff(self.offsets)
+
+    def rows(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> "Encoded":
+        """The given rows in the given order, copied; a row may be taken more than once."""
+        wanted = np.asarray(indices, dtype=np.int64)
+        offsets = _offsets(self.lengths[wanted])
+        starts = self.offsets[:-1][wanted] - offsets[:-1]
+        source = np.repeat(starts, np.diff(offsets)) + np.arange(offsets[-1])
+        types = None if self.token_type_ids is None else self.token_type_ids[source]
+        return Encoded(self.input_ids[source], types, offsets, self.max_length)
+
+
+def encode(tokenizer: "PreTrainedTokenizerBase", columns: Sequence[Sequence[str]], *, max_length: int) -> Encoded:
+    """Tokenise every row once. Of a pair, tokens are cut from the longer text first.
+
+    Args:
+        tokenizer: a fast one.
+        columns: one or two columns of texts, of the same number of rows.
+        max_length: tokens of a row, special tokens included; at most what the tokenizer allows.
+
+    Raises:
+        BadInput: the tokenizer is a slow one, or `max_length` leaves no room for text or is more than it allows.
+    """
+    assert len(columns) in (1, 2), "a row has one or two texts"
+    assert len({len(column) for column in columns}) == 1, "columns must have the same number of rows"
+    _check(tokenizer, max_length, is_pair=len(columns) == 2)
+    has_types = "token_type_ids" in tokenizer.model_input_names
+    ids: list[NDArray[np.int32]] = []
+    types: list[NDArray[np.uint8]] = []
+    lengths: list[NDArray[np.int64]] = []
+    for start in range(0, len(columns[0]), _CHUNK_ROWS):
+        texts = [list(column[start : start + _CHUNK_ROWS]) for column in columns]
+        chunk: Any = tokenizer(
+            texts[0],
+            texts[1] if len(texts) == 2 else None,
+            truncation="longest_first",
+            max_length=max_length,
+            return_attention_mask=False,
+            return_token_type_ids=has_types,
+        )
+        lengths.append(np.fromiter(map(len, chunk["input_ids"]), np.int64))
+        ids.append(np.fromiter(chain.from_iterable(chunk["input_ids"]), np.int32))
+        if has_types:
+            types.append(np.fromiter(chain.from_iterable(chunk["token_type_ids"]), np.uint8))
+    return Encoded(
+        np.concatenate([*ids, np.empty(0, np.int32)]),
+        np.concatenate([*types, np.empty(0, np.uint8)]) if has_types else None,
+        _offsets(np.concatenate([*lengths, np.empty(0, np.int64)])),
+        max_length,
+    )
+
+
+def collate(
+    encoded: Encoded, indices: Sequence[int] | NDArray[np.integer[Any]], *, pad_id: int, multiple: int = 8
+) -> dict[str, torch.Tensor]:
+    """A batch padded on the right, to the longest row rounded up to `multiple`, but never past `max_length`.
+
+    Returns:
+        int64 [rows, width] each: `input_ids`, `attention_mask` (1 for a token), and `token_type_ids` if there are any.
+    """
+    batch = encoded.rows(indices)
+    lengths = batch.lengths
+    longest = int(lengths.max(initial=0))
+    width = min(-(-longest // multiple) * multiple, encoded.max_length)
+    is_token = np.arange(width) < lengths[:, None]
+    tensors = {
+        "input_ids": _padded(batch.input_ids, is_token, pad_id),
+        "attention_mask": torch.from_numpy(is_token.astype(np.int64)),
+    }
+    if batch.token_type_ids is not None:
+        tensors["token_type_ids"] = _padded(batch.token_type_ids, is_token, 0)
+    return tensors
+
+
+def _padded(flat: NDArray[Any], is_token: NDArray[np.bool_], fill: int) -> torch.Tensor:
+    full = np.full(is_token.shape, fill, np.int64)
+    full[is_token] = flat
+    return torch.from_numpy(full)
+
+
+def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+
+def _check(tokenizer: "PreTrainedTokenizerBase", max_length: int, *, is_pair: bool) -> None:
+    if not tokenizer.is_fast:
+        raise BadInput(f"{type(tokenizer).__name__} is a slow tokenizer: use an encoder that ships tokenizer.json.")
+    lowest = int(tokenizer.num_special_tokens_to_add(pair=is_pair)) + (2 if is_pair else 1)
+    if not lowest <= max_length <= tokenizer.model_max_length:
+        raise BadInput(
+            f"max_length = {max_length}, but this tokenizer allows {lowest} to {tokenizer.model_max_length} tokens."
+        )

@@ -1,0 +1,112 @@
+"""One file of a corpus as a table: parquet, CSV or JSONL."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from kdray.errors import BadInput
+
+# A row may be longer than pyarrow's default block of 1 MiB; it may not be longer than this.
+_CSV_BLOCK_BYTES = 64 << 20
+
+
+def find_file(folder: Path, split: str) -> Path | None:
+    """The file of a split: `<split>.parquet`, `.csv` or `.jsonl`; None where there is none.
+
+    Raises:
+        BadInput: where there is more than one, since they may differ.
+    """
+    found = [path for suffix in READERS if (path := folder / f"{split}{suffix}").is_file()]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise BadInput(f"{folder.name} holds {names}: one file for each split is allowed, remove all but one.")
+    return found[0] if found else None
+
+
+def read_table(path: Path, shown: str) -> pa.Table:
+    """Every row and column of a file. In a CSV every column is text: an empty cell is an empty text.
+
+    Args:
+        path: a file that `find_file` found.
+        shown: how errors name it.
+
+    Raises:
+        BadInput: the file is empty or cannot be read as what its suffix says.
+    """
+    if path.stat().st_size == 0:
+        raise BadInput(f"{shown} is empty: it must hold a header or schema and at least one row.")
+    try:
+        table = READERS[path.suffix](path, shown)
+    except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"{shown} cannot be read as {path.suffix[1:]}: {reason}.") from error
+    if len(set(table.column_names)) < table.num_columns:
+        raise BadInput(f"{shown} has two columns of one name: {', '.join(table.column_names)}; rename one.")
+    if table.num_rows == 0:
+        raise BadInput(f"{shown} has no rows: at least one is needed.")
+    return table
+
+
+def _read_parquet(path: Path, shown: str) -> pa.Table:
+    del shown
+    with pq.ParquetFile(path) as file:
+        return file.read()
+
+
+def _read_csv(path: Path, shown: str) -> pa.Table:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file))
+    if len(set(names)) < len(names):
+        raise BadInput(f"{shown} has two columns of one name: {', '.join(names)}; rename one.")
+    return pa_csv.read_csv(
+        path,
+        read_options=pa_csv.ReadOptions(block_size=_CSV_BLOCK_BYTES),
+        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+        # text stays text: a row whose text is "NA", "1" or a date must not become a null, a number or a timestamp
+        convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+    )
+
+
+def _read_jsonl(path: Path, shown: str) -> pa.Table:
+    rows: list[Mapping[str, Any]] = []
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                rows.append(_json_object(line, f"{shown}, line {number}"))
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: _json_column(rows, name, shown) for name in names})
+
+
+def _json_object(line: str, shown: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BadInput(f"{shown} is not JSON ({error}): each line must be one JSON object.") from error
+    if not isinstance(row, dict):
+        raise BadInput(f"{shown} is a JSON {type(row).__name__}: each line must be one JSON object.")
+    return row
+
+
+def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Array:
+    values = [row.get(name) for row in rows]
+    kinds = list(dict.fromkeys(type(value) for value in values if value is not None))
+    if len(kinds) > 1:
+        row = next(i for i, value in enumerate(values) if type(value) is kinds[1])
+        raise BadInput(
+            f'{shown}, row {row} (the first is 0), column "{name}" is of type {kinds[1].__name__}, but earlier rows '
+            f"are of type {kinds[0].__name__}: a column must have one type."
+        )
+    return pa.array(values)
+
+
+READERS: Mapping[str, Callable[[Path, str], pa.Table]] = {
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+    ".jsonl": _read_jsonl,
+}

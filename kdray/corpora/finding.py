@@ -1,0 +1,173 @@
+"""Where a corpus lies: KDRAY_DATA, the Hugging Face cache, the hub, the sample inside the package, a user's folder."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from kdray.corpora import hub
+from kdray.corpora.files import READERS, find_file, read_table
+from kdray.corpora.notes import SplitFacts, check_rows, manifest_of
+from kdray.corpora.settings import CorpusSettings
+from kdray.corpora.tasks import TASKS, TRAIN, Field, Task
+from kdray.errors import BadInput
+
+_SUFFIXES = ", ".join(READERS)
+
+
+@dataclass(frozen=True)
+class RawCorpus:
+    """The file splits of a corpus as they were found, not yet checked.
+
+    Attributes:
+        tables: by file split, in the order in which the task names them.
+        origin: what was found, without a path of this machine.
+        shown: how errors name each split's file.
+        facts: what a manifest beside the data says of them.
+    """
+
+    tables: Mapping[str, pa.Table]
+    origin: str
+    shown: Mapping[str, str]
+    facts: SplitFacts = field(default_factory=dict)
+
+
+def kdray_data() -> Path | None:
+    """The folder that the environment variable KDRAY_DATA names; None where it is not set.
+
+    Raises:
+        BadInput: it is set, but to something that is no folder.
+    """
+    value = os.environ.get("KDRAY_DATA")
+    if not value:
+        return None
+    if not Path(value).is_dir():
+        raise BadInput(
+            f"KDRAY_DATA = {value} is no folder: set it to one that holds <task>/<split>.parquet, or unset it."
+        )
+    return Path(value)
+
+
+def resolve_auto(task_name: str, *, data_dir: Path | None) -> tuple[str, str]:
+    """The name that stands for `auto`, and why: the real corpus where it can be had, otherwise the sample.
+
+    Args:
+        task_name: the named task that the caller would like.
+        data_dir: see `kdray_data`.
+
+    Returns:
+        (`task_name` or "sample", a phrase for the first line of output and the report).
+
+    Raises:
+        BadInput: `task_name` is no named task.
+    """
+    task = TASKS.get(task_name)
+    if task is None or task.hub is None:
+        named = ", ".join(name for name, each in TASKS.items() if each.hub)
+        raise BadInput(f"auto cannot stand for {task_name}, allowed are {named}.")
+    if data_dir is not None and (data_dir / task_name).is_dir():
+        return task_name, f"{task_name} is in KDRAY_DATA"
+    if hub.load_cached(task.hub) is not None:
+        return task_name, f"{task_name} is in the Hugging Face cache"
+    if hub.is_reachable(task.hub):
+        return task_name, f"{task_name} is on the Hugging Face hub"
+    return "sample", f"{task_name} was not found: {_looked_in(task_name, data_dir)}"
+
+
+def from_name(name: str, data_dir: Path | None) -> tuple[Task, RawCorpus]:
+    """A named task or the sample, from the first place that has it.
+
+    Raises:
+        BadInput: no place has it, or what is there lacks a split or cannot be read.
+    """
+    task = TASKS[name]
+    if task.hub is None:
+        from kdray.corpora.sample import sample_folder
+
+        return task, _from_folder(sample_folder(), task, origin="kdray.corpora.sample")
+    if data_dir is not None and (data_dir / name).is_dir():
+        origin = f"KDRAY_DATA/{name}"
+        raw = _from_folder(data_dir / name, task, origin=origin)
+        facts = manifest_of(data_dir, task)
+        check_rows({split: table.num_rows for split, table in raw.tables.items()}, facts, origin)
+        return task, dataclasses.replace(raw, facts=facts)
+    where = f"{task.hub.repo} ({task.hub.config})" if task.hub.config else task.hub.repo
+    if (cached := hub.load_cached(task.hub)) is not None:
+        return task, _from_hub(cached, task, origin=f"Hugging Face cache, {where}")
+    if not hub.is_reachable(task.hub):
+        raise BadInput(f"The corpus {name} was not found: {_looked_in(name, data_dir)}.")
+    return task, _from_hub(hub.download(task.hub), task, origin=f"Hugging Face hub, {where}")
+
+
+def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
+    """A user's folder: reports `test`, or `validation` where there is no test; with both it selects on `validation`.
+
+    Raises:
+        BadInput: the folder or a split is not there or cannot be read, or it is not clear which column is the text.
+    """
+    assert settings.path is not None
+    folder = Path(settings.path).expanduser()
+    if not folder.is_dir():
+        raise BadInput(
+            f"corpus.path = {settings.path} is no folder: it must hold train and test (or validation) files."
+        )
+    has_test = find_file(folder, "test") is not None
+    has_both = has_test and find_file(folder, "validation") is not None
+    # a user's folder may be called rte: its name must not make it look like the named corpus
+    task = Task(
+        f"folder-{folder.resolve().name}",
+        settings.fields,
+        settings.labels,
+        report_split="test" if has_test else "validation",
+        select_split="validation" if has_both else None,
+    )
+    raw = _from_folder(folder, task, origin=f"folder {folder.resolve().name}")
+    if not task.fields:
+        task = dataclasses.replace(task, fields=_only_text(raw, settings.columns))
+    return task, raw
+
+
+def _looked_in(name: str, data_dir: Path | None) -> str:
+    local = f"KDRAY_DATA has no folder {name}" if data_dir is not None else "KDRAY_DATA is not set"
+    return (
+        f"{local}, it is not in the Hugging Face cache, and the hub does not answer; set KDRAY_DATA to a folder that "
+        f"holds {name}/train.parquet and its other splits, or go online"
+    )
+
+
+def _from_folder(folder: Path, task: Task, *, origin: str) -> RawCorpus:
+    found: dict[str, Path] = {}
+    for split in dict.fromkeys((*task.needed_splits, *task.optional_splits)):
+        path = find_file(folder, split)
+        if path is not None:
+            found[split] = path
+        elif split in task.needed_splits:
+            raise BadInput(f"{origin} has no {split} split: a file {split} with one of {_SUFFIXES} is needed.")
+    shown = {split: f"{origin}/{path.name}" for split, path in found.items()}
+    return RawCorpus({split: read_table(path, shown[split]) for split, path in found.items()}, origin, shown)
+
+
+def _from_hub(tables: Mapping[str, pa.Table], task: Task, *, origin: str) -> RawCorpus:
+    missing = [split for split in task.needed_splits if split not in tables]
+    if missing:
+        raise BadInput(f"{origin} has no {missing[0]} split; found: {', '.join(tables)}.")
+    used = {split: tables[split] for split in (*task.needed_splits, *task.optional_splits) if split in tables}
+    return RawCorpus(used, origin, {split: f"{origin}, {split}" for split in used})
+
+
+def _only_text(raw: RawCorpus, columns: Mapping[str, str]) -> tuple[Field, ...]:
+    names = [name for name in columns if name not in ("label", "id")]
+    if not names:
+        taken = {columns.get("label", "label"), columns.get("id", "id")}
+        schema = raw.tables[TRAIN].schema
+        names = [each.name for each in schema if each.name not in taken and str(each.type).endswith("string")]
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        raise BadInput(
+            f"{raw.shown[TRAIN]} has {len(names)} text columns ({found}), so it is not clear which is the text: "
+            "say so with fields, for example fields: [{name: text, role: body}]."
+        )
+    return (Field(names[0], "body"),)

@@ -1,0 +1,65 @@
+"""Named tasks in the Hugging Face cache and on the hub. `datasets` is slow to import, so only what uses it does."""
+
+import logging
+
+import pyarrow as pa
+
+from kdray.corpora.tasks import HubSource
+from kdray.errors import BadInput
+
+_PROBE_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+def load_cached(source: HubSource) -> dict[str, pa.Table] | None:
+    """The splits as they lie in the cache of `datasets`, without asking the network; None where they do not."""
+    from datasets.packaged_modules.cache.cache import Cache
+
+    try:
+        builder = Cache(
+            dataset_name=source.repo.split("/")[-1],
+            repo_id=source.repo,
+            config_name=source.config,
+            version="auto",
+            hash="auto",
+        )
+        return _tables(builder.as_dataset())
+    except (ValueError, OSError) as error:
+        # `datasets` says "not cached" with a ValueError; a damaged entry is downloaded again or reported by the hub
+        log.debug("no cached %s: %s", source, error)
+        return None
+
+
+def is_reachable(source: HubSource) -> bool:
+    """Whether the hub answers for this repository. One request: `load_dataset` itself retries for 23 s when offline."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().repo_info(source.repo, repo_type="dataset", timeout=_PROBE_SECONDS)
+    except Exception as error:  # the client's network errors changed their classes more than once
+        log.debug("hub did not answer for %s: %s", source, error)
+        return False
+    return True
+
+
+def download(source: HubSource) -> dict[str, pa.Table]:
+    """The splits as the hub has them.
+
+    Raises:
+        BadInput: the download failed.
+    """
+    import datasets
+
+    try:
+        return _tables(datasets.load_dataset(source.repo, source.config))
+    except Exception as error:  # as above, and many kinds of broken download
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"{source.repo} could not be loaded from the Hugging Face hub: {reason}.") from error
+
+
+def _tables(loaded: object) -> dict[str, pa.Table]:
+    from datasets import DatasetDict
+
+    assert isinstance(loaded, DatasetDict)
+    return {str(split): rows.with_format("arrow")[:] for split, rows in loaded.items()}

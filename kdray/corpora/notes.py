@@ -1,0 +1,74 @@
+"""What must be said about a corpus wherever its results are shown: that it is a part, or not the official split."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kdray.corpora.tasks import TRAIN, Task
+from kdray.errors import BadInput
+
+SplitFacts = Mapping[str, Mapping[str, Any]]
+
+
+def manifest_of(data_dir: Path, task: Task) -> SplitFacts:
+    """What `manifest.json` beside the data says of a task's splits (`rows`, `full_rows`, `note`); empty without one.
+
+    Raises:
+        BadInput: the file is not JSON of the form {task: {split: {...}}}.
+    """
+    path = data_dir / "manifest.json"
+    if not path.is_file():
+        return {}
+    try:
+        tasks = json.loads(path.read_text(encoding="utf-8"))
+        facts = {split: dict(each) for split, each in tasks.get(task.name, {}).items() if split != "missing"}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise BadInput(
+            f"KDRAY_DATA/manifest.json cannot be used ({error}): it must be of the form {{task: {{split: {{...}}}}}}."
+        ) from error
+    return facts
+
+
+def check_rows(rows: Mapping[str, int], facts: SplitFacts, shown: str) -> None:
+    """Refuse files that are not the ones the manifest describes.
+
+    Raises:
+        BadInput: a split has another number of rows than its entry says.
+    """
+    for split, count in rows.items():
+        stated = facts.get(split, {}).get("rows", count)
+        if stated != count:
+            raise BadInput(
+                f"{shown}/{split} has {count:,} rows, but manifest.json beside it says {stated}: replace the file or "
+                "mend the manifest."
+            )
+
+
+def size_note(task: Task, rows: Mapping[str, int], facts: SplitFacts) -> str | None:
+    """One phrase for each split that is not the official one; None where all are (or no official size is known).
+
+    Args:
+        task: gives the official sizes, which the manifest overrides.
+        rows: the file rows of each split that is used.
+        facts: from `manifest_of`.
+    """
+    counted = {split: count for split, count in rows.items() if split not in task.extra_train}
+    counted[TRAIN] += sum(rows.get(split, 0) for split in task.extra_train)
+    phrases = [_size_phrase(split, count, _full_rows(task, split, facts)) for split, count in counted.items()]
+    phrases += [f"{split}: {note}" for split in rows if (note := facts.get(split, {}).get("note"))]
+    return "; ".join(phrase for phrase in phrases if phrase) or None
+
+
+def _full_rows(task: Task, split: str, facts: SplitFacts) -> int | None:
+    if split in facts and "full_rows" in facts[split]:
+        return facts[split]["full_rows"]
+    return task.full_rows.get(split)
+
+
+def _size_phrase(split: str, count: int, full: int | None) -> str | None:
+    if full is None or count == full:
+        return None
+    if count < full:
+        return f"subset, {count:,} of {full:,} {split} rows"
+    return f"{count:,} {split} rows where the official set has {full:,}"

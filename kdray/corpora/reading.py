@@ -1,0 +1,136 @@
+"""From a corpus name or a user's folder to checked splits: find, check, carve, and say what it is."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kdray.corpora.finding import RawCorpus, from_name, from_user
+from kdray.corpora.notes import size_note
+from kdray.corpora.settings import CorpusSettings
+from kdray.corpora.splits import carve, limit_rows
+from kdray.corpora.tasks import REPORT, SELECT, TRAIN, Task
+from kdray.corpora.validate import normalise
+from kdray.errors import BadInput
+
+_SAMPLE_NOTE = "the sample that ships with kdray, no benchmark"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A task with its rows.
+
+    Attributes:
+        task: fields, classes and metrics.
+        splits: `train`, `select`, `report` and the task's extra reported splits; each with the columns `id` (string,
+            unique over the corpus), one string column for each field, and `label` (int64;
+            null where a row of train has no label).
+        note: what must be said beside every result (a subset, a sample, a limit); None for a full official corpus.
+        origin: where it was found, without a path of this machine.
+        is_sample: whether it is the sample that ships with kdray.
+        fingerprint: sha256 over ids, texts and labels in order; the same whatever the file format.
+    """
+
+    task: Task
+    splits: Mapping[str, pa.Table]
+    note: str | None
+    origin: str
+    is_sample: bool
+    fingerprint: str
+
+
+def read_corpus(settings: CorpusSettings, *, data_dir: Path | None) -> Corpus:
+    """Find, read, check and split a corpus. A corpus that is named is never replaced by another.
+
+    Args:
+        settings: with any name but `auto`, which `resolve_auto` replaces first.
+        data_dir: a folder of `<task>/<split>.parquet` (or .csv, .jsonl), see `kdray_data`; None looks only in the
+            Hugging Face cache and on the hub.
+
+    Raises:
+        BadInput: the corpus cannot be found, or one of its files, rows or columns is not as it must be.
+    """
+    assert settings.name != "auto", "resolve_auto comes first"
+    task, raw = from_user(settings) if settings.name == "folder" else from_name(settings.name, data_dir)
+    if settings.metrics:
+        task = dataclasses.replace(task, metrics=settings.metrics)
+    _refuse_unused(settings, task)
+    splits = _split(_check(raw, task, settings.columns), task, settings)
+    return Corpus(
+        task=task,
+        splits=splits,
+        note=_note(raw, task, settings),
+        origin=raw.origin,
+        is_sample=settings.name == "sample",
+        fingerprint=fingerprint(splits),
+    )
+
+
+def fingerprint(splits: Mapping[str, pa.Table]) -> str:
+    """sha256 (64 hex digits) over the split names and every column's values, in order."""
+    digest = hashlib.sha256()
+    for split, table in splits.items():
+        digest.update(f"{split}:{table.num_rows}\n".encode())
+        for name in table.column_names[:-1]:
+            # lengths first: the same characters cut elsewhere are other rows
+            digest.update(pc.binary_length(table[name]).to_numpy().astype("<i8").tobytes())
+            digest.update("".join(table[name].to_pylist()).encode())
+        digest.update(pc.fill_null(table["label"], -1).to_numpy().astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _refuse_unused(settings: CorpusSettings, task: Task) -> None:
+    """The part of the settings' own check that needs the user's folder: whether there is a split to select on."""
+    if task.select_split is None:
+        return
+    official = f"{task.name} has a {task.select_split} split to select on; leave it out"
+    if settings.select_fraction is not None:
+        raise BadInput(f"corpus.select_fraction = {settings.select_fraction} has no effect: {official}.")
+    if settings.split_seed and settings.limit is None:
+        raise BadInput(f"corpus.split_seed = {settings.split_seed} has no effect: {official}.")
+
+
+def _check(raw: RawCorpus, task: Task, columns: Mapping[str, str]) -> dict[str, pa.Table]:
+    may_lack_labels = (TRAIN, *task.extra_train)
+    return {
+        split: normalise(
+            table,
+            task=task,
+            split=split,
+            shown=raw.shown[split],
+            columns=columns,
+            is_labelled=split not in may_lack_labels,
+        )
+        for split, table in raw.tables.items()
+    }
+
+
+def _split(checked: Mapping[str, pa.Table], task: Task, settings: CorpusSettings) -> dict[str, pa.Table]:
+    parts = [checked[split] for split in (TRAIN, *task.extra_train) if split in checked]
+    train = pa.concat_tables(parts)
+    if settings.limit is not None:
+        train = limit_rows(train, limit=settings.limit, seed=settings.split_seed)
+    if task.select_split is not None:
+        select = checked[task.select_split]
+    else:
+        fraction = settings.select_fraction or task.select_fraction
+        train, select = carve(train, fraction=fraction, seed=settings.split_seed)
+    if train["label"].null_count == train.num_rows:
+        raise BadInput(f"{task.name} has no labelled row in train: at least one is needed.")
+    extra = {name: checked[split] for name, split in task.extra_report.items() if split in checked}
+    return {TRAIN: train, SELECT: select, REPORT: checked[task.report_split], **extra}
+
+
+def _note(raw: RawCorpus, task: Task, settings: CorpusSettings) -> str | None:
+    rows = {split: table.num_rows for split, table in raw.tables.items()}
+    phrases = [size_note(task, rows, raw.facts)]
+    if settings.name == "sample":
+        phrases.insert(0, _SAMPLE_NOTE)
+    if settings.limit is not None:
+        there = sum(rows.get(split, 0) for split in (TRAIN, *task.extra_train))
+        phrases.append(f"limited to {settings.limit:,} of {there:,} train rows")
+    return "; ".join(phrase for phrase in phrases if phrase) or None

@@ -1,0 +1,113 @@
+"""What a user says about the corpus."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field as Setting
+
+from kdray.corpora.tasks import TASKS, Field, Metric
+
+# The role combinations that have a meaning: what is pruned, and against what.
+_ROLES = {("body",), ("body", "body"), ("pair", "pair"), ("context", "query"), ("query", "context")}
+_OWN_COLUMNS = ("label", "id")
+
+
+class CorpusSettings(BaseModel):
+    """Which corpus, and how it is read.
+
+    Attributes:
+        name: a named task, `sample`, `folder` (the user's own files), or `auto`, which `resolve_auto` replaces.
+        path: the folder with `train` and `test` (or `validation`) as .parquet, .csv or .jsonl; only with `folder`.
+        columns: field name, `label` or `id` to the column that holds it; a name that is left out is the column itself.
+        fields: the texts of a row and their roles; left out, a single text column is the `body`.
+        labels: class names in class order; a file may hold these names or the class numbers (-1: no label).
+        metrics: in place of the task's own; the first one is selected on.
+        select_fraction: the part of train carved off to select on, in (0, 0.5]. None takes the task's own: 10 % (5 %
+            for ag_news, 20 % for imdb).
+        split_seed: decides which rows `select_fraction` and `limit` take.
+        limit: use only this many rows of train, a stratified sample, for smoke runs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "auto"
+    path: str | None = None
+    columns: dict[str, str] = {}
+    fields: tuple[Field, ...] = ()
+    labels: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    select_fraction: Annotated[float, Setting(gt=0, le=0.5)] | None = None
+    split_seed: Annotated[int, Setting(ge=0)] = 0
+    limit: Annotated[int, Setting(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _name_is_known(self) -> "CorpusSettings":
+        allowed = (*TASKS, "folder", "auto")
+        if self.name not in allowed:
+            raise ValueError(f"name = {self.name}, allowed are {', '.join(allowed)}; for your own files use folder")
+        return self
+
+    @model_validator(mode="after")
+    def _folder_settings_only_with_folder(self) -> "CorpusSettings":
+        if self.name == "folder":
+            if self.path is None:
+                raise ValueError("name = folder needs path: the folder that holds train and test files")
+            if len(self.labels) < 2:
+                raise ValueError(f"name = folder needs labels: two or more class names, found {len(self.labels)}")
+            return self
+        for key in ("path", "columns", "fields", "labels"):
+            if getattr(self, key):
+                raise ValueError(f"{key} is used only with name = folder, but name = {self.name}")
+        return self
+
+    @model_validator(mode="after")
+    def _select_settings_have_an_effect(self) -> "CorpusSettings":
+        task = TASKS.get(self.name)
+        if task is None or task.select_split is None:
+            return self
+        official = f"{self.name} selects on its official {task.select_split} split"
+        if self.select_fraction is not None:
+            raise ValueError(f"select_fraction = {self.select_fraction} has no effect: {official}; leave it out")
+        if self.split_seed and self.limit is None:
+            raise ValueError(f"split_seed = {self.split_seed} has no effect: {official}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _fields_make_sense(self) -> "CorpusSettings":
+        names = [each.name for each in self.fields]
+        if len(set(names)) < len(names) or set(names) & set(_OWN_COLUMNS):
+            raise ValueError(f"fields are named {names}; names must differ and be neither label nor id")
+        roles = tuple(each.role for each in self.fields)
+        if roles and roles not in _ROLES:
+            allowed = "; ".join(" + ".join(each) for each in sorted(_ROLES))
+            raise ValueError(f"fields have the roles {' + '.join(roles)}, allowed are {allowed}")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_make_sense(self) -> "CorpusSettings":
+        known = {each.name for each in self.fields} | set(_OWN_COLUMNS)
+        unknown = sorted(set(self.columns) - known)
+        if self.fields and unknown:
+            raise ValueError(f"columns maps {unknown[0]}, which is no field; allowed are {', '.join(sorted(known))}")
+        if len(set(self.columns.values())) < len(self.columns):
+            raise ValueError(f"columns maps two names to one column: {self.columns}")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_are_unambiguous(self) -> "CorpusSettings":
+        if len(set(self.labels)) < len(self.labels) or not all(name.strip() for name in self.labels):
+            raise ValueError(f"labels = {list(self.labels)}: class names must differ and not be empty")
+        for number, name in enumerate(self.labels):
+            # "1" in a file would be both a name and a class number
+            if name.lstrip("-").isdecimal() and name != str(number):
+                raise ValueError(f"labels[{number}] = {name}: a class name that is a number must be its own position")
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError(f"metrics = {list(self.metrics)} names one metric twice")
+        return self
+
+    @model_validator(mode="after")
+    def _f1_has_two_classes(self) -> "CorpusSettings":
+        labels = TASKS[self.name].labels if self.name in TASKS else self.labels
+        if "f1" in self.metrics and len(labels) > 2:
+            raise ValueError(f"metrics has f1, which is for two classes, but there are {len(labels)}; use macro_f1")
+        return self

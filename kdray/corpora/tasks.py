@@ -1,0 +1,177 @@
+"""The tasks kdray knows by name: their fields, classes, metrics, official sizes, and which split plays which part.
+
+Column names, class order and split names are those of the data sets on the Hugging Face hub. Field roles follow
+S0 section 3.1 (what may be pruned); the choice of splits follows the practice for GLUE, whose test labels are hidden:
+the official dev split is reported, and selection happens on rows carved from train.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["context", "query", "body", "pair"]
+Metric = Literal["accuracy", "f1", "macro_f1", "matthews"]
+
+TRAIN, SELECT, REPORT = "train", "select", "report"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One text of a row. `context` and `body` may be pruned, `query` never, `pair` only on request."""
+
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """Where a task's data set lies on the Hugging Face hub. `config` is None where the repository has only one."""
+
+    repo: str
+    config: str | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a row of a task looks like, and where its splits come from.
+
+    Attributes:
+        name: as the user writes it.
+        fields: one or two texts, in the order in which the tokenizer sees them.
+        labels: class names; the position is the class number.
+        metrics: the first one is selected on, the others are reported beside it.
+        full_rows: rows of each official split, hidden-label splits left out; empty where there is no official size.
+        report_split: the official split that is reported and never selected on.
+        select_split: the official split that is selected on, or None where it is carved from train.
+        select_fraction: the part of train that is carved off where `select_split` is None; in (0, 0.5].
+        extra_train: further training splits, used where they are there.
+        extra_report: further reported splits by kdray's name for them, used where they are there.
+        hub: where the hub has it, or None.
+    """
+
+    name: str
+    fields: tuple[Field, ...]
+    labels: tuple[str, ...]
+    metrics: tuple[Metric, ...] = ("accuracy",)
+    full_rows: Mapping[str, int] = field(default_factory=dict[str, int])
+    report_split: str = "validation"
+    select_split: str | None = None
+    select_fraction: float = 0.1
+    extra_train: tuple[str, ...] = ()
+    extra_report: Mapping[str, str] = field(default_factory=dict[str, str])
+    hub: HubSource | None = None
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.labels)
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.fields)
+
+    @property
+    def needed_splits(self) -> tuple[str, ...]:
+        """The official splits without which the task cannot be read."""
+        return ("train", *([self.select_split] if self.select_split else []), self.report_split)
+
+    @property
+    def optional_splits(self) -> tuple[str, ...]:
+        return (*self.extra_train, *self.extra_report.values())
+
+
+def _sizes(train: int, validation: int | None = None, test: int | None = None) -> dict[str, int]:
+    given = {"train": train, "validation": validation, "test": test}
+    return {split: rows for split, rows in given.items() if rows is not None}
+
+
+_ENTAILMENT = (Field("sentence1", "context"), Field("sentence2", "query"))
+_ENTAILMENT_LABELS = ("entailment", "not_entailment")
+_TEXT = (Field("text", "body"),)
+
+
+def _glue(name: str) -> HubSource:
+    return HubSource("nyu-mll/glue", name)
+
+
+# Sizes: S0 table 1 and S1 table 2, except QQP's train split: the hub's copy has 363,846 rows, the tables say 363,849.
+_ALL = (
+    Task("rte", _ENTAILMENT, _ENTAILMENT_LABELS, full_rows=_sizes(2_490, 277), hub=_glue("rte")),
+    Task(
+        "sst2",
+        (Field("sentence", "body"),),
+        ("negative", "positive"),
+        full_rows=_sizes(67_349, 872),
+        hub=_glue("sst2"),
+    ),
+    Task(
+        "mrpc",
+        (Field("sentence1", "pair"), Field("sentence2", "pair")),
+        ("not_equivalent", "equivalent"),
+        metrics=("accuracy", "f1"),
+        full_rows=_sizes(3_668, 408),
+        hub=_glue("mrpc"),
+    ),
+    Task(
+        "qnli",
+        (Field("question", "query"), Field("sentence", "context")),
+        _ENTAILMENT_LABELS,
+        full_rows=_sizes(104_743, 5_463),
+        hub=_glue("qnli"),
+    ),
+    Task(
+        "qqp",
+        (Field("question1", "pair"), Field("question2", "pair")),
+        ("not_duplicate", "duplicate"),
+        metrics=("accuracy", "f1"),
+        full_rows=_sizes(363_846, 40_430),
+        hub=_glue("qqp"),
+    ),
+    Task(
+        "mnli",
+        (Field("premise", "context"), Field("hypothesis", "query")),
+        ("entailment", "neutral", "contradiction"),
+        full_rows={"train": 392_702, "validation_matched": 9_815, "validation_mismatched": 9_832},
+        report_split="validation_matched",
+        extra_train=("train_extra",),
+        extra_report={"report_mm": "validation_mismatched"},
+        hub=_glue("mnli"),
+    ),
+    Task(
+        "cola",
+        (Field("sentence", "body"),),
+        ("unacceptable", "acceptable"),
+        metrics=("matthews",),
+        full_rows=_sizes(8_551, 1_043),
+        hub=_glue("cola"),
+    ),
+    Task(
+        "emotion",
+        _TEXT,
+        ("sadness", "joy", "love", "anger", "fear", "surprise"),
+        full_rows=_sizes(16_000, 2_000, 2_000),
+        report_split="test",
+        select_split="validation",
+        hub=HubSource("dair-ai/emotion", "split"),
+    ),
+    Task(
+        "ag_news",
+        _TEXT,
+        ("World", "Sports", "Business", "Sci/Tech"),
+        full_rows=_sizes(120_000, test=7_600),
+        report_split="test",
+        select_fraction=0.05,
+        hub=HubSource("fancyzhx/ag_news"),
+    ),
+    Task(
+        "imdb",
+        _TEXT,
+        ("neg", "pos"),
+        full_rows=_sizes(25_000, test=25_000),
+        report_split="test",
+        select_fraction=0.2,  # 5,000 of 25,000, S1 table 2
+        hub=HubSource("stanfordnlp/imdb"),
+    ),
+    Task("sample", _ENTAILMENT, _ENTAILMENT_LABELS),
+)
+
+TASKS: Mapping[str, Task] = {task.name: task for task in _ALL}

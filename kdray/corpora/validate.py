@@ -1,0 +1,128 @@
+"""One split as kdray wants it, or one sentence that says why not."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kdray.corpora.tasks import Task
+from kdray.errors import BadInput
+
+UNLABELLED = -1  # how GLUE writes a hidden label
+
+
+def normalise(
+    raw: pa.Table, *, task: Task, split: str, shown: str, columns: Mapping[str, str], is_labelled: bool
+) -> pa.Table:
+    """The columns `id`, one for each field, and `label`, checked and in file order.
+
+    Args:
+        raw: the file's rows, at least one.
+        task: says which fields and classes are allowed.
+        split: the file's split, the first part of every id: "train:17" is row 17 (the first is 0) of train, and
+            "train:x3" the row whose own id is x3.
+        shown: how errors name the file.
+        columns: field name, `label` or `id` to column; a name that is left out is the column itself.
+        is_labelled: whether every row must have a label.
+
+    Returns:
+        `id` string, fields string, `label` int64 with nulls for rows without a label.
+
+    Raises:
+        BadInput: a column is missing or of a wrong type, a text is null or empty, a label is outside the classes or
+            missing, or two rows have one id.
+    """
+    given = {name: columns.get(name, name) for name in (*task.field_names, "label", "id")}
+    for name in (*task.field_names, "label"):
+        _require(raw, name, given[name], shown)
+    texts = {name: _texts(raw, given[name], shown) for name in task.field_names}
+    labels = _labels(raw, given["label"], task, shown)
+    if is_labelled:
+        _refuse_first(pc.is_null(labels), shown, given["label"], f"has no label; every row of {split} needs one")
+    if "id" in columns:
+        _require(raw, "id", given["id"], shown)
+    ids = _ids(raw, given["id"], split, shown)
+    return pa.table({"id": ids, **texts, "label": labels})
+
+
+def _require(raw: pa.Table, name: str, column: str, shown: str) -> None:
+    if column not in raw.column_names:
+        found = ", ".join(raw.column_names)
+        raise BadInput(
+            f'{shown} has no column "{column}" for {name}; found: {found}. Name the right one with columns.{name}.'
+        )
+
+
+def _refuse_first(is_bad: pa.ChunkedArray, shown: str, column: str, what: str) -> None:
+    row = pc.index(is_bad, True).as_py()
+    if row >= 0:
+        raise BadInput(f'{shown}, row {row} (the first is 0), column "{column}" {what}.')
+
+
+def _texts(raw: pa.Table, column: str, shown: str) -> pa.ChunkedArray:
+    found = _as_text(raw[column])
+    if found is None:
+        raise BadInput(f'{shown}, column "{column}" is of type {raw[column].type}; a field must be text.')
+    trimmed = pc.utf8_trim_whitespace(pc.fill_null(found, ""))
+    _refuse_first(pc.equal(trimmed, ""), shown, column, "is empty; every field needs text, remove the row or fill it")
+    return found
+
+
+def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """As string; null-typed columns too, so that the error names the first row. None for any other type."""
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return values.cast(pa.string()) if is_text or pa.types.is_null(kind) else None
+
+
+def _labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArray:
+    values = raw[column]
+    if pa.types.is_integer(values.type):
+        numbers = values.cast(pa.int64())
+    elif (names := _as_text(values)) is not None:
+        numbers = _numbers_of(names, column, task, shown)
+    else:
+        raise BadInput(f'{shown}, column "{column}" is of type {values.type}; allowed are {_allowed(task)}.')
+    is_bad = pc.or_(pc.less(numbers, UNLABELLED), pc.greater_equal(numbers, task.num_classes))
+    row = pc.index(is_bad, True).as_py()
+    if row >= 0:
+        _refuse_first(is_bad, shown, column, f"is {values[row].as_py()!r}; allowed are {_allowed(task)}")
+    return pc.if_else(pc.equal(numbers, UNLABELLED), pa.scalar(None, pa.int64()), numbers)
+
+
+def _numbers_of(names: pa.ChunkedArray, column: str, task: Task, shown: str) -> pa.ChunkedArray:
+    """Class names, or class numbers written as text, as numbers; an empty text (an empty CSV cell) is no label."""
+    numbers = {str(number): number for number in range(UNLABELLED, task.num_classes)}
+    numbers |= {name: number for number, name in enumerate(task.labels)} | {"": UNLABELLED}
+    values = pc.fill_null(names, "")
+    known = pa.array(list(numbers))
+    position = pc.index_in(values, value_set=known)
+    row = pc.index(pc.is_null(position), True).as_py()
+    if row >= 0:
+        what = f"is {values[row].as_py()!r}; allowed are {_allowed(task)}"
+        _refuse_first(pc.is_null(position), shown, column, what)
+    return pc.take(pa.array(list(numbers.values()), pa.int64()), position)
+
+
+def _allowed(task: Task) -> str:
+    names = ", ".join(f"{number} ({name})" for number, name in enumerate(task.labels))
+    return f"{names}, or {UNLABELLED} for a row without a label"
+
+
+def _ids(raw: pa.Table, column: str, split: str, shown: str) -> pa.Array | pa.ChunkedArray:
+    if column not in raw.column_names:
+        return pa.array([f"{split}:{row}" for row in range(raw.num_rows)])
+    values = raw[column]
+    own = values.cast(pa.string()) if pa.types.is_integer(values.type) else _as_text(values)
+    if own is None:
+        raise BadInput(f'{shown}, column "{column}" is of type {values.type}; an id must be text or an integer.')
+    own = pc.fill_null(own, "")
+    _refuse_first(pc.equal(own, ""), shown, column, "is empty; every row needs its own id")
+    seen: dict[str, int] = {}
+    for row, each in enumerate(own.to_pylist()):
+        if (first := seen.setdefault(each, row)) != row:
+            raise BadInput(
+                f'{shown}, row {row} (the first is 0), column "{column}" is {each!r}, as in row {first}: '
+                "every row needs its own id."
+            )
+    return pc.binary_join_element_wise(pa.scalar(split), own, ":")

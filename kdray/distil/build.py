@@ -1,0 +1,37 @@
+"""Build a model from its source, and say what it is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kdray.distil.spec import ModelSource
+from kdray.methods import Facts
+from kdray.models import (
+    keep_layers,
+    layers_to_keep,
+    load_classifier,
+    load_tokenizer,
+    num_layers,
+    reorder_classes,
+    resolve_encoder,
+)
+from kdray.store import Store
+from kdray.teachers import label_names, task_columns
+
+
+def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store: Store) -> tuple[Any, Any]:
+    """The model, cut to its depth, and its tokenizer. A classifier that the source lacks is drawn from `seed`."""
+    if source.artifact is not None:
+        folder = source.artifact.open(store).file("model")
+    else:
+        assert source.encoder is not None
+        folder = resolve_encoder(source.encoder).folder
+    model = load_classifier(folder, labels=labels, seed=seed)
+    if source.classes_from_elsewhere:
+        reorder_classes(model, task_columns(label_names(folder), labels, name=folder.name), labels)
+    if source.layers is not None:
+        keep_layers(model, layers_to_keep(source.init, keep=source.layers, of=num_layers(model)))
+    return model, load_tokenizer(folder)
+
+
+def facts_of(model: Any, name: str) -> Facts:
+    return Facts(name, num_layers(model), int(model.config.hidden_size), int(model.config.num_labels))

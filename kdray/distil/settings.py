@@ -1,0 +1,46 @@
+"""Settings of students and assistants."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kdray.methods import VanillaKD
+from kdray.train import TrainSettings
+
+
+class StudentSettings(BaseModel):
+    """The student: layers of an encoder, of the first teacher, or of the method's assistant.
+
+    Attributes:
+        encoder: Where the layers come from with `init_from: encoder`.
+        layers: How many layers it has.
+        init: Take the `bottom` layers, or `skip` evenly up to the last.
+        init_from: `encoder` (fresh classifier) or `teacher`, `assistant` (their fine-tuned layers and classifier).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: str = "minilm"
+    layers: int = Field(3, ge=1)
+    init: Literal["bottom", "skip"] = "bottom"
+    init_from: Literal["encoder", "teacher", "assistant"] = "encoder"
+
+    @model_validator(mode="after")
+    def _encoder_is_used(self) -> "StudentSettings":
+        if self.init_from != "encoder" and "encoder" in self.model_fields_set and self.encoder != "minilm":
+            raise ValueError(f"encoder has no effect with init_from = {self.init_from}")
+        return self
+
+
+class AssistantSettings(BaseModel):
+    """How assistants are distilled from the first teacher. Not part of a trial: trials of one depth share one.
+
+    Attributes:
+        init: Which of the teacher's layers it starts from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    init: Literal["bottom", "skip"] = "skip"
+    method: VanillaKD = VanillaKD()
+    train: TrainSettings = TrainSettings(epochs=3, learning_rate=1e-4)

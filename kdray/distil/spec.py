@@ -1,0 +1,93 @@
+"""What a worker must be told to train one model: plain values and places in the store, so that it can run anywhere."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from kdray.errors import RunFailed
+from kdray.models import resolve_encoder
+from kdray.store import Artifact, Store
+from kdray.train import TrainSettings
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ref(_Record):
+    """An artifact by name; `open` finds it on whichever node asks."""
+
+    stage: str
+    name: str
+    digest: str
+
+    @staticmethod
+    def to(artifact: Artifact) -> "Ref":
+        return Ref(stage=artifact.stage, name=artifact.name, digest=artifact.digest)
+
+    def open(self, store: Store) -> Artifact:
+        found = store.find(self.stage, self.name, self.digest)
+        if found is None:
+            raise RunFailed(f"{store.uri} no longer holds {self.stage}/{self.name} (digest {self.digest[:12]}).")
+        return found
+
+
+class ModelSource(_Record):
+    """Where a model's first weights come from: an encoder by name, or an artifact's model; and which layers of it.
+
+    Attributes:
+        layers: How many layers to keep; None keeps all.
+        classes_from_elsewhere: It is a classifier made elsewhere, whose classes may stand in another order.
+    """
+
+    encoder: str | None = None
+    artifact: Ref | None = None
+    layers: int | None = None
+    init: Literal["bottom", "skip"] = "bottom"
+    classes_from_elsewhere: bool = False
+
+    def digest(self) -> str:
+        if self.artifact is not None:
+            return self.artifact.digest
+        assert self.encoder is not None
+        return resolve_encoder(self.encoder).digest
+
+
+class TeacherRef(_Record):
+    """A teacher: its model, its outputs, and what is known of it."""
+
+    name: str
+    model: Ref
+    outputs: Ref
+    layers: int
+    width: int
+    classes: int
+
+
+class FitSpec(_Record):
+    """One training.
+
+    Attributes:
+        digest: Of the artifact in the making; names its work folder.
+        corpus: Full texts; scores are computed on its `select` and `report` splits.
+        view: The pruned texts to train on, or None for the full ones.
+        merge: For an intermediate task: its labels are counted as `labels` after these renamings.
+        labels: The classes of the model.
+        access: Teachers answer from cached outputs, or run inside the step.
+        fixed: Nothing is trained: the model is scored and saved as it is.
+    """
+
+    store: str
+    digest: str
+    title: str
+    corpus: Ref
+    view: Ref | None = None
+    labels: tuple[str, ...]
+    merge: dict[str, str] | None = None
+    model: ModelSource
+    method: dict[str, Any]
+    teachers: tuple[TeacherRef, ...] = ()
+    assistant: TeacherRef | None = None
+    access: Literal["cached", "online"] = "cached"
+    train: TrainSettings
+    fixed: bool = False

@@ -1,0 +1,183 @@
+"""The job that a worker runs: everything from a `FitSpec` to a saved, scored model. The same code trains teachers."""
+
+import json
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+import kdray
+from kdray.corpora import StoredCorpus, encode, load_corpus
+from kdray.distil.build import build_model, facts_of
+from kdray.distil.card import model_card
+from kdray.distil.spec import FitSpec, TeacherRef
+from kdray.evaluate import cost_of, majority, predict, score_all
+from kdray.log import stopwatch
+from kdray.methods import Facts, Method, Pair, parse_method
+from kdray.models import load_classifier, save_classifier
+from kdray.seeds import seed_of
+from kdray.store import Store
+from kdray.teachers import merge_classes
+from kdray.train import CachedTeacher, FitResult, Hooks, OnlineTeacher, Rows, StoreCheckpoints, Teacher, WorldRanks, fit
+
+EVALUATION_ROWS = 64
+
+
+def run_fit(spec: FitSpec, *, ranks: WorldRanks, report: Callable[[dict[str, Any]], None]) -> None:
+    """Train, score and save one model; rank 0 leaves the result in the work folder for whoever asked.
+
+    Args:
+        report: Told about every finished epoch, on every rank.
+    """
+    with stopwatch() as whole:
+        _Job(spec, ranks, report).run(whole)
+
+
+class _Job:
+    def __init__(self, spec: FitSpec, ranks: WorldRanks, report: Callable[[dict[str, Any]], None]) -> None:
+        self.spec, self.ranks, self.report = spec, ranks, report
+        self.store = Store(spec.store)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.method: Method = parse_method(spec.method)
+        self.corpus = self._corpus()
+        self.view = load_corpus(spec.view.open(self.store).folder) if spec.view else self.corpus
+
+    def run(self, whole: Any) -> None:
+        with stopwatch() as preparing:
+            seed = self.spec.train.seed
+            model, tokenizer = build_model(self.spec.model, labels=self.spec.labels, seed=seed, store=self.store)
+            pair = self._pair(facts_of(model, "student"))
+            self.method.check(pair)
+            train_rows = self._rows(tokenizer, self.view, "train")
+            select_rows = self._rows(tokenizer, self.corpus, "select")
+            teachers = [self._teacher(teacher, tokenizer, train_rows) for teacher in self.spec.teachers]
+            assistant = self._teacher(self.spec.assistant, tokenizer, train_rows) if self.spec.assistant else None
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed_of(seed, "adapters"))
+                adapters = self.method.adapters(pair)
+        result = (
+            _untrained()
+            if self.spec.fixed
+            else fit(
+                model,
+                method=self.method,
+                adapters=adapters,
+                rows=train_rows,
+                teachers=teachers,
+                assistant=assistant,
+                settings=self.spec.train,
+                hooks=Hooks(
+                    score=lambda student: self._scores(student, select_rows)[self.corpus.task.metrics[0]],
+                    report=self.report,
+                    checkpoints=StoreCheckpoints(self.store.work(self.spec.digest)),
+                    title=self.spec.title,
+                ),
+                ranks=self.ranks,
+                device=self.device,
+            )
+        )
+        if self.ranks.rank == 0:
+            self._finish(model, tokenizer, result, whole, preparing.seconds)
+
+    def _finish(self, model: Any, tokenizer: Any, result: FitResult, whole: Any, preparing: float) -> None:
+        with stopwatch() as evaluating:
+            scores = self._evaluate(model, tokenizer)
+            cost = cost_of(model, device=self.device)
+        labels = self.view.labels("train")
+        document = {
+            "kind": "run",
+            "title": self.spec.title,
+            "metric": self.corpus.task.metrics[0],
+            "metrics": scores,
+            "best_epoch": result.best_epoch,
+            "history": result.history,
+            "weights": self.method.weights(),
+            "queries": dict(result.queries),
+            "query_ratio": {name: number / max(1, result.rows) for name, number in result.queries.items()},
+            "rows": {"train": len(labels), "unlabelled": int((labels < 0).sum()), "seen": result.rows},
+            "majority": {split: majority(self.corpus.labels(split)) for split in self.corpus.scored},
+            "cost": cost.plain(),
+            "seconds": {
+                "total": whole.seconds,
+                "prepare": preparing,
+                "train": result.seconds,
+                "evaluate": evaluating.seconds,
+            },
+            "rows_per_second": result.rows / max(result.seconds, 1e-9),
+            "workers": self.ranks.size,
+            "spec": self.spec.model_dump(mode="json", exclude={"store"}),
+            "versions": _versions(),
+        }
+        with tempfile.TemporaryDirectory(prefix="kdray-fit-") as folder:
+            model.to("cpu")
+            save_classifier(model, tokenizer, Path(folder) / "model")
+            (Path(folder) / "model" / "README.md").write_text(model_card(document))
+            _write_json(Path(folder) / "result.json", document)
+            self.store.work(self.spec.digest).save_result(Path(folder))
+
+    def _evaluate(self, model: Any, tokenizer: Any) -> dict[str, dict[str, float]]:
+        scores = {s: self._scores(model, self._rows(tokenizer, self.corpus, s)) for s in self.corpus.scored}
+        if self.view is not self.corpus:
+            for split in self.view.scored:  # the same rows with the texts that pruning left of them
+                scores[f"{split}_pruned"] = self._scores(model, self._rows(tokenizer, self.view, split))
+        return scores
+
+    def _scores(self, model: Any, rows: Rows) -> dict[str, float]:
+        precision = self.spec.train.precision
+        assert precision != "auto"
+        logits = predict(model, rows, batch_size=EVALUATION_ROWS, device=self.device, precision=precision)
+        return score_all(self.corpus.task.metrics, rows.labels.numpy(), logits.argmax(1))
+
+    def _corpus(self) -> StoredCorpus:
+        corpus = load_corpus(self.spec.corpus.open(self.store).folder)
+        if self.spec.merge is None:
+            return corpus
+        labels, name = corpus.task.labels, corpus.task.name
+        return corpus.map(
+            lambda t: merge_classes(t, labels, merge=self.spec.merge or {}, into=self.spec.labels, name=name)
+        )
+
+    def _rows(self, tokenizer: Any, corpus: StoredCorpus, split: str) -> Rows:
+        table = corpus.table(split)
+        texts = [table[field.name].to_pylist() for field in corpus.task.fields]
+        encoded = encode(tokenizer, texts, max_length=self.spec.train.max_length)
+        return Rows(table["id"].to_pylist(), encoded, torch.from_numpy(corpus.labels(split)), tokenizer.pad_token_id)
+
+    def _pair(self, student: Facts) -> Pair:
+        def facts(teacher: TeacherRef) -> Facts:
+            return Facts(teacher.name, teacher.layers, teacher.width, teacher.classes)
+
+        assistant = facts(self.spec.assistant) if self.spec.assistant else None
+        return Pair(student, tuple(facts(teacher) for teacher in self.spec.teachers), assistant)
+
+    def _teacher(self, teacher: TeacherRef, tokenizer: Any, rows: Rows) -> Teacher:
+        if self.spec.access == "cached":
+            folder = teacher.outputs.open(self.store).folder
+            return CachedTeacher(folder, "train", rows.ids, frozenset(self.method.needs))
+        model = load_classifier(teacher.model.open(self.store).file("model"), labels=self.spec.labels, seed=0)
+        full = self._rows(tokenizer, self.corpus, "train")  # teachers read the whole text
+        at = {row: i for i, row in enumerate(full.ids)}
+        same = full if self.view is self.corpus else full.take(np.array([at[row] for row in rows.ids]))
+        return OnlineTeacher(model.to(self.device), same, frozenset(self.method.needs))
+
+
+def _untrained() -> FitResult:
+    return FitResult(history=[], best_epoch=0, score=float("nan"), seconds=0.0, rows=0, queries={})
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "kdray": kdray.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")

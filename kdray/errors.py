@@ -1,0 +1,19 @@
+"""What can go wrong through no fault of kdray's code: one sentence for the user, one exit code for the shell."""
+
+
+class KdrayError(Exception):
+    """The base of every error meant for a user. The message is one sentence: what was asked, found, allowed, what next."""
+
+    exit_code = 1
+
+
+class BadInput(KdrayError):
+    """A file, row, key or setting that the user can mend. Exit code 2."""
+
+    exit_code = 2
+
+
+class RunFailed(KdrayError):
+    """The input was fine but the run did not end well (diverged, no space, a worker lost too often). Exit code 1."""
+
+    exit_code = 1

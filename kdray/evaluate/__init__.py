@@ -1,0 +1,20 @@
+"""How good a model is, how sure we are of it, and what it costs."""
+
+from kdray.evaluate.cost import Cost, cost_of
+from kdray.evaluate.metrics import majority, score_all, score_one
+from kdray.evaluate.predict import predict
+from kdray.evaluate.statistics import Spread, distillation_ratio, retention, spread, welch
+
+__all__ = [
+    "Cost",
+    "Spread",
+    "cost_of",
+    "distillation_ratio",
+    "majority",
+    "predict",
+    "retention",
+    "score_all",
+    "score_one",
+    "spread",
+    "welch",
+]

@@ -1,0 +1,60 @@
+"""What a model costs: parameters, FLOPs by formula, measured latency."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdray.models import forward, num_layers
+
+WARM_UP = 3
+REPEATS = 10
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Attributes:
+    flops: Of one row of 128 tokens, one multiply-add counted as two (methods.md §9).
+    latency_ms: Median time of a forward pass over one row of 128 tokens on `device` with `threads` threads.
+    """
+
+    parameters: int
+    layers: int
+    flops: int
+    latency_ms: float
+    device: str
+    threads: int
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def cost_of(model: Any, *, device: torch.device, tokens: int = 128) -> Cost:
+    """Count and time `model` (in eval mode) on one row of `tokens` tokens."""
+    layers, width = num_layers(model), int(model.config.hidden_size)
+    row = torch.full((1, tokens), 1, dtype=torch.long, device=device)
+    batch = {"input_ids": row, "attention_mask": torch.ones_like(row)}
+    return Cost(
+        parameters=sum(p.numel() for p in model.parameters()),
+        layers=layers,
+        flops=2 * layers * (12 * tokens * width**2 + 2 * tokens**2 * width),
+        latency_ms=1000 * _median_seconds(model, batch, device),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        threads=torch.get_num_threads(),
+    )
+
+
+def _median_seconds(model: Any, batch: Mapping[str, Tensor], device: torch.device) -> float:
+    seconds: list[float] = []
+    with torch.inference_mode():
+        for _ in range(WARM_UP + REPEATS):
+            start = time.perf_counter()
+            forward(model, batch, frozenset())
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[WARM_UP:])

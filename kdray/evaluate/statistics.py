@@ -1,0 +1,49 @@
+"""Several seeds: mean, both standard deviations, Welch's test, and the two ratios of distillation (methods.md §9)."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Scores of several seeds.
+
+    Attributes:
+        std: Sample standard deviation (ddof 1); None for a single score.
+        population_std: Population standard deviation (ddof 0), as S1 prints it.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    std: float | None
+    population_std: float
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self) | {"values": list(self.values)}
+
+
+def spread(values: Sequence[float]) -> Spread:
+    array = np.asarray(values, dtype=np.float64)
+    std = float(array.std(ddof=1)) if len(array) > 1 else None
+    return Spread(tuple(map(float, values)), float(array.mean()), std, float(array.std(ddof=0)))
+
+
+def welch(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Two-sided p-value of Welch's t-test; None when it is undefined (one score, or no spread on either side)."""
+    if min(len(a), len(b)) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
+        return None
+    return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
+
+
+def retention(student: float, teacher: float) -> float | None:
+    """Student score over teacher score; None when the teacher's is 0."""
+    return student / teacher if teacher else None
+
+
+def distillation_ratio(distilled: float, alone: float, teacher: float) -> float | None:
+    """(S_kd − S) / (T − S): 0 is the student alone, 1 the teacher; None when the teacher is no better than S."""
+    return (distilled - alone) / (teacher - alone) if teacher > alone else None

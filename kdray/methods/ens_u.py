@@ -1,0 +1,58 @@
+"""U-Ensemble: several teachers, equal weights.
+
+Source: S0 eq. 1 and 6 (methods.md §2.2); Yuan et al. 2021 name it U-Ensemble.
+Formula: (1 − α)·CE + α·T²·KL(P_ens ‖ softmax(z_s/T)), P_ens = (1/K)·Σ_k softmax(z_k/T).
+Needs: logits of K ≥ 2 teachers, cached.
+Refuses: fewer than two teachers, other class counts.
+Defaults: T = 5, α = 0.5 as `kd`; `combine: prob` (eq. 6; the prose of S0 also says logits, X3).
+Differs from the source: one KL to the average, not the average of KLs (equal gradients, a smaller printed loss).
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from kdray.methods.contract import Method, Step, Term, Terms
+from kdray.methods.losses import Direction, Reduction, ensemble_log_probs, kd_rows
+
+
+class UniformEnsemble(Method):
+    """Soft labels averaged over all teachers.
+
+    Attributes:
+        temperature: Applied to each teacher before averaging; above 0.
+        alpha: Weight of the KD term, 0 to 1.
+        combine: Average probabilities (`prob`) or logits (`logit`).
+    """
+
+    title: ClassVar[str] = "U-Ensemble"
+    source: ClassVar[str] = "S0 eq. 6; Yuan et al. 2021"
+    min_teachers: ClassVar[int] = 2
+    max_teachers: ClassVar[int | None] = None
+
+    name: Literal["ens_u"] = "ens_u"  # pyright: ignore[reportIncompatibleVariableOverride]
+    temperature: float = Field(5.0, gt=0)
+    alpha: float = Field(0.5, ge=0, le=1)
+    combine: Literal["prob", "logit"] = "prob"
+    t2_scaling: bool = True
+    direction: Direction = "forward"
+    reduction: Reduction = "batchmean"
+
+    def weights(self) -> dict[str, float]:
+        return {"hard": 1 - self.alpha, "kd": self.alpha}
+
+    def terms(self, step: Step) -> Terms:
+        share = [1 / len(step.teachers)] * len(step.teachers)
+        target = ensemble_log_probs(
+            [teacher.logits for teacher in step.teachers], share, temperature=self.temperature, combine=self.combine
+        )
+        rows = kd_rows(
+            target,
+            step.student.logits,
+            temperature=self.temperature,
+            t2_scaling=self.t2_scaling,
+            direction=self.direction,
+            reduction=self.reduction,
+        )
+        term = Term(rows)
+        return Terms({"kd": term}, queries={"teacher": term.covered()})

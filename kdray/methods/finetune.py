@@ -1,0 +1,33 @@
+"""Fine-tuning on hard labels alone: how teachers are made, and the student without a teacher.
+
+Source: none; the baseline of every table.
+Formula: mean CE(z_s, y).
+Needs: nothing of a teacher.
+"""
+
+from typing import ClassVar, Literal
+
+from kdray.methods.contract import Method, Step, Terms
+from kdray.signals import Need
+
+
+class FineTune(Method):
+    """Cross-entropy on gold labels; no teacher."""
+
+    title: ClassVar[str] = "Fine-tuning (student alone)"
+    source: ClassVar[str] = "baseline"
+    access: ClassVar[str] = "none"
+    min_teachers: ClassVar[int] = 0
+    max_teachers: ClassVar[int | None] = 0
+
+    name: Literal["finetune"] = "finetune"  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset()
+
+    def weights(self) -> dict[str, float]:
+        return {"hard": 1.0}
+
+    def terms(self, step: Step) -> Terms:
+        return Terms({})

@@ -1,0 +1,56 @@
+"""Vanilla knowledge distillation.
+
+Source: Hinton et al. 2015; S0 §4.2, S1 eq. 1-3 (methods.md §2.1).
+Formula: (1 − α)·CE(z_s, y) + α·T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)).
+Needs: logits of one teacher, cached.
+Refuses: several teachers, other class counts, one class.
+Defaults: T = 5 (S1 §4.3), α = 0.5 (methods.md [D]: S1 does not give it), T² on (X2), forward KL (X1).
+Differs from the source: Hinton et al. weigh the soft part T² as here; α is the weight of the KD term (X27).
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from kdray.methods.contract import Method, Step, Term, Terms
+from kdray.methods.losses import Direction, Reduction, kd_rows, log_probs, mse_rows
+
+
+class VanillaKD(Method):
+    """Soft labels of one teacher.
+
+    Attributes:
+        temperature: Softens both distributions; above 0.
+        alpha: Weight of the KD term, 0 to 1; the hard labels get 1 − alpha.
+        kd_term: `kl`, or `mse` between logits (temperature and direction then have no say and must stay unset).
+    """
+
+    title: ClassVar[str] = "Vanilla KD"
+    source: ClassVar[str] = "Hinton et al. 2015; S0 §4.2; S1 eq. 1–3"
+
+    name: Literal["kd"] = "kd"  # pyright: ignore[reportIncompatibleVariableOverride]
+    temperature: float = Field(5.0, gt=0)
+    alpha: float = Field(0.5, ge=0, le=1)
+    kd_term: Literal["kl", "mse"] = "kl"
+    t2_scaling: bool = True
+    direction: Direction = "forward"
+    reduction: Reduction = "batchmean"
+
+    def weights(self) -> dict[str, float]:
+        return {"hard": 1 - self.alpha, "kd": self.alpha}
+
+    def terms(self, step: Step) -> Terms:
+        teacher = step.teachers[0].logits
+        if self.kd_term == "mse":
+            rows = mse_rows(teacher, step.student.logits)
+        else:
+            rows = kd_rows(
+                log_probs(teacher, self.temperature),
+                step.student.logits,
+                temperature=self.temperature,
+                t2_scaling=self.t2_scaling,
+                direction=self.direction,
+                reduction=self.reduction,
+            )
+        term = Term(rows)
+        return Terms({"kd": term}, queries={"teacher": term.covered()})

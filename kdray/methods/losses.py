@@ -1,0 +1,84 @@
+"""The loss primitives, once (methods.md §0). All per row, in float32, from log_softmax; sums over classes.
+
+`elementmean` divides by the number of classes and exists only to compare with codes that average over it.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Direction = Literal["forward", "reverse"]
+Reduction = Literal["batchmean", "elementmean"]
+Rows = Float[Tensor, " batch"]
+Logits = Float[Tensor, "batch classes"]
+
+
+def log_probs(logits: Logits, temperature: float) -> Logits:
+    """log softmax(z / T), in at least float32."""
+    return F.log_softmax(_wide(logits) / temperature, dim=-1)
+
+
+def kl_rows(log_p: Logits, log_q: Logits) -> Rows:
+    """KL(p ‖ q) per row from log-probabilities; a zero of p contributes 0."""
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
+
+
+def kd_rows(
+    target_log_probs: Logits,
+    student: Logits,
+    *,
+    temperature: float,
+    t2_scaling: bool,
+    direction: Direction,
+    reduction: Reduction,
+) -> Rows:
+    """KL between a target distribution, already at `temperature`, and the student's (logits), times T² if asked."""
+    log_q = log_probs(student, temperature)
+    pair = (target_log_probs, log_q) if direction == "forward" else (log_q, target_log_probs)
+    rows = kl_rows(*pair) * (temperature**2 if t2_scaling else 1.0)
+    return rows / student.shape[-1] if reduction == "elementmean" else rows
+
+
+def soft_cross_entropy_rows(target_log_probs: Logits, student: Logits, *, temperature: float) -> Rows:
+    """Cross-entropy to a target distribution: KL plus the target's entropy, with the same gradient."""
+    return -(target_log_probs.exp() * log_probs(student, temperature)).sum(-1)
+
+
+def mse_rows(target: Logits, student: Logits) -> Rows:
+    """Mean squared difference of logits per row (mean over classes)."""
+    return (_wide(target) - _wide(student)).square().mean(-1)
+
+
+def cross_entropy_rows(student: Logits, labels: Int[Tensor, " batch"]) -> Rows:
+    """Hard-label cross-entropy at temperature 1; rows labelled -1 give 0."""
+    return F.cross_entropy(_wide(student), labels, reduction="none", ignore_index=-1)
+
+
+def ensemble_log_probs(
+    teachers: Sequence[Logits], weights: Sequence[float], *, temperature: float, combine: Literal["prob", "logit"]
+) -> Logits:
+    """The ensemble's log-probabilities: temperature first, then the weighted average (S0 eq. 6), or of logits."""
+    if combine == "logit":
+        mixed = torch.stack([w * _wide(z) for w, z in zip(weights, teachers, strict=True)]).sum(0)
+        return log_probs(mixed, temperature)
+    parts = [log_probs(z, temperature) for z in teachers]
+    log_weights = torch.tensor(weights, dtype=parts[0].dtype, device=parts[0].device).log()
+    return torch.logsumexp(torch.stack(parts) + log_weights.view(-1, 1, 1), dim=0)
+
+
+def entropy_rows(log_p: Float[Tensor, "*rows classes"]) -> Float[Tensor, "*rows"]:
+    """Shannon entropy in nats."""
+    return torch.special.entr(log_p.exp()).sum(-1)
+
+
+def unit(x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
+    """Scaled to length 1 over the last dimension (`nrm` of methods.md)."""
+    return x / x.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()

@@ -1,0 +1,29 @@
+"""Encoders and classifiers: where they come from, how deep they are, what a forward pass gives."""
+
+from kdray.models.depth import keep_layers, layers_to_keep, num_layers
+from kdray.models.encoders import (
+    Encoder,
+    load_classifier,
+    load_tokenizer,
+    reorder_classes,
+    resolve_encoder,
+    save_classifier,
+)
+from kdray.models.forward import forward
+from kdray.models.precision import Precision, autocast, resolve_precision
+
+__all__ = [
+    "Encoder",
+    "Precision",
+    "autocast",
+    "forward",
+    "keep_layers",
+    "layers_to_keep",
+    "load_classifier",
+    "load_tokenizer",
+    "num_layers",
+    "reorder_classes",
+    "resolve_encoder",
+    "resolve_precision",
+    "save_classifier",
+]

@@ -1,0 +1,92 @@
+"""Texts and rows after decisions. Each row needs only its own decisions, so any sharding gives the same result."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kdray.errors import BadInput
+from kdray.prune.units import EXAMPLE, HASH_COLUMN, example_ids, field_texts, text_hash
+
+_Units = list[tuple[str, bool]]
+
+
+def shortened(
+    table: pa.Table, fields: Sequence[str], decisions: pa.Table, *, id_column: str = "id"
+) -> dict[str, list[str]]:
+    """The pruned texts of each field, in the order of the rows.
+
+    Raises:
+        BadInput: A row has no decisions, or its text is not the one that was decided about.
+    """
+    ids = example_ids(table, id_column)
+    found = _by_field(decisions, ids)
+    return {
+        field: [
+            "".join(text for text, kept in _matching(found, name, field, original) if kept)
+            for name, original in zip(ids, field_texts(table, field), strict=True)
+        ]
+        for field in fields
+    }
+
+
+def with_texts(table: pa.Table, texts: dict[str, list[str]]) -> pa.Table:
+    """The table with the given fields' texts replaced, and a hash of the originals that marks it as pruned."""
+    hashes = original_hashes(table, list(texts))
+    for field, values in texts.items():
+        index = table.column_names.index(field)
+        table = table.set_column(index, table.schema.field(index), pa.array(values, table.schema.field(index).type))
+    return table.append_column(HASH_COLUMN, hashes)
+
+
+def remaining(table: pa.Table, fields: Sequence[str], decisions: pa.Table, *, id_column: str = "id") -> pa.Table:
+    """The rows that are kept, with a hash of their texts that marks the table as pruned.
+
+    Raises:
+        BadInput: As `shortened`.
+    """
+    ids = example_ids(table, id_column)
+    found = _by_field(decisions, ids)
+    joined = [" ".join(parts) for parts in zip(*(field_texts(table, field) for field in fields), strict=True)]
+    kept = [_matching(found, name, EXAMPLE, text)[0][1] for name, text in zip(ids, joined, strict=True)]
+    return table.append_column(HASH_COLUMN, original_hashes(table, fields)).filter(pa.array(kept, pa.bool_()))
+
+
+def originals(decisions: pa.Table) -> pa.Table:
+    """The texts before pruning: ``id``, ``field`` and ``text``, from decisions alone."""
+    texts: dict[tuple[str, str], list[str]] = {}
+    for name, field, text in _rows(decisions, "id", "field", "text"):
+        texts.setdefault((name, field), []).append(text)
+    keys = list(texts)
+    joined = ["".join(parts) for parts in texts.values()]
+    columns = {"id": [name for name, _ in keys], "field": [field for _, field in keys], "text": joined}
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+
+
+def original_hashes(table: pa.Table, fields: Sequence[str]) -> pa.Array:
+    """A hash of each row's texts in the given fields."""
+    columns = [field_texts(table, field) for field in fields]
+    return pa.array([text_hash("\x1f".join(parts)) for parts in zip(*columns, strict=True)], pa.string())
+
+
+def _by_field(decisions: pa.Table, ids: list[str]) -> dict[tuple[str, str], _Units]:
+    # A shard looks up its own rows only: Python touches no decision of another shard.
+    mine = decisions.filter(pc.is_in(decisions.column("id"), value_set=pa.array(ids, pa.string())))
+    found: dict[tuple[str, str], _Units] = {}
+    for name, field, text, kept in _rows(mine, "id", "field", "text", "kept"):
+        found.setdefault((name, field), []).append((text, kept))
+    return found
+
+
+def _matching(found: dict[tuple[str, str], _Units], name: str, field: str, original: str) -> _Units:
+    units = found.get((name, field))
+    where = f"Row {name!r}" + ("" if field == EXAMPLE else f", {field!r}")
+    if units is None:
+        raise BadInput(f"{where}: no decision about it; fit on this split, or use the decisions made from it.")
+    if "".join(text for text, _ in units) != original:
+        raise BadInput(f"{where}: the text is not the one decided about (changed, or pruned before); use the original.")
+    return units
+
+
+def _rows(table: pa.Table, *names: str) -> zip:
+    return zip(*(table.column(name).to_pylist() for name in names), strict=True)

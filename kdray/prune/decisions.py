@@ -1,0 +1,85 @@
+"""What becomes of each unit, and why. Row-wise at level sentence; at level example, decided once on the whole split."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from kdray.prune.graph import Clusters
+from kdray.prune.importance import Floats
+from kdray.prune.policies import Mask
+from kdray.prune.settings import PruneSettings
+from kdray.prune.units import Level, is_example_level
+
+KEPT = "kept"
+PROTECTED = "protected centre"
+ONLY_UNIT = "only unit"
+BEST_OF_FIELD = "best of its field"
+BEST_OF_CLASS = "best of its class"
+BELOW = "below threshold"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """For each unit: its importance, whether the policy would remove it, its cluster, and whether centres are safe."""
+
+    importance: Floats
+    below: Mask
+    clusters: Clusters
+    protects_centres: bool
+
+
+def decided(units: pa.Table, verdict: Verdict, settings: PruneSettings, level: Level) -> pa.Table:
+    """Settle each unit: what the policy wants, less protected centres, less what a field or a class must keep.
+
+    Returns:
+        ``id``, ``field``, ``unit``, ``start``, ``end`` and ``text`` of the units (``label`` too, at level example),
+        with ``importance`` (float64, 0 to 1), ``cluster`` (int32, -1 without a graph), ``is_centre``, ``kept`` and
+        ``reason``. All texts of a field joined are the original, the kept ones joined are the pruned text.
+    """
+    safe = verdict.clusters.centres if verdict.protects_centres else np.zeros_like(verdict.below)
+    kept = ~verdict.below | safe
+    if level == "example":
+        groups, minimum, best = class_groups(units), settings.min_per_class, BEST_OF_CLASS
+    else:
+        groups, minimum, best = field_groups(units), settings.min_keep, BEST_OF_FIELD
+    saved = rescued(groups, verdict.importance, kept, minimum)
+    reason = np.where(~verdict.below, KEPT, np.where(safe, PROTECTED, np.where(saved, best, BELOW)))
+    if level == "sentence" and len(groups):
+        reason[saved & (np.bincount(groups)[groups] == 1)] = ONLY_UNIT
+    table = units.drop_columns(["row"])
+    for name, values in (
+        ("importance", pa.array(verdict.importance, pa.float64())),
+        ("cluster", pa.array(verdict.clusters.labels, pa.int32())),
+        ("is_centre", pa.array(verdict.clusters.centres, pa.bool_())),
+        ("kept", pa.array(kept | saved, pa.bool_())),
+        ("reason", pa.array(reason.tolist(), pa.string())),  # typed: an empty shard must fit the others
+    ):
+        table = table.append_column(name, values)
+    return table
+
+
+def rescued(groups: npt.NDArray[np.int64], importance: Floats, kept: Mask, minimum: int) -> Mask:
+    """Which units to keep after all, so that each group keeps ``minimum``: the most important, then the earliest."""
+    order = np.lexsort((-importance, ~kept, groups))  # stable: equals stay in their order
+    in_order = groups[order]
+    firsts = np.searchsorted(in_order, in_order, side="left")
+    needed = np.arange(len(order)) - firsts < minimum
+    saved = np.zeros(len(kept), dtype=np.bool_)
+    saved[order[needed]] = True
+    return saved & ~kept
+
+
+def field_groups(units: pa.Table) -> npt.NDArray[np.int64]:
+    """Number the fields of all rows from 0: units of one field follow each other, the first is unit 0."""
+    return np.cumsum(units.column("unit").to_numpy() == 0) - 1
+
+
+def class_groups(units: pa.Table) -> npt.NDArray[np.int64]:
+    """Number the classes of whole-example units, from 0."""
+    assert is_example_level(units)
+    labels: list[Any] = units.column("label").to_pylist()
+    numbers = {label: number for number, label in enumerate(sorted(set(labels)))}
+    return np.array([numbers[label] for label in labels], dtype=np.int64)

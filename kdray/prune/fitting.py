@@ -1,0 +1,115 @@
+"""Fit pruning on the units of one split: statistics, scale, threshold, centres, and what becomes of each unit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from kdray.errors import BadInput
+from kdray.prune.decisions import Verdict, decided, field_groups
+from kdray.prune.graph import Clusters, CosineWeights, cosine_weights, nn_centres, star_clusters
+from kdray.prune.importance import Floats, Scale, TermStatistics, count_terms, freeze, score
+from kdray.prune.policies import Mask, limit_threshold
+from kdray.prune.pruner import Pruner
+from kdray.prune.settings import PruneSettings
+from kdray.prune.units import Level, is_example_level, text_column
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What fitting gives.
+
+    Attributes:
+        pruner: Frozen statistics, for other splits and for inference.
+        decisions: What becomes of each unit that was fitted (columns as in `decided`), with centres protected.
+        warnings: Sentences for the user; empty if all went as set.
+    """
+
+    pruner: Pruner
+    decisions: pa.Table
+    warnings: tuple[str, ...]
+
+
+def fit(units: pa.Table, embeddings: Sequence[npt.NDArray[Any]], settings: PruneSettings, *, level: Level) -> Fit:
+    """Fit pruning on all units of a split, in one process.
+
+    Args:
+        units: From `units_of` at level sentence, from `example_units` at level example.
+        embeddings: One array [units, width] for each teacher, in the order of the units; empty if nothing is protected.
+        settings: The ``prune`` section.
+        level: From `resolve_level`.
+
+    Raises:
+        BadInput: Nothing could be pruned at this level, or the embeddings do not fit (see `cosine_weights`).
+    """
+    texts = text_column(units)
+    statistics = freeze(count_terms(texts))
+    scores = score(texts, statistics, settings.score)
+    return fit_scores(units, scores, embeddings, settings, level=level, statistics=statistics)
+
+
+def fit_scores(
+    units: pa.Table,
+    scores: Floats,
+    embeddings: Sequence[npt.NDArray[Any]],
+    settings: PruneSettings,
+    *,
+    level: Level,
+    statistics: TermStatistics,
+) -> Fit:
+    """`fit` with scores [units] that were computed elsewhere, from the given statistics."""
+    assert len(scores) == units.num_rows
+    _check(units, embeddings, settings, level)
+    scale = Scale.of(scores)
+    importance = scale.importance(scores)
+    wanted = settings.policy.threshold(importance)
+    threshold = limit_threshold(importance, wanted, settings.prune_rate_limit)
+    below = settings.policy.drop(importance)
+    warnings: tuple[str, ...] = ()
+    if threshold < wanted:
+        warnings = (_warning(below, wanted, threshold, settings.prune_rate_limit),)
+        below &= importance < threshold
+    clusters = _clusters(units.num_rows, embeddings, settings)
+    pruner = Pruner(settings, level, statistics, scale, threshold)
+    verdict = Verdict(importance, below, clusters, settings.protection != "none")
+    return Fit(pruner, decided(units, verdict, settings, level), warnings)
+
+
+def _check(units: pa.Table, embeddings: Sequence[npt.NDArray[Any]], settings: PruneSettings, level: Level) -> None:
+    if settings.policy.name == "none":
+        return
+    if not units.num_rows:
+        raise BadInput(
+            "There is nothing to prune: the split has no unit; give a corpus with rows and a prunable field."
+        )
+    if is_example_level(units) != (level == "example"):
+        raise BadInput(f"Units of the other level were given for prune.level = {level}; make them at that level.")
+    for teacher, array in enumerate(embeddings):
+        if array.ndim != 2 or len(array) != units.num_rows:
+            raise BadInput(
+                f"Embeddings of teacher {teacher} have shape {array.shape} for {units.num_rows} units; make them again."
+            )
+    if level == "sentence" and np.bincount(field_groups(units)).max() <= settings.min_keep:
+        raise BadInput(
+            f"prune.level = sentence can remove nothing: no text has more than prune.min_keep = {settings.min_keep} "
+            "sentences; set prune.level = example or prune.policy = none."
+        )
+
+
+def _warning(below: Mask, wanted: float, threshold: float, limit: float) -> str:
+    return (
+        f"The policy's threshold {wanted:.4f} would prune {below.mean():.1%} of the units, above "
+        f"prune.max_prune_rate = {limit}; it was lowered to {threshold:.4f}."
+    )
+
+
+def _clusters(num_units: int, embeddings: Sequence[npt.NDArray[Any]], settings: PruneSettings) -> Clusters:
+    if settings.protection == "none":
+        return Clusters.none(num_units)
+    weights: CosineWeights = cosine_weights(embeddings, settings.edge)
+    if settings.protection == "star":
+        return star_clusters(weights)
+    return Clusters(Clusters.none(num_units).labels, nn_centres(weights))

@@ -1,0 +1,129 @@
+"""Frozen pruning: what was fitted once decides about any other text, without teachers, graph or cluster."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import ValidationError
+
+from kdray.errors import BadInput
+from kdray.prune.applying import shortened
+from kdray.prune.decisions import Verdict, decided
+from kdray.prune.graph import Clusters
+from kdray.prune.importance import Scale, TermStatistics, score
+from kdray.prune.settings import PruneSettings
+from kdray.prune.units import SPLITTER_VERSION, Level, text_column, units_of
+
+FILE = "pruner.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """Pruning as fitted on one split.
+
+    Attributes:
+        settings: The ``prune`` section it was fitted with.
+        level: What a unit is, after ``auto`` was decided.
+        statistics: Inverse document frequencies.
+        scale: The scores that mean importance 0 and 1.
+        threshold: Units of lower importance fall.
+        splitter: The version of the sentence splitter.
+    """
+
+    settings: PruneSettings
+    level: Level
+    statistics: TermStatistics
+    scale: Scale
+    threshold: float
+    splitter: int = SPLITTER_VERSION
+
+    def decide(self, units: pa.Table) -> pa.Table:
+        """Decide about units from their own words alone: the same for any sharding, with no centre protected.
+
+        Args:
+            units: From `units_of`, or from `example_units` with *all* rows of a split: at level example every class
+                keeps some rows, which a shard cannot know. Measuring other splits than train is fine, applying is not.
+
+        Returns:
+            Decisions, with the columns that `decided` describes.
+        """
+        importance = self.scale.importance(score(text_column(units), self.statistics, self.settings.score))
+        below = importance < self.threshold
+        clusters = Clusters.none(units.num_rows)
+        return decided(units, Verdict(importance, below, clusters, False), self.settings, self.level)
+
+    def prune(self, texts: Sequence[str]) -> list[str]:
+        """Shorten texts before a model sees them; each keeps at least one sentence. Pass original texts only.
+
+        Raises:
+            BadInput: The pruner drops whole training examples, or was fitted on an evaluation split.
+        """
+        if self.level == "example":
+            raise BadInput(
+                "This pruner drops whole training examples, so it cannot shorten texts; leave texts as they are."
+            )
+        if self.settings.stats == "split":
+            raise BadInput(
+                "This pruner was fitted with prune.stats = split; inference needs one with prune.stats = train."
+            )
+        table = pa.table({"id": np.arange(len(texts)), "text": pa.array(list(texts), pa.string())})
+        return shortened(table, ["text"], self.decide(units_of(table, ["text"])))["text"]
+
+    def save(self, folder: Path) -> None:
+        """Write one JSON file into a folder, which is made if it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "format": FORMAT,
+            "splitter": self.splitter,
+            "settings": self.settings.model_dump(),
+            "level": self.level,
+            "lo": self.scale.lo,
+            "hi": self.scale.hi,
+            "threshold": self.threshold,
+            "num_units": self.statistics.num_units,
+            "idf": dict(self.statistics.idf),
+        }
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=0)
+        (folder / FILE).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Pruner":
+        """Read what `save` wrote; every number comes back exactly.
+
+        Raises:
+            BadInput: There is no such file, or it is damaged or of another version.
+        """
+        path = Path(folder) / FILE
+        content = _read(path)
+        if (content.get("format"), content.get("splitter")) != (FORMAT, SPLITTER_VERSION):
+            raise BadInput(
+                f"{path} has format {content.get('format')} and splitter {content.get('splitter')}, but this version "
+                f"of kdray reads format {FORMAT} and splitter {SPLITTER_VERSION}; fit it again."
+            )
+        try:
+            return cls(
+                PruneSettings.model_validate(content["settings"]),
+                content["level"],
+                TermStatistics(content["num_units"], content["idf"]),
+                Scale(content["lo"], content["hi"]),
+                content["threshold"],
+            )
+        except (KeyError, ValidationError) as error:
+            raise BadInput(f"{path} is damaged ({str(error).splitlines()[0]}); fit it again.") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"There is no {path}; give the folder that a fitted pruner was saved to.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is damaged ({error}); fit it again.") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} is damaged (it holds no record); fit it again.")
+    return content

@@ -1,0 +1,95 @@
+"""The settings of pruning, as a run file gives them under ``prune``."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from kdray.prune.graph import Edge
+from kdray.prune.importance import ScoreKind
+from kdray.prune.policies import LowerTail, Policy, Protect
+from kdray.prune.units import Level, LevelCounts
+
+AUTO_SHARE = 0.05  # of the training examples; below, removing sentences would do next to nothing
+
+
+class PruneSettings(BaseModel):
+    """What is removed from the texts before a student sees them. A setting that would be ignored is refused.
+
+    Attributes:
+        policy: Which units fall; a bare name means its defaults (``policy: literal``).
+        level: ``sentence`` shortens texts; ``example`` drops whole training examples; ``auto`` takes the first where at
+            least 5 % of the training examples have a field of several sentences.
+        stats: Scores and thresholds are fitted on the training split and frozen, or on the split at hand.
+        protect: Which centres never fall: of ``star`` clusters, strongest neighbours (``nn``), or none.
+            None takes the policy's own.
+        min_keep: Sentences that every field keeps at least (all, if it has fewer).
+        min_per_class: Training examples that every class keeps at least, at level example.
+        max_prune_rate: The largest share of units below the threshold, which is lowered if needed. None takes the
+            policy's own: 0.5, but 1 for those that promise a rate or the printed thresholds.
+        score: `sum` or `mean` of a unit's TF-IDF vector.
+        edge: How several teachers' embeddings make one weight. None takes ``mean_embedding`` where widths agree and
+            ``mean_cosine`` otherwise.
+        prune_pairs: Prune both texts of a sentence pair too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy: Policy = LowerTail()
+    level: Literal["sentence", "example", "auto"] = "auto"
+    stats: Literal["train", "split"] = "train"
+    protect: Protect | None = None
+    min_keep: int = Field(default=1, ge=1)
+    min_per_class: int = Field(default=1, ge=1)
+    max_prune_rate: float | None = Field(default=None, gt=0, le=1)
+    score: ScoreKind = "sum"
+    edge: Edge | None = None
+    prune_pairs: bool = False
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _nothing_ignored(self) -> "PruneSettings":
+        changed = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
+        for names, reason in self._unused():
+            if ignored := sorted(changed & names):
+                raise ValueError(f"{', '.join(ignored)} would be ignored, because {reason}; remove the setting.")
+        if self.policy.name == "literal_centers" and self.protect == "none":
+            raise ValueError("protect = none makes policy literal_centers the policy literal; name that one instead.")
+        if self.policy.name == "match_rate" and self.policy.rho > self.prune_rate_limit:
+            raise ValueError(
+                f"policy.rho = {self.policy.rho} is above max_prune_rate = {self.prune_rate_limit}; "
+                "lower it or raise that."
+            )
+        return self
+
+    def _unused(self) -> list[tuple[set[str], str]]:
+        unused: list[tuple[set[str], str]] = []
+        if self.policy.name == "none":
+            unused.append((set(type(self).model_fields) - {"policy"}, "policy is none"))
+        if self.protection == "none":
+            unused.append(({"edge"}, "no centre is protected and no graph is built"))
+        if self.level == "example":
+            unused.append(({"min_keep", "prune_pairs"}, "level is example"))
+        if self.level == "sentence":
+            unused.append(({"min_per_class"}, "level is sentence"))
+        return unused
+
+    @property
+    def protection(self) -> Protect:
+        """Which centres are protected, after the policy's default."""
+        return self.policy.default_protect if self.protect is None else self.protect
+
+    @property
+    def prune_rate_limit(self) -> float:
+        """The largest share of units below the threshold, after the policy's default."""
+        return self.policy.default_max_prune_rate if self.max_prune_rate is None else self.max_prune_rate
+
+
+def resolve_level(settings: PruneSettings, train: LevelCounts) -> Level:
+    """The level of a run; ``auto`` is decided by the training split's counts alone."""
+    if settings.level != "auto":
+        return settings.level
+    return "sentence" if train.num_divisible >= AUTO_SHARE * train.num_examples else "example"

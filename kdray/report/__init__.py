@@ -1,0 +1,100 @@
+"""One self-contained HTML page per sweep or run: plots, tables, and where each number came from.
+
+The page makes no request of any kind: drawings are inline SVG, style and script are inside, and its own content
+security policy forbids everything else. It is made from `result.json` alone: the same result gives the same page.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdray.errors import RunFailed
+from kdray.report.index_page import index_page
+from kdray.report.run_page import run_page
+from kdray.report.schema import IndexEntry, checked, checked_entry
+from kdray.report.sweep_page import sweep_page
+from kdray.report.verdict import winner_first
+
+__all__ = ["index_entry", "render", "render_index", "write", "write_index"]
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """The page of one sweep or run.
+
+    Args:
+        result: What `result.json` holds; `kdray.report.schema` names its keys.
+
+    Raises:
+        BadInput: A mandatory key is missing or a value has the wrong type; the sentence names the key.
+    """
+    record = checked(result)
+    return sweep_page(record) if record["kind"] == "sweep" else run_page(record)
+
+
+def write(result: Mapping[str, Any], path: Path) -> None:
+    """Writes the page to `path`, making its folder if need be; a reader sees the old page or the new one, never half.
+
+    Raises:
+        BadInput: As `render`.
+        RunFailed: The file could not be written.
+    """
+    _replace(path, render(result))
+
+
+def render_index(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The list of several reports with links, newest first; `index_entry` makes an entry.
+
+    Raises:
+        BadInput: An entry misses a key, or links to something other than a relative path.
+    """
+    return index_page([checked_entry(entry) for entry in entries])
+
+
+def write_index(entries: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Writes the list to `path`, as `write` does."""
+    _replace(path, render_index(entries))
+
+
+def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
+    """What the list says about one result, whose page lies at `href` relative to the list.
+
+    The score is the one the page itself leads with: the winner's mean over seeds for a confirmed sweep, the report
+    split's for a run, none otherwise.
+
+    Raises:
+        BadInput: As `render`.
+    """
+    record = checked(result)
+    corpus, seconds = record["corpus"], record.get("seconds")
+    entry = IndexEntry(
+        href=href,
+        kind=record["kind"],
+        name=record["name"],
+        created=record["created"],
+        corpus=corpus["name"],
+        is_sample=corpus["is_sample"],
+        note=corpus.get("note"),
+        metric=record.get("metric"),
+        rows=corpus["rows"].get("report"),
+        seconds=seconds["total"] if seconds else None,
+    )
+    if record["kind"] == "run":
+        entry["report"] = record["metrics"].get("report", {}).get(record.get("metric") or "")
+        return entry
+    entry["trials"] = len(record["trials"])
+    entry["failed"] = sum(trial["state"] == "failed" for trial in record["trials"])
+    if confirmation := record.get("confirmation", []):
+        entry["report"] = winner_first(confirmation)[0]["report"]["mean"]
+    return entry
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunFailed(f"{path}: the report could not be written ({error.strerror}); give another folder.") from error

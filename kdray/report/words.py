@@ -1,0 +1,132 @@
+"""How the page writes numbers: as many digits as mean something, and a unit beside each."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+NOT_MEASURED = "not measured"
+_PERCENT_METRICS = ("accuracy", "f1", "precision", "recall")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one metric is shown: `factor` times the measured value, followed by `unit`, with `digits` decimals."""
+
+    name: str
+    factor: float
+    unit: str
+    digits: int
+
+    @property
+    def axis_unit(self) -> str:
+        """What an axis label adds to the metric's name."""
+        return " (%)" if self.unit else ""
+
+    @property
+    def points(self) -> str:
+        """The unit of a difference."""
+        return " points" if self.unit else ""
+
+    def score(self, value: float | None) -> str:
+        """`0.6412` as `64.1 %`, or as `0.641` for a metric that is no share (Matthews)."""
+        return NOT_MEASURED if value is None else f"{value * self.factor:.{self.digits}f}{self.unit}"
+
+    def score_and_spread(self, mean: float | None, std: float | None) -> str:
+        """Mean ± standard deviation; the mean alone where the deviation is unknown (one seed)."""
+        if mean is None or std is None:
+            return self.score(mean)
+        return f"{mean * self.factor:.{self.digits}f} ± {std * self.factor:.{self.digits}f}{self.unit}"
+
+    def difference(self, value: float | None) -> str:
+        """A signed difference; a share's difference is in points, never in percent."""
+        return NOT_MEASURED if value is None else f"{value * self.factor:+.{self.digits}f}{self.points}"
+
+
+def metric(name: str, rows: int | None) -> Metric:
+    """The metric `name`, scored on `rows` rows: below 1,000 rows a second decimal of a percentage means nothing."""
+    is_share = any(name.lower().endswith(ending) for ending in _PERCENT_METRICS)
+    is_fine = rows is not None and rows >= 1000
+    if is_share:
+        return Metric(name=name, factor=100.0, unit=" %", digits=2 if is_fine else 1)
+    return Metric(name=name, factor=1.0, unit="", digits=4 if is_fine else 3)
+
+
+def count(number: int | None) -> str:
+    """`104743` as `104,743`."""
+    return NOT_MEASURED if number is None else f"{number:,}"
+
+
+def share(value: float | None) -> str:
+    """`0.923` as `92.3 %`."""
+    return NOT_MEASURED if value is None else f"{value * 100:.1f} %"
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 trial`, `3 trials`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def parameters(number: float | None) -> str:
+    """`22713216` as `22.7 M`."""
+    if number is None:
+        return NOT_MEASURED
+    if number >= 1e6:
+        return f"{number / 1e6:.3g} M" if number < 1e9 else f"{number / 1e9:.3g} G"
+    return f"{number / 1e3:.3g} k" if number >= 1e3 else f"{number:.0f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """`8.713` as `8.71 ms`."""
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
+
+
+def duration(seconds: float | None) -> str:
+    """`3912.4` as `1 h 05 min`, `72` as `1 min 12 s`, `0.42` as `0.42 s`."""
+    if seconds is None:
+        return NOT_MEASURED
+    if seconds < 59.95:
+        return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def p_value(value: float | None) -> str:
+    """`p = 0.04`; never more than it says: `p < 0.001`."""
+    if value is None:
+        return f"p {NOT_MEASURED}"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+
+
+def setting(value: Any) -> str:
+    """A hyper-parameter or setting as its user would write it in YAML: `3e-5`, `4`, `true`, `cosine`."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return number(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def number(value: float) -> str:
+    """Four significant digits, without the padding of Python's exponents."""
+    mantissa, _, exponent = f"{value:.4g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def moment(iso: str) -> str:
+    """An ISO 8601 time to the minute; any other text unchanged."""
+    try:
+        parsed = datetime.fromisoformat(iso.replace("Z", "+00:00"))
+    except ValueError:
+        return iso
+    return f"{parsed:%Y-%m-%d %H:%M} {parsed.tzname() or ''}".rstrip()
+
+
+def listing(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

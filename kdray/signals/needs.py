@@ -1,0 +1,5 @@
+"""The words in which a method says what it needs from a teacher (design.md, methods.md §0)."""
+
+from typing import Literal
+
+Need = Literal["logits", "cls", "sent_emb", "qkv_last", "hidden", "attn", "online"]

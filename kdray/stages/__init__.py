@@ -1,0 +1,25 @@
+"""What each stage reads and writes. A stage makes what is missing and uses what is there."""
+
+from kdray.stages.assist import assist
+from kdray.stages.context import Context, Engine, InProcess
+from kdray.stages.corpus import read
+from kdray.stages.distil import alone, distil
+from kdray.stages.outputs import outputs
+from kdray.stages.prepare import Prepared, prepare
+from kdray.stages.prune import prune
+from kdray.stages.teach import teach
+
+__all__ = [
+    "Context",
+    "Engine",
+    "InProcess",
+    "Prepared",
+    "alone",
+    "assist",
+    "distil",
+    "outputs",
+    "prepare",
+    "prune",
+    "read",
+    "teach",
+]

@@ -1,0 +1,100 @@
+"""What a stage is given: the store, where its work runs, and a journal of what was made and what was there."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from kdray.distil import FitSpec, run_fit
+from kdray.log import stopwatch
+from kdray.store import Artifact, Draft, Store
+from kdray.train import SingleRank
+
+log = logging.getLogger(__name__)
+
+TableMap = Callable[[pa.Table], pa.Table]
+
+
+class Engine(Protocol):
+    """Where work runs. Nothing that an engine decides may change a result."""
+
+    def fit(self, spec: FitSpec) -> None:
+        """Run one training; its result is in the work folder afterwards."""
+        ...
+
+    def map(self, table: pa.Table, factory: Callable[[], TableMap], *, title: str) -> Iterator[pa.Table]:
+        """Apply `factory()` to shards of `table`; results come in any order and carry the rows' ids."""
+        ...
+
+
+def _ignore(epoch: Mapping[str, Any]) -> None:
+    del epoch
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Everything in this process, one after the other.
+
+    Attributes:
+        report: Told about every finished epoch of a training.
+    """
+
+    report: Callable[[dict[str, Any]], None] = _ignore
+
+    def fit(self, spec: FitSpec) -> None:
+        run_fit(spec, ranks=SingleRank(), report=self.report)
+
+    def map(self, table: pa.Table, factory: Callable[[], TableMap], *, title: str) -> Iterator[pa.Table]:
+        del title
+        yield factory()(table)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Attributes:
+    journal: One record for every artifact asked for: stage, name, digest, seconds, reused, summary.
+    """
+
+    store: Store
+    engine: Engine
+    data_dir: Path | None
+    journal: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    def make(
+        self,
+        stage: str,
+        name: str,
+        *,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        build: Callable[[Draft], Mapping[str, Any]],
+    ) -> Artifact:
+        """`Store.make` with a line when it starts, a line when it ends, and an entry in the journal."""
+        with stopwatch() as watch:
+            artifact, reused = self.store.make(
+                stage, name, settings=settings, inputs=inputs, build=lambda draft: _announced(stage, name, build, draft)
+            )
+        line = ", ".join(f"{key} {value}" for key, value in artifact.summary.items() if isinstance(value, str | int))
+        if reused:
+            log.info("%s %s: re-used %s (%s)", stage, name, artifact.where, line)
+        else:
+            log.info("%s %s: made %s in %.1f s (%s)", stage, name, artifact.where, watch.seconds, line)
+        self.journal.append(
+            {
+                "stage": stage,
+                "name": name,
+                "digest": artifact.digest,
+                "seconds": artifact.manifest["seconds"],
+                "reused": reused,
+                "summary": line,
+            }
+        )
+        return artifact
+
+
+def _announced(stage: str, name: str, build: Callable[[Draft], Mapping[str, Any]], draft: Draft) -> Mapping[str, Any]:
+    log.info("%s %s: starts", stage, name)
+    return build(draft)

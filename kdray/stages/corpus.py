@@ -1,0 +1,28 @@
+"""Stage `corpus`: named or own rows, read, validated, split, written once."""
+
+from typing import Any
+
+from kdray.corpora import CorpusSettings, StoredCorpus, load_corpus, read_corpus, save_corpus
+from kdray.stages.context import Context
+from kdray.store import Artifact
+
+
+def read(settings: CorpusSettings, context: Context) -> Artifact:
+    """The corpus as an artifact. Its digest holds the rows themselves, so changed files give another one."""
+    corpus = read_corpus(settings, data_dir=context.data_dir)
+    return context.make(
+        "corpus",
+        corpus.task.name,
+        settings={"metrics": list(corpus.task.metrics), "labels": list(corpus.task.labels)},
+        inputs={"rows": corpus.fingerprint},
+        build=lambda draft: _summary(save_corpus(corpus, draft.folder)),
+    )
+
+
+def opened(artifact: Artifact) -> StoredCorpus:
+    return load_corpus(artifact.folder)
+
+
+def _summary(info: dict[str, Any]) -> dict[str, Any]:
+    rows = " / ".join(f"{split} {number:,}" for split, number in info["rows"].items())
+    return {"rows": rows, "note": info["note"] or "full", "origin": info["origin"]}

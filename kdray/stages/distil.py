@@ -1,0 +1,62 @@
+"""Stage `distil`: one student."""
+
+from kdray.config import RunConfig
+from kdray.distil import FitSpec, ModelSource, Ref, TeacherRef
+from kdray.methods import FineTune
+from kdray.models import resolve_encoder
+from kdray.stages.assist import assist
+from kdray.stages.context import Context
+from kdray.stages.corpus import opened
+from kdray.stages.fitting import fitted, resolved
+from kdray.stages.prepare import Prepared
+from kdray.store import Artifact
+
+
+def distil(run: RunConfig, prepared: Prepared, context: Context) -> Artifact:
+    """The student of this run: an ordinary Hugging Face folder `model` and `result.json`.
+
+    Raises:
+        BadInput: The method cannot work with this student and these teachers.
+    """
+    task = opened(prepared.corpus).task
+    assistant = _assistant(run, prepared, context)
+    spec = FitSpec(
+        store=context.store.uri,
+        digest="",
+        title=f"distil {task.name}/{run.method.name} seed {run.train.seed}",
+        corpus=Ref.to(prepared.corpus),
+        view=Ref.to(prepared.view) if prepared.view else None,
+        labels=task.labels,
+        model=_source(run, prepared, assistant),
+        method=run.method.model_dump(),
+        teachers=tuple(prepared.teachers[: run.method.max_teachers]),
+        assistant=assistant if run.method.uses_assistant else None,
+        access=run.outputs.access,
+        train=resolved(run.train),
+    )
+    return fitted("distil", f"{task.name}-{run.method.name}", spec, context)
+
+
+def alone(run: RunConfig) -> RunConfig:
+    """The same run without a teacher in it: encoder layers, whole texts, hard labels."""
+    student = run.student.model_copy(update={"init_from": "encoder", "init": "bottom"})
+    prune = type(run.prune).model_validate({"policy": "none"})
+    return run.model_copy(update={"student": student, "method": FineTune(), "prune": prune})
+
+
+def _assistant(run: RunConfig, prepared: Prepared, context: Context) -> TeacherRef | None:
+    if not run.method.uses_assistant:
+        return None
+    teacher = prepared.teachers[0]
+    depth = run.method.assistant_depth(student=run.student.layers, teacher=teacher.layers)
+    return assist(run, corpus=prepared.corpus, teacher=teacher, depth=depth, context=context)
+
+
+def _source(run: RunConfig, prepared: Prepared, assistant: TeacherRef | None) -> ModelSource:
+    student = run.student
+    if student.init_from == "encoder":
+        encoder = resolve_encoder(student.encoder).name
+        return ModelSource(encoder=encoder, layers=student.layers, init=student.init)
+    origin = prepared.teachers[0] if student.init_from == "teacher" else assistant
+    assert origin is not None, "RunConfig refuses init_from = assistant without one"
+    return ModelSource(artifact=origin.model, layers=student.layers, init=student.init)

@@ -1,0 +1,66 @@
+"""Any training as an artifact: the digest of what decides its result, the job, and what the job left."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kdray.distil import FitSpec
+from kdray.models import resolve_precision
+from kdray.stages.context import Context
+from kdray.store import Artifact, Draft, digest_of
+from kdray.train import TrainSettings
+
+
+def resolved(train: TrainSettings) -> TrainSettings:
+    """The settings with `precision: auto` decided for this hardware."""
+    return train.model_copy(update={"precision": resolve_precision(train.precision)})
+
+
+def fitted(stage: str, name: str, spec: FitSpec, context: Context) -> Artifact:
+    """The trained model of `spec` (whose digest is filled in here), trained if it is missing."""
+    settings, inputs = _settings(spec), _inputs(spec)
+    whole = spec.model_copy(update={"digest": digest_of(stage, settings=settings, inputs=inputs)})
+
+    def build(draft: Draft) -> Mapping[str, Any]:
+        context.engine.fit(whole)
+        context.store.work(whole.digest).take_result(draft.folder)
+        return _summary(json.loads(draft.file("result.json").read_text()))
+
+    artifact = context.make(stage, name, settings=settings, inputs=inputs, build=build)
+    context.store.work(whole.digest).clear()
+    return artifact
+
+
+def result_of(artifact: Artifact) -> dict[str, Any]:
+    """The document of a training: metrics, history, seconds, cost."""
+    return json.loads(artifact.file("result.json").read_text())
+
+
+def _settings(spec: FitSpec) -> dict[str, Any]:
+    plain = spec.model_dump(mode="json", include={"labels", "merge", "method", "access", "train", "fixed"})
+    # how often checkpoints are saved changes no result
+    plain["train"].pop("checkpoint_steps")
+    return plain | {"model": spec.model.model_dump(mode="json", include={"layers", "init"})}
+
+
+def _inputs(spec: FitSpec) -> dict[str, str]:
+    inputs = {"corpus": spec.corpus.digest, "model": spec.model.digest()}
+    if spec.view:
+        inputs["view"] = spec.view.digest
+    for number, teacher in enumerate(spec.teachers):
+        inputs[f"teacher{number}"] = teacher.outputs.digest
+    if spec.assistant:
+        inputs["assistant"] = spec.assistant.outputs.digest
+    return inputs
+
+
+def _summary(result: Mapping[str, Any]) -> dict[str, Any]:
+    metric = result["metric"]
+    scores = {split: round(values[metric], 4) for split, values in result["metrics"].items()}
+    return {
+        "metric": metric,
+        "scores": scores,
+        "shown": ", ".join(f"{split} {metric} {value:.4f}" for split, value in scores.items()),
+        "layers": result["cost"]["layers"],
+        "epochs": len(result["history"]),
+    }

@@ -1,0 +1,90 @@
+"""Stage `outputs`: what one teacher (or assistant) says of every row, once."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from kdray.corpora import StoredCorpus
+from kdray.distil import Ref, TeacherRef
+from kdray.signals import OUTPUT_KINDS, OutputsWriter
+from kdray.stages.context import Context
+from kdray.stages.corpus import opened
+from kdray.stages.fitting import result_of
+from kdray.store import Artifact, Draft, Store
+from kdray.teachers import OutputShapes, Speaker, check_teacher
+
+
+def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str, preflight: bool) -> TeacherRef:
+    """Logits, [CLS] of every layer and sentence embeddings of all splits; and the teacher that said them.
+
+    Raises:
+        BadInput: The teacher is no better than the commonest class (unless `preflight` is off).
+    """
+    stored = opened(corpus)
+    spec = result_of(teacher)["spec"]
+    length, precision = spec["train"]["max_length"], spec["train"]["precision"]
+    loader = partial(
+        load_speaker,
+        context.store.uri,
+        Ref.to(teacher),
+        name=name,
+        labels=stored.task.labels,
+        fields=[field.name for field in stored.task.fields],
+        kinds=OUTPUT_KINDS,
+        max_length=length,
+        precision=precision,
+    )
+
+    def build(draft: Draft) -> dict[str, Any]:
+        shapes = OutputShapes.of_model(teacher.file("model"))
+        for split in stored.splits:
+            _write_split(split, stored, loader, shapes, draft.folder, context, name)
+        checked = _preflight(name, stored, draft.folder) if preflight else {}
+        rows = sum(stored.info["rows"].values())
+        return {"rows": rows, "kinds": ", ".join(OUTPUT_KINDS)} | {k: round(v, 4) for k, v in checked.items()}
+
+    artifact = context.make(
+        "outputs",
+        f"{stored.task.name}-{name}",
+        settings={"kinds": list(OUTPUT_KINDS), "max_length": length, "precision": precision, "preflight": preflight},
+        inputs={"teacher": teacher.digest, "corpus": corpus.digest},
+        build=build,
+    )
+    shapes = OutputShapes.of_model(teacher.file("model"))
+    return TeacherRef(
+        name=name,
+        model=Ref.to(teacher),
+        outputs=Ref.to(artifact),
+        layers=shapes.layers,
+        width=shapes.width,
+        classes=shapes.classes,
+    )
+
+
+def load_speaker(store: str, teacher: Ref, **settings: Any) -> Speaker:
+    """A teacher ready to answer, on whichever node this runs."""
+    return Speaker(teacher.open(Store(store)).file("model"), **settings)
+
+
+def _write_split(
+    split: str, stored: StoredCorpus, loader: Any, shapes: OutputShapes, folder: Path, context: Context, name: str
+) -> None:
+    table: pa.Table = stored.table(split)
+    writer = OutputsWriter(folder, split, table["id"].to_pylist(), shapes.of(OUTPUT_KINDS))
+    for answered in context.engine.map(table, loader, title=f"outputs {stored.task.name}/{name} {split}"):
+        values = {kind: _matrix(answered[kind]) for kind in OUTPUT_KINDS}
+        writer.write(answered["id"].to_pylist(), values)
+    writer.finish()
+
+
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    whole = column.combine_chunks()
+    return whole.flatten().to_numpy(zero_copy_only=False).reshape(len(whole), -1)
+
+
+def _preflight(name: str, stored: StoredCorpus, folder: Path) -> dict[str, float]:
+    logits = np.load(folder / "select.logits.npy")
+    return check_teacher(name, logits=logits, labels=stored.labels("select"), split="select")

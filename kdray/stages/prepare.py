@@ -1,0 +1,41 @@
+"""Everything that students of one run have in common: corpus, pruned corpus, teachers and their outputs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kdray.config import RunConfig
+from kdray.distil import TeacherRef
+from kdray.stages.context import Context
+from kdray.stages.corpus import read
+from kdray.stages.outputs import outputs
+from kdray.stages.prune import needs_teachers, prune
+from kdray.stages.teach import teach
+from kdray.store import Artifact
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Attributes:
+    view: The pruned corpus that students read; None if nothing is pruned.
+    """
+
+    corpus: Artifact
+    teachers: Sequence[TeacherRef]
+    view: Artifact | None
+
+
+def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) -> Prepared:
+    """Make what is missing of it. Teachers are made only if something of this run needs them, or all on request."""
+    corpus = read(run.corpus, context)
+    wanted = run.teachers if every_teacher or _needs_teachers(run) else ()
+    teachers: list[TeacherRef] = []
+    for settings in wanted:
+        model = teach(settings, corpus, context)
+        teachers.append(outputs(model, corpus, context, name=settings.name, preflight=run.outputs.preflight))
+    if run.prune.policy.name == "none":
+        return Prepared(corpus, teachers, None)
+    return Prepared(corpus, teachers, prune(run.prune, corpus, teachers, context))
+
+
+def _needs_teachers(run: RunConfig) -> bool:
+    return bool(run.method.min_teachers) or run.student.init_from != "encoder" or needs_teachers(run.prune)

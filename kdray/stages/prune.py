@@ -1,0 +1,131 @@
+"""Stage `prune`: units, embeddings, graph, importance, and the corpus without what fell."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kdray.config import PruneSection
+from kdray.corpora import StoredCorpus, save_splits
+from kdray.distil import TeacherRef
+from kdray.models import resolve_encoder
+from kdray.prune import (
+    Fit,
+    Pruner,
+    PruneSettings,
+    level_counts,
+    prune_fitted,
+    prune_table,
+    resolve_level,
+    summary,
+    units_at,
+)
+from kdray.prune import fit as fit_pruning
+from kdray.prune.units import Level, prunable_fields
+from kdray.stages.context import Context, TableMap
+from kdray.stages.corpus import opened
+from kdray.stages.outputs import load_speaker
+from kdray.store import Artifact, Draft
+from kdray.teachers import Speaker
+
+UNIT_TOKENS = 128
+
+
+def needs_teachers(section: PruneSection) -> bool:
+    return section.protection != "none" and section.embedders == "teachers"
+
+
+def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef], context: Context) -> Artifact:
+    """The pruned corpus: every split as parquet, `decisions.parquet` (units of train), and the fitted pruner."""
+    settings = PruneSettings.model_validate(section.model_dump(exclude={"embedders"}))
+    embedders = _embedders(section, teachers, context)
+    return context.make(
+        "prune",
+        f"{opened(corpus).task.name}-{settings.policy.name}",
+        settings=settings.model_dump(mode="json"),
+        inputs={"corpus": corpus.digest} | {f"embedder{i}": digest for i, (digest, _) in enumerate(embedders)},
+        build=lambda draft: _build(settings, opened(corpus), [make for _, make in embedders], draft, context),
+    )
+
+
+def _embedders(section: PruneSection, teachers: Sequence[TeacherRef], context: Context) -> list[tuple[str, Any]]:
+    """Digest and factory of each model whose embeddings make the graph; none if nothing is protected."""
+    common: dict[str, Any] = {"fields": ["text"], "max_length": UNIT_TOKENS, "precision": "fp32"}
+    if section.protection == "none":
+        return []
+    if section.embedders == "teachers":
+        return [(t.model.digest, partial(_teacher_embedder, context.store.uri, t, common)) for t in teachers]
+    return [(resolve_encoder(section.embedders).digest, partial(_encoder_embedder, section.embedders, common))]
+
+
+def _teacher_embedder(store: str, teacher: TeacherRef, common: dict[str, Any]) -> Speaker:
+    labels = [str(i) for i in range(teacher.classes)]
+    return load_speaker(
+        store, teacher.model, name=teacher.name, labels=labels, kinds=("sent_emb",), embeds_only=True, **common
+    )
+
+
+def _encoder_embedder(encoder: str, common: dict[str, Any]) -> Speaker:
+    folder = resolve_encoder(encoder).folder
+    return Speaker(folder, name=encoder, labels=("0", "1"), kinds=("sent_emb",), embeds_only=True, **common)
+
+
+def _build(
+    settings: PruneSettings, stored: StoredCorpus, embedders: Sequence[Any], draft: Draft, context: Context
+) -> dict[str, Any]:
+    train = stored.table("train")
+    roles = [(field.name, field.role) for field in stored.task.fields]
+    names = prunable_fields(roles, prune_pairs=settings.prune_pairs)
+    level = resolve_level(settings, level_counts(train, names, min_keep=settings.min_keep))
+    units = units_at(train, roles, settings, level=level)
+    embeddings = [_embed(units, make, stored.task.name, context) for make in embedders]
+    fitted = fit_pruning(units, embeddings, settings, level=level)
+    pruned = prune_fitted(train, roles, fitted.pruner, fitted.decisions, is_train=True)
+    splits = {"train": pruned.table} | _others(stored, roles, fitted, level, context)
+    fitted.pruner.save(draft.folder)
+    pq.write_table(fitted.decisions, draft.file("decisions.parquet"), compression="zstd")
+    info = dict(stored.info) | {"rows": {split: table.num_rows for split, table in splits.items()}}
+    save_splits(splits, {"task": _task(stored), "info": info}, draft.folder)
+    counted = summary(fitted.decisions, train)
+    return counted | {"policy": settings.policy.name, "level": level, "warnings": list(fitted.warnings)}
+
+
+def _others(stored: StoredCorpus, roles: list[Any], fitted: Fit, level: Level, context: Context) -> dict[str, pa.Table]:
+    """The splits that models are scored on, shortened by frozen statistics; level example leaves them as they are."""
+    if level == "example":
+        return {}
+    return {
+        split: _shortened(
+            stored.table(split), partial(_pruning, fitted.pruner, roles), f"{stored.task.name} {split}", context
+        )
+        for split in stored.scored
+    }
+
+
+def _shortened(table: pa.Table, factory: Any, title: str, context: Context) -> pa.Table:
+    parts = pa.concat_tables(list(context.engine.map(table, factory, title=f"prune {title}")))
+    at = {row: i for i, row in enumerate(parts["id"].to_pylist())}
+    return parts.take([at[row] for row in table["id"].to_pylist()])
+
+
+def _pruning(pruner: Pruner, roles: list[Any]) -> TableMap:
+    return lambda table: prune_table(table, roles, pruner, is_train=False).table
+
+
+def _embed(units: pa.Table, make: Any, task: str, context: Context) -> np.ndarray:
+    numbered = pa.table({"id": [str(i) for i in range(len(units))], "text": units["text"]})
+    found: dict[int, np.ndarray] = {}
+    for part in context.engine.map(numbered, make, title=f"embed {task} units"):
+        rows = part["sent_emb"].combine_chunks()
+        matrix = rows.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+        found |= dict(zip(map(int, part["id"].to_pylist()), matrix, strict=True))
+    return np.stack([found[i] for i in range(len(units))]).astype(np.float32)
+
+
+def _task(stored: StoredCorpus) -> dict[str, Any]:
+    task = stored.task
+    fields = [{"name": field.name, "role": field.role} for field in task.fields]
+    return {"name": task.name, "fields": fields, "labels": list(task.labels), "metrics": list(task.metrics)}

@@ -1,0 +1,50 @@
+"""Stage `teach`: fine-tune one teacher, after an intermediate task if it has one."""
+
+from kdray.corpora import CorpusSettings
+from kdray.distil import FitSpec, ModelSource, Ref
+from kdray.methods import FineTune
+from kdray.models import resolve_encoder
+from kdray.stages.context import Context
+from kdray.stages.corpus import opened, read
+from kdray.stages.fitting import fitted, resolved
+from kdray.store import Artifact
+from kdray.teachers import TeacherSettings
+
+
+def teach(settings: TeacherSettings, corpus: Artifact, context: Context) -> Artifact:
+    """The fine-tuned teacher: an ordinary Hugging Face folder `model` and `result.json`."""
+    task = opened(corpus).task
+    source = _source(settings, task.labels, context)
+    spec = FitSpec(
+        store=context.store.uri,
+        digest="",
+        title=f"teach {task.name}/{settings.name}",
+        corpus=Ref.to(corpus),
+        labels=task.labels,
+        model=source,
+        method=FineTune().model_dump(),
+        train=resolved(settings.train),
+        fixed=settings.fine_tuned,
+    )
+    return fitted("teach", f"{task.name}-{settings.name}", spec, context)
+
+
+def _source(settings: TeacherSettings, labels: tuple[str, ...], context: Context) -> ModelSource:
+    encoder = resolve_encoder(settings.encoder).name
+    if settings.init_from is None:
+        return ModelSource(encoder=encoder, layers=settings.layers, classes_from_elsewhere=settings.fine_tuned)
+    between = settings.init_from
+    corpus = read(CorpusSettings.model_validate(between.corpus), context)
+    task = opened(corpus).task
+    spec = FitSpec(
+        store=context.store.uri,
+        digest="",
+        title=f"teach {task.name}/{settings.name} (before {'/'.join(labels)})",
+        corpus=Ref.to(corpus),
+        labels=labels,
+        merge=dict(between.merge),
+        model=ModelSource(encoder=encoder, layers=settings.layers),
+        method=FineTune().model_dump(),
+        train=resolved(between.train),
+    )
+    return ModelSource(artifact=Ref.to(fitted("teach", f"{task.name}-{settings.name}", spec, context)))

@@ -1,0 +1,58 @@
+"""Label order: a teacher from elsewhere may count its classes in another order than the task does."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from transformers import AutoConfig
+
+from kdray.errors import BadInput
+
+UNNAMED = re.compile(r"LABEL_\d+")
+
+
+def label_names(folder: Path) -> list[str]:
+    """The classes of a saved classifier in the order of its logits."""
+    config: Any = AutoConfig.from_pretrained(folder)
+    return [config.id2label[i] for i in range(int(config.num_labels))]
+
+
+def task_columns(teacher: Sequence[str], task: Sequence[str], *, name: str) -> list[int]:
+    """For each class of the task, the teacher's column.
+
+    A teacher whose labels are unnamed (`LABEL_0` …) is taken to count as the task does.
+
+    Raises:
+        BadInput: The teacher lacks a class, or has others.
+    """
+    if len(teacher) == len(task) and all(UNNAMED.fullmatch(label) for label in teacher):
+        return list(range(len(task)))
+    at = {label.lower(): i for i, label in enumerate(teacher)}
+    if set(at) != {label.lower() for label in task}:
+        raise BadInput(f"teacher {name!r} knows the classes {list(teacher)}, the task has {list(task)}.")
+    return [at[label.lower()] for label in task]
+
+
+def merge_classes(
+    table: pa.Table, labels: Sequence[str], *, merge: Mapping[str, str], into: Sequence[str], name: str
+) -> pa.Table:
+    """An intermediate task's rows with their labels counted as `into`; classes are renamed by `merge`.
+
+    Raises:
+        BadInput: A class has no counterpart.
+    """
+    unknown = set(merge) - set(labels)
+    if unknown:
+        raise BadInput(f"init_from.merge names {sorted(unknown)}, but {name} has the classes {list(labels)}.")
+    target = [merge.get(label, label) for label in labels]
+    missing = [label for label in target if label not in into]
+    if missing:
+        raise BadInput(
+            f"init_from: class {missing[0]!r} of {name} is not among {list(into)}; map it with init_from.merge."
+        )
+    numbers = pa.array([into.index(label) for label in target], type=pa.int64())
+    at = table.schema.get_field_index("label")
+    return table.set_column(at, "label", pc.take(numbers, table["label"].combine_chunks()))

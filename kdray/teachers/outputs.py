@@ -1,0 +1,93 @@
+"""What a teacher says of rows: a callable that maps a table of texts to a table of signals, wherever it runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from transformers import AutoConfig
+
+from kdray.corpora import encode
+from kdray.models import autocast, forward, load_classifier, load_tokenizer
+from kdray.teachers.labels import label_names, task_columns
+from kdray.train.data import Rows
+
+BATCH_ROWS = 32
+
+
+@dataclass(frozen=True)
+class OutputShapes:
+    """The shape of one row's signals."""
+
+    classes: int
+    layers: int
+    width: int
+
+    @staticmethod
+    def of_model(folder: Path) -> "OutputShapes":
+        """Read off a Hugging Face folder's configuration."""
+        config: Any = AutoConfig.from_pretrained(folder)
+        return OutputShapes(int(config.num_labels), int(config.num_hidden_layers), int(config.hidden_size))
+
+    def of(self, kinds: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        every = {"logits": (self.classes,), "cls": (self.layers + 1, self.width), "sent_emb": (self.width,)}
+        return {kind: every[kind] for kind in kinds}
+
+
+class Speaker:
+    """A fine-tuned teacher, loaded once, frozen and in eval mode.
+
+    Args:
+        folder: A Hugging Face folder.
+        labels: The task's classes, whose order the logits are given in.
+        kinds: Signals to give: `logits`, `cls`, `sent_emb`.
+        embeds_only: Its class scores are not wanted, so its label order does not matter.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        labels: Sequence[str],
+        fields: Sequence[str],
+        kinds: Sequence[str],
+        max_length: int,
+        precision: str,
+        embeds_only: bool = False,
+    ) -> None:
+        self._model = load_classifier(folder, labels=labels, seed=0).requires_grad_(False)
+        self._tokenizer = load_tokenizer(folder)
+        known = list(labels) if embeds_only else label_names(folder)
+        self._columns = task_columns(known, labels, name=name)
+        self._fields, self._kinds, self._max_length = fields, kinds, max_length
+        self._precision = precision
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model.to(self._device)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Columns id, and each signal as a fixed-size list of floats, flattened; in the table's order."""
+        encoded = encode(self._tokenizer, [table[f].to_pylist() for f in self._fields], max_length=self._max_length)
+        labels = torch.full((len(table),), -1)
+        rows = Rows(table["id"].to_pylist(), encoded, labels, self._tokenizer.pad_token_id)
+        order = np.argsort(encoded.lengths, kind="stable")
+        parts: dict[str, list[np.ndarray]] = {kind: [] for kind in self._kinds}
+        with torch.inference_mode(), autocast(self._device, self._precision):  # pyright: ignore[reportArgumentType]
+            for start in range(0, len(order), BATCH_ROWS):
+                batch = rows.batch(order[start : start + BATCH_ROWS], self._device)
+                signals = forward(self._model, batch, frozenset(self._kinds))
+                for kind in self._kinds:
+                    value = getattr(signals, kind).float()
+                    value = value[:, self._columns] if kind == "logits" else value
+                    parts[kind].append(value.flatten(1).cpu().numpy())
+        back = np.argsort(order, kind="stable")
+        columns = {kind: _fixed(np.concatenate(values)[back], kind) for kind, values in parts.items()}
+        return pa.table({"id": table["id"], **columns})
+
+
+def _fixed(values: np.ndarray, kind: str) -> pa.FixedSizeListArray:
+    narrow = values.astype(np.float32 if kind == "logits" else np.float16)
+    return pa.FixedSizeListArray.from_arrays(pa.array(narrow.ravel()), narrow.shape[1])

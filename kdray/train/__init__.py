@@ -1,0 +1,28 @@
+"""The one loop: order, optimizer, objective, checkpoint, ranks."""
+
+from kdray.train.checkpoint import Checkpoint, Checkpoints, NoCheckpoints, StoreCheckpoints
+from kdray.train.data import CachedTeacher, OnlineTeacher, Rows, Teacher
+from kdray.train.loop import FitResult, Hooks, fit
+from kdray.train.objective import Reduced, objective
+from kdray.train.ranks import GroupRanks, SingleRank, WorldRanks
+from kdray.train.settings import TrainSettings
+
+__all__ = [
+    "CachedTeacher",
+    "Checkpoint",
+    "Checkpoints",
+    "FitResult",
+    "GroupRanks",
+    "Hooks",
+    "NoCheckpoints",
+    "OnlineTeacher",
+    "Reduced",
+    "Rows",
+    "SingleRank",
+    "StoreCheckpoints",
+    "Teacher",
+    "TrainSettings",
+    "WorldRanks",
+    "fit",
+    "objective",
+]

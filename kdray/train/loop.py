@@ -1,0 +1,277 @@
+"""The loop. One for teachers, assistants and students, one process or many; it knows no method by name."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from kdray.corpora import length_batches
+from kdray.errors import RunFailed
+from kdray.methods import Method, Step
+from kdray.models import autocast, forward
+from kdray.seeds import seed_of
+from kdray.signals import Signals
+from kdray.train.checkpoint import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
+from kdray.train.data import Rows, Teacher
+from kdray.train.objective import objective
+from kdray.train.optimizer import make_optimizer, set_learning_rate
+from kdray.train.progress import Progress, Tally
+from kdray.train.ranks import WorldRanks
+from kdray.train.settings import TrainSettings
+
+log = logging.getLogger(__name__)
+Epoch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the caller wants done while the loop runs.
+
+    Attributes:
+        score: The selection score of the model (larger is better); called on rank 0 after every epoch.
+        report: Told about every finished epoch, on every rank.
+        checkpoints: Where to save and resume.
+        title: Names the training in progress lines.
+    """
+
+    score: Callable[[Any], float]
+    report: Callable[[Epoch], None]
+    checkpoints: Checkpoints
+    title: str
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The epochs in order, which one was kept, and what it cost. The weights are in the model that was given."""
+
+    history: list[Epoch]
+    best_epoch: int
+    score: float
+    seconds: float
+    rows: int
+    queries: Mapping[str, int]
+
+
+class Trainee(nn.Module):
+    """The student with the method's adapters: what the optimizer moves and a checkpoint holds."""
+
+    def __init__(self, student: Any, adapters: nn.Module) -> None:
+        super().__init__()
+        self.student = student
+        self.adapters = adapters
+
+    def forward(self, batch: Mapping[str, Tensor], needs: frozenset[str]) -> Signals:
+        return forward(self.student, batch, needs)
+
+
+@dataclass
+class _State:
+    """Where the training stands; everything here is in the checkpoint."""
+
+    epoch: int = 0
+    step: int = 0  # optimizer steps done in this epoch
+    history: list[Epoch] = field(default_factory=list[Epoch])
+    best_score: float | None = None
+    best_epoch: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    tally: Tally = field(default_factory=Tally)
+    queries: dict[str, int] = field(default_factory=dict[str, int])
+    seconds: float = 0.0
+
+
+def fit(
+    student: Any,
+    *,
+    method: Method,
+    adapters: nn.Module,
+    rows: Rows,
+    teachers: Sequence[Teacher],
+    assistant: Teacher | None,
+    settings: TrainSettings,
+    hooks: Hooks,
+    ranks: WorldRanks,
+    device: torch.device,
+) -> FitResult:
+    """Train `student` in place and leave it in eval mode with the kept epoch's weights.
+
+    The order of rows depends on (seed, epoch) alone; each worker takes every `ranks.size`-th row of a global batch.
+    Resuming from a checkpoint gives the same weights, bit for bit, as never having stopped.
+
+    Raises:
+        RunFailed: The loss is not finite.
+    """
+    return _Loop(student, method, adapters, rows, teachers, assistant, settings, hooks, ranks, device).run()
+
+
+class _Loop:
+    def __init__(
+        self,
+        student: Any,
+        method: Method,
+        adapters: nn.Module,
+        rows: Rows,
+        teachers: Sequence[Teacher],
+        assistant: Teacher | None,
+        settings: TrainSettings,
+        hooks: Hooks,
+        ranks: WorldRanks,
+        device: torch.device,
+    ) -> None:
+        self.trainee = Trainee(student, adapters).to(device)
+        self.method, self.rows, self.teachers, self.assistant = method, rows, teachers, assistant
+        self.settings, self.hooks, self.ranks, self.device = settings, hooks, ranks, device
+        self.needs = frozenset(method.needs) - {"logits"}
+        assert settings.precision != "auto", "precision is resolved before the loop"
+        self.precision = settings.precision
+        self.wrapped = DistributedDataParallel(self.trainee) if ranks.size > 1 else self.trainee
+        self.optimizer = make_optimizer(self.trainee, settings)
+        self.steps_per_epoch = -(-len(rows) // settings.batch_size)
+        self.state = _State()
+
+    def run(self) -> FitResult:
+        self._resume()
+        while self.state.epoch < self.settings.epochs and not self._out_of_patience():
+            self._epoch()
+        if self.settings.keep == "best":
+            self.trainee.load_state_dict(self.state.best)
+        self.trainee.eval()
+        state = self.state
+        assert state.best_score is not None
+        kept = state.best_epoch if self.settings.keep == "best" else state.epoch
+        score = state.best_score if self.settings.keep == "best" else state.history[-1]["score"]
+        return FitResult(state.history, kept, score, state.seconds, len(self.rows) * state.epoch, dict(state.queries))
+
+    def _epoch(self) -> None:
+        state, settings = self.state, self.settings
+        batches = length_batches(
+            self.rows.encoded.lengths, batch_size=settings.batch_size, seed=settings.seed, epoch=state.epoch
+        )
+        progress = Progress(self.hooks.title, state.epoch + 1, settings.epochs, len(self.rows), self.ranks.rank == 0)
+        self.trainee.train()
+        before, clock = state.seconds, time.perf_counter()
+        for batch in batches[state.step :]:
+            self._step(batch)
+            state.step += 1
+            state.seconds = before + time.perf_counter() - clock
+            progress.show(len(batch), state.tally)
+            if settings.checkpoint_steps and state.step % settings.checkpoint_steps == 0:
+                self._save()
+        self._end_epoch()
+        state.seconds = before + time.perf_counter() - clock
+        self._save()
+        self.hooks.report(state.history[-1])
+
+    def _step(self, batch: np.ndarray) -> None:
+        settings = self.settings
+        set_learning_rate(
+            self.optimizer,
+            settings,
+            done=self.state.epoch * self.steps_per_epoch + self.state.step,
+            total=settings.epochs * self.steps_per_epoch,
+        )
+        key = (settings.seed, self.state.epoch, self.state.step)
+        torch.manual_seed(seed_of(*key, "dropout", self.ranks.rank))
+        parts = np.array_split(batch, min(settings.accumulate, len(batch)))
+        for number, part in enumerate(parts):
+            with self._sync(last=number == len(parts) - 1):
+                self._micro_step(part, share=len(part) / len(batch), key=(*key[:2], key[2] * len(parts) + number))
+        if settings.clip:
+            nn.utils.clip_grad_norm_(self.trainee.parameters(), settings.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _micro_step(self, part: np.ndarray, *, share: float, key: tuple[int, int, int]) -> None:
+        mine = part[self.ranks.rank :: self.ranks.size]
+        with autocast(self.device, self.precision):
+            student = self.wrapped(self.rows.batch(mine, self.device), self.needs)
+        step = Step(
+            student=student,
+            teachers=tuple(teacher.answer(mine, self.device) for teacher in self.teachers),
+            assistant=self.assistant.answer(mine, self.device) if self.assistant else None,
+            labels=self.rows.labels[mine].to(self.device),
+            ranks=self.ranks,
+            key=key,
+            adapters=self.trainee.adapters,
+        )
+        reduced = objective(self.method, step, self.ranks)
+        (reduced.loss * share * self.ranks.size).backward()  # DDP averages over workers; the loss is their sum
+        self.state.tally.add(reduced)
+
+    def _sync(self, *, last: bool) -> AbstractContextManager[None]:
+        if isinstance(self.wrapped, DistributedDataParallel) and not last:
+            return self.wrapped.no_sync()
+        return nullcontext()
+
+    def _end_epoch(self) -> None:
+        state = self.state
+        means, queries = state.tally.totals(self.ranks, self.device)
+        weights = self.method.weights()
+        loss = sum(weights[name] * mean for name, mean in means.items())
+        if not np.isfinite(loss):
+            raise RunFailed(
+                f"{self.hooks.title}: the loss is {loss} in epoch {state.epoch + 1} ({means}); "
+                "try a smaller train.learning_rate."
+            )
+        for name, number in queries.items():
+            state.queries[name] = state.queries.get(name, 0) + number
+        self.trainee.eval()
+        score = self._score()
+        epoch = {
+            "epoch": state.epoch + 1,
+            "score": score,
+            "loss": loss,
+            "terms": means,
+            "weighted": {name: weights[name] * mean for name, mean in means.items()},
+            "queries": queries,
+        }
+        if state.best_score is None or score > state.best_score:
+            state.best_score, state.best_epoch = score, state.epoch + 1
+            state.best = {name: tensor.detach().clone() for name, tensor in self.trainee.state_dict().items()}
+        state.history.append(epoch)
+        state.epoch, state.step, state.tally = state.epoch + 1, 0, Tally()
+
+    def _score(self) -> float:
+        mine = self.hooks.score(self.trainee.student) if self.ranks.rank == 0 else 0.0
+        return float(self.ranks.sum(torch.tensor(mine, dtype=torch.float64, device=self.device)))
+
+    def _out_of_patience(self) -> bool:
+        patience = self.settings.patience
+        return bool(patience) and self.state.epoch - self.state.best_epoch >= patience
+
+    def _save(self) -> None:
+        state = self.state
+        tally = state.tally.merged(self.ranks, self.device)
+        if self.ranks.rank:
+            return
+        tensors = {f"model/{k}": v for k, v in self.trainee.state_dict().items()}
+        tensors |= {f"best/{k}": v for k, v in state.best.items()}
+        tensors |= {f"optimizer/{k}": v for k, v in optimizer_tensors(self.trainee, self.optimizer).items()}
+        progress = {
+            name: getattr(state, name)
+            for name in ("epoch", "step", "history", "best_score", "best_epoch", "queries", "seconds")
+        }
+        self.hooks.checkpoints.save(Checkpoint(tensors, progress | {"tally": tally}))
+
+    def _resume(self) -> None:
+        saved = self.hooks.checkpoints.load()
+        if saved is None:
+            return
+        parts = {kind: dict(_under(saved.tensors, kind)) for kind in ("model", "best", "optimizer")}
+        self.trainee.load_state_dict(parts["model"])
+        restore_optimizer(self.trainee, self.optimizer, parts["optimizer"])
+        tally = Tally.of(saved.progress.pop("tally")) if self.ranks.rank == 0 else Tally()
+        self.state = _State(**saved.progress, best=parts["best"], tally=tally)
+        log.info("%s: goes on after epoch %d, step %d", self.hooks.title, self.state.epoch, self.state.step)
+
+
+def _under(tensors: Mapping[str, Tensor], kind: str) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in tensors.items():
+        if name.startswith(f"{kind}/"):
+            yield name[len(kind) + 1 :], tensor

@@ -1,0 +1,49 @@
+"""The objective: the hard-label term, the weights, and the one reduction by the global number of rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdray.methods import Method, Ranks, Step, Term
+from kdray.methods.losses import cross_entropy_rows
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """One step's loss, and what it was made of.
+
+    Attributes:
+        loss: This worker's share: the sum over workers is the loss of the global batch.
+        sums: By term, the sum of this worker's values over the rows it covers (detached).
+        counts: By term, the number of those rows.
+        queries: By model asked, the number of this worker's rows that asked it.
+    """
+
+    loss: Tensor
+    sums: Mapping[str, Tensor]
+    counts: Mapping[str, Tensor]
+    queries: Mapping[str, Tensor]
+
+
+def objective(method: Method, step: Step, ranks: Ranks) -> Reduced:
+    """Weigh and reduce the method's terms and the hard-label term of one step. A term over no row contributes 0."""
+    answer = method.terms(step)
+    labelled = step.labels >= 0
+    hard = labelled if answer.hard_rows is None else labelled & answer.hard_rows
+    terms = {"hard": Term(cross_entropy_rows(step.student.logits, step.labels), hard), **answer.terms}
+    weights = method.weights()
+    assert weights.keys() == terms.keys(), f"{method.name}: weights for {set(weights)}, terms {set(terms)}"
+
+    covered = {name: term.covered() for name, term in terms.items()}
+    counts = {name: mask.sum() for name, mask in covered.items()}
+    everywhere = ranks.sum(torch.stack(list(counts.values()))).clamp(min=1)
+    sums = {name: torch.where(covered[name], term.values, 0.0).sum() for name, term in terms.items()}
+    parts = [weights[name] * sums[name] / everywhere[i] for i, name in enumerate(terms)]
+    return Reduced(
+        loss=torch.stack(parts).sum(),
+        sums={name: value.detach() for name, value in sums.items()},
+        counts=counts,
+        queries={name: mask.sum() for name, mask in answer.queries.items()},
+    )

@@ -1,0 +1,55 @@
+"""The workers that share a global batch: one process, or a `torch.distributed` group."""
+
+from typing import Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from kdray.methods import Ranks
+
+
+class WorldRanks(Ranks, Protocol):
+    """Ranks that know who they are."""
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+class SingleRank:
+    """A world of one."""
+
+    rank = 0
+    size = 1
+
+    def gather(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        return values, torch.arange(len(values), device=values.device)
+
+    def sum(self, values: Tensor) -> Tensor:
+        return values
+
+
+class GroupRanks:
+    """The default process group. Worker `r` of `w` holds rows r, r + w, r + 2w … of the global batch."""
+
+    def __init__(self) -> None:
+        self.rank = dist.get_rank()
+        self.size = dist.get_world_size()
+
+    def gather(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        count = self.sum(torch.tensor(len(values), device=values.device))
+        longest = -(-int(count) // self.size)
+        padded = values.new_zeros(longest)
+        padded[: len(values)] = values
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(parts, padded)
+        everyone = torch.stack(parts, dim=1).flatten()[: int(count)]
+        return everyone, self.rank + self.size * torch.arange(len(values), device=values.device)
+
+    def sum(self, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total

@@ -1,0 +1,512 @@
+import csv
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kdray.corpora import TASKS, CorpusSettings, Field, kdray_data, read_corpus, resolve_auto
+from kdray.errors import BadInput
+
+PAIR = (Field("a", "context"), Field("b", "query"))
+ROWS = [
+    {"a": 'He said "no",\nand left.', "b": "He left.", "label": "yes"},
+    {"a": "Ünïcode ✓", "b": "NA", "label": "no"},
+    {"a": "2024-01-01", "b": "1", "label": "yes"},
+    {"a": " spaces kept ", "b": "null", "label": "no"},
+]
+
+
+def write(folder, split, rows, suffix=".jsonl"):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{split}{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def texts(count, **more):
+    return [{"text": f"text {i}", "label": i % 2, **more} for i in range(count)]
+
+
+def own(folder, **more):
+    return CorpusSettings(**({"name": "folder", "path": str(folder), "labels": ("no", "yes")} | more))
+
+
+def read_own(folder, **more):
+    return read_corpus(own(folder, **more), data_dir=None)
+
+
+def refusal(folder, **more):
+    with pytest.raises(BadInput) as caught:
+        read_own(folder, **more)
+    assert str(caught.value).endswith(".")
+    return str(caught.value)
+
+
+def with_train(folder, rows, suffix=".jsonl"):
+    """A folder with these rows to train on and four good ones to report."""
+    write(folder, "train", rows, suffix)
+    write(folder, "test", texts(4))
+    return folder
+
+
+def glue_rows(count, first="sentence1", second="sentence2", classes=2):
+    return [{first: f"premise {i}", second: f"hypothesis {i}", "label": i % classes, "idx": i} for i in range(count)]
+
+
+def write_rte(data_dir, *, train=20, validation=4):
+    write(data_dir / "rte", "train", glue_rows(train), ".parquet")
+    write(data_dir / "rte", "validation", glue_rows(validation), ".parquet")
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """An empty Hugging Face cache and a hub that is not asked."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+# --- what is read
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_every_format_gives_the_same_corpus(tmp_path, suffix):
+    for kind in (suffix, ".parquet"):
+        write(tmp_path / kind, "train", ROWS * 3, kind)
+        write(tmp_path / kind, "test", ROWS, kind)
+    one = read_own(tmp_path / suffix, fields=PAIR, select_fraction=0.5)
+    other = read_own(tmp_path / ".parquet", fields=PAIR, select_fraction=0.5)
+    assert one.fingerprint == other.fingerprint
+    assert one.splits["report"].equals(other.splits["report"])
+    assert one.splits["report"]["a"].to_pylist() == [row["a"] for row in ROWS]
+    assert one.splits["report"]["label"].to_pylist() == [1, 0, 1, 0]
+
+
+def test_compression_does_not_change_the_fingerprint(tmp_path):
+    for kind in ("zstd", "none"):
+        folder = with_train(tmp_path / kind, texts(20))
+        (folder / "train.jsonl").unlink()
+        pq.write_table(pa.Table.from_pylist(texts(20)), folder / "train.parquet", compression=kind)
+    assert read_own(tmp_path / "zstd").fingerprint == read_own(tmp_path / "none").fingerprint
+
+
+@pytest.mark.parametrize(
+    "change", [{"text": "other"}, {"label": 1}, {"text": "text 0 "}], ids=["text", "label", "white space"]
+)
+def test_any_change_changes_the_fingerprint(tmp_path, change):
+    rows = texts(20)
+    before = read_own(with_train(tmp_path / "before", rows))
+    after = read_own(with_train(tmp_path / "after", [rows[0] | change, *rows[1:]]))
+    assert before.fingerprint != after.fingerprint
+
+
+def test_tables_have_ids_fields_and_labels(tmp_path):
+    report = read_own(with_train(tmp_path, texts(20))).splits["report"]
+    assert report.schema.equals(pa.schema({"id": pa.string(), "text": pa.string(), "label": pa.int64()}))
+    assert report["id"].to_pylist() == ["test:0", "test:1", "test:2", "test:3"]
+
+
+def test_ids_are_unique_over_the_corpus(tmp_path):
+    write_rte(tmp_path)
+    splits = read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path).splits
+    ids = [each for table in splits.values() for each in table["id"].to_pylist()]
+    assert len(set(ids)) == len(ids) == 24
+
+
+def test_own_ids_are_kept(tmp_path):
+    rows = [row | {"id": f"x{i}"} for i, row in enumerate(texts(20))]
+    corpus = read_own(with_train(tmp_path, rows))
+    carved = set(corpus.splits["train"]["id"].to_pylist()) | set(corpus.splits["select"]["id"].to_pylist())
+    assert carved == {f"train:x{i}" for i in range(20)}
+
+
+def test_columns_are_mapped(tmp_path):
+    rows = [{"review": f"text {i}", "gold": "yes" if i % 2 else "no", "uid": i} for i in range(20)]
+    write(tmp_path, "train", rows)
+    write(tmp_path, "test", rows[:4])
+    corpus = read_own(tmp_path, columns={"text": "review", "label": "gold", "id": "uid"})
+    assert corpus.task.fields == (Field("text", "body"),)
+    assert corpus.splits["report"].to_pylist()[1] == {"id": "test:1", "text": "text 1", "label": 1}
+
+
+def test_one_text_column_is_the_body(tmp_path):
+    corpus = read_own(with_train(tmp_path, texts(20, source_row=3)))
+    assert corpus.task.fields == (Field("text", "body"),)
+
+
+def test_hidden_labels_are_null_in_train(tmp_path):
+    rows = texts(20)
+    rows[3]["label"] = -1
+    train = read_own(with_train(tmp_path, rows)).splits["train"]
+    hidden = [row["id"] for row in train.to_pylist() if row["label"] is None]
+    assert hidden == ["train:3"]
+
+
+def test_an_empty_csv_cell_is_no_label(tmp_path):
+    rows = texts(20)
+    rows[3]["label"] = ""
+    assert read_own(with_train(tmp_path, rows, ".csv")).splits["train"]["label"].null_count == 1
+
+
+def test_test_is_reported_and_validation_selected_on(tmp_path):
+    with_train(tmp_path, texts(20))
+    write(tmp_path, "validation", texts(6))
+    splits = read_own(tmp_path).splits
+    assert {name: table.num_rows for name, table in splits.items()} == {"train": 20, "select": 6, "report": 4}
+    assert splits["select"]["id"][0].as_py() == "validation:0"
+
+
+def test_validation_is_reported_where_there_is_no_test(tmp_path):
+    write(tmp_path, "train", texts(20))
+    write(tmp_path, "validation", texts(6))
+    splits = read_own(tmp_path).splits
+    assert {name: table.num_rows for name, table in splits.items()} == {"train": 18, "select": 2, "report": 6}
+
+
+def test_a_folder_is_never_taken_for_a_named_corpus(tmp_path):
+    corpus = read_own(with_train(tmp_path / "rte", texts(20)))
+    assert (corpus.task.name, corpus.origin) == ("folder-rte", "folder rte")
+
+
+def test_metrics_may_be_chosen(tmp_path):
+    write_rte(tmp_path)
+    corpus = read_corpus(CorpusSettings(name="rte", metrics=("f1",)), data_dir=tmp_path)
+    assert corpus.task.metrics == ("f1",)
+
+
+def test_mnli_takes_extra_train_rows_and_reports_both_halves(tmp_path):
+    folder = tmp_path / "mnli"
+    rows = glue_rows(30, "premise", "hypothesis", classes=3)
+    write(folder, "train", rows, ".parquet")
+    for split in ("train_extra", "validation_matched", "validation_mismatched"):
+        write(folder, split, rows[:6], ".parquet")
+    corpus = read_corpus(CorpusSettings(name="mnli"), data_dir=tmp_path)
+    sizes = {name: table.num_rows for name, table in corpus.splits.items()}
+    assert sizes == {"train": 32, "select": 4, "report": 6, "report_mm": 6}
+    assert "subset, 36 of 392,702 train rows" in (corpus.note or "")
+    assert corpus.splits["report_mm"]["id"][0].as_py() == "validation_mismatched:0"
+
+
+def test_reads_the_sample():
+    corpus = read_corpus(CorpusSettings(name="sample"), data_dir=None)
+    assert corpus.is_sample
+    assert (corpus.note or "").startswith("the sample that ships with kdray, no benchmark")
+    assert set(corpus.splits) == {"train", "select", "report"}
+
+
+# --- what is said about it
+
+
+def test_row_counts_make_the_note_where_there_is_no_manifest(tmp_path):
+    write_rte(tmp_path)
+    corpus = read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path)
+    assert corpus.note == "subset, 20 of 2,490 train rows; subset, 4 of 277 validation rows"
+    assert (corpus.origin, corpus.is_sample) == ("KDRAY_DATA/rte", False)
+
+
+def test_a_manifest_makes_the_note(tmp_path):
+    write_rte(tmp_path)
+    splits = {
+        "train": {"rows": 20, "full_rows": 1500},
+        "validation": {"rows": 4, "full_rows": None, "note": "an own hold-out"},
+        "missing": ["test"],
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps({"rte": splits}))
+    corpus = read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path)
+    assert corpus.note == "subset, 20 of 1,500 train rows; validation: an own hold-out"
+
+
+def test_a_limit_is_said(tmp_path):
+    with_train(tmp_path, texts(40))
+    corpus = read_own(tmp_path, limit=20)
+    assert corpus.note == "limited to 20 of 40 train rows"
+    assert (corpus.splits["train"].num_rows, corpus.splits["select"].num_rows) == (18, 2)
+
+
+def test_refuses_files_that_the_manifest_does_not_describe(tmp_path):
+    write_rte(tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps({"rte": {"train": {"rows": 21, "full_rows": 21}}}))
+    with pytest.raises(BadInput, match=r"KDRAY_DATA/rte/train has 20 rows, but manifest\.json beside it says 21"):
+        read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[", "[]", '{"rte": {"train": 3}}'])
+def test_refuses_a_broken_manifest(tmp_path, content):
+    write_rte(tmp_path)
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(BadInput, match=r"KDRAY_DATA/manifest\.json cannot be used"):
+        read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path)
+
+
+# --- where it is looked for
+
+
+def test_a_named_corpus_is_never_replaced(tmp_path, offline):
+    with pytest.raises(BadInput) as caught:
+        read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path)
+    assert str(caught.value) == (
+        "The corpus rte was not found: KDRAY_DATA has no folder rte, it is not in the Hugging Face cache, and the hub "
+        "does not answer; set KDRAY_DATA to a folder that holds rte/train.parquet and its other splits, or go online."
+    )
+    with pytest.raises(BadInput, match="KDRAY_DATA is not set"):
+        read_corpus(CorpusSettings(name="rte"), data_dir=None)
+
+
+def test_auto_takes_the_real_corpus_where_it_can(tmp_path, offline):
+    name, reason = resolve_auto("rte", data_dir=tmp_path)
+    assert name == "sample"
+    assert reason.startswith("rte was not found: KDRAY_DATA has no folder rte")
+    write_rte(tmp_path)
+    assert resolve_auto("rte", data_dir=tmp_path) == ("rte", "rte is in KDRAY_DATA")
+
+
+@pytest.mark.parametrize("name", ["sample", "folder", "unknown"])
+def test_auto_stands_only_for_named_tasks(name):
+    with pytest.raises(BadInput, match=f"auto cannot stand for {name}, allowed are rte, sst2"):
+        resolve_auto(name, data_dir=None)
+
+
+def test_reads_the_hugging_face_cache(tmp_path, offline):
+    from datasets import ClassLabel, Dataset, Features, SplitDict, SplitInfo, Value
+
+    features = Features(
+        sentence1=Value("string"), sentence2=Value("string"), label=ClassLabel(names=["a", "b"]), idx=Value("int32")
+    )
+    entry = offline / "nyu-mll___glue" / "rte" / "0.0.0" / "0123abcd"
+    infos = SplitDict(dataset_name="glue")
+    for split, count in (("train", 20), ("validation", 4), ("test", 3)):
+        rows = Dataset.from_list(glue_rows(count), features=features)
+        rows.save_to_disk(tmp_path / split)
+        entry.mkdir(parents=True, exist_ok=True)
+        (tmp_path / split / "data-00000-of-00001.arrow").rename(entry / f"glue-{split}.arrow")
+        infos.add(SplitInfo(split, num_examples=count, dataset_name="glue"))
+    info = rows.info.copy()
+    info.splits, info.config_name, info.builder_name, info.dataset_name = infos, "rte", "parquet", "glue"
+    info.write_to_directory(str(entry))
+    corpus = read_corpus(CorpusSettings(name="rte"), data_dir=None)
+    assert corpus.origin == "Hugging Face cache, nyu-mll/glue (rte)"
+    write_rte(tmp_path)
+    assert corpus.fingerprint == read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path).fingerprint
+    assert resolve_auto("rte", data_dir=None) == ("rte", "rte is in the Hugging Face cache")
+
+
+def test_kdray_data_must_be_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDRAY_DATA", str(tmp_path))
+    assert kdray_data() == tmp_path
+    monkeypatch.setenv("KDRAY_DATA", str(tmp_path / "gone"))
+    with pytest.raises(BadInput, match="gone is no folder: set it to one"):
+        kdray_data()
+    monkeypatch.delenv("KDRAY_DATA")
+    assert kdray_data() is None
+
+
+# --- what is refused
+
+
+def test_refuses_a_missing_folder_or_split(tmp_path):
+    assert "is no folder: it must hold train and test" in refusal(tmp_path / "gone")
+    write(tmp_path, "train", texts(20))
+    assert refusal(tmp_path) == (
+        f"folder {tmp_path.name} has no validation split: a file validation with one of .parquet, .csv, .jsonl is "
+        "needed."
+    )
+
+
+def test_refuses_two_files_of_one_split(tmp_path):
+    with_train(tmp_path, texts(20))
+    write(tmp_path, "train", texts(20), ".csv")
+    assert "holds train.csv and train.jsonl: one file for each split" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_refuses_an_empty_file(tmp_path, suffix):
+    with_train(tmp_path, texts(20)).joinpath("train.jsonl").unlink()
+    (tmp_path / f"train{suffix}").touch()
+    assert f"folder {tmp_path.name}/train{suffix} is empty" in refusal(tmp_path)
+
+
+def test_refuses_a_file_without_rows(tmp_path):
+    with_train(tmp_path, texts(20)).joinpath("train.jsonl").unlink()
+    (tmp_path / "train.csv").write_text("text,label\n")
+    assert "train.csv has no rows: at least one is needed" in refusal(tmp_path)
+
+
+def test_refuses_corrupt_files(tmp_path):
+    with_train(tmp_path, texts(20)).joinpath("train.jsonl").unlink()
+    (tmp_path / "train.parquet").write_bytes(b"not parquet at all")
+    assert "train.parquet cannot be read as parquet: " in refusal(tmp_path)
+    (tmp_path / "train.parquet").unlink()
+    (tmp_path / "train.csv").write_text("text,label\none,0\ntwo,1,3\n")
+    message = refusal(tmp_path)
+    assert "train.csv cannot be read as csv: " in message
+    assert "Expected 2 columns, got 3" in message
+    (tmp_path / "train.csv").write_bytes(b"text,label\n\xff\xfe,0\n")
+    assert "train.csv cannot be read as csv: " in refusal(tmp_path)
+
+
+def test_refuses_lines_that_are_no_json_objects(tmp_path):
+    with_train(tmp_path, texts(2))
+    lines = (tmp_path / "train.jsonl").read_text()
+    (tmp_path / "train.jsonl").write_text(lines + '{"text": \n')
+    assert "train.jsonl, line 3 is not JSON" in refusal(tmp_path)
+    (tmp_path / "train.jsonl").write_text(lines + "[1]\n")
+    assert "train.jsonl, line 3 is a JSON list: each line must be one JSON object" in refusal(tmp_path)
+    (tmp_path / "train.jsonl").write_text(lines + '{"text": "a \\ud800 half", "label": 0}\n')
+    assert "train.jsonl cannot be read as jsonl: " in refusal(tmp_path)
+
+
+def test_refuses_a_column_of_two_types(tmp_path):
+    rows = texts(20)
+    rows[5]["text"] = 5
+    assert 'row 5 (the first is 0), column "text" is of type int, but earlier rows are of type str' in refusal(
+        with_train(tmp_path, rows)
+    )
+
+
+def test_refuses_two_columns_of_one_name(tmp_path):
+    with_train(tmp_path, texts(20)).joinpath("train.jsonl").unlink()
+    (tmp_path / "train.csv").write_text("text,text,label\na,b,0\n")
+    assert "train.csv has two columns of one name: text, text, label; rename one" in refusal(tmp_path)
+
+
+def test_refuses_a_missing_column(tmp_path):
+    with_train(tmp_path, texts(20))
+    body = (Field("review", "body"),)
+    assert refusal(tmp_path, fields=body) == (
+        f'folder {tmp_path.name}/train.jsonl has no column "review" for review; found: text, label. '
+        "Name the right one with columns.review."
+    )
+    assert 'has no column "gold" for label; found: text, label' in refusal(tmp_path, columns={"label": "gold"})
+    assert 'has no column "uid" for id; found: text, label' in refusal(tmp_path, columns={"id": "uid"})
+
+
+def test_refuses_to_guess_between_text_columns(tmp_path):
+    with_train(tmp_path, texts(20, title="a title"))
+    assert "train.jsonl has 2 text columns (text, title), so it is not clear which is the text" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "  \n", None])
+def test_refuses_empty_texts(tmp_path, text):
+    rows = texts(20)
+    rows[7]["text"] = text
+    assert refusal(with_train(tmp_path, rows)) == (
+        f'folder {tmp_path.name}/train.jsonl, row 7 (the first is 0), column "text" is empty; every field needs text, '
+        "remove the row or fill it."
+    )
+
+
+def test_refuses_text_that_is_no_text(tmp_path):
+    rows = [{"text": i, "label": 0} for i in range(20)]
+    assert 'column "text" is of type int64; a field must be text' in refusal(
+        with_train(tmp_path, rows), fields=(Field("text", "body"),)
+    )
+
+
+@pytest.mark.parametrize("label", [2, -2, "maybe", "2"])
+def test_refuses_labels_outside_the_classes(tmp_path, label):
+    rows = texts(20)
+    if isinstance(label, str):
+        rows = [row | {"label": "yes"} for row in rows]
+    rows[4]["label"] = label
+    assert refusal(with_train(tmp_path, rows)) == (
+        f'folder {tmp_path.name}/train.jsonl, row 4 (the first is 0), column "label" is {label!r}; '
+        "allowed are 0 (no), 1 (yes), or -1 for a row without a label."
+    )
+
+
+@pytest.mark.parametrize(("label", "kind"), [(0.0, "double"), (True, "bool")])
+def test_refuses_labels_of_a_wrong_type(tmp_path, label, kind):
+    rows = [row | {"label": label} for row in texts(20)]
+    assert f'column "label" is of type {kind}; allowed are 0 (no), 1 (yes)' in refusal(with_train(tmp_path, rows))
+
+
+@pytest.mark.parametrize("label", [None, -1])
+def test_refuses_unlabelled_rows_in_reported_splits(tmp_path, label):
+    rows = texts(4)
+    rows[2]["label"] = label
+    with_train(tmp_path, texts(20))
+    write(tmp_path, "test", rows)
+    assert 'test.jsonl, row 2 (the first is 0), column "label" has no label; every row of test needs one' in refusal(
+        tmp_path
+    )
+
+
+def test_refuses_train_without_labels(tmp_path):
+    with_train(tmp_path, [row | {"label": -1} for row in texts(20)])
+    assert "train has 0 labelled rows" in refusal(tmp_path)
+    write(tmp_path, "validation", texts(4))
+    assert "has no labelled row in train: at least one is needed" in refusal(tmp_path)
+
+
+def test_refuses_duplicate_and_empty_ids(tmp_path):
+    rows = [row | {"id": f"x{i}"} for i, row in enumerate(texts(20))]
+    rows[9]["id"] = "x2"
+    assert "row 9 (the first is 0), column \"id\" is 'x2', as in row 2: every row needs its own id" in refusal(
+        with_train(tmp_path, rows)
+    )
+    rows[9]["id"] = None
+    assert 'row 9 (the first is 0), column "id" is empty' in refusal(with_train(tmp_path, rows))
+
+
+def test_refuses_selection_settings_that_the_folder_makes_useless(tmp_path):
+    with_train(tmp_path, texts(20))
+    write(tmp_path, "validation", texts(4))
+    assert "corpus.select_fraction = 0.3 has no effect" in refusal(tmp_path, select_fraction=0.3)
+    assert "corpus.split_seed = 3 has no effect" in refusal(tmp_path, split_seed=3)
+
+
+# --- the real corpora
+
+needs_data = pytest.mark.skipif("KDRAY_DATA" not in os.environ, reason="KDRAY_DATA is not set")
+REAL = sorted(name for name, task in TASKS.items() if task.hub is not None)
+
+
+@pytest.mark.real
+@needs_data
+@pytest.mark.parametrize("name", REAL)
+def test_real_corpora_have_the_rows_of_their_manifest(name):
+    data_dir = Path(os.environ["KDRAY_DATA"])
+    facts = json.loads((data_dir / "manifest.json").read_text())[name]
+    corpus = read_corpus(CorpusSettings(name=name), data_dir=data_dir)
+    task = corpus.task
+    train_rows = corpus.splits["train"].num_rows
+    carved = corpus.splits["select"].num_rows
+    stated = sum(facts[split]["rows"] for split in ("train", *task.extra_train) if split in facts)
+    if task.select_split is None:
+        assert train_rows + carved == stated
+        assert carved == int(stated * task.select_fraction + 0.5)
+    else:
+        assert (train_rows, carved) == (stated, facts[task.select_split]["rows"])
+    report = corpus.splits["report"]
+    counts = report["label"].value_counts().to_pylist()
+    assert {str(each["values"]): each["counts"] for each in counts} == facts[task.report_split]["labels"]
+    assert corpus.origin == f"KDRAY_DATA/{name}"
+
+
+REAL_NOTES = {
+    "qnli": "subset, 11,803 of 104,743 train rows",
+    "qqp": "subset, 23,497 of 363,849 train rows; validation: held out from GLUE train rows; NOT the GLUE dev set",
+    "mnli": "subset, 19,636 of 392,702 train rows; "
+    "train_extra: more GLUE train rows, final punctuation stripped by their source",
+    "ag_news": "subset, 29,617 of 120,000 train rows",
+}
+
+
+@pytest.mark.real
+@needs_data
+@pytest.mark.parametrize("name", REAL)
+def test_real_subsets_say_so(name):
+    corpus = read_corpus(CorpusSettings(name=name), data_dir=Path(os.environ["KDRAY_DATA"]))
+    assert corpus.note == REAL_NOTES.get(name)

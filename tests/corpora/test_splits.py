@@ -1,0 +1,107 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdray.corpora.splits import carve, choose, limit_rows
+from kdray.errors import BadInput
+
+CLASSES = st.lists(st.integers(-1, 3), min_size=1, max_size=80)
+
+
+def table(labels):
+    ids = [f"train:{row}" for row in range(len(labels))]
+    given_labels = [None if label < 0 else label for label in labels]
+    return pa.table({"id": ids, "label": pa.array(given_labels, pa.int64())})
+
+
+def ids_of(rows):
+    return rows["id"].to_pylist()
+
+
+def test_the_choice_is_the_same_on_every_machine():
+    # worked out once with hashlib alone: the smallest blake2b digests of each class, key b"0:select"
+    rest, carved = carve(table([0] * 6 + [1] * 4), fraction=0.3, seed=0)
+    assert ids_of(carved) == ["train:0", "train:2", "train:6"]
+    assert len(ids_of(rest)) == 7
+
+
+def test_another_seed_takes_other_rows():
+    rows = table([0, 1] * 50)
+    assert ids_of(carve(rows, fraction=0.2, seed=0)[1]) != ids_of(carve(rows, fraction=0.2, seed=1)[1])
+
+
+def test_shares_follow_the_largest_remainder():
+    # 7 of 10, 5 and 5 rows: 3.5, 1.75 and 1.75; the floors leave two rows, for the two largest remainders
+    strata = np.repeat([0, 1, 2], [10, 5, 5])
+    taken = choose([str(i) for i in range(20)], strata, count=7, seed=0, purpose="x")
+    assert np.bincount(strata[taken]).tolist() == [3, 2, 2]
+
+
+def test_equal_remainders_go_to_the_smaller_class():
+    strata = np.repeat([0, 1], [5, 5])
+    taken = choose([str(i) for i in range(10)], strata, count=5, seed=0, purpose="x")
+    assert np.bincount(strata[taken]).tolist() == [3, 2]
+
+
+@given(CLASSES, st.floats(0.01, 0.5), st.integers(0, 5))
+@settings(deadline=None, max_examples=60)
+def test_carving_keeps_every_row_once_and_in_order(labels, fraction, seed):
+    rows = table(labels)
+    try:
+        rest, carved = carve(rows, fraction=fraction, seed=seed)
+    except BadInput:
+        return
+    position = {each: row for row, each in enumerate(ids_of(rows))}
+    for part in (rest, carved):
+        order = [position[each] for each in ids_of(part)]
+        assert order == sorted(order)
+    assert sorted(ids_of(rest) + ids_of(carved)) == sorted(ids_of(rows))
+    labelled = sum(label >= 0 for label in labels)
+    assert carved.num_rows == int(labelled * fraction + 0.5)
+    assert carved["label"].null_count == 0
+    for label in set(labels) - {-1}:
+        share = labels.count(label) * carved.num_rows / labelled
+        assert abs(carved["label"].to_pylist().count(label) - share) < 1
+        assert label in rest["label"].to_pylist()
+
+
+@given(CLASSES, st.integers(0, 5), st.data())
+@settings(deadline=None, max_examples=60)
+def test_the_choice_does_not_depend_on_row_order(labels, seed, data):
+    ids = [f"train:{row}" for row in range(len(labels))]
+    order = np.array(data.draw(st.permutations(range(len(labels)))))
+    strata = np.array(labels)
+    count = data.draw(st.integers(0, len(labels)))
+    taken = choose(ids, strata, count=count, seed=seed, purpose="x")
+    shuffled = choose([ids[i] for i in order], strata[order], count=count, seed=seed, purpose="x")
+    assert taken.sum() == count
+    assert np.array_equal(taken[order], shuffled)
+
+
+def test_unlabelled_rows_stay_in_train():
+    rest, carved = carve(table([0, 1, -1, -1] * 5), fraction=0.5, seed=0)
+    assert carved.num_rows == 5
+    assert rest["label"].null_count == 10
+
+
+def test_refuses_to_carve_from_too_few_rows():
+    with pytest.raises(BadInput, match=r"train has 3 labelled rows, too few to select on 0\.1 of them"):
+        carve(table([0, 1, 0]), fraction=0.1, seed=0)
+
+
+def test_refuses_to_take_the_last_row_of_a_class():
+    with pytest.raises(BadInput, match=r"train has only 1 row of class 0, and selecting on 0\.5"):
+        carve(table([0, 1]), fraction=0.5, seed=0)
+
+
+def test_limit_takes_that_many_rows_in_proportion():
+    rows = limit_rows(table([0] * 60 + [1] * 30 + [-1] * 10), limit=20, seed=0)
+    labels = rows["label"].to_pylist()
+    assert (labels.count(0), labels.count(1), labels.count(None)) == (12, 6, 2)
+
+
+def test_refuses_a_limit_without_effect():
+    with pytest.raises(BadInput, match=r"limit = 4, but train has 3 rows \(1 to 3, or leave it out\)"):
+        limit_rows(table([0, 1, 0]), limit=4, seed=0)

@@ -1,0 +1,156 @@
+# ruff: noqa: E501 (a table of numbers reads better in long lines)
+"""A made-up sweep and run for the tests of the page. Every number here is invented; none was measured."""
+
+import copy
+import math
+from typing import Any
+
+_METHODS = ("kd", "dekd", "pkd")
+
+
+def _trial(number: int) -> dict[str, Any]:
+    method = _METHODS[number % 3]
+    state = "failed" if number in (4, 9) else "pruned" if number % 5 == 2 else "complete"
+    value = 0.55 + 0.09 * math.sin(number * 1.7) ** 2 + 0.01 * (method == "dekd")
+    epochs = 2 if state == "pruned" else 5
+    params: dict[str, Any] = {
+        "method": method,
+        "temperature": 1 + number % 8,
+        "learning_rate": 1e-6 * 3 ** (number % 7),
+        "alpha": round(0.1 * (number % 10), 2),
+        "seed": 0,
+    }
+    if method == "pkd":
+        params["layers"] = [2, 4] if number % 2 else [1, 3, 5]
+    history = [
+        {"epoch": e, "value": value - 0.05 * (epochs - e) / epochs, "loss": 0.7 * 0.8**e + 0.01 * (number % 3)}
+        for e in range(1, epochs + 1)
+    ]
+    started = 1_700_000_000.0 + (number // 3) * 41 + number % 3
+    is_failed = state == "failed"
+    return {
+        "number": number,
+        "state": state,
+        "params": params,
+        "value": None if is_failed else value,
+        "report": value - 0.02 if state == "complete" else None,
+        "epochs": 0 if is_failed else epochs,
+        "history": [] if is_failed else history,
+        "seconds": 38.0,
+        "started": started,
+        "ended": started + (12 if state != "complete" else 38),
+        "error": "RunFailed: the loss became nan at step 31" if is_failed else None,
+        "digest": f"{number:02d}ab34cd56ef7890",
+        "label": "defaults" if number == 0 else None,
+        "worker": f"worker-{number % 3}",
+    }
+
+
+def _spread(*values: float) -> dict[str, Any]:
+    mean = math.fsum(values) / len(values)
+    std = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
+    return {"mean": mean, "std": std, "values": list(values)}
+
+
+def _origin() -> dict[str, Any]:
+    return {
+        "name": "made-up",
+        "created": "2001-02-03T04:05:06+00:00",
+        "command": "python sweeps/made_up.py --trials 20",
+        "commit": "0123abc",
+        "versions": {"torch": "2.8.0", "ray": None},
+        "kdray": "0.1.0",
+        "corpus": {
+            "name": "invented",
+            "is_sample": False,
+            "note": None,
+            "origin": "nowhere",
+            "rows": {"train": 2241, "select": 249, "report": 277},
+            "report_from": "validation (official)",
+            "requested": "auto",
+        },
+        "teachers": [
+            {"name": "big", "select": 0.70, "report": 0.69, "majority": 0.527, "parameters": 109482240, "latency_ms": 41.3},
+            {"name": "weak", "select": 0.5, "report": 0.51, "majority": 0.527, "parameters": None, "latency_ms": None},
+        ],
+        "prune": {
+            "policy": "lower_tail",
+            "level": "sentence",
+            "units": 5120,
+            "kept": 3841,
+            "rate": 0.2498,
+            "examples": [
+                {"before": ["A cat sat on the mat.", "It was a Tuesday.", "The mat was red."], "kept": [True, False, True]},
+                {"before": ["Rain fell.", "Nobody minded."], "kept": [True, True]},
+            ],
+            "per_class": {"entailment": 0.24, "not_entailment": {"units": 2000, "kept": 1500}},
+        },
+        "stages": [
+            {"stage": "teach", "name": "big", "digest": "5342d3d2aeef00", "seconds": 812.4, "reused": False, "summary": "3 epochs"},
+            {"stage": "outputs", "name": "big", "digest": "77aa00bb11cc22", "seconds": None, "reused": True, "summary": None},
+        ],
+        "seconds": {
+            "total": 1400.0,
+            "by_phase": {"prune": 31.0, "teach": 812.4, "outputs": 101.0, "search": 310.0, "confirm": 90.0, "check": 2.0,
+                         "write": 1.0},
+        },
+        "settings": {"method": {"name": "kd", "temperature": 4.0}, "train": {"epochs": 5, "learning_rate": 3e-5}, "empty": {}},
+        "commands": {"resume": "kdray sweep made_up --resume", "trial": "kdray run made_up --trial {number}"},
+    }  # fmt: skip
+
+
+def sweep() -> dict[str, Any]:
+    """A sweep of 20 trials; trial 7 wins."""
+    trials = [_trial(number) for number in range(20)]
+    best = max((t for t in trials if t["state"] == "complete"), key=lambda t: t["value"])
+    result = {
+        **_origin(),
+        "kind": "sweep",
+        "metric": "accuracy",
+        "trials": trials,
+        "best": {"number": best["number"], "params": best["params"], "value": best["value"]},
+        "importances": {"learning_rate": 0.61, "method": 0.25, "temperature": 0.11, "alpha": 0.03},
+        "importances_note": "fANOVA over the complete trials",
+        "confirmation": [
+            {"label": "student alone", "method": "none", "seeds": [0, 1, 2], "select": _spread(0.58, 0.59, 0.57),
+             "report": _spread(0.571, 0.563, 0.58), "retention": 0.83, "distillation_ratio": None,
+             "parameters": 22713216, "latency_ms": 8.71, "difference": None, "note": None},
+            {"label": "vanilla KD", "method": "kd", "seeds": [0, 1, 2], "select": _spread(0.6, 0.61, 0.6),
+             "report": _spread(0.601, 0.612, 0.598), "retention": 0.87, "distillation_ratio": 0.27,
+             "parameters": 22713216, "latency_ms": 8.69,
+             "difference": {"to": "student alone", "mean": 0.032, "p_value": 0.03}, "note": None},
+            {"label": f"winner (trial {best['number']}: dekd)", "method": "dekd", "seeds": [0, 1, 2],
+             "select": _spread(0.63, 0.62, 0.64), "report": _spread(0.622, 0.631, 0.611), "retention": 0.9,
+             "distillation_ratio": 0.42, "parameters": 22713216, "latency_ms": 8.7,
+             "difference": {"to": "student alone", "mean": 0.05, "p_value": 0.0042}, "note": "search defaults otherwise"},
+        ],
+    }  # fmt: skip
+    return copy.deepcopy(result)
+
+
+def run() -> dict[str, Any]:
+    """A run of one student over four epochs."""
+    history = [
+        {
+            "epoch": e,
+            "select": {"accuracy": 0.5 + 0.03 * e, "f1": 0.4 + 0.04 * e},
+            "terms": {"hard": 0.7 - 0.05 * e, "kd": 1.2 - 0.2 * e},
+            "weighted": {"hard": 0.35 - 0.025 * e, "kd": 0.6 - 0.1 * e},
+        }
+        for e in range(1, 5)
+    ]
+    result = {
+        **_origin(),
+        "kind": "run",
+        "metric": "accuracy",
+        "student": {
+            "encoder": "small",
+            "layers": 6,
+            "parameters": 22713216,
+            "latency_ms": 8.7,
+            "method": {"name": "kd"},
+        },
+        "metrics": {"select": {"accuracy": 0.62, "f1": 0.56}, "report": {"accuracy": 0.604, "f1": None}},
+        "history": history,
+    }
+    return copy.deepcopy(result)
