@@ -1,5 +1,6 @@
 """One way in: YAML, then dotted overrides, then validation; every refusal names the file and the key."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     source = "settings" if path is None else path.name
     plain = _read(path) if path is not None else {}
     for override in overrides:
-        _apply(plain, override)
+        plain = apply_override(plain, override)
     return parse(plain, source=source)
 
 
@@ -50,12 +51,18 @@ def _read(path: Path) -> dict[str, Any]:
     return plain  # pyright: ignore[reportUnknownVariableType]
 
 
-def _apply(plain: dict[str, Any], override: str) -> None:
+def apply_override(plain: Mapping[str, Any], override: str) -> dict[str, Any]:
+    """A copy of `plain` with one `key=value` applied.
+
+    Raises:
+        BadInput: It is not of that form, or the key leads nowhere.
+    """
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise BadInput(f"override {override!r} is not of the form key=value, for example method.temperature=4.")
     value = yaml.safe_load(text)
-    here: Any = plain
+    changed = copy.deepcopy(dict(plain))
+    here: Any = changed
     *path, last = key.split(".")
     for part in path:
         here = _descend(here, part, key)
@@ -63,6 +70,7 @@ def _apply(plain: dict[str, Any], override: str) -> None:
         here[_index(here, last, key)] = value
     else:
         here[last] = value
+    return changed
 
 
 def _descend(here: Any, part: str, key: str) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kdray.prune.graph import Clusters
+from kdray.prune.clusters import Clusters
 from kdray.prune.importance import Floats
 from kdray.prune.policies import Mask
 from kdray.prune.settings import PruneSettings

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from kdray.errors import BadInput
+from kdray.prune.clusters import Clusters, nn_centres, star_clusters
 from kdray.prune.decisions import Verdict, decided, field_groups
-from kdray.prune.graph import Clusters, CosineWeights, cosine_weights, nn_centres, star_clusters
+from kdray.prune.graph import CosineWeights, cosine_weights
 from kdray.prune.importance import Floats, Scale, TermStatistics, count_terms, freeze, score
 from kdray.prune.policies import Mask, limit_threshold
 from kdray.prune.pruner import Pruner

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 
 from kdray.errors import BadInput
 from kdray.prune.applying import shortened
+from kdray.prune.clusters import Clusters
 from kdray.prune.decisions import Verdict, decided
-from kdray.prune.graph import Clusters
 from kdray.prune.importance import Scale, TermStatistics, score
+from kdray.prune.sentences import SPLITTER_VERSION
 from kdray.prune.settings import PruneSettings
-from kdray.prune.units import SPLITTER_VERSION, Level, text_column, units_of
+from kdray.prune.units import Level, text_column, units_of
 
 FILE = "pruner.json"
 FORMAT = 1

@@ -4,6 +4,7 @@ The page makes no request of any kind: drawings are inline SVG, style and script
 security policy forbids everything else. It is made from `result.json` alone: the same result gives the same page.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -96,5 +97,7 @@ def _replace(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        # The folder itself may be what is wrong; the first error is the one to tell.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise RunFailed(f"{path}: the report could not be written ({error.strerror}); give another folder.") from error

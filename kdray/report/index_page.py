@@ -17,7 +17,7 @@ def index_page(entries: Sequence[IndexEntry]) -> Html:
     if not entries:
         return page(title, tag("h1", title), tag("p", "This store holds no sweep and no run with a result yet."))
     ordered = sorted(entries, key=lambda entry: entry["created"], reverse=True)
-    headings = columns("name", "kind", "corpus", "#score on report", "#trials", "#failed", "#seconds", "made")
+    headings = columns("name", "kind", "corpus", "#score on report", "#trials", "#failed", "#time", "made")
     rows = [_row(entry) for entry in ordered]
     listed = table(headings, rows, caption=f"{plural(len(rows), 'report')}, newest first.", is_sortable=True)
     return page(title, tag("h1", title), tag("main", listed))

@@ -90,7 +90,7 @@ def provenance(result: Result) -> Html:
     """One quiet line: when, with what, from which rows."""
     corpus = result["corpus"]
     rows = ", ".join(f"{split} {count(number)}" for split, number in corpus["rows"].items())
-    source = f" ({corpus.get('report_from')})" if corpus.get("report_from") else ""
+    source = f" from {corpus.get('report_from')}" if corpus.get("report_from") else ""
     commit = f"commit {result.get('commit')}" if result.get("commit") else "commit not recorded"
     words = f"{moment(result['created'])} · kdray {result['kdray']} · {commit} · rows: {rows}{source}"
     return tag("p", words, class_="quiet")

@@ -10,6 +10,7 @@ from kdray.report.svg import Box, Scale
 
 _LONGEST = 24  # characters of a row's name
 _ROW = 26.0
+_CHARACTER = 7.2  # mean width of a label's characters, with some to spare
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ def row_box(names: Sequence[str], *, width: float = 460) -> Box:
     """A box with a row per name and room for the longest name."""
     longest = max(len(cut(name)) for name in names)
     bottom = 12 + _ROW * len(names)
-    left = min(18 + 6.8 * longest, width * 0.42)
+    left = min(18 + _CHARACTER * longest, width * 0.42)
     return Box(left=left, right=width - 16, bottom=bottom, width=width, height=bottom + 46)
 
 
-def cut(name: str) -> str:
-    """A name that fits beside its row."""
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+def cut(name: str, longest: int = _LONGEST) -> str:
+    """A name of at most `longest` characters."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def bars(title: str, shares: Sequence[tuple[str, float]], *, x_label: str, caption: str) -> Html:
@@ -84,17 +85,17 @@ def strip(
 
 
 def _strip_row(x: Scale, middle: float, dots: Sequence[Dot]) -> list[Html]:
-    complete = [dot for dot in dots if dot.kind == "complete"]
     marks: list[Html] = []
-    if complete:
-        mean = x(_mean(complete))
-        marks.append(svg.line([(mean, middle - 11), (mean, middle + 11)], class_="mean", hint="mean"))
     for i, dot in enumerate(dots):
         # The golden ratio spreads any number of dots evenly, so equal values stay visible.
         y = middle + (math.modf(i * 0.618034)[0] - 0.5) * 10
         marks.append(svg.MARKS[dot.kind](x(dot.value), y, class_=dot.kind, hint=dot.hint))
         if dot.is_best:
             marks.append(svg.ring(x(dot.value), y))
+    complete = [dot for dot in dots if dot.kind == "complete"]
+    if complete:
+        mean = x(_mean(complete))
+        marks.append(svg.line([(mean, middle - 11), (mean, middle + 11)], class_="mean", hint="mean"))
     return marks
 
 
@@ -147,7 +148,8 @@ def _unit(seconds: float) -> tuple[float, str]:
 
 
 def _names(box: Box, names: Sequence[str]) -> list[tuple[float, str]]:
-    return [(box.top + (row + 0.5) * _ROW, cut(name)) for row, name in enumerate(names)]
+    longest = min(_LONGEST, int((box.left - 10) / _CHARACTER))
+    return [(box.top + (row + 0.5) * _ROW, cut(name, longest)) for row, name in enumerate(names)]
 
 
 def _mean(dots: Sequence[Dot]) -> float:

@@ -1,5 +1,6 @@
 """Where the seconds went: trials over workers, and phases."""
 
+import re
 from collections.abc import Sequence
 
 from kdray.report import plot_rows, svg
@@ -9,6 +10,7 @@ from kdray.report.plot_search import state_legend, trial_words
 from kdray.report.schema import Seconds, SweepResult, Trial
 from kdray.report.words import Metric, duration, plural, share
 
+_SIGNS = {"complete": "", "pruned": "◇", "failed": "×"}  # so that colour is not all that tells them apart
 _MOST_PARTS = 7  # as many as the palette has distinguishable colours
 
 
@@ -24,8 +26,13 @@ def timeline(result: SweepResult, metric: Metric) -> Html:
         workers.setdefault(trial.get("worker") or "unknown", []).append(_span(trial, origin, metric))
     missing = len(result["trials"]) - len(timed)
     caption = f"Left out: {plural(missing, 'trial')} without a start or an end." if missing else ""
-    legend = svg.legend(state_legend(timed))
-    return plot_rows.timeline(title, sorted(workers.items()), caption=caption, legend=legend)
+    legend = svg.legend([(f"span {state}", words) for state, words in state_legend(timed)])
+    return plot_rows.timeline(title, sorted(workers.items(), key=_numbered), caption=caption, legend=legend)
+
+
+def _numbered(worker: tuple[str, list[Span]]) -> list[tuple[int, str]]:
+    """Sorts `node-9` before `node-10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", worker[0])]
 
 
 def _is_timed(trial: Trial) -> bool:
@@ -39,7 +46,7 @@ def _span(trial: Trial, origin: float, metric: Metric) -> Span:
         start=started - origin,
         end=ended - origin,
         kind=trial["state"],
-        name=str(trial["number"]),
+        name=f"{_SIGNS[trial['state']]}{trial['number']}",
         hint=f"{trial_words(trial, metric)}, {duration(ended - started)}",
     )
 

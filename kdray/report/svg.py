@@ -64,7 +64,7 @@ def ticks(axis: Scale, *, about: int = 5, is_whole: bool = False) -> list[Tick]:
         return [(axis(value), number(value)) for value in _log_values(axis)]
     rough = (axis.high - axis.low) / about
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * nice for nice in (1, 2, 5, 10) if power * nice >= rough)
+    step = min((power * nice for nice in (1, 2, 5, 10)), key=lambda candidate: abs(math.log(candidate / rough)))
     step = max(1.0, step) if is_whole else step
     first, last = math.ceil(axis.low / step), math.floor(axis.high / step)
     decimals = max(0, -math.floor(math.log10(step)))

@@ -85,7 +85,7 @@ def _examples(examples: Sequence[PruneExample]) -> Html:
 def _example(example: PruneExample) -> list[Child]:
     # A unit without a decision would be shown as kept although nobody decided so; the lists must match.
     pairs = zip(example["before"], example["kept"], strict=True)
-    return [tag("span" if is_kept else "del", unit + " ") for unit, is_kept in pairs]
+    return [[tag("span" if is_kept else "del", unit), " "] for unit, is_kept in pairs]
 
 
 def stages(records: Sequence[Stage]) -> Html:
@@ -105,7 +105,7 @@ def stages(records: Sequence[Stage]) -> Html:
         )
         for record in records
     ]
-    headings = columns("stage", "name", "digest", "artifact", "#seconds", "summary")
+    headings = columns("stage", "name", "digest", "artifact", "#time", "summary")
     return table(headings, rows, caption="Artifacts in the store, each named by its digest.")
 
 

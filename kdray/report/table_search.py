@@ -99,7 +99,7 @@ def trials(result: SweepResult, metric: Metric) -> Html:
     names = list(dict.fromkeys(name for trial in result["trials"] for name in trial["params"]))
     headings = columns(
         "trial", "state", f"#{metric.name} on select", "#on report", *(f"#{name}" for name in names),
-        "#epochs", "#seconds", "worker", "digest",
+        "#epochs", "#time", "worker", "digest",
     )  # fmt: skip
     best = result["best"]["number"] if result["best"] else None
     rows = [_trial(trial, names, metric, is_best=trial["number"] == best) for trial in result["trials"]]

@@ -43,13 +43,14 @@ def table(headings: Sequence[Column], rows: Sequence[Row], *, caption: str, is_s
     body = [_row(headings, row) for row in rows]
     element = tag(
         "table",
-        tag("caption", caption),
         tag("thead", tag("tr", heads)),
         tag("tbody", body),
         class_="sortable" if is_sortable else "plain",
     )
     # tabindex: a container that scrolls must be reachable by keyboard.
-    return tag("div", element, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    # The caption stands above it, so that it does not scroll away.
+    scrolling = tag("div", element, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    return markup(tag("p", caption, class_="caption"), scrolling)
 
 
 def _row(headings: Sequence[Column], row: Row) -> Html:

@@ -49,7 +49,7 @@ def findings(result: SweepResult, metric: Metric) -> list[str]:
             "so expect less on rows it has not seen."
         ]
     ours = winner_first(confirmation)[0]
-    return [*_difference(ours, metric), *_losing(confirmation), *_kept(ours), *_seeds(ours)]
+    return [*_difference(ours, metric), *_losing(ours, confirmation), *_kept(ours), *_seeds(ours)]
 
 
 def rows_and_points(result: SweepResult, metric: Metric) -> str:
@@ -82,8 +82,10 @@ def compared(difference: Difference, metric: Metric) -> str:
     return f"It beats {difference['to']} {measured}."
 
 
-def _losing(confirmation: Sequence[Confirmed]) -> list[str]:
-    ahead = not_beaten(confirmation)
+def _losing(ours: Confirmed, confirmation: Sequence[Confirmed]) -> list[str]:
+    difference = ours.get("difference")
+    said = difference["to"] if difference and (difference["mean"] or 0) <= 0 else None
+    ahead = [label for label in not_beaten(confirmation) if label != said]
     return [f"The winner of the search does not beat {listing(ahead)} on the report split."] if ahead else []
 
 

@@ -41,7 +41,9 @@ class Metric:
 
     def difference(self, value: float | None) -> str:
         """A signed difference; a share's difference is in points, never in percent."""
-        return NOT_MEASURED if value is None else f"{value * self.factor:+.{self.digits}f}{self.points}"
+        if value is None:
+            return NOT_MEASURED
+        return f"{value * self.factor:+.{self.digits}f}{self.points}".replace("-", "−")
 
 
 def metric(name: str, rows: int | None) -> Metric:
@@ -78,10 +80,10 @@ def parameters(number: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """`8.713` as `8.71 ms`."""
+    """`8.7` as `8.70 ms`, `412.3` as `412 ms`."""
     if value is None:
         return NOT_MEASURED
-    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
+    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f} ms"
 
 
 def duration(seconds: float | None) -> str:
@@ -100,7 +102,8 @@ def p_value(value: float | None) -> str:
     """`p = 0.04`; never more than it says: `p < 0.001`."""
     if value is None:
         return f"p {NOT_MEASURED}"
-    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+    # No-break spaces: a line must not end between p and its value.
+    return "p\u00a0<\u00a00.001" if value < 0.001 else f"p\u00a0=\u00a0{value:.2g}"
 
 
 def setting(value: Any) -> str:
@@ -113,9 +116,11 @@ def setting(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Four significant digits, without the padding of Python's exponents."""
-    mantissa, _, exponent = f"{value:.4g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    """Four significant digits; small numbers as `3e-5`, without the padding of Python's exponents."""
+    if 0 < abs(value) < 1e-3:
+        mantissa, _, exponent = f"{value:.3e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:.4g}".replace("e+0", "e").replace("e+", "e")
 
 
 def moment(iso: str) -> str:
@@ -128,5 +133,5 @@ def moment(iso: str) -> str:
 
 
 def listing(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+    """`a`, `a or b`, `a, b or c`."""
+    return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

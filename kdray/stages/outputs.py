@@ -40,8 +40,7 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
 
     def build(draft: Draft) -> dict[str, Any]:
         shapes = OutputShapes.of_model(teacher.file("model"))
-        for split in stored.splits:
-            _write_split(split, stored, loader, shapes, draft.folder, context, name)
+        _write(stored, loader, shapes, draft.folder, context, name)
         checked = _preflight(name, stored, draft.folder) if preflight else {}
         rows = sum(stored.info["rows"].values())
         return {"rows": rows, "kinds": ", ".join(OUTPUT_KINDS)} | {k: round(v, 4) for k, v in checked.items()}
@@ -69,15 +68,23 @@ def load_speaker(store: str, teacher: Ref, **settings: Any) -> Speaker:
     return Speaker(teacher.open(Store(store)).file("model"), **settings)
 
 
-def _write_split(
-    split: str, stored: StoredCorpus, loader: Any, shapes: OutputShapes, folder: Path, context: Context, name: str
-) -> None:
-    table: pa.Table = stored.table(split)
-    writer = OutputsWriter(folder, split, table["id"].to_pylist(), shapes.of(OUTPUT_KINDS))
-    for answered in context.engine.map(table, loader, title=f"outputs {stored.task.name}/{name} {split}"):
-        values = {kind: _matrix(answered[kind]) for kind in OUTPUT_KINDS}
-        writer.write(answered["id"].to_pylist(), values)
-    writer.finish()
+def _write(stored: StoredCorpus, loader: Any, shapes: OutputShapes, folder: Path, context: Context, name: str) -> None:
+    """All splits in one pass, so that the teacher is loaded once; each row goes where its id belongs."""
+    tables = {split: stored.table(split) for split in stored.splits}
+    home = {row: split for split, table in tables.items() for row in table["id"].to_pylist()}
+    writers = {
+        split: OutputsWriter(folder, split, table["id"].to_pylist(), shapes.of(OUTPUT_KINDS))
+        for split, table in tables.items()
+    }
+    everything = pa.concat_tables(list(tables.values()))
+    for answered in context.engine.map(everything, loader, title=f"outputs {stored.task.name}/{name}"):
+        splits = np.array([home[row] for row in answered["id"].to_pylist()])
+        for split in set(splits.tolist()):
+            part = answered.filter(pa.array(splits == split))
+            values = {kind: _matrix(part[kind]) for kind in OUTPUT_KINDS}
+            writers[split].write(part["id"].to_pylist(), values)
+    for writer in writers.values():
+        writer.finish()
 
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:

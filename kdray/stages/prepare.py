@@ -24,9 +24,15 @@ class Prepared:
     view: Artifact | None
 
 
-def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) -> Prepared:
-    """Make what is missing of it. Teachers are made only if something of this run needs them, or all on request."""
-    corpus = read(run.corpus, context)
+def prepare(
+    run: RunConfig, context: Context, *, every_teacher: bool = False, corpus: Artifact | None = None
+) -> Prepared:
+    """Make what is missing of it. Teachers are made only if something of this run needs them, or all on request.
+
+    Args:
+        corpus: Read already, so that a worker needs no access to the original files.
+    """
+    corpus = corpus or read(run.corpus, context)
     wanted = run.teachers if every_teacher or _needs_teachers(run) else ()
     teachers: list[TeacherRef] = []
     for settings in wanted:

@@ -93,22 +93,18 @@ def _build(
     return counted | {"policy": settings.policy.name, "level": level, "warnings": list(fitted.warnings)}
 
 
-def _others(stored: StoredCorpus, roles: list[Any], fitted: Fit, level: Level, context: Context) -> dict[str, pa.Table]:
+def _others(
+    stored: StoredCorpus, roles: list[Any], fitted: Fit, level: Level, context: Context
+) -> dict[str, pa.Table]:
     """The splits that models are scored on, shortened by frozen statistics; level example leaves them as they are."""
     if level == "example":
         return {}
-    return {
-        split: _shortened(
-            stored.table(split), partial(_pruning, fitted.pruner, roles), f"{stored.task.name} {split}", context
-        )
-        for split in stored.scored
-    }
-
-
-def _shortened(table: pa.Table, factory: Any, title: str, context: Context) -> pa.Table:
-    parts = pa.concat_tables(list(context.engine.map(table, factory, title=f"prune {title}")))
-    at = {row: i for i, row in enumerate(parts["id"].to_pylist())}
-    return parts.take([at[row] for row in table["id"].to_pylist()])
+    tables = {split: stored.table(split) for split in stored.scored}
+    factory = partial(_pruning, fitted.pruner, roles)
+    shards = context.engine.map(pa.concat_tables(list(tables.values())), factory, title=f"prune {stored.task.name}")
+    shortened = pa.concat_tables(list(shards))
+    at = {row: i for i, row in enumerate(shortened["id"].to_pylist())}
+    return {split: shortened.take([at[row] for row in t["id"].to_pylist()]) for split, t in tables.items()}
 
 
 def _pruning(pruner: Pruner, roles: list[Any]) -> TableMap:

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import silhouette_samples
 
 from kdray.errors import BadInput
+from kdray.prune import clusters as clusters_module
 from kdray.prune import graph
-from kdray.prune.graph import MatrixWeights, cosine_weights, nn_centres, profile, silhouette, silhouettes, star_clusters
+from kdray.prune.clusters import nn_centres, profile, silhouette, silhouettes, star_clusters
+from kdray.prune.graph import MatrixWeights, cosine_weights
 
 
 def symmetric(n: int, upper: list[float]) -> np.ndarray:
@@ -119,7 +121,7 @@ def test_stars_follow_the_definition_for_any_block_size(n: int, data: st.DataObj
     matrix = symmetric(n, upper)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graph, "_BLOCK_ROWS", data.draw(st.integers(1, n)))
-        patch.setattr(graph, "_EDGE_CHUNK", data.draw(st.integers(1, 5)))
+        patch.setattr(clusters_module, "_EDGE_CHUNK", data.draw(st.integers(1, 5)))
         clusters = star_clusters(MatrixWeights(matrix))
         sets, centres = slow_star(matrix)
         assert as_sets(clusters.labels) == sets

@@ -42,10 +42,10 @@ def test_equals_scikit_learn() -> None:
     assert score(texts, freeze(count_terms(texts))) == pytest.approx(np.asarray(vectors.sum(axis=1)).ravel(), abs=1e-12)
 
 
-@given(
-    st.lists(st.lists(st.sampled_from(["aa", "bb", "cc", "DD", "ee", "f"]), max_size=8).map(" ".join), min_size=1, max_size=8),
-    st.sampled_from(["sum", "mean"]),
-)
+PHRASES = st.lists(st.sampled_from(["aa", "bb", "cc", "DD", "ee", "f"]), max_size=8).map(" ".join)
+
+
+@given(st.lists(PHRASES, min_size=1, max_size=8), st.sampled_from(["sum", "mean"]))
 def test_equals_a_dense_oracle(texts: list[str], how: str) -> None:
     assert score(texts, freeze(count_terms(texts)), how) == pytest.approx(oracle(texts, how), abs=1e-12)
 

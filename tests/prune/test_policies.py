@@ -105,7 +105,7 @@ def test_policies_bring_their_own_protection_and_limit() -> None:
         ({"policy": {"name": "literal", "rho": 0.5}}, "rho"),
         ({"policy": "strongest"}, "strongest"),
         ({"min_keep": 0}, "min_keep"),
-        ({"treshold": 1}, "treshold"),
+        ({"threshold": 1}, "threshold"),
     ],
 )
 def test_refuses_settings_without_effect(given_settings: dict[str, object], message: str) -> None:

@@ -244,8 +244,8 @@ def test_refuses_to_prune_twice() -> None:
         units_at(pruned, FIELDS, made.pruner.settings, level="sentence")
     with pytest.raises(BadInput, match="not the one decided about"):
         prune_fitted(pruned.drop_columns([HASH_COLUMN]), FIELDS, made.pruner, made.decisions, is_train=True)
+    other = table.set_column(0, "id", pa.array(["other"]))
     with pytest.raises(BadInput, match="no decision about it"):
-        other = table.set_column(0, "id", pa.array(["other"]))
         prune_fitted(other, FIELDS, made.pruner, made.decisions, is_train=True)
 
 
@@ -277,8 +277,8 @@ def test_refuses_what_could_have_no_effect() -> None:
             PruneSettings(),
             level="sentence",
         )
+    units = units_at(make([SPLITTABLE]), FIELDS, PruneSettings(), level="sentence")
     with pytest.raises(BadInput, match=r"shape \(2, 4\) for 3 units"):
-        units = units_at(make([SPLITTABLE]), FIELDS, PruneSettings(), level="sentence")
         fit(units, [np.ones((2, 4))], PruneSettings(), level="sentence")
     with pytest.raises(BadInput, match="has no unit"):
         fit(units[:0], [], PruneSettings(), level="sentence")

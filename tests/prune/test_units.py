@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdray.errors import BadInput
+from kdray.prune.sentences import sentence_spans
 from kdray.prune.units import (
     EXAMPLE,
     HASH_COLUMN,
@@ -15,7 +16,6 @@ from kdray.prune.units import (
     example_units,
     level_counts,
     prunable_fields,
-    sentence_spans,
     units_of,
 )
 
@@ -141,6 +141,7 @@ def test_level_counts_of_shards_add_up() -> None:
 
 
 @pytest.mark.real
+@pytest.mark.skipif("KDRAY_DATA" not in os.environ, reason="KDRAY_DATA names no folder of real corpora")
 @pytest.mark.parametrize(
     ("task", "field", "expected"),
     [("sst2", "sentence", (872, 1, 873)), ("rte", "sentence1", (277, 89, 506)), ("qnli", "sentence", (5463, 7, 5470))],

@@ -13,12 +13,14 @@ from kdray.corpora.sample.words import DAYS, MONTHS, NUMBERS
 
 FACTS = PUBLIC_FACTS + PEOPLE_FACTS
 # Shares of the not-entailed kinds. Swaps and numbers are the hard ones for a small encoder.
-KIND_WEIGHTS = {"unrelated": 50, "negation": 30, "number": 12, "swap": 8}
+KIND_WEIGHTS = {"unrelated": 58, "negation": 30, "number": 7, "swap": 5}
 # How often a hypothesis keeps a date, evidence has one that the hypothesis drops, a date stands in front,
 # a distractor tells of other names what the evidence tells.
-DATED_HYPOTHESIS, DATED_EVIDENCE, FRONTED_DATE, LIKE_EVIDENCE = 0.2, 0.15, 0.25, 0.1
+DATED_HYPOTHESIS, DATED_EVIDENCE, FRONTED_DATE, LIKE_EVIDENCE = 0.2, 0.15, 0.25, 0.05
 # Unrelated evidence tells the same about something else, something else of the same name, or neither.
-SAME_FACT, SAME_NAME = 0.15, 0.4
+SAME_FACT, SAME_NAME = 0.05, 0.25
+# How often a fact holds.
+HOLDS = 0.85
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Contrast:
     entailing: str
     other: str
     kind: str
-    fact: Fact
+    entailing_fact: Fact
+    other_fact: Fact
     keys: frozenset[str]
 
 
@@ -52,9 +55,10 @@ def draw_contrast(rng: Random, split: str) -> Contrast:
             return contrast
 
 
-def draw_distractor(rng: Random, split: str, contrast: Contrast) -> tuple[str, frozenset[str]]:
-    """A sentence about other names, and the keys of those names; sometimes it tells the same of them."""
-    fact = contrast.fact if rng.random() < LIKE_EVIDENCE else rng.choice(FACTS)
+def draw_distractor(rng: Random, split: str, evidence: Fact) -> tuple[str, frozenset[str]]:
+    """A sentence of the evidence's domain and the keys of what it names; now and then it tells the same fact."""
+    is_like = rng.random() < LIKE_EVIDENCE
+    fact = evidence if is_like else rng.choice([fact for fact in FACTS if fact.domain == evidence.domain])
     scene = _maybe_date(rng, _draw_scene(rng, split, fact))
     template = rng.choice(fact.evidence(holds=scene.holds))
     return _tell(rng, scene, template), _keys(scene)
@@ -77,7 +81,8 @@ def _try_contrast(rng: Random, split: str, kind: str) -> Contrast | None:
         entailing=_tell(rng, _maybe_date(rng, scene), entailing),
         other=_tell(rng, _maybe_date(rng, other), against),
         kind=kind,
-        fact=scene.fact,
+        entailing_fact=scene.fact,
+        other_fact=other.fact,
         keys=_keys(scene) | _keys(other),
     )
 
@@ -87,9 +92,7 @@ def _alter_unrelated(rng: Random, split: str, scene: _Scene, conclusion: str) ->
     if chance < SAME_FACT:
         changeable = sorted(slot for slot in slots_of(conclusion) if scene.fact.slots[slot] not in NUMBERS)
         return _redraw(rng, split, scene, rng.choice(changeable))
-    fact = rng.choice(FACTS)
-    if fact is scene.fact:
-        return None
+    fact = rng.choice([fact for fact in FACTS if fact.domain != scene.fact.domain])
     other = _draw_scene(rng, split, fact)
     if _keys(other) & _keys(scene):
         return None
@@ -138,7 +141,7 @@ def _draw_scene(rng: Random, split: str, fact: Fact) -> _Scene:
         while name.key in {other.key for other in names.values()}:
             name = draw_name(rng, kind, split)
         names[slot] = name
-    holds = not fact.denies or rng.random() < 0.5
+    holds = not fact.denies or rng.random() < HOLDS
     return _Scene(fact, names, holds, when="")
 
 
@@ -175,7 +178,7 @@ def _pick_evidence(rng: Random, scene: _Scene, *, needs: frozenset[str]) -> str 
 
 
 def _slots_to_show(scene: _Scene, other: _Scene, conclusion: str) -> frozenset[str]:
-    """What evidence against the conclusion must mention: of the same fact all its slots, of another the shared names."""
+    """What the other evidence must mention: of the same fact all that is concluded, of another the shared names."""
     if other.fact is scene.fact:
         return slots_of(conclusion)
     concluded = {scene.names[slot].key for slot in slots_of(conclusion)}

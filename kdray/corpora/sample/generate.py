@@ -90,19 +90,22 @@ def _fresh_contrast(rng: Random, split: str, taken: set[str]) -> Contrast:
 
 
 def _build_example(rng: Random, split: str, contrast: Contrast, label: int, pair: int, taken: set[str]) -> Example:
+    is_entailed = label == ENTAILMENT
+    evidence = contrast.entailing if is_entailed else contrast.other
+    fact = contrast.entailing_fact if is_entailed else contrast.other_fact
     num_sentences = rng.choices(SENTENCE_COUNTS, SENTENCE_WEIGHTS)[0]
     used = set(contrast.keys)
     sentences: list[str] = []
     while len(sentences) < num_sentences - 1:
-        text, keys = draw_distractor(rng, split, contrast)
+        text, keys = draw_distractor(rng, split, fact)
         if text in taken or keys & used:
             continue
         taken.add(text)
         used |= keys
         sentences.append(text)
     position = rng.randrange(num_sentences)
-    sentences.insert(position, contrast.entailing if label == ENTAILMENT else contrast.other)
-    kind = "paraphrase" if label == ENTAILMENT else contrast.kind
+    sentences.insert(position, evidence)
+    kind = "paraphrase" if is_entailed else contrast.kind
     return Example(tuple(sentences), position, contrast.hypothesis, label, kind, pair)
 
 

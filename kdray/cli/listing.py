@@ -1,0 +1,57 @@
+"""What there is: methods and corpora."""
+
+from typing import Any
+
+from kdray.cli.show import table
+from kdray.corpora import TASKS, kdray_data
+from kdray.methods import METHODS
+
+
+def method_rows() -> list[dict[str, Any]]:
+    """One row a method: name, title, what it needs of a teacher, access, teachers, source."""
+    rows: list[dict[str, Any]] = []
+    for method in METHODS:
+        defaults = method()  # pyright: ignore[reportCallIssue]
+        most = "∞" if method.max_teachers is None else str(method.max_teachers)
+        teachers = most if method.min_teachers == method.max_teachers else f"{method.min_teachers}–{most}"
+        rows.append(
+            {
+                "method": defaults.name,
+                "title": method.title,
+                "needs": ", ".join(sorted(defaults.needs)) or "nothing",
+                "assistant": "yes" if defaults.uses_assistant else "no",
+                "access": method.access,
+                "teachers": teachers,
+                "source": method.source,
+            }
+        )
+    return rows
+
+
+def show_methods(*, quiet: bool) -> Any:
+    rows = method_rows()
+    if not quiet:
+        print(table(rows))
+    return rows
+
+
+def show_corpora(*, quiet: bool) -> Any:
+    folder = kdray_data()
+    rows = [
+        {
+            "corpus": name,
+            "fields": " + ".join(f"{field.name} ({field.role})" for field in task.fields),
+            "classes": len(task.labels),
+            "metrics": ", ".join(task.metrics),
+            "train rows": task.full_rows.get("train"),
+            "here": "in the package" if task.hub is None else _here(folder is not None and (folder / name).is_dir()),
+        }
+        for name, task in TASKS.items()
+    ]
+    if not quiet:
+        print(table(rows))
+    return rows
+
+
+def _here(is_there: bool) -> str:
+    return "KDRAY_DATA" if is_there else "Hugging Face"

@@ -1,0 +1,139 @@
+"""The parser, and the one place where errors become exit codes."""
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdray.errors import KdrayError
+from kdray.log import configure
+
+EXAMPLES = """examples:
+  kdray run recipes/sample.yaml                         prune, teach, outputs, distil, evaluate
+  kdray run recipes/rte.yaml method.temperature=4       the same with one setting changed
+  kdray sweep sweeps/tune_rte.py --trials 16            search, then train the winner on three seeds
+  kdray report store                                    one HTML page for every sweep and run
+  kdray methods                                         what can be distilled how
+"""
+
+STAGES = {
+    "run": "prune, teach, outputs, distil and evaluate; what is there is used",
+    "prune": "remove sentences of low importance from the corpus",
+    "teach": "fine-tune the teachers",
+    "outputs": "ask the teachers about every row, once",
+    "distil": "distil one student",
+    "evaluate": "score the student, its teachers and the commonest class",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (0 done, 1 failed run, 2 bad input)."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    arguments, rest = _parser().parse_known_args(given)
+    if rest and arguments.command != "sweep":
+        _parser().error(f"unrecognised: {' '.join(rest)}")
+    return guarded(lambda: _dispatch(arguments, rest), debug=arguments.debug)
+
+
+def guarded(work: Callable[[], Any], *, debug: bool) -> int:
+    """Run `work`; a KdrayError becomes one sentence and its exit code, anything else a sentence and 1."""
+    configure()
+    try:
+        work()
+    except KdrayError as error:
+        return _say(error, str(error), error.exit_code, debug=debug)
+    except KeyboardInterrupt:
+        print("kdray: stopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+    except Exception as error:  # the last resort: a sentence, not a page of frames
+        return _say(error, f"{type(error).__name__}: {error} (--debug shows where)", 1, debug=debug)
+    return 0
+
+
+def _say(error: BaseException, sentence: str, code: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    print(f"kdray: {sentence}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON document to standard output")
+    common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    parser = argparse.ArgumentParser(
+        "kdray",
+        description="Distil large text classifiers into small fast ones, on Ray.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, what in STAGES.items():
+        stage = commands.add_parser(name, help=what, description=what, parents=[common])
+        stage.add_argument("file", type=Path, help="run file (YAML), for example recipes/rte.yaml")
+        stage.add_argument("overrides", nargs="*", metavar="key=value", help="for example method.temperature=4")
+        stage.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
+    sweep = commands.add_parser("sweep", help="run a sweep script", parents=[common], add_help=False)
+    sweep.add_argument("script", type=Path, help="for example sweeps/tune_rte.py")
+    report = commands.add_parser("report", help="write HTML pages for everything in a store", parents=[common])
+    report.add_argument("store", help="folder or URI")
+    commands.add_parser("methods", help="list the methods", parents=[common])
+    commands.add_parser("corpora", help="list the named corpora", parents=[common])
+    return parser
+
+
+def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
+    command = arguments.command
+    if command == "sweep":
+        _run_script(arguments.script, rest)
+        return
+    document = _COMMANDS.get(command, _stage)(arguments)
+    if arguments.json:
+        print(json.dumps(document, ensure_ascii=False))
+
+
+def _stage(arguments: argparse.Namespace) -> Any:
+    from kdray.cli.runs import run_stage
+
+    return run_stage(
+        arguments.command, arguments.file, arguments.overrides, address=arguments.address, quiet=arguments.json
+    )
+
+
+def _report(arguments: argparse.Namespace) -> Any:
+    from kdray.cli.reports import write_reports
+
+    return write_reports(arguments.store, quiet=arguments.json)
+
+
+def _methods(arguments: argparse.Namespace) -> Any:
+    from kdray.cli.listing import show_methods
+
+    return show_methods(quiet=arguments.json)
+
+
+def _corpora(arguments: argparse.Namespace) -> Any:
+    from kdray.cli.listing import show_corpora
+
+    return show_corpora(quiet=arguments.json)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "report": _report,
+    "methods": _methods,
+    "corpora": _corpora,
+}
+
+
+def _run_script(script: Path, rest: list[str]) -> None:
+    """Become the sweep script: it is a program of its own with its own flags."""
+    if not script.is_file():
+        from kdray.errors import BadInput
+
+        raise BadInput(f"{script}: no such sweep script; look into sweeps/.")
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, str(script), *rest])  # noqa: S606

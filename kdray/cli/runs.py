@@ -1,0 +1,118 @@
+"""The commands that make artifacts from a run file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kdray.cli.show import table
+from kdray.config import RunConfig, load
+from kdray.corpora import kdray_data, resolve_auto
+from kdray.errors import BadInput
+from kdray.on_ray.session import session
+
+
+def run_stage(command: str, file: Path, overrides: Sequence[str], *, address: str | None, quiet: bool) -> Any:
+    """Run one stage and those before it on Ray; prints what came out unless `quiet`."""
+    run = with_corpus(load(file, overrides), "rte", quiet=quiet)
+    with session(address):
+        from kdray.on_ray.engine import OnRay
+        from kdray.stages import Context
+        from kdray.store import Store
+
+        context = Context(Store(run.store), OnRay(run.work), kdray_data())
+        document = _STAGES[command](run, context)
+    document["stages"] = context.journal
+    if not quiet:
+        _show(document)
+    return document
+
+
+def with_corpus(run: RunConfig, wanted: str, *, quiet: bool) -> RunConfig:
+    """The run with `corpus.name: auto` decided, saying so first of all."""
+    if run.corpus.name != "auto":
+        return run
+    name, why = resolve_auto(wanted, data_dir=kdray_data())
+    if not quiet:
+        print(f"corpus: {name} ({why})", flush=True)
+    return run.model_copy(update={"corpus": run.corpus.model_copy(update={"name": name})})
+
+
+def _teach(run: RunConfig, context: Any) -> dict[str, Any]:
+    from kdray.stages import read, teach
+    from kdray.stages.fitting import result_of
+
+    corpus = read(run.corpus, context)
+    models = {settings.name: teach(settings, corpus, context) for settings in run.teachers}
+    return {"rows": [_scored(name, result_of(model)) for name, model in models.items()]}
+
+
+def _outputs(run: RunConfig, context: Any) -> dict[str, Any]:
+    from kdray.stages import outputs, read, teach
+
+    corpus = read(run.corpus, context)
+    for settings in run.teachers:
+        model = teach(settings, corpus, context)
+        outputs(model, corpus, context, name=settings.name, preflight=run.outputs.preflight)
+    return {"rows": []}
+
+
+def _prune(run: RunConfig, context: Any) -> dict[str, Any]:
+    from kdray.stages import prepare
+
+    prepared = prepare(run, context)
+    if prepared.view is None:
+        raise BadInput("prune.policy = none removes nothing; choose lower_tail or literal.")
+    summary = dict(prepared.view.summary)
+    examples = summary.pop("examples")
+    return {"summary": summary, "examples": examples, "rows": []}
+
+
+def _distil(run: RunConfig, context: Any) -> dict[str, Any]:
+    from kdray.stages import distil, prepare
+    from kdray.stages.fitting import result_of
+
+    prepared = prepare(run, context)
+    artifact = distil(run, prepared, context)
+    result = result_of(artifact)
+    rows = [_scored(f"student ({run.method.name})", result)]
+    rows += [_scored(t.name, result_of(t.model.open(context.store))) for t in prepared.teachers]
+    rows.append({"model": "commonest class", "report": result["majority"]["report"]})
+    folder = artifact.file("model") if context.store.is_local else artifact.where
+    return {"rows": rows, "model": str(folder), "result": result}
+
+
+_STAGES: dict[str, Any] = {
+    "run": _distil,
+    "teach": _teach,
+    "outputs": _outputs,
+    "prune": _prune,
+    "distil": _distil,
+    "evaluate": _distil,
+}
+
+
+def _scored(name: str, result: dict[str, Any]) -> dict[str, Any]:
+    metric, scores = result["metric"], result["metrics"]
+    return {
+        "model": name,
+        "metric": metric,
+        **{split: values[metric] for split, values in scores.items()},
+        "macro_f1": scores["report"]["macro_f1"],
+        "layers": result["cost"]["layers"],
+        "parameters": result["cost"]["parameters"],
+        "latency_ms": result["cost"]["latency_ms"],
+    }
+
+
+def _show(document: dict[str, Any]) -> None:
+    if document["rows"]:
+        print(table(document["rows"]))
+    for example in document.get("examples", []):
+        print(f"\n{example['id']} {example['field']}: {example['after']}")
+        for dropped in example["dropped"]:
+            print(f"  - {dropped.strip()}")
+    if "summary" in document:
+        shown = {key: value for key, value in document["summary"].items() if not isinstance(value, dict | list)}
+        print("\n" + table([shown]))
+    if "model" in document:
+        print(f"\nThe student is in {document['model']}")

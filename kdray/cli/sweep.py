@@ -1,0 +1,177 @@
+"""The program that every `sweeps/*.py` is: flags in, a sweep, one table out."""
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdray.cli.main import guarded
+from kdray.cli.runs import with_corpus
+from kdray.cli.show import table
+from kdray.config import RunConfig, apply_override, parse
+from kdray.corpora import kdray_data
+from kdray.errors import BadInput
+from kdray.on_ray.session import session
+from kdray.store import Store
+
+Space = Callable[[Any, RunConfig], dict[str, Any]]
+SMOKE = {"trials": 2, "seeds": 2, "overrides": ["train.epochs=1", "corpus.limit=160", "outputs.preflight=false"]}
+
+
+def sweep_main(
+    task: str,
+    *,
+    base: Mapping[str, Any],
+    on_sample: Mapping[str, Any],
+    space: Space,
+    starts: Sequence[Mapping[str, Any]],
+    argv: Sequence[str] | None = None,
+) -> None:
+    """Parse the flags, run the sweep on Ray, print the table, exit with 0, 1 or 2.
+
+    Args:
+        task: The corpus that `--corpus auto` looks for.
+        base: The run's settings.
+        on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
+        space: Optuna trial and run to dotted overrides.
+        starts: Parameters to try first, each `{"label", "params"}`; the first are the defaults.
+    """
+    arguments = _parser(task).parse_args(argv)
+    command = shlex.join(["python", *sys.argv])
+    sys.exit(guarded(lambda: _sweep(task, arguments, command, base, on_sample, space, starts), debug=arguments.debug))
+
+
+def _parser(task: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=f"Search for the best student on {task}: teachers once, many students, several seeds at the end.",
+        epilog="The same command on a cluster: add --address auto. A stopped sweep goes on with --resume.",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of the base, e.g. student.layers=2")
+    parser.add_argument("--corpus", default="auto", help=f"auto ({task} if it can be had, else sample), or a name")
+    parser.add_argument("--trials", type=int, help="trials that shall have ended in all")
+    parser.add_argument("--epochs", type=int, help="epochs of a student")
+    parser.add_argument("--seeds", type=int, help="seeds of the confirmation table (default 3)")
+    parser.add_argument("--store", help="folder or URI (default store)")
+    parser.add_argument("--name", help="name of the sweep (default: corpus and time)")
+    parser.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampler (default 0)")
+    parser.add_argument("--cpus-per-trial", type=int, default=1)
+    parser.add_argument("--gpus-per-trial", type=float, default=0.0, help="may be a fraction")
+    parser.add_argument("--resume", action="store_true", help="go on with --name, or with the newest sweep")
+    parser.add_argument("--smoke", action="store_true", help="two tiny trials, to see that everything works")
+    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    return parser
+
+
+def _sweep(
+    task: str,
+    arguments: argparse.Namespace,
+    command: str,
+    base: Mapping[str, Any],
+    on_sample: Mapping[str, Any],
+    space: Space,
+    starts: Sequence[Mapping[str, Any]],
+) -> None:
+    run = _run_config(task, arguments, base, on_sample)
+    trials = arguments.trials or (SMOKE["trials"] if arguments.smoke else 4 if run.corpus.name == "sample" else 8)
+    seeds = range(arguments.seeds or (SMOKE["seeds"] if arguments.smoke else 3))
+    name = _name(run, arguments)
+    print(
+        f"sweep {name}: {trials} trials on {run.corpus.name}; to go on after a stop: {_resume(command, name)}",
+        flush=True,
+    )
+    with session(arguments.address) as cluster:
+        from kdray.on_ray.engine import OnRay
+        from kdray.on_ray.sweep import Origin, sweep
+        from kdray.on_ray.tune import SweepSettings
+        from kdray.stages import Context
+
+        print(f"dashboard: {cluster.dashboard or 'none'}", flush=True)
+        settings = SweepSettings(
+            name=name,
+            space=lambda trial: space(trial, run),
+            starts=starts,
+            trials=trials,
+            seed=arguments.seed,
+            cpus=arguments.cpus_per_trial,
+            gpus=arguments.gpus_per_trial,
+        )
+        context = Context(Store(run.store), OnRay(run.work), kdray_data())
+        document = sweep(settings, run, context, seeds=seeds, origin=Origin(arguments.corpus, command))
+    _show(document, run)
+
+
+def _run_config(
+    task: str, arguments: argparse.Namespace, base: Mapping[str, Any], on_sample: Mapping[str, Any]
+) -> RunConfig:
+    corpus = with_corpus(parse({"corpus": {"name": arguments.corpus}}, source="--corpus"), task, quiet=False).corpus
+    plain = {**base, "corpus": {**base.get("corpus", {}), "name": corpus.name}}
+    if corpus.name == "sample":
+        plain |= on_sample
+    overrides = [*(SMOKE["overrides"] if arguments.smoke else []), *arguments.overrides]
+    for flag, key in (("epochs", "train.epochs"), ("store", "store")):
+        if getattr(arguments, flag) is not None:
+            overrides.append(f"{key}={getattr(arguments, flag)}")
+    for override in overrides:
+        plain = apply_override(plain, override)
+    return parse(plain, source="sweep")
+
+
+def _name(run: RunConfig, arguments: argparse.Namespace) -> str:
+    store = Store(run.store)
+    there = [name for name in store.children("sweeps") if store.exists(f"sweeps/{name}/study.db")]
+    if arguments.resume:
+        mine = [n for n in there if n == arguments.name or (not arguments.name and n.startswith(f"{run.corpus.name}-"))]
+        if not mine:
+            raise BadInput(f"--resume: store {run.store!r} holds no sweep {arguments.name or 'of ' + run.corpus.name}.")
+        return mine[-1]
+    if arguments.name in there:
+        raise BadInput(
+            f"sweep {arguments.name!r} is in the store already; go on with --resume or choose another --name."
+        )
+    return arguments.name or f"{run.corpus.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _resume(command: str, name: str) -> str:
+    plain = command.replace(" --resume", "")
+    return f"{plain} --resume" if f"--name {name}" in plain else f"{plain} --name {name} --resume"
+
+
+def _show(document: dict[str, Any], run: RunConfig) -> None:
+    note = document["corpus"]["note"]
+    print(
+        f"\n{document['corpus']['name']}{f' ({note})' if note else ''}: {document['metric']} on the report split, "
+        f"{len(document['trials'])} trials"
+    )
+    rows = [
+        {
+            "student": row["label"],
+            "mean": row["report"]["mean"],
+            "std": row["report"]["std"],
+            "select": row["select"]["mean"],
+            "vs alone": row["difference"]["mean"] if row["difference"] else None,
+            "p": row["difference"]["p_value"] if row["difference"] else None,
+            "retention": row["retention"],
+            "distillation ratio": row["distillation_ratio"],
+            "parameters": row["parameters"],
+            "latency ms": row["latency_ms"],
+        }
+        for row in document["confirmation"]
+    ]
+    rows += [
+        {
+            "student": f"teacher {t['name']}",
+            "mean": t["report"],
+            "select": t["select"],
+            "parameters": t["parameters"],
+            "latency ms": t["latency_ms"],
+        }
+        for t in document["teachers"]
+    ]
+    rows.append({"student": "commonest class", "mean": document["teachers"][0]["majority"]})
+    print(table(rows))
+    folder = Path(run.store) / "sweeps" / document["name"]
+    print(f"\nreport: {folder / 'report.html'}\n{document['seconds']['total']:.0f} s in all")

@@ -1,0 +1,68 @@
+"""Confirmation: settings trained on several seeds, as named Ray tasks; what is in the store is not trained again."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from kdray.config import RunConfig
+from kdray.distil import Ref
+from kdray.on_ray.trial import distil_one
+from kdray.stages.fitting import result_of
+from kdray.store import Artifact
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Attributes:
+    label: As the table shows it.
+    note: What a reader must know of it.
+    """
+
+    label: str
+    run: RunConfig
+    note: str | None = None
+
+
+def confirm(
+    contenders: Sequence[Contender], seeds: Sequence[int], corpus: Artifact, *, cpus: int, gpus: float
+) -> dict[str, list[dict[str, Any]]]:
+    """Every contender on every seed: label to one result document a seed, in the order of the seeds."""
+    waiting = {
+        _task(contender, seed, corpus, cpus=cpus, gpus=gpus): (contender.label, seed)
+        for seed in seeds
+        for contender in contenders
+    }
+    total, found = len(waiting), dict[tuple[str, int], dict[str, Any]]()
+    while waiting:
+        (ready,), _ = ray.wait(list(waiting), num_returns=1)
+        label, seed = waiting.pop(ready)
+        found[label, seed] = result = ray.get(ready)
+        metric = result["metric"]
+        log.info(
+            "confirm %d of %d: %s, seed %d: report %s %.4f",
+            total - len(waiting),
+            total,
+            label,
+            seed,
+            metric,
+            result["metrics"]["report"][metric],
+        )
+    return {c.label: [found[c.label, seed] for seed in seeds] for c in contenders}
+
+
+def _task(contender: Contender, seed: int, corpus: Artifact, *, cpus: int, gpus: float) -> Any:
+    run = contender.run
+    seeded = run.model_copy(update={"train": run.train.model_copy(update={"seed": seed})})
+    name = f"distil {corpus.name}/{run.method.name} seed {seed}"
+    remote = _distil.options(name=name, num_cpus=cpus, num_gpus=gpus)
+    return remote.remote(seeded.model_dump(mode="json"), Ref.to(corpus).model_dump())
+
+
+@ray.remote(max_retries=3)
+def _distil(plain: dict[str, Any], corpus: dict[str, str]) -> Mapping[str, Any]:
+    return result_of(distil_one(plain, corpus, lambda epoch: None))

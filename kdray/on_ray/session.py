@@ -1,0 +1,103 @@
+"""A Ray session: a cluster that is there, or a local one with its dashboard on loopback."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from kdray.errors import BadInput
+
+log = logging.getLogger(__name__)
+
+# Set only where the user has set nothing; each has a reason that was measured.
+ENVIRONMENT = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # one report per poll: the default of 2 s throttles short epochs
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # otherwise a worker's lines appear twice
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # slow and autoscaled machines
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths stay what they are
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_DATA_USE_DATASOURCE_V2": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",  # progress lines look alike and must not be swallowed
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+LOCAL_ENVIRONMENT = {"RAY_AUTH_MODE": "disabled"}  # loopback only; clusters set `token` in their YAML
+
+
+@dataclass(frozen=True)
+class Session:
+    """Attributes:
+    dashboard: URL, or None if the cluster has none.
+    """
+
+    dashboard: str | None
+    cpus: float
+    gpus: float
+    nodes: int
+
+
+@contextmanager
+def session(address: str | None) -> Iterator[Session]:
+    """Connect to the cluster at `address` (`auto`: the one this machine belongs to), or start a local one.
+
+    What was started here is stopped at the end; a cluster that was there is left alone.
+
+    Raises:
+        BadInput: There is no cluster at `address`.
+    """
+    for key, value in (ENVIRONMENT | ({} if address else LOCAL_ENVIRONMENT)).items():
+        os.environ.setdefault(key, value)
+    import ray
+
+    was_there = ray.is_initialized()
+    if not was_there:
+        _connect(address)
+    for noisy in ("ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        yield _describe()
+    finally:
+        if not was_there:
+            ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    setup = {"worker_process_setup_hook": "kdray.log.configure"}
+    try:
+        if address:
+            ray.init(address=address, namespace="kdray", runtime_env=setup, logging_level=logging.ERROR)
+        else:
+            ray.init(
+                namespace="kdray",
+                runtime_env=setup,
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                object_store_memory=400_000_000,
+                logging_level=logging.ERROR,
+            )
+    except ConnectionError as error:
+        raise BadInput(f"--address {address}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
+
+
+def _describe() -> Session:
+    import ray
+
+    resources = ray.cluster_resources()
+    url = ray._private.worker.get_dashboard_url()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    nodes = sum(1 for node in ray.nodes() if node["Alive"])
+    found = Session(f"http://{url}" if url else None, resources.get("CPU", 0.0), resources.get("GPU", 0.0), nodes)
+    log.info(
+        "Ray: %d node(s), %g CPUs, %g GPUs; dashboard %s",
+        nodes,
+        found.cpus,
+        found.gpus,
+        found.dashboard or "not running",
+    )
+    return found

@@ -1,0 +1,69 @@
+"""One trial: a student distilled in this process, with every epoch reported to Tune."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdray.config import parse
+from kdray.distil import Ref
+from kdray.on_ray.search import BUDGET, VALUE
+from kdray.stages import Context, InProcess, distil, prepare
+from kdray.stages.fitting import result_of
+from kdray.store import Artifact, Store
+
+
+def with_overrides(plain: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """A copy of nested settings with dotted keys replaced; a replaced `method` drops the old method's settings."""
+    whole = {key: dict(value) if isinstance(value, dict) else value for key, value in plain.items()}
+    if "method.name" in overrides and overrides["method.name"] != whole.get("method", {}).get("name"):
+        whole["method"] = {}
+    for key, value in overrides.items():
+        section, _, name = key.partition(".")
+        whole[section] = {**whole.get(section, {}), name: value} if name else value
+    return whole
+
+
+def distil_one(plain: dict[str, Any], corpus: dict[str, str], report: Any) -> Artifact:
+    """Distil one student of plain settings. Runs anywhere that sees the store."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    run = parse(plain, source="trial")
+    store = Store(run.store)
+    context = Context(store, InProcess(report), data_dir=None)
+    prepared = prepare(run, context, corpus=Ref(**corpus).open(store))
+    return distil(run, prepared, context)
+
+
+def trial(config: dict[str, Any], *, base: dict[str, Any], corpus: dict[str, str], epochs: int) -> None:
+    """What Ray Tune runs. The last report, of budget `epochs + 1`, carries the finished student's scores."""
+    from ray import tune
+
+    best = float("-inf")
+
+    def report(epoch: dict[str, Any]) -> None:
+        nonlocal best
+        best = max(best, epoch["score"])
+        tune.report({BUDGET: epoch["epoch"], VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
+
+    artifact = distil_one(with_overrides(base, config["overrides"]), corpus, report)
+    result = result_of(artifact)
+    metric = result["metric"]
+    tune.report(
+        {
+            BUDGET: epochs + 1,
+            VALUE: result["metrics"]["select"][metric],
+            "report": result["metrics"]["report"][metric],
+            "digest": artifact.digest,
+            "epochs": len(result["history"]),
+            "loss": result["history"][-1]["loss"],
+            "history": [{"epoch": e["epoch"], "value": e["score"], "loss": e["loss"]} for e in result["history"]],
+        }
+    )
+
+
+def store_folder(store: Store, *parts: str) -> Path:
+    """A local folder of the store, made if missing."""
+    folder = store.local_path("/".join(parts))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,38 @@
+"""What every test may use: one thread, no network, a tiny encoder and a tiny corpus."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the network is wrong
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 4 layers and width 16 with its tokenizer, random weights, no classifier. Read only."""
+    return tiny.save_encoder(tmp_path_factory.mktemp("encoder") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 training and 16 test rows whose label can be read off one word. Read only."""
+    return tiny.save_opinions(tmp_path_factory.mktemp("corpus") / "opinions")
+
+
+@pytest.fixture(scope="session")
+def real_corpora() -> Path:
+    """The folder of real corpora; tests that ask for it are skipped where there is none."""
+    if "KDRAY_DATA" not in os.environ:
+        pytest.skip("KDRAY_DATA names no folder of real corpora")
+    return Path(os.environ["KDRAY_DATA"])

@@ -1,0 +1,180 @@
+"""The bundled sample: made again exactly, balanced, without shortcuts, and learnable by an encoder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from kdray.corpora.sample import sample_folder, words
+from kdray.corpora.sample.generate import Example, generate_examples, to_table, write_sample
+
+ROWS = {"train": 2400, "validation": 300}
+CONTENT_SHA256 = {
+    "train": "",
+    "validation": "",
+}
+KINDS = {"paraphrase", "unrelated", "negation", "number", "swap"}
+# Names that tell two things apart; first names, titles and suffixes are shared by many.
+DISTINCTIVE = {*words.LAST_NAMES, *words.COMPANY_STEMS, *words.CITIES, *words.COUNTRIES}
+
+
+@pytest.fixture(scope="module")
+def examples() -> dict[str, list[Example]]:
+    return generate_examples()
+
+
+def tokens(text: str) -> list[str]:
+    return re.findall(r"\w+", text)
+
+
+def content_sha256(table: pa.Table) -> str:
+    rows = zip(*(table[name].to_pylist() for name in ("sentence1", "sentence2", "label", "idx")), strict=True)
+    return hashlib.sha256("\n".join("\t".join(map(str, row)) for row in rows).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("split", ROWS)
+def test_files_hold_what_the_generator_makes(examples: dict[str, list[Example]], split: str) -> None:
+    table = pq.read_table(sample_folder() / f"{split}.parquet")
+    assert table.equals(to_table(examples[split]))
+    assert content_sha256(table) == CONTENT_SHA256[split]
+
+
+def test_generator_writes_the_same_bytes(tmp_path: Path) -> None:
+    write_sample(tmp_path)
+    for split in ROWS:
+        made, shipped = tmp_path / f"{split}.parquet", sample_folder() / f"{split}.parquet"
+        # another pyarrow may lay the same table out differently; it signs each file with its version
+        if pq.read_metadata(made).created_by == pq.read_metadata(shipped).created_by:
+            assert made.read_bytes() == shipped.read_bytes()
+        assert pq.read_table(made).equals(pq.read_table(shipped))
+
+
+@pytest.mark.parametrize(("split", "num_rows"), ROWS.items())
+def test_columns_rows_and_balance(split: str, num_rows: int) -> None:
+    table = pq.read_table(sample_folder() / f"{split}.parquet")
+    assert [(f.name, str(f.type)) for f in table.schema] == [
+        ("sentence1", "string"),
+        ("sentence2", "string"),
+        ("label", "int64"),
+        ("idx", "int64"),
+    ]
+    assert Counter(table["label"].to_pylist()) == {0: num_rows // 2, 1: num_rows // 2}
+    assert table["idx"].to_pylist() == list(range(num_rows))
+    assert len(set(zip(table["sentence1"].to_pylist(), table["sentence2"].to_pylist(), strict=True))) == num_rows
+
+
+def test_is_small_on_disk() -> None:
+    assert sum((sample_folder() / f"{split}.parquet").stat().st_size for split in ROWS) <= 400_000
+
+
+def test_premises_are_short_and_mixed(examples: dict[str, list[Example]]) -> None:
+    lengths = [len(example.sentences) for example in examples["train"]]
+    assert set(lengths) == {1, 2, 3, 4, 5, 6}
+    assert 2.1 <= np.mean(lengths) <= 2.5
+    positions = Counter(example.evidence for example in examples["train"] if len(example.sentences) == 3)
+    assert min(positions.values()) > 0.7 * max(positions.values())
+
+
+def test_premises_are_well_formed(examples: dict[str, list[Example]]) -> None:
+    for example in examples["train"] + examples["validation"]:
+        for text in (*example.sentences, example.hypothesis):
+            assert re.fullmatch(r"[A-Z0-9][^{}=]*[^ .]\.", text), text
+            assert not re.search(r"  |\b[Aa] [aeiou]|\b[Aa]n [^aeiou]|\b(\w+) \1\b", text), text
+        assert example.premise == " ".join(example.sentences)
+
+
+def test_one_sentence_is_the_evidence(examples: dict[str, list[Example]]) -> None:
+    """No other sentence names what hypothesis or evidence name; evidence names all that an entailed hypothesis does."""
+    for example in examples["train"] + examples["validation"]:
+        evidence = example.sentences[example.evidence]
+        others = [text for i, text in enumerate(example.sentences) if i != example.evidence]
+        concluded = DISTINCTIVE & set(tokens(example.hypothesis))
+        named = concluded | (DISTINCTIVE & set(tokens(evidence)))
+        assert not any(named & set(tokens(text)) for text in others), example
+        if example.kind == "paraphrase":
+            assert concluded <= set(tokens(evidence)), example
+
+
+def test_rows_come_in_pairs_of_one_hypothesis(examples: dict[str, list[Example]]) -> None:
+    for rows in examples.values():
+        labels: dict[str, list[int]] = {}
+        for example in rows:
+            assert example.kind in KINDS
+            assert (example.kind == "paraphrase") == (example.label == 0)
+            labels.setdefault(example.hypothesis, []).append(example.label)
+        assert all(sorted(pair) == [0, 1] for pair in labels.values())
+        assert {example.kind for example in rows} == KINDS
+
+
+def test_number_rows_differ_from_the_hypothesis_in_a_number_or_date(examples: dict[str, list[Example]]) -> None:
+    dates = {*words.DAYS, *words.MONTHS}
+    for example in examples["train"]:
+        if example.kind == "number":
+            evidence = set(tokens(example.sentences[example.evidence]))
+            values = {t for t in tokens(example.hypothesis) if t.isdigit() or t in dates}
+            assert values - evidence, example
+            assert DISTINCTIVE & set(tokens(example.hypothesis)) <= evidence, example
+
+
+def test_swap_rows_name_the_same_two(examples: dict[str, list[Example]]) -> None:
+    for example in examples["train"]:
+        if example.kind == "swap":
+            concluded = DISTINCTIVE & set(tokens(example.hypothesis))
+            assert len(concluded) >= 2
+            assert concluded <= set(tokens(example.sentences[example.evidence])), example
+
+
+def test_validation_shares_no_text_with_train(examples: dict[str, list[Example]]) -> None:
+    def texts(rows: list[Example]) -> set[str]:
+        return {t for row in rows for t in (*row.sentences, row.premise, row.hypothesis)}
+
+    assert not texts(examples["train"]) & texts(examples["validation"])
+
+
+def test_full_names_of_people_belong_to_one_split(examples: dict[str, list[Example]]) -> None:
+    person = re.compile(rf"\b(?:{'|'.join(words.FIRST_NAMES)}) (?:{'|'.join(words.LAST_NAMES)})\b")
+    people = {split: {p for row in rows for p in person.findall(row.premise)} for split, rows in examples.items()}
+    assert len(people["train"]) > 800
+    assert not people["train"] & people["validation"]
+
+
+def test_hypothesis_alone_does_not_tell_the_label(examples: dict[str, list[Example]]) -> None:
+    train, validation = examples["train"], examples["validation"]
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1000))
+    model.fit([e.hypothesis for e in train], [e.label for e in train])
+    assert model.score([e.hypothesis for e in validation], [e.label for e in validation]) <= 0.58
+
+
+def test_premise_alone_hardly_tells_the_label(examples: dict[str, list[Example]]) -> None:
+    train, validation = examples["train"], examples["validation"]
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1000))
+    model.fit([e.premise for e in train], [e.label for e in train])
+    assert model.score([e.premise for e in validation], [e.label for e in validation]) <= 0.62
+
+
+def overlap_features(example: Example) -> list[float]:
+    premise, hypothesis = tokens(example.premise.lower()), tokens(example.hypothesis.lower())
+    p, h = set(premise), set(hypothesis)
+    pairs = set(pairwise(hypothesis))
+    shared_pairs = pairs & set(pairwise(premise))
+    shared = len(p & h)
+    return [shared / len(h), shared / len(p), shared / len(p | h), len(h - p), len(p), len(shared_pairs) / len(pairs)]
+
+
+def test_word_overlap_alone_is_not_enough(examples: dict[str, list[Example]]) -> None:
+    train, validation = examples["train"], examples["validation"]
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    model.fit([overlap_features(e) for e in train], [e.label for e in train])
+    assert model.score([overlap_features(e) for e in validation], [e.label for e in validation]) <= 0.80

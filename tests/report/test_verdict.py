@@ -1,0 +1,96 @@
+"""What the page claims about the winner, the uncomfortable cases first."""
+
+from typing import Any
+
+import made_up
+import pytest
+
+from kdray.report.schema import SweepResult, checked
+from kdray.report.verdict import compared, findings, headline, not_beaten, rows_and_points, winner_first
+from kdray.report.words import metric
+
+_ACCURACY = metric("accuracy", 277)
+
+
+def _checked(result: dict[str, Any]) -> SweepResult:
+    record = checked(result)
+    assert record["kind"] == "sweep"
+    return record
+
+
+def test_the_winner_comes_first_and_the_others_keep_their_order() -> None:
+    labels = [student["label"] for student in winner_first(made_up.sweep()["confirmation"])]
+    assert labels == ["winner (trial 1: dekd)", "student alone", "vanilla KD"]
+
+
+def test_headline_gives_mean_and_spread_on_report() -> None:
+    assert headline(_checked(made_up.sweep()), _ACCURACY) == (
+        "Winner (trial 1: dekd): accuracy 62.1 ± 1.0 % on the report split (3 seeds)."
+    )
+
+
+def test_a_clear_win() -> None:
+    assert findings(_checked(made_up.sweep()), _ACCURACY) == [
+        "It beats student alone (+5.0 points, p\u00a0=\u00a00.0042).",
+        "It keeps 90.0 % of its teacher's score.",
+    ]
+
+
+def test_says_plainly_who_is_not_beaten() -> None:
+    sweep = made_up.sweep()
+    ours = sweep["confirmation"][2]
+    ours["report"] = {"mean": 0.55, "std": 0.01, "values": [0.54, 0.55, 0.56]}
+    ours["difference"] |= {"mean": -0.021, "p_value": 0.07}
+    record = _checked(sweep)
+    assert not_beaten(record.get("confirmation", [])) == ["student alone", "vanilla KD"]
+    said = findings(record, _ACCURACY)
+    assert said[0] == "It does not beat student alone (−2.1 points, p\u00a0=\u00a00.07)."
+    assert said[1] == "The winner of the search does not beat vanilla KD on the report split."
+
+
+def test_an_equal_score_is_no_win() -> None:
+    sweep = made_up.sweep()
+    sweep["confirmation"][1]["report"]["mean"] = sweep["confirmation"][2]["report"]["mean"]
+    assert not_beaten(sweep["confirmation"]) == ["vanilla KD"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "p", "words"),
+    [
+        (0.01, 0.049, "It beats A (+1.0 points, p\u00a0=\u00a00.049)."),
+        (
+            0.01,
+            0.05,
+            "It scores higher than A (+1.0 points, p\u00a0=\u00a00.05), but not by more than chance would explain.",
+        ),
+        (0.01, None, "It scores higher than A (+1.0 points, p not measured): whether by chance was not tested."),
+        (0.0, 1.0, "It does not beat A (+0.0 points, p\u00a0=\u00a01)."),
+        (-0.01, 0.001, "It does not beat A (−1.0 points, p\u00a0=\u00a00.001)."),
+        (None, None, "Its difference to A was not measured."),
+    ],
+)
+def test_a_difference_in_words(mean: float | None, p: float | None, words: str) -> None:
+    assert compared({"to": "A", "mean": mean, "p_value": p}, _ACCURACY) == words
+
+
+def test_an_unconfirmed_winner_is_called_so() -> None:
+    sweep = made_up.sweep()
+    sweep["confirmation"] = []
+    record = _checked(sweep)
+    assert headline(record, _ACCURACY) == "Trial 1 is the best: accuracy 64.9 % on the select split."
+    assert findings(record, _ACCURACY)[0].startswith("Not confirmed: ")
+
+
+def test_one_seed_is_called_so() -> None:
+    sweep = made_up.sweep()
+    sweep["confirmation"] = [{"label": "winner", "seeds": [0], "report": {"mean": 0.6, "std": None}}]
+    record = _checked(sweep)
+    assert headline(record, _ACCURACY) == "Winner: accuracy 60.0 % on the report split (1 seed)."
+    assert findings(record, _ACCURACY) == [
+        "Its difference to the student alone was not measured.",
+        "One seed shows no spread: a difference may be luck.",
+    ]
+
+
+def test_one_row_of_the_report_split_is_a_third_of_a_point() -> None:
+    assert "277 rows: one row is worth 0.36 points" in rows_and_points(_checked(made_up.sweep()), _ACCURACY)

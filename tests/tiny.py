@@ -1,0 +1,113 @@
+"""Things too small to be useful and large enough to be true: encoders of width 16, rows of a few tokens."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizer
+
+from kdray.corpora import Encoded
+from kdray.seeds import seed_of
+from kdray.signals import OutputsWriter
+from kdray.train import Rows
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "the", "a", "was", "very", "and", "it")
+MAX_LENGTH = 32
+WIDTH = 16
+
+
+def bert_config(*, layers: int = 4, width: int = WIDTH, dropout: float = 0.0, **more: Any) -> BertConfig:
+    return BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=2 * width,
+        max_position_embeddings=MAX_LENGTH,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        initializer_range=0.2,  # wide enough for a random model to have opinions
+        **more,
+    )
+
+
+def classifier(*, seed: int, classes: int = 2, **settings: Any) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BertForSequenceClassification(bert_config(num_labels=classes, **settings)).eval()
+
+
+def save_tokenizer(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    BertTokenizer(vocab=str(folder / "vocab.txt"), model_max_length=MAX_LENGTH).save_pretrained(folder)
+
+
+def save_encoder(folder: Path, *, seed: int = 0, layers: int = 4, width: int = WIDTH) -> Path:
+    """An encoder without a classifier, as a hub would hold it."""
+    save_tokenizer(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        BertModel(bert_config(layers=layers, width=width, dropout=0.1)).save_pretrained(folder)
+    return folder
+
+
+def save_fine_tuned(folder: Path, model: Any, labels: Sequence[str]) -> Path:
+    save_tokenizer(folder)
+    model.config.id2label = dict(enumerate(labels))
+    model.config.label2id = {label: i for i, label in enumerate(labels)}
+    model.save_pretrained(folder)
+    return folder
+
+
+def random_rows(number: int, *, seed: int, classes: int = 2, unlabelled: Sequence[int] = ()) -> Rows:
+    """Rows of 3 to 20 tokens with ids r0, r1, ..."""
+    draw = np.random.default_rng(seed)
+    lengths = draw.integers(3, 21, number)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    ids = draw.integers(5, len(WORDS), offsets[-1]).astype(np.int32)
+    ids[offsets[:-1]] = 2  # every row begins with its own [CLS]
+    labels = torch.from_numpy(draw.integers(0, classes, number))
+    labels[list(unlabelled)] = -1
+    encoded = Encoded(ids, np.zeros(len(ids), np.uint8), offsets, MAX_LENGTH)
+    return Rows([f"r{i}" for i in range(number)], encoded, labels, 0)
+
+
+def write_outputs(folder: Path, values: Mapping[str, np.ndarray], *, split: str = "train") -> Path:
+    """Teacher outputs for rows r0, r1, ... in the form that the stage `outputs` leaves them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = len(next(iter(values.values())))
+    ids = [f"r{i}" for i in range(number)]
+    writer = OutputsWriter(folder, split, ids, {kind: array.shape[1:] for kind, array in values.items()})
+    writer.write(ids, dict(values))
+    writer.finish()
+    return folder
+
+
+def random_outputs(
+    folder: Path, number: int, *, seed: int, classes: int = 2, layers: int = 4, width: int = WIDTH
+) -> Path:
+    draw = np.random.default_rng(seed)
+    logits = 2 * draw.standard_normal((number, classes))
+    return write_outputs(folder, {"logits": logits, "cls": draw.standard_normal((number, layers + 1, width))})
+
+
+def opinion(number: int, *, tone: str | None = None) -> dict[str, Any]:
+    """A row whose label can be read off one word; rows differ in their other words."""
+    tone = tone or ("good", "bad")[number % 2]
+    draw = np.random.default_rng(seed_of("opinion", number) % 2**32)
+    filler = [WORDS[i] for i in draw.integers(7, len(WORDS), 1 + number % 7)]
+    words = [*filler, tone, *filler[:2]]
+    return {"text": " ".join(words), "label": "positive" if tone == "good" else "negative", "id": f"o{number}"}
+
+
+def save_opinions(folder: Path, *, train: int = 48, test: int = 16) -> Path:
+    """A folder corpus with the classes negative and positive."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, numbers in (("train", range(train)), ("test", range(1000, 1000 + test))):
+        lines = [json.dumps(opinion(number)) for number in numbers]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
