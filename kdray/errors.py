@@ -2,7 +2,7 @@
 
 
 class KdrayError(Exception):
-    """The base of every error meant for a user. The message is one sentence: what was asked, found, allowed, what next."""
+    """The base of every error meant for a user: one sentence that says what was asked, found, allowed, what next."""
 
     exit_code = 1
 

@@ -11,9 +11,10 @@ from kdray.config import RunConfig
 BASE: dict[str, Any] = {
     "teachers": [
         {"name": "minilm-mnli", "init_from": "mnli"},
-        {"name": "minilm-mnli-b", "init_from": "mnli", "train": {"epochs": 4, "learning_rate": 5e-5, "seed": 1}},
+        {"name": "minilm-mnli-b", "init_from": "mnli", "train": {"epochs": 2, "learning_rate": 5e-5, "seed": 1}},
     ],
     "student": {"layers": 3, "init": "skip", "init_from": "teacher"},
+    "assistant": {"train": {"epochs": 2, "learning_rate": 1e-4}},
     "train": {"epochs": 3, "learning_rate": 1e-4},
 }
 ON_SAMPLE: dict[str, Any] = {

@@ -5,7 +5,7 @@ from kdray.corpora.encoding import Encoded, collate, encode
 from kdray.corpora.finding import kdray_data, resolve_auto
 from kdray.corpora.reading import Corpus, fingerprint, read_corpus
 from kdray.corpora.settings import CorpusSettings
-from kdray.corpora.stored import StoredCorpus, load_corpus, save_corpus, save_splits
+from kdray.corpora.stored import StoredCorpus, StoredTask, load_corpus, load_description, save_corpus, save_splits
 from kdray.corpora.tasks import REPORT, SELECT, TASKS, TRAIN, Field, Metric, Role, Task
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Metric",
     "Role",
     "StoredCorpus",
+    "StoredTask",
     "Task",
     "collate",
     "encode",
@@ -27,6 +28,7 @@ __all__ = [
     "kdray_data",
     "length_batches",
     "load_corpus",
+    "load_description",
     "read_corpus",
     "resolve_auto",
     "save_corpus",

@@ -4,7 +4,7 @@ A method never reduces, weighs, logs or touches a model. It returns named terms,
 weighs them and the loop reduces once, by the global number of rows that a term covers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -110,6 +110,16 @@ class Method(BaseModel):
     max_teachers: ClassVar[int | None] = 1
 
     name: str
+
+    def refuse_idle(self, names: Iterable[str], *, because: str) -> None:
+        """For validators: refuse settings that were changed although they have no effect.
+
+        Raises:
+            ValueError: Naming them; pydantic turns it into its own error.
+        """
+        fields = type(self).model_fields
+        if idle := sorted(name for name in names if getattr(self, name) != fields[name].default):
+            raise ValueError(f"{', '.join(idle)} would have no effect, because {because}; leave it out")
 
     @property
     def needs(self) -> frozenset[Need]:

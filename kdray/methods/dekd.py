@@ -59,8 +59,14 @@ class DeKD(Method):
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "DeKD":
-        if not self.assistant and self.ta_depth is not None:
-            raise ValueError("ta_depth has no effect when assistant is false")
+        if not self.assistant:
+            self.refuse_idle(("ta_depth",), because="assistant is false")
+        if not self.lambda3:
+            self.refuse_idle(("granularity",), because="lambda3 is 0")
+        if self.r == 1:
+            self.refuse_idle(("strategy", "ce_on"), because="r = 1 selects every row")
+        if self.kd_term == "mse":
+            self.refuse_idle(("temperature", "t2_scaling", "direction"), because="kd_term is mse")
         return self
 
     @property

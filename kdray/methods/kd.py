@@ -10,7 +10,7 @@ Differs from the source: Hinton et al. weigh the soft part T² as here; α is th
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kdray.methods.contract import Method, Step, Term, Terms
 from kdray.methods.losses import Direction, Reduction, kd_rows, log_probs, mse_rows
@@ -22,7 +22,7 @@ class VanillaKD(Method):
     Attributes:
         temperature: Softens both distributions; above 0.
         alpha: Weight of the KD term, 0 to 1; the hard labels get 1 − alpha.
-        kd_term: `kl`, or `mse` between logits (temperature and direction then have no say and must stay unset).
+        kd_term: `kl`, or `mse` between logits (temperature, T², direction and reduction then have no say and are refused).
     """
 
     title: ClassVar[str] = "Vanilla KD"
@@ -35,6 +35,12 @@ class VanillaKD(Method):
     t2_scaling: bool = True
     direction: Direction = "forward"
     reduction: Reduction = "batchmean"
+
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> "VanillaKD":
+        if self.kd_term == "mse":
+            self.refuse_idle(("temperature", "t2_scaling", "direction", "reduction"), because="kd_term is mse")
+        return self
 
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}

@@ -24,7 +24,8 @@ def log_probs(logits: Logits, temperature: float) -> Logits:
 
 def kl_rows(log_p: Logits, log_q: Logits) -> Rows:
     """KL(p ‖ q) per row from log-probabilities; a zero of p contributes 0."""
-    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
+    finite = log_p.clamp(min=torch.finfo(log_p.dtype).min)  # 0 · (−∞) would be NaN
+    return F.kl_div(log_q, finite, reduction="none", log_target=True).sum(-1)
 
 
 def kd_rows(

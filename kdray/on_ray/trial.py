@@ -1,6 +1,7 @@
 """One trial: a student distilled in this process, with every epoch reported to Tune."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from kdray.config import parse
 from kdray.distil import Ref
 from kdray.on_ray.search import BUDGET, VALUE
-from kdray.stages import Context, InProcess, distil, prepare
+from kdray.stages import Context, InProcess, assistant_of, distil, prepare
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Store
 
@@ -30,9 +31,10 @@ def distil_one(plain: dict[str, Any], corpus: dict[str, str], report: Any) -> Ar
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     run = parse(plain, source="trial")
     store = Store(run.store)
-    context = Context(store, InProcess(report), data_dir=None)
-    prepared = prepare(run, context, corpus=Ref(**corpus).open(store))
-    return distil(run, prepared, context)
+    shared = Context(store, InProcess(), data_dir=None, is_trial=True)
+    prepared = prepare(run, shared, corpus=Ref(**corpus).open(store))
+    assistant_of(run, prepared, shared)  # before the student, so that its epochs are not reported as the trial's
+    return distil(run, prepared, replace(shared, engine=InProcess(report)))
 
 
 def trial(config: dict[str, Any], *, base: dict[str, Any], corpus: dict[str, str], epochs: int) -> None:

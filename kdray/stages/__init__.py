@@ -3,7 +3,7 @@
 from kdray.stages.assist import assist
 from kdray.stages.context import Context, Engine, InProcess
 from kdray.stages.corpus import read
-from kdray.stages.distil import alone, distil
+from kdray.stages.distil import alone, assistant_of, distil
 from kdray.stages.outputs import outputs
 from kdray.stages.prepare import Prepared, prepare
 from kdray.stages.prune import prune
@@ -16,6 +16,7 @@ __all__ = [
     "Prepared",
     "alone",
     "assist",
+    "assistant_of",
     "distil",
     "outputs",
     "prepare",

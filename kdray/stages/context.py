@@ -56,12 +56,14 @@ class InProcess:
 class Context:
     """Attributes:
     journal: One record for every artifact asked for: stage, name, digest, seconds, reused, summary.
+    is_trial: Of many trials over the same artifacts each keeps quiet about what was there.
     """
 
     store: Store
     engine: Engine
     data_dir: Path | None
     journal: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    is_trial: bool = False
 
     def make(
         self,
@@ -77,9 +79,10 @@ class Context:
             artifact, reused = self.store.make(
                 stage, name, settings=settings, inputs=inputs, build=lambda draft: _announced(stage, name, build, draft)
             )
-        line = ", ".join(f"{key} {value}" for key, value in artifact.summary.items() if isinstance(value, str | int))
+        line = _line(artifact.summary)
         if reused:
-            log.info("%s %s: re-used %s (%s)", stage, name, artifact.where, line)
+            level = logging.DEBUG if self.is_trial else logging.INFO
+            log.log(level, "%s %s: re-used %s (%s)", stage, name, artifact.where, line)
         else:
             log.info("%s %s: made %s in %.1f s (%s)", stage, name, artifact.where, watch.seconds, line)
         self.journal.append(
@@ -93,6 +96,12 @@ class Context:
             }
         )
         return artifact
+
+
+def _line(summary: Mapping[str, Any]) -> str:
+    if "shown" in summary:
+        return str(summary["shown"])
+    return ", ".join(f"{key} {value}" for key, value in summary.items() if isinstance(value, str | int))
 
 
 def _announced(stage: str, name: str, build: Callable[[Draft], Mapping[str, Any]], draft: Draft) -> Mapping[str, Any]:

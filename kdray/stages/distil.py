@@ -19,7 +19,7 @@ def distil(run: RunConfig, prepared: Prepared, context: Context) -> Artifact:
         BadInput: The method cannot work with this student and these teachers.
     """
     task = opened(prepared.corpus).task
-    assistant = _assistant(run, prepared, context)
+    assistant = assistant_of(run, prepared, context)
     spec = FitSpec(
         store=context.store.uri,
         digest="",
@@ -44,7 +44,8 @@ def alone(run: RunConfig) -> RunConfig:
     return run.model_copy(update={"student": student, "method": FineTune(), "prune": prune})
 
 
-def _assistant(run: RunConfig, prepared: Prepared, context: Context) -> TeacherRef | None:
+def assistant_of(run: RunConfig, prepared: Prepared, context: Context) -> TeacherRef | None:
+    """The assistant that the method of this run asks for, made if it is missing; None if it asks for none."""
     if not run.method.uses_assistant:
         return None
     teacher = prepared.teachers[0]

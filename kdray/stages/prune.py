@@ -93,9 +93,7 @@ def _build(
     return counted | {"policy": settings.policy.name, "level": level, "warnings": list(fitted.warnings)}
 
 
-def _others(
-    stored: StoredCorpus, roles: list[Any], fitted: Fit, level: Level, context: Context
-) -> dict[str, pa.Table]:
+def _others(stored: StoredCorpus, roles: list[Any], fitted: Fit, level: Level, context: Context) -> dict[str, pa.Table]:
     """The splits that models are scored on, shortened by frozen statistics; level example leaves them as they are."""
     if level == "example":
         return {}

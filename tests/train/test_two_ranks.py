@@ -1,0 +1,70 @@
+"""Two gloo processes with uneven rows are one process."""
+
+from pathlib import Path
+
+import pytest
+import tiny_training
+import torch
+import torch.multiprocessing as mp
+from tiny_training import Case, Trained
+
+KD = {"name": "kd", "temperature": 2.0}
+DEKD = {"name": "dekd", "temperature": 2.0}
+# 13 rows: batches of 5, 5, 3, and of 6, 6, 1, where the second process has no row of the last batch.
+CASES = {
+    "kd-5": Case(KD, {"batch_size": 5}),
+    "kd-6": Case(KD, {"batch_size": 6}),
+    "kd-online": Case(KD, {"batch_size": 6}, online=True),
+    "kd-unlabelled": Case(KD, {"batch_size": 5}, unlabelled=(0, 2, 3, 7, 9, 12)),
+    "kd-accumulated": Case(KD, {"batch_size": 5, "accumulate": 2}),
+    "ensemble": Case({"name": "ens_u"}, {"batch_size": 5}),
+    "finetune": Case({"name": "finetune"}, {"batch_size": 6}),
+    "dekd-5": Case(DEKD, {"batch_size": 5}),
+    "dekd-6": Case(DEKD, {"batch_size": 6}),
+    "dekd-random": Case(DEKD | {"strategy": "random"}, {"batch_size": 5}),
+    "dekd-selected": Case(DEKD | {"ce_on": "selected", "granularity": "instance", "r": 0.3}, {"batch_size": 6}),
+    "steps": Case(DEKD, {"batch_size": 6, "checkpoint_steps": 1}, dropout=0.2),
+}
+SAVED = 8  # three steps and an epoch's end, twice
+CASES |= {
+    f"steps@{k}": Case(DEKD, {"batch_size": 6, "checkpoint_steps": 1}, dropout=0.2, goes_on_from=k)
+    for k in range(1, SAVED + 1)
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes made of all cases."""
+    folder = tmp_path_factory.mktemp("two-ranks")
+    tiny_training.write_all_outputs(folder)
+    mp.spawn(tiny_training.run_rank, args=(folder, CASES), nprocs=2)
+    return folder
+
+
+def made(folder: Path, name: str, rank: int) -> Trained:
+    return torch.load(folder / f"{name}.{rank}.pt", weights_only=False)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("steps")])
+def test_uneven_rows_give_the_losses_and_weights_of_one_process(folder, name):
+    alone, first, second = tiny_training.train(CASES[name], folder), made(folder, name, 0), made(folder, name, 1)
+    for mine, theirs in zip(alone.result.history, first.result.history, strict=True):
+        assert theirs["terms"] == pytest.approx(mine["terms"], rel=1e-6)
+        assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-6)
+        assert theirs["score"] == pytest.approx(mine["score"], rel=1e-6)
+        assert theirs["queries"] == mine["queries"]
+    assert first.result.queries == alone.result.queries
+    for name_, tensor in (alone.weights | alone.adapters).items():
+        torch.testing.assert_close((first.weights | first.adapters)[name_], tensor, rtol=1e-5, atol=1e-5, msg=name_)
+    assert first.result.history == second.result.history
+    assert all(torch.equal(second.weights[key], tensor) for key, tensor in first.weights.items())
+
+
+@pytest.mark.parametrize("k", range(1, SAVED + 1))
+def test_two_processes_go_on_after_any_step_as_if_they_had_not_stopped(folder, k):
+    whole, resumed = made(folder, "steps", 0), made(folder, f"steps@{k}", 0)
+    assert resumed.result.history == whole.result.history
+    assert resumed.result.queries == whole.result.queries
+    assert all(torch.equal(resumed.weights[key], tensor) for key, tensor in whole.weights.items())
+    assert all(torch.equal(resumed.adapters[key], tensor) for key, tensor in whole.adapters.items())
+    assert made(folder, f"steps@{k}", 1).result.history == whole.result.history

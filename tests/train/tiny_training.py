@@ -1,0 +1,161 @@
+"""One tiny training, alone or as one of two gloo processes; a module of its own so that a child process can load it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tiny
+import torch
+import torch.distributed as dist
+
+from kdray.distil import facts_of
+from kdray.evaluate import predict
+from kdray.methods import Facts, Pair, parse_method
+from kdray.store import Store
+from kdray.train import (
+    CachedTeacher,
+    Checkpoints,
+    FitResult,
+    GroupRanks,
+    Hooks,
+    NoCheckpoints,
+    OnlineTeacher,
+    Rows,
+    SingleRank,
+    StoreCheckpoints,
+    TrainSettings,
+    WorldRanks,
+    fit,
+)
+
+CPU = torch.device("cpu")
+CLASSES, TEACHER_WIDTH, TEACHER_LAYERS, ROWS = 3, 24, 4, 13
+SETTINGS = {"epochs": 2, "learning_rate": 2e-3, "precision": "fp32", "max_length": tiny.MAX_LENGTH, "seed": 3}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained.
+
+    Attributes:
+        goes_on_from: Resume from the checkpoint that was the how-manieth to be saved.
+    """
+
+    method: Mapping[str, Any]
+    train: Mapping[str, Any] = field(default_factory=dict)
+    rows: int = ROWS
+    unlabelled: tuple[int, ...] = ()
+    dropout: float = 0.0
+    online: bool = False
+    goes_on_from: int | None = None
+
+    @property
+    def settings(self) -> TrainSettings:
+        return TrainSettings.model_validate(SETTINGS | dict(self.train))
+
+
+@dataclass(frozen=True)
+class Trained:
+    result: FitResult
+    weights: dict[str, torch.Tensor]
+    adapters: dict[str, torch.Tensor]
+
+    @property
+    def losses(self) -> list[float]:
+        return [epoch["loss"] for epoch in self.result.history]
+
+
+class EveryCheckpoint:
+    """Keeps all checkpoints of a training, and hands back the one that is asked for."""
+
+    def __init__(self, folder: Path, goes_on_from: int | None = None) -> None:
+        self._store = Store(str(folder))
+        self._wanted = goes_on_from
+        self.saved = 0
+
+    def save(self, checkpoint: Any) -> None:
+        self.saved += 1
+        if self._wanted is None:
+            StoreCheckpoints(self._store.work(f"{self.saved:012d}")).save(checkpoint)
+
+    def load(self) -> Any:
+        return None if self._wanted is None else StoreCheckpoints(self._store.work(f"{self._wanted:012d}")).load()
+
+
+def write_all_outputs(folder: Path) -> None:
+    """Outputs of three teachers and an assistant over rows r0, r1, ..."""
+    for number, name in enumerate(("teacher0", "teacher1", "teacher2", "assistant")):
+        tiny.random_outputs(
+            folder / name, 40, seed=number, classes=CLASSES, layers=TEACHER_LAYERS, width=TEACHER_WIDTH
+        )
+
+
+def rows_of(case: Case) -> Rows:
+    return tiny.random_rows(case.rows, seed=5, classes=CLASSES, unlabelled=case.unlabelled)
+
+
+def hard_score(rows: Rows) -> Callable[[Any], float]:
+    """Minus the mean cross-entropy: negative, and different after every step."""
+
+    def score(model: Any) -> float:
+        logits = predict(model, rows, batch_size=4, device=CPU, precision="fp32")
+        known = np.flatnonzero(rows.labels.numpy() >= 0)
+        log_p = torch.log_softmax(torch.from_numpy(logits[known]).double(), -1).numpy()
+        return float(log_p[np.arange(len(known)), rows.labels.numpy()[known]].mean())
+
+    return score
+
+
+def train(
+    case: Case,
+    outputs: Path,
+    *,
+    ranks: WorldRanks | None = None,
+    checkpoints: Checkpoints | None = None,
+    report: Callable[[dict[str, Any]], None] = lambda epoch: None,
+    score: Callable[[Any], float] | None = None,
+) -> Trained:
+    student = tiny.classifier(seed=1, classes=CLASSES, layers=2, dropout=case.dropout)
+    method, rows = parse_method(dict(case.method)), rows_of(case)
+    number = method.min_teachers if method.max_teachers is not None else 3
+    facts = [Facts(name, TEACHER_LAYERS, TEACHER_WIDTH, CLASSES) for name in ("teacher", "assistant")]
+    pair = Pair(facts_of(student, "student"), (facts[0],) * number, facts[1] if method.uses_assistant else None)
+    method.check(pair)
+    torch.manual_seed(2)
+    adapters = method.adapters(pair)
+
+    def teacher(name: str, seed: int) -> Any:
+        if case.online:
+            model = tiny.classifier(seed=seed, classes=CLASSES, layers=TEACHER_LAYERS, width=TEACHER_WIDTH, dropout=0.5)
+            return OnlineTeacher(model, rows, frozenset(method.needs))
+        return CachedTeacher(outputs / name, "train", rows.ids, frozenset(method.needs))
+
+    result = fit(
+        student,
+        method=method,
+        adapters=adapters,
+        rows=rows,
+        teachers=[teacher(f"teacher{k}", 10 + k) for k in range(number)],
+        assistant=teacher("assistant", 20) if method.uses_assistant else None,
+        settings=case.settings,
+        hooks=Hooks(
+            score=score or hard_score(rows), report=report, checkpoints=checkpoints or NoCheckpoints(), title="tiny"
+        ),
+        ranks=ranks or SingleRank(),
+        device=CPU,
+    )
+    weights = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    return Trained(result, weights, {name: tensor.clone() for name, tensor in adapters.state_dict().items()})
+
+
+def run_rank(rank: int, folder: Path, cases: Mapping[str, Case]) -> None:
+    """One of two processes: all cases in one process group; rank 0 leaves what came of each."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    for name, case in cases.items():
+        kept = EveryCheckpoint(folder / "checkpoints" / name.split("@")[0], case.goes_on_from)
+        trained = train(case, folder, ranks=GroupRanks(), checkpoints=kept)
+        torch.save(trained, folder / f"{name}.{rank}.pt")
+    dist.destroy_process_group()
