@@ -18,7 +18,9 @@ from kdray.on_ray.session import session
 from kdray.store import Store
 
 Space = Callable[[Any, RunConfig], dict[str, Any]]
-SMOKE = {"trials": 2, "seeds": 2, "overrides": ["train.epochs=1", "corpus.limit=160", "outputs.preflight=false"]}
+SMOKE_TRIALS = 2
+SMOKE_SEEDS = 2
+SMOKE = ("train.epochs=1", "corpus.limit=160", "outputs.preflight=false")
 
 
 def sweep_main(
@@ -76,8 +78,8 @@ def _sweep(
     starts: Sequence[Mapping[str, Any]],
 ) -> None:
     run = _run_config(task, arguments, base, on_sample)
-    trials = arguments.trials or (SMOKE["trials"] if arguments.smoke else 4 if run.corpus.name == "sample" else 8)
-    seeds = range(arguments.seeds or (SMOKE["seeds"] if arguments.smoke else 3))
+    trials = arguments.trials or (SMOKE_TRIALS if arguments.smoke else 4 if run.corpus.name == "sample" else 8)
+    seeds = range(arguments.seeds or (SMOKE_SEEDS if arguments.smoke else 3))
     name = _name(run, arguments)
     print(
         f"sweep {name}: {trials} trials on {run.corpus.name}; to go on after a stop: {_resume(command, name)}",
@@ -111,7 +113,7 @@ def _run_config(
     plain = {**base, "corpus": {**base.get("corpus", {}), "name": corpus.name}}
     if corpus.name == "sample":
         plain |= on_sample
-    overrides = [*(SMOKE["overrides"] if arguments.smoke else []), *arguments.overrides]
+    overrides = [*(SMOKE if arguments.smoke else []), *arguments.overrides]
     for flag, key in (("epochs", "train.epochs"), ("store", "store")):
         if getattr(arguments, flag) is not None:
             overrides.append(f"{key}={getattr(arguments, flag)}")

@@ -49,11 +49,11 @@ class WorkSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    workers: int = Field(1, ge=1)
-    cpus: int = Field(0, ge=0)
-    gpus: float | None = Field(None, ge=0)
-    actors: int = Field(0, ge=0)
-    retries: int = Field(3, ge=0)
+    workers: int = Field(default=1, ge=1)
+    cpus: int = Field(default=0, ge=0)
+    gpus: float | None = Field(default=None, ge=0)
+    actors: int = Field(default=0, ge=0)
+    retries: int = Field(default=3, ge=0)
 
 
 class RunConfig(BaseModel):

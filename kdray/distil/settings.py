@@ -21,7 +21,7 @@ class StudentSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: str = "minilm"
-    layers: int = Field(3, ge=1)
+    layers: int = Field(default=3, ge=1)
     init: Literal["bottom", "skip"] = "bottom"
     init_from: Literal["encoder", "teacher", "assistant"] = "encoder"
 

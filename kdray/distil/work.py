@@ -19,7 +19,7 @@ from kdray.distil.spec import FitSpec, TeacherRef
 from kdray.evaluate import cost_of, majority, predict, score_all
 from kdray.log import stopwatch
 from kdray.methods import Facts, Method, Pair, parse_method
-from kdray.models import load_classifier, save_classifier
+from kdray.models import load_classifier, load_tokenizer, save_classifier
 from kdray.seeds import seed_of
 from kdray.store import Store
 from kdray.teachers import merge_classes
@@ -55,8 +55,8 @@ class _Job:
             self.method.check(pair)
             train_rows = self._rows(tokenizer, self.view, "train")
             select_rows = self._rows(tokenizer, self.corpus, "select")
-            teachers = [self._teacher(teacher, tokenizer, train_rows) for teacher in self.spec.teachers]
-            assistant = self._teacher(self.spec.assistant, tokenizer, train_rows) if self.spec.assistant else None
+            teachers = [self._teacher(teacher, train_rows) for teacher in self.spec.teachers]
+            assistant = self._teacher(self.spec.assistant, train_rows) if self.spec.assistant else None
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_of(seed, "adapters"))
                 adapters = self.method.adapters(pair)
@@ -142,10 +142,10 @@ class _Job:
             lambda t: merge_classes(t, labels, merge=self.spec.merge or {}, into=self.spec.labels, name=name)
         )
 
-    def _rows(self, tokenizer: Any, corpus: StoredCorpus, split: str) -> Rows:
+    def _rows(self, tokenizer: Any, corpus: StoredCorpus, split: str, *, max_length: int | None = None) -> Rows:
         table = corpus.table(split)
         texts = [table[field.name].to_pylist() for field in corpus.task.fields]
-        encoded = encode(tokenizer, texts, max_length=self.spec.train.max_length)
+        encoded = encode(tokenizer, texts, max_length=max_length or self.spec.train.max_length)
         return Rows(table["id"].to_pylist(), encoded, torch.from_numpy(corpus.labels(split)), tokenizer.pad_token_id)
 
     def _pair(self, student: Facts) -> Pair:
@@ -155,15 +155,20 @@ class _Job:
         assistant = facts(self.spec.assistant) if self.spec.assistant else None
         return Pair(student, tuple(facts(teacher) for teacher in self.spec.teachers), assistant)
 
-    def _teacher(self, teacher: TeacherRef, tokenizer: Any, rows: Rows) -> Teacher:
+    def _teacher(self, teacher: TeacherRef, rows: Rows) -> Teacher:
         if self.spec.access == "cached":
             folder = teacher.outputs.open(self.store).folder
             return CachedTeacher(folder, "train", rows.ids, frozenset(self.method.needs))
-        model = load_classifier(teacher.model.open(self.store).file("model"), labels=self.spec.labels, seed=0)
-        full = self._rows(tokenizer, self.corpus, "train")  # teachers read the whole text
+        artifact = teacher.model.open(self.store)
+        own = json.loads(artifact.file("result.json").read_text())["spec"]["train"]
+        folder = artifact.file("model")
+        model = load_classifier(folder, labels=self.spec.labels, seed=0)
+        # teachers read the whole text, with their own tokenizer and as far as they were trained to
+        full = self._rows(load_tokenizer(folder), self.corpus, "train", max_length=own["max_length"])
         at = {row: i for i, row in enumerate(full.ids)}
         same = full if self.view is self.corpus else full.take(np.array([at[row] for row in rows.ids]))
-        return OnlineTeacher(model.to(self.device), same, frozenset(self.method.needs))
+        needs = frozenset(self.method.needs)
+        return OnlineTeacher(model.to(self.device), same, needs, precision=own["precision"])
 
 
 def _untrained() -> FitResult:

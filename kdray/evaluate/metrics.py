@@ -12,8 +12,8 @@ Metric = Callable[[np.ndarray, np.ndarray], float]
 
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy_score,
-    "f1": partial(f1_score, average="binary", pos_label=1, zero_division=0.0),
-    "macro_f1": partial(f1_score, average="macro", zero_division=0.0),
+    "f1": partial(f1_score, average="binary", pos_label=1, zero_division=0.0),  # pyright: ignore[reportArgumentType]
+    "macro_f1": partial(f1_score, average="macro", zero_division=0.0),  # pyright: ignore[reportArgumentType]
     "matthews": matthews_corrcoef,
 }
 

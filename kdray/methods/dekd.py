@@ -43,14 +43,14 @@ class DeKD(Method):
     source: ClassVar[str] = "S1 eq. 1–12"
 
     name: Literal["dekd"] = "dekd"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(5.0, gt=0)
-    r: float = Field(0.5, gt=0, le=1)
+    temperature: float = Field(default=5.0, gt=0)
+    r: float = Field(default=0.5, gt=0, le=1)
     strategy: Strategy = "entropy"
     assistant: bool = True
-    ta_depth: int | None = Field(None, ge=2)
-    lambda1: float = Field(0.5, ge=0)
-    lambda2: float = Field(0.3, ge=0)
-    lambda3: float = Field(0.2, ge=0)
+    ta_depth: int | None = Field(default=None, ge=2)
+    lambda1: float = Field(default=0.5, ge=0)
+    lambda2: float = Field(default=0.3, ge=0)
+    lambda3: float = Field(default=0.2, ge=0)
     granularity: Literal["batch", "instance"] = "batch"
     ce_on: Literal["all", "selected"] = "all"
     kd_term: Literal["kl", "mse"] = "kl"
@@ -154,7 +154,7 @@ class DeKD(Method):
         assert teacher is not None
         assert student is not None
         teacher, student = teacher[:, 1:], student[:, 1:]  # embeddings take no part
-        if "project" in step.adapters._modules:
+        if "project" in dict(step.adapters.named_children()):
             student = step.adapters.get_submodule("project")(student)
         layers = informative_layers(
             teacher, selected, keep=student.shape[1], granularity=self.granularity, ranks=step.ranks

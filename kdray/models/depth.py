@@ -1,7 +1,7 @@
 """Depth: which layers of a deep encoder become those of a shallow one."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -42,4 +42,5 @@ def keep_layers(model: nn.Module, layers: Sequence[int]) -> None:
     holder, name = _layer_list(model)
     every = getattr(holder, name)
     setattr(holder, name, nn.ModuleList(every[i] for i in layers))
-    model.config.num_hidden_layers = len(layers)  # pyright: ignore[reportAttributeAccessIssue]
+    config: Any = model.config
+    config.num_hidden_layers = len(layers)

@@ -74,7 +74,7 @@ def load_classifier(folder: Path, *, labels: Sequence[str], seed: int) -> Any:
 
 def reorder_classes(model: Any, columns: Sequence[int], labels: Sequence[str]) -> None:
     """Change `model` in place so that its class i is what was its class `columns[i]`, under the name `labels[i]`."""
-    heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == len(labels)]
+    heads: list[Any] = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == len(labels)]
     if not heads:
         raise BadInput(f"{type(model).__name__} ends in no linear layer with {len(labels)} outputs.")
     with torch.no_grad():

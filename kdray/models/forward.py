@@ -14,7 +14,7 @@ def forward(model: Any, batch: Mapping[str, Tensor], needs: frozenset[str]) -> S
     """Run `model` (a sequence classifier) on a padded batch; logits always, in float32, the rest if in `needs`."""
     wants_states = bool(needs & {"cls", "sent_emb"})
     out = model(**batch, output_hidden_states=wants_states)
-    states = out.hidden_states if wants_states else ()
+    states: Any = out.hidden_states if wants_states else ()
     return Signals(
         logits=out.logits.float(),
         cls=torch.stack([state[:, 0] for state in states], dim=1).float() if "cls" in needs else None,

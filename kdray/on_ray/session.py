@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Session:
 
 
 @contextmanager
-def session(address: str | None) -> Iterator[Session]:
+def session(address: str | None) -> Generator[Session]:
     """Connect to the cluster at `address` (`auto`: the one this machine belongs to), or start a local one.
 
     What was started here is stopped at the end; a cluster that was there is left alone.

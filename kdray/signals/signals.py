@@ -1,5 +1,6 @@
 """One batch's signals of one model."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,9 +22,19 @@ class Signals:
     cls: Float[Tensor, "batch layers+1 width"] | None = None
     sent_emb: Float[Tensor, "batch width"] | None = None
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Signals":
+        """`change` applied to every signal that is there."""
+        present = {name: value for name, value in vars(self).items() if value is not None}
+        return Signals(**{name: change(value) for name, value in present.items()})
+
     def detach(self) -> "Signals":
-        return Signals(*(None if x is None else x.detach() for x in (self.logits, self.cls, self.sent_emb)))  # pyright: ignore[reportArgumentType]
+        return self.each(torch.Tensor.detach)
 
     def to(self, device: torch.device) -> "Signals":
-        moved = (None if x is None else x.to(device, non_blocking=True) for x in (self.logits, self.cls, self.sent_emb))
-        return Signals(*moved)  # pyright: ignore[reportArgumentType]
+        return self.each(lambda value: value.to(device, non_blocking=True))
+
+    @staticmethod
+    def join(parts: Sequence["Signals"]) -> "Signals":
+        """The rows of all parts, one after the other; all parts have the same signals."""
+        names = [name for name, value in vars(parts[0]).items() if value is not None]
+        return Signals(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})

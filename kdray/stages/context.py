@@ -82,7 +82,7 @@ class Context:
         line = _line(artifact.summary)
         if reused:
             level = logging.DEBUG if self.is_trial else logging.INFO
-            log.log(level, "%s %s: re-used %s (%s)", stage, name, artifact.where, line)
+            log.log(level, "%s %s: reused %s (%s)", stage, name, artifact.where, line)
         else:
             log.info("%s %s: made %s in %.1f s (%s)", stage, name, artifact.where, watch.seconds, line)
         self.journal.append(

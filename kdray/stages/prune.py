@@ -24,7 +24,7 @@ from kdray.prune import (
     units_at,
 )
 from kdray.prune import fit as fit_pruning
-from kdray.prune.units import Level, prunable_fields
+from kdray.prune.units import Level, Role, prunable_fields
 from kdray.stages.context import Context, TableMap
 from kdray.stages.corpus import opened
 from kdray.stages.outputs import load_speaker
@@ -77,7 +77,7 @@ def _build(
     settings: PruneSettings, stored: StoredCorpus, embedders: Sequence[Any], draft: Draft, context: Context
 ) -> dict[str, Any]:
     train = stored.table("train")
-    roles = [(field.name, field.role) for field in stored.task.fields]
+    roles: list[tuple[str, Role]] = [(field.name, field.role) for field in stored.task.fields]
     names = prunable_fields(roles, prune_pairs=settings.prune_pairs)
     level = resolve_level(settings, level_counts(train, names, min_keep=settings.min_keep))
     units = units_at(train, roles, settings, level=level)

@@ -11,11 +11,9 @@ import torch
 from transformers import AutoConfig
 
 from kdray.corpora import encode
-from kdray.models import autocast, forward, load_classifier, load_tokenizer
+from kdray.models import autocast, load_classifier, load_tokenizer
 from kdray.teachers.labels import label_names, task_columns
-from kdray.train.data import Rows
-
-BATCH_ROWS = 32
+from kdray.train.data import Rows, ask
 
 
 @dataclass(frozen=True)
@@ -73,17 +71,17 @@ class Speaker:
         encoded = encode(self._tokenizer, [table[f].to_pylist() for f in self._fields], max_length=self._max_length)
         labels = torch.full((len(table),), -1)
         rows = Rows(table["id"].to_pylist(), encoded, labels, self._tokenizer.pad_token_id)
-        order = np.argsort(encoded.lengths, kind="stable")
         parts: dict[str, list[np.ndarray]] = {kind: [] for kind in self._kinds}
+        order: list[np.ndarray] = []
+        everyone, needs = np.arange(len(rows)), frozenset(self._kinds)
         with torch.inference_mode(), autocast(self._device, self._precision):  # pyright: ignore[reportArgumentType]
-            for start in range(0, len(order), BATCH_ROWS):
-                batch = rows.batch(order[start : start + BATCH_ROWS], self._device)
-                signals = forward(self._model, batch, frozenset(self._kinds))
+            for places, signals in ask(self._model, rows, everyone, needs=needs, device=self._device):
+                order.append(places)
                 for kind in self._kinds:
                     value = getattr(signals, kind).float()
                     value = value[:, self._columns] if kind == "logits" else value
                     parts[kind].append(value.flatten(1).cpu().numpy())
-        back = np.argsort(order, kind="stable")
+        back = np.argsort(np.concatenate(order))
         columns = {kind: _fixed(np.concatenate(values)[back], kind) for kind, values in parts.items()}
         return pa.table({"id": table["id"], **columns})
 

@@ -37,10 +37,10 @@ class TeacherSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field("teacher", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(default="teacher", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     encoder: str = "minilm"
     fine_tuned: bool = False
-    layers: int | None = Field(None, ge=1)
+    layers: int | None = Field(default=None, ge=1)
     init_from: Intermediate | None = None
     train: TrainSettings = FINE_TUNING
 

@@ -1,9 +1,9 @@
 """The one loop: order, optimizer, objective, checkpoint, ranks."""
 
 from kdray.train.checkpoint import Checkpoint, Checkpoints, NoCheckpoints, StoreCheckpoints
-from kdray.train.data import CachedTeacher, OnlineTeacher, Rows, Teacher
+from kdray.train.data import CachedTeacher, OnlineTeacher, Rows, Teacher, ask
 from kdray.train.loop import FitResult, Hooks, fit
-from kdray.train.objective import Reduced, objective
+from kdray.train.objective import Reduced, Share, objective
 from kdray.train.ranks import GroupRanks, SingleRank, WorldRanks
 from kdray.train.settings import TrainSettings
 
@@ -18,11 +18,13 @@ __all__ = [
     "OnlineTeacher",
     "Reduced",
     "Rows",
+    "Share",
     "SingleRank",
     "StoreCheckpoints",
     "Teacher",
     "TrainSettings",
     "WorldRanks",
+    "ask",
     "fit",
     "objective",
 ]

@@ -69,7 +69,5 @@ def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensor
     for name, parameter in model.named_parameters():
         own = {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(f"{name}/")}
         if own:
-            optimizer.state[parameter] = {
-                key: value.clone() if key == "step" else value.to(parameter.device).clone()
-                for key, value in own.items()
-            }
+            # the fused optimizer keeps its step counter on the device too
+            optimizer.state[parameter] = {key: value.to(parameter.device).clone() for key, value in own.items()}

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from kdray.seeds import seed_of
 from kdray.signals import Signals
 from kdray.train.checkpoint import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
 from kdray.train.data import Rows, Teacher
-from kdray.train.objective import objective
+from kdray.train.objective import Share, objective
 from kdray.train.optimizer import make_optimizer, set_learning_rate
 from kdray.train.progress import Progress, Tally
 from kdray.train.ranks import WorldRanks
@@ -129,7 +129,7 @@ class _Loop:
         self.settings, self.hooks, self.ranks, self.device = settings, hooks, ranks, device
         self.needs = frozenset(method.needs) - {"logits"}
         assert settings.precision != "auto", "precision is resolved before the loop"
-        self.precision = settings.precision
+        self.precision: Literal["fp32", "bf16"] = settings.precision
         self.wrapped = DistributedDataParallel(self.trainee) if ranks.size > 1 else self.trainee
         self.optimizer = make_optimizer(self.trainee, settings)
         self.steps_per_epoch = -(-len(rows) // settings.batch_size)
@@ -181,18 +181,20 @@ class _Loop:
         parts = np.array_split(batch, min(settings.accumulate, len(batch)))
         for number, part in enumerate(parts):
             with self._sync(last=number == len(parts) - 1):
-                self._micro_step(part, share=len(part) / len(batch), key=(*key[:2], key[2] * len(parts) + number))
+                self._micro_step(part, self._share(part, batch), key=(*key[:2], key[2] * len(parts) + number))
         if settings.clip:
             nn.utils.clip_grad_norm_(self.trainee.parameters(), settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _micro_step(self, part: np.ndarray, *, share: float, key: tuple[int, int, int]) -> None:
+    def _share(self, part: np.ndarray, batch: np.ndarray) -> Share:
+        mine, every = (int((self.rows.labels[rows] >= 0).sum()) for rows in (part, batch))
+        return Share(rows=len(part) / len(batch), labelled=mine / max(1, every))
+
+    def _micro_step(self, part: np.ndarray, share: Share, *, key: tuple[int, int, int]) -> None:
         mine = part[self.ranks.rank :: self.ranks.size]
-        with autocast(self.device, self.precision):
-            student = self.wrapped(self.rows.batch(mine, self.device), self.needs)
         step = Step(
-            student=student,
+            student=self._student(mine, part),
             teachers=tuple(teacher.answer(mine, self.device) for teacher in self.teachers),
             assistant=self.assistant.answer(mine, self.device) if self.assistant else None,
             labels=self.rows.labels[mine].to(self.device),
@@ -200,9 +202,17 @@ class _Loop:
             key=key,
             adapters=self.trainee.adapters,
         )
-        reduced = objective(self.method, step, self.ranks)
-        (reduced.loss * share * self.ranks.size).backward()  # DDP averages over workers; the loss is their sum
+        reduced = objective(self.method, step, self.ranks, share)
+        (reduced.loss * self.ranks.size).backward()  # DDP averages over workers; the loss is their sum
         self.state.tally.add(reduced)
+
+    def _student(self, mine: np.ndarray, part: np.ndarray) -> Signals:
+        # A model cannot run on no rows, and every worker must take part in the backward pass: one that has none of
+        # this batch runs its first row, and none of that counts.
+        asked = mine if len(mine) else part[:1]
+        with autocast(self.device, self.precision):
+            signals = self.wrapped(self.rows.batch(asked, self.device), self.needs)
+        return signals.each(lambda value: value[: len(mine)])
 
     def _sync(self, *, last: bool) -> AbstractContextManager[None]:
         if isinstance(self.wrapped, DistributedDataParallel) and not last:
@@ -266,7 +276,7 @@ class _Loop:
         parts = {kind: dict(_under(saved.tensors, kind)) for kind in ("model", "best", "optimizer")}
         self.trainee.load_state_dict(parts["model"])
         restore_optimizer(self.trainee, self.optimizer, parts["optimizer"])
-        tally = Tally.of(saved.progress.pop("tally")) if self.ranks.rank == 0 else Tally()
+        tally = Tally.of(saved.progress.pop("tally"), share=float(self.ranks.rank == 0))
         self.state = _State(**saved.progress, best=parts["best"], tally=tally)
         log.info("%s: goes on after epoch %d, step %d", self.hooks.title, self.state.epoch, self.state.step)
 

@@ -11,11 +11,24 @@ from kdray.methods.losses import cross_entropy_rows
 
 
 @dataclass(frozen=True)
+class Share:
+    """How much of an optimizer step's batch a micro-batch is.
+
+    Attributes:
+        rows: Of its rows, above 0 to 1.
+        labelled: Of its labelled rows, 0 to 1: hard labels are a mean over these, and micro-batches may differ in them.
+    """
+
+    rows: float = 1.0
+    labelled: float = 1.0
+
+
+@dataclass(frozen=True)
 class Reduced:
     """One step's loss, and what it was made of.
 
     Attributes:
-        loss: This worker's share: the sum over workers is the loss of the global batch.
+        loss: This worker's share: the sum over workers (and micro-batches) is the loss of the global batch.
         sums: By term, the sum of this worker's values over the rows it covers (detached).
         counts: By term, the number of those rows.
         queries: By model asked, the number of this worker's rows that asked it.
@@ -27,7 +40,7 @@ class Reduced:
     queries: Mapping[str, Tensor]
 
 
-def objective(method: Method, step: Step, ranks: Ranks) -> Reduced:
+def objective(method: Method, step: Step, ranks: Ranks, share: Share = Share()) -> Reduced:
     """Weigh and reduce the method's terms and the hard-label term of one step. A term over no row contributes 0."""
     answer = method.terms(step)
     labelled = step.labels >= 0
@@ -40,7 +53,10 @@ def objective(method: Method, step: Step, ranks: Ranks) -> Reduced:
     counts = {name: mask.sum() for name, mask in covered.items()}
     everywhere = ranks.sum(torch.stack(list(counts.values()))).clamp(min=1)
     sums = {name: torch.where(covered[name], term.values, 0.0).sum() for name, term in terms.items()}
-    parts = [weights[name] * sums[name] / everywhere[i] for i, name in enumerate(terms)]
+    shares = dict.fromkeys(terms, share.rows)
+    if answer.hard_rows is None:  # otherwise the method chose rows within the micro-batch
+        shares["hard"] = share.labelled
+    parts = [weights[name] * shares[name] * sums[name] / everywhere[i] for i, name in enumerate(terms)]
     return Reduced(
         loss=torch.stack(parts).sum(),
         sums={name: value.detach() for name, value in sums.items()},

@@ -47,12 +47,12 @@ class Tally:
         return means, {name: int(number) for name, number in every["queries"].items()}
 
     @staticmethod
-    def of(plain: dict[str, Any]) -> "Tally":
+    def of(plain: dict[str, Any], *, share: float) -> "Tally":
+        """One worker's `share` of merged numbers; those of all workers add up to 1, and each knows every name."""
         tally = Tally()
         for kind, values in plain.items():
-            setattr(
-                tally, f"_{kind}", {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
-            )
+            mine = {name: torch.tensor(share * value, dtype=torch.float64) for name, value in values.items()}
+            setattr(tally, f"_{kind}", mine)
         return tally
 
     def mean(self, name: str) -> float:

@@ -23,16 +23,16 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(3, ge=1)
-    batch_size: int = Field(32, ge=1)
-    accumulate: int = Field(1, ge=1)
-    learning_rate: float = Field(5e-5, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.1, ge=0, lt=1)
-    clip: float = Field(1.0, ge=0)
-    max_length: int = Field(128, ge=8)
+    epochs: int = Field(default=3, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=5e-5, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    clip: float = Field(default=1.0, ge=0)
+    max_length: int = Field(default=128, ge=8)
     precision: Precision = "auto"
-    patience: int = Field(0, ge=0)
+    patience: int = Field(default=0, ge=0)
     keep: Literal["best", "last"] = "best"
-    checkpoint_steps: int = Field(0, ge=0)
-    seed: int = Field(0, ge=0)
+    checkpoint_steps: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0)

@@ -13,12 +13,12 @@ from kdray.corpora.sample.words import DAYS, MONTHS, NUMBERS
 
 FACTS = PUBLIC_FACTS + PEOPLE_FACTS
 # Shares of the not-entailed kinds. Swaps and numbers are the hard ones for a small encoder.
-KIND_WEIGHTS = {"unrelated": 48, "negation": 15, "number": 32, "swap": 5}
+KIND_WEIGHTS = {"unrelated": 55, "negation": 10, "number": 32, "swap": 3}
 # How often a hypothesis keeps a date, evidence has one that the hypothesis drops, a date stands in front,
 # a distractor tells of other names what the evidence tells.
 DATED_HYPOTHESIS, DATED_EVIDENCE, FRONTED_DATE, LIKE_EVIDENCE = 0.2, 0.15, 0.25, 0.05
 # Unrelated evidence tells the same about something else, something else of the same name, or neither.
-SAME_FACT, SAME_NAME = 0.3, 0.25
+SAME_FACT, SAME_NAME = 0.25, 0.2
 # How often a fact holds.
 HOLDS = 0.85
 
