@@ -16,6 +16,7 @@ from kdray.train import Rows
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "the", "a", "was", "very", "and", "it")
 MAX_LENGTH = 32
+POSITIONS = 128  # as many as the stage prune reads of a unit
 WIDTH = 16
 
 
@@ -26,7 +27,7 @@ def bert_config(*, layers: int = 4, width: int = WIDTH, dropout: float = 0.0, **
         num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=2 * width,
-        max_position_embeddings=MAX_LENGTH,
+        max_position_embeddings=POSITIONS,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
         initializer_range=0.2,  # wide enough for a random model to have opinions
@@ -43,7 +44,7 @@ def classifier(*, seed: int, classes: int = 2, **settings: Any) -> Any:
 def save_tokenizer(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(WORDS))
-    BertTokenizer(vocab=str(folder / "vocab.txt"), model_max_length=MAX_LENGTH).save_pretrained(folder)
+    BertTokenizer(vocab=str(folder / "vocab.txt"), model_max_length=POSITIONS).save_pretrained(folder)
 
 
 def save_encoder(folder: Path, *, seed: int = 0, layers: int = 4, width: int = WIDTH) -> Path:

@@ -78,7 +78,7 @@ def _sweep(
     starts: Sequence[Mapping[str, Any]],
 ) -> None:
     run = _run_config(task, arguments, base, on_sample)
-    trials = arguments.trials or (SMOKE_TRIALS if arguments.smoke else 4 if run.corpus.name == "sample" else 8)
+    trials = arguments.trials or (SMOKE_TRIALS if arguments.smoke else 3 if run.corpus.name == "sample" else 8)
     seeds = range(arguments.seeds or (SMOKE_SEEDS if arguments.smoke else 3))
     name = _name(run, arguments)
     print(
@@ -175,5 +175,7 @@ def _show(document: dict[str, Any], run: RunConfig) -> None:
     ]
     rows.append({"student": "commonest class", "mean": document["teachers"][0]["majority"]})
     print(table(rows))
+    for trial in (t for t in document["trials"] if t["state"] == "failed"):
+        print(f"trial {trial['number']} failed: {trial['error']}")
     folder = Path(run.store) / "sweeps" / document["name"]
     print(f"\nreport: {folder / 'report.html'}\n{document['seconds']['total']:.0f} s in all")

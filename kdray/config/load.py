@@ -39,11 +39,11 @@ def parse(plain: Mapping[str, Any], *, source: str) -> RunConfig:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        plain = yaml.safe_load(path.read_text())
+        plain = _yaml(path.read_text(encoding="utf-8"), source=str(path))
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}.") from None
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: not valid YAML: it is no UTF-8 text.") from None
     if plain is None:
         return {}
     if not isinstance(plain, dict):
@@ -60,7 +60,7 @@ def apply_override(plain: Mapping[str, Any], override: str) -> dict[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise BadInput(f"override {override!r} is not of the form key=value, for example method.temperature=4.")
-    value = yaml.safe_load(text)
+    value = _yaml(text, source=f"override {key}")
     changed = copy.deepcopy(dict(plain))
     here: Any = changed
     *path, last = key.split(".")
@@ -68,8 +68,10 @@ def apply_override(plain: Mapping[str, Any], override: str) -> dict[str, Any]:
         here = _descend(here, part, key)
     if isinstance(here, list):
         here[_index(here, last, key)] = value
-    else:
+    elif isinstance(here, dict):
         here[last] = value
+    else:
+        raise BadInput(f"override {key}: {last!r} lies below a plain value.")
     return changed
 
 
@@ -78,7 +80,19 @@ def _descend(here: Any, part: str, key: str) -> Any:
         return here[_index(here, part, key)]  # pyright: ignore[reportUnknownArgumentType]
     if not isinstance(here, dict):
         raise BadInput(f"override {key}: {part!r} lies below a plain value.")
-    return here.setdefault(part, {})  # pyright: ignore[reportUnknownMemberType]
+    if here.get(part) is None:  # pyright: ignore[reportUnknownMemberType]
+        here[part] = {}  # missing, or a section that the file leaves empty
+    return here[part]  # pyright: ignore[reportUnknownVariableType]
+
+
+def _yaml(text: str, *, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise BadInput(f"{source}: not valid YAML: {error.problem} in line {line}.") from None
+    except yaml.YAMLError as error:
+        raise BadInput(f"{source}: not valid YAML: {' '.join(str(error).split())}.") from None
 
 
 def _index(items: list[Any], part: str, key: str) -> int:
@@ -90,6 +104,8 @@ def _index(items: list[Any], part: str, key: str) -> int:
 def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "union_tag_not_found":
+        return f"{key}.name is missing: say which one, for example {key}.name=kd (see kdray methods)."
     if problem["type"] == "extra_forbidden":
         return f"{key} is no setting; remove it (see kdray run --help)."
     message = problem["msg"].removeprefix("Value error, ")

@@ -18,14 +18,16 @@ REPEATS = 10
 @dataclass(frozen=True)
 class Cost:
     """Attributes:
-    flops: Of one row of 128 tokens, one multiply-add counted as two (methods.md §9).
-    latency_ms: Median time of a forward pass over one row of 128 tokens on `device` with `threads` threads.
+    flops: Of one row of `tokens` tokens, one multiply-add counted as two.
+    tokens: 128, or fewer if the model takes no more.
+    latency_ms: Median time of a forward pass over one row of `tokens` tokens on `device` with `threads` threads.
     """
 
     parameters: int
     layers: int
     flops: int
     latency_ms: float
+    tokens: int
     device: str
     threads: int
 
@@ -36,16 +38,23 @@ class Cost:
 def cost_of(model: Any, *, device: torch.device, tokens: int = 128) -> Cost:
     """Count and time `model` (in eval mode) on one row of `tokens` tokens."""
     layers, width = num_layers(model), int(model.config.hidden_size)
+    tokens = min(tokens, int(getattr(model.config, "max_position_embeddings", tokens + 2)) - 2)  # RoBERTa keeps two
     row = torch.full((1, tokens), 1, dtype=torch.long, device=device)
     batch = {"input_ids": row, "attention_mask": torch.ones_like(row)}
     return Cost(
         parameters=sum(p.numel() for p in model.parameters()),
         layers=layers,
-        flops=2 * layers * (12 * tokens * width**2 + 2 * tokens**2 * width),
+        flops=flops_of(layers=layers, width=width, tokens=tokens),
         latency_ms=1000 * _median_seconds(model, batch, device),
+        tokens=tokens,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
     )
+
+
+def flops_of(*, layers: int, width: int, tokens: int) -> int:
+    """2L(12nd² + 2n²d): the linear maps and the attention of L layers over one row, without embeddings and head."""
+    return 2 * layers * (12 * tokens * width**2 + 2 * tokens**2 * width)
 
 
 def _median_seconds(model: Any, batch: Mapping[str, Tensor], device: torch.device) -> float:

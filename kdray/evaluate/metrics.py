@@ -1,4 +1,4 @@
-"""Metrics by name, from scikit-learn (methods.md §9)."""
+"""Metrics by name, from scikit-learn."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""Several seeds: mean, both standard deviations, Welch's test, and the two ratios of distillation (methods.md §9)."""
+"""Several seeds: mean, both standard deviations, Welch's test, and the two ratios of distillation."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -36,7 +36,8 @@ def welch(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Two-sided p-value of Welch's t-test; None when it is undefined (one score, or no spread on either side)."""
     if min(len(a), len(b)) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
         return None
-    return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
+    one, two = ((float(np.mean(x)), float(np.std(x, ddof=1)), len(x)) for x in (a, b))
+    return float(stats.ttest_ind_from_stats(*one, *two, equal_var=False).pvalue)
 
 
 def retention(student: float, teacher: float) -> float | None:

@@ -1,13 +1,13 @@
 """DeKD: data selection, a teacher assistant, dynamic objective alignment.
 
-Source: S1 eq. 1-12 (methods.md §5).
+Source: S1 eq. 1-12.
 Formula: λ1·CE + λ2·(KD(teacher; certain rows) + KD(assistant; uncertain rows)) + λ3·L_DA over the selected rows,
     L_DA = mean_b Σ_i ‖nrm(h_s,i) − nrm(h_t,I(i))‖², I = the M teacher layers of largest [CLS] entropy, by depth.
 Needs: logits of a teacher and of an assistant, [CLS] of every teacher layer; all cached.
 Refuses: a teacher with fewer layers than the student; ratios outside (0, 1]; one class.
 Defaults: λ = .5/.3/.2, T = 5, r = .5 (S1 §4.3); assistant in the middle of teacher and student (S1 §4.3: 6 of 3..12).
-Differs from the source: T² on (X2); CE on all rows (X11); entropy normalised by log d, not log|Y| (X13); margin selects
-    the uncertain rows (X10); widths that differ get a bias-free projection on the student's side (methods.md §0).
+Differs from the source: T² on (D2); CE on all rows (D7); entropy normalised by log d, not log|Y| (D8); margin selects
+    the uncertain rows (D6); widths that differ get a bias-free projection on the student's side (D14).
 """
 
 import math

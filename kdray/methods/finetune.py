@@ -15,7 +15,7 @@ class FineTune(Method):
     """Cross-entropy on gold labels; no teacher."""
 
     title: ClassVar[str] = "Fine-tuning (student alone)"
-    source: ClassVar[str] = "baseline"
+    source: ClassVar[str] = "baseline: the student alone, and how teachers are made"
     access: ClassVar[str] = "none"
     min_teachers: ClassVar[int] = 0
     max_teachers: ClassVar[int | None] = 0

@@ -1,11 +1,11 @@
 """Vanilla knowledge distillation.
 
-Source: Hinton et al. 2015; S0 §4.2, S1 eq. 1-3 (methods.md §2.1).
+Source: Hinton et al. 2015; S0 §4.2, S1 eq. 1-3.
 Formula: (1 − α)·CE(z_s, y) + α·T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)).
 Needs: logits of one teacher, cached.
 Refuses: several teachers, other class counts, one class.
-Defaults: T = 5 (S1 §4.3), α = 0.5 (methods.md [D]: S1 does not give it), T² on (X2), forward KL (X1).
-Differs from the source: Hinton et al. weigh the soft part T² as here; α is the weight of the KD term (X27).
+Defaults: T = 5 (S1 §4.3), α = 0.5 (D10), T² on (D2), forward KL (D1).
+Differs from the source: Hinton et al. weigh the soft part T² as here; α is the weight of the KD term (D5).
 """
 
 from typing import ClassVar, Literal
@@ -22,7 +22,7 @@ class VanillaKD(Method):
     Attributes:
         temperature: Softens both distributions; above 0.
         alpha: Weight of the KD term, 0 to 1; the hard labels get 1 − alpha.
-        kd_term: `kl`, or `mse` between logits (temperature, T², direction and reduction then have no say and are refused).
+        kd_term: `kl`, or `mse` between logits (temperature, T², direction and reduction are then refused).
     """
 
     title: ClassVar[str] = "Vanilla KD"

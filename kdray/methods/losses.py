@@ -1,4 +1,4 @@
-"""The loss primitives, once (methods.md §0). All per row, in float32, from log_softmax; sums over classes.
+"""The loss primitives, once. All per row, in float32, from log_softmax; sums over classes.
 
 `elementmean` divides by the number of classes and exists only to compare with codes that average over it.
 """
@@ -77,7 +77,7 @@ def entropy_rows(log_p: Float[Tensor, "*rows classes"]) -> Float[Tensor, "*rows"
 
 
 def unit(x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
-    """Scaled to length 1 over the last dimension (`nrm` of methods.md)."""
+    """Scaled to length 1 over the last dimension."""
     return x / x.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Data selection: which rows of the global batch still ask a teacher (S1 eq. 4, 5, 11, 12; methods.md §5.1)."""
+"""Data selection: which rows of the global batch still ask a teacher (S1 eq. 4, 5, 11, 12)."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ Strategy = Literal["entropy", "random", "least_confidence", "margin", "margin_li
 def uncertainty(logits: Float[Tensor, "batch classes"], strategy: Strategy) -> Float[Tensor, " batch"]:
     """How unsure the student is of each row, without gradient; larger is more uncertain.
 
-    `margin_literal` is eq. 12 as printed: it ranks certain rows first (X10).
+    `margin_literal` is eq. 12 as printed: it ranks certain rows first (docs/decisions.md D6).
     """
     log_p = log_probs(logits.detach(), 1.0)
     if strategy == "entropy":

@@ -3,6 +3,7 @@
 from kdray.models.depth import keep_layers, layers_to_keep, num_layers
 from kdray.models.encoders import (
     Encoder,
+    encoder_layers,
     load_classifier,
     load_tokenizer,
     reorder_classes,
@@ -16,6 +17,7 @@ __all__ = [
     "Encoder",
     "Precision",
     "autocast",
+    "encoder_layers",
     "forward",
     "keep_layers",
     "layers_to_keep",

@@ -29,7 +29,7 @@ def num_layers(model: nn.Module) -> int:
 
 
 def layers_to_keep(init: Literal["bottom", "skip"], *, keep: int, of: int) -> list[int]:
-    """0-based layers: the lowest `keep`, or spread evenly with the last one in (methods.md §0, `uniform`)."""
+    """0-based layers: the lowest `keep`, or spread evenly with the last one in (docs/decisions.md D15)."""
     if not 1 <= keep <= of:
         raise BadInput(f"student.layers = {keep}, but the model it is taken from has {of} layers (1 to {of}).")
     if init == "bottom":

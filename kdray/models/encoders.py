@@ -42,6 +42,12 @@ def resolve_encoder(name: str) -> Encoder:
     return Encoder(name, folder, _digest(folder))
 
 
+def encoder_layers(name: str) -> int:
+    """How many layers an encoder has, by its configuration."""
+    config: Any = transformers.AutoConfig.from_pretrained(resolve_encoder(name).folder)
+    return int(config.num_hidden_layers)
+
+
 def load_tokenizer(folder: Path) -> Any:
     return transformers.AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
 

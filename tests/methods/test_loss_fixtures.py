@@ -192,9 +192,7 @@ def test_alignment_takes_the_richest_layers_in_order_of_depth():
     assert (entropy_rows(torch.log_softmax(teacher, -1)) / np.log(4))[0].tolist() == near(
         [0.683503, 1, 0.085897, 0.839942]
     )
-    layers = informative_layers(
-        teacher, torch.tensor([True]), keep=2, granularity="batch", ranks=SingleRank()
-    )
+    layers = informative_layers(teacher, torch.tensor([True]), keep=2, granularity="batch", ranks=SingleRank())
     assert layers.tolist() == [[1, 3]]  # layers 2 and 4
     step = logits_step(Z4[:1], [T4[:1]], Y4[:1], student_cls=[DOA_STUDENT], teacher_cls=[DOA_TEACHER])
     assert DeKD(assistant=False, r=1).terms(step).terms["layers"].values.tolist() == near([0.585786])
@@ -202,9 +200,7 @@ def test_alignment_takes_the_richest_layers_in_order_of_depth():
 
 @pytest.mark.parametrize(("t2_scaling", "expected"), [(True, 0.646698), (False, 0.564019)])
 def test_dekd_total(t2_scaling, expected):
-    step = logits_step(
-        Z4, [T4], Y4, assistant=A4, student_cls=[DOA_STUDENT] * 4, teacher_cls=[DOA_TEACHER] * 4
-    )
+    step = logits_step(Z4, [T4], Y4, assistant=A4, student_cls=[DOA_STUDENT] * 4, teacher_cls=[DOA_TEACHER] * 4)
     assert total(DeKD(r=1, t2_scaling=t2_scaling), step) == near(expected)
 
 
@@ -218,9 +214,7 @@ def test_hard_labels_over_all_rows_or_the_selected_ones():
 
 
 def test_queries_count_every_model_that_is_asked():
-    step = logits_step(
-        Z4, [T4], Y4, assistant=A4, student_cls=[DOA_STUDENT] * 4, teacher_cls=[DOA_TEACHER] * 4
-    )
+    step = logits_step(Z4, [T4], Y4, assistant=A4, student_cls=[DOA_STUDENT] * 4, teacher_cls=[DOA_TEACHER] * 4)
     aligned = DeKD(r=1).terms(step).queries  # the alignment asks the teacher for uncertain rows too
     assert {name: int(mask.sum()) for name, mask in aligned.items()} == {"teacher": 4, "assistant": 2}
     without = DeKD(r=1, lambda3=0).terms(step).queries

@@ -86,7 +86,9 @@ def test_least_where_student_equals_teacher(method):
     def student(noise: float) -> Step:
         generator = torch.Generator().manual_seed(2)
         moved = [
-            None if x is None else (x + noise * torch.randn(x.shape, generator=generator, dtype=x.dtype)).requires_grad_()
+            None
+            if x is None
+            else (x + noise * torch.randn(x.shape, generator=generator, dtype=x.dtype)).requires_grad_()
             for x in (same.logits, same.cls, same.sent_emb)
         ]
         return dataclasses.replace(step, student=Signals(*moved), **copies)

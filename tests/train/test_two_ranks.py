@@ -28,8 +28,7 @@ CASES = {
 # Of three steps and an epoch's end, twice: after one, after the last one of an epoch, and at an epoch's end.
 STOPS = (1, 3, 4, 7)
 CASES |= {
-    f"steps@{k}": Case(DEKD, {"batch_size": 6, "checkpoint_steps": 1}, dropout=0.2, goes_on_from=k)
-    for k in STOPS
+    f"steps@{k}": Case(DEKD, {"batch_size": 6, "checkpoint_steps": 1}, dropout=0.2, goes_on_from=k) for k in STOPS
 }
 
 

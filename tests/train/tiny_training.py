@@ -87,9 +87,7 @@ class EveryCheckpoint:
 def write_all_outputs(folder: Path) -> None:
     """Outputs of three teachers and an assistant over rows r0, r1, ..."""
     for number, name in enumerate(("teacher0", "teacher1", "teacher2", "assistant")):
-        tiny.random_outputs(
-            folder / name, 40, seed=number, classes=CLASSES, layers=TEACHER_LAYERS, width=TEACHER_WIDTH
-        )
+        tiny.random_outputs(folder / name, 40, seed=number, classes=CLASSES, layers=TEACHER_LAYERS, width=TEACHER_WIDTH)
 
 
 def rows_of(case: Case) -> Rows:

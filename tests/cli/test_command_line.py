@@ -1,0 +1,117 @@
+"""What a user types, and what they read when it is wrong."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kdray.cli import main
+from kdray.cli.listing import method_rows
+from kdray.methods import METHODS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _quiet_again() -> Iterator[None]:
+    """`main` sends kdray's log to the standard error of this test; the next test has another one."""
+    yield
+    root = logging.getLogger("kdray")
+    root.handlers, root.propagate = [], True
+
+
+def test_methods_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["method"] for row in rows} == {method.model_fields["name"].default for method in METHODS}
+    assert all(row["source"] and row["needs"] for row in rows)
+
+
+def test_readme_table_is_the_listing() -> None:
+    lines = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", (ROOT / "README.md").read_text(), re.M)
+    expected = {
+        row["method"]: (
+            row["needs"] + (", assistant" if row["assistant"] == "yes" else ""),
+            row["teachers"] if row["teachers"] != "0–0" else "0",
+            row["access"],
+            row["source"],
+        )
+        for row in method_rows()
+    }
+    assert {name: tuple(rest) for name, *rest in lines} == expected
+
+
+def test_corpora_lists_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["corpora"]) == 0
+    assert "rte" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "nowhere.yaml"], "nowhere.yaml: No such file"),
+        (["run", "{recipe}", "method.temprature=3"], "method.kd.temprature is no setting"),
+        (["run", "{recipe}", "method.temperature=-1"], "method.kd.temperature"),
+        (["run", "{recipe}", "temperature"], "not of the form key=value"),
+        (["sweep", "nowhere.py"], "nowhere.py: no such sweep script"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "run.yaml"
+    recipe.write_text("corpus: {name: sample}\nmethod: {name: kd}\n")
+    assert main([a.format(recipe=recipe) for a in arguments]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_report_of_an_empty_store_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path)]) == 2
+    assert "holds no finished sweep" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
+def test_recipes_are_valid(path: Path) -> None:
+    from kdray.config import load
+
+    load(path)
+
+
+def test_readmes_python_runs(
+    tiny_encoder: Path,
+    tiny_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    training = {"epochs": 1, "batch_size": 8, "max_length": 32}
+    recipe = {
+        "corpus": {
+            "name": "folder",
+            "path": str(tiny_corpus),
+            "fields": [{"name": "text", "role": "body"}],
+            "labels": ["negative", "positive"],
+        },
+        "prune": {"policy": "none"},
+        "outputs": {"preflight": False},
+        "teachers": [{"encoder": str(tiny_encoder), "train": training}],
+        "student": {"layers": 1, "init_from": "teacher"},
+        "train": training,
+        "method": {"name": "kd"},
+    }
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "sample.yaml").write_text(yaml.safe_dump(recipe))
+    monkeypatch.chdir(tmp_path)
+    block = re.search(r"```python\n(from pathlib.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert block is not None
+    exec(compile(block.group(1), "README.md", "exec"), {})
+    assert "report" in capsys.readouterr().out
+    assert main(["report", "store"]) == 0
+    assert (tmp_path / "store" / "report" / "index.html").exists()

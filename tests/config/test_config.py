@@ -1,0 +1,186 @@
+"""One way in: YAML, dotted overrides, validation; refusals are one sentence that names the file and the key."""
+
+import pytest
+
+from kdray.config import RunConfig, load, parse
+from kdray.errors import BadInput
+
+FILE = """
+store: here
+corpus: {name: sst2}
+teachers:
+  - {name: one, encoder: minilm}
+  - {name: two, train: {epochs: 2}}
+method: {name: ens_u, temperature: 4}
+train: {learning_rate: 1.0e-4}
+"""
+
+
+@pytest.fixture
+def run_file(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def refusal(path, *overrides):
+    with pytest.raises(BadInput) as caught:
+        load(path, overrides)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert sentence.endswith((".", ")"))
+    return sentence
+
+
+def test_a_file_is_read_and_the_rest_is_default(run_file):
+    run = load(run_file)
+    assert run.store == "here"
+    assert run.corpus.name == "sst2"
+    assert [teacher.name for teacher in run.teachers] == ["one", "two"]
+    assert run.teachers[1].train.epochs == 2
+    assert (run.method.name, run.method.model_dump()["temperature"], run.method.model_dump()["alpha"]) == (
+        "ens_u",
+        4,
+        0.5,
+    )
+    assert run.train.learning_rate == 1e-4
+    assert run.train.epochs == RunConfig().train.epochs
+
+
+def test_nothing_at_all_is_the_defaults(tmp_path):
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    assert load(tmp_path / "empty.yaml") == load(None) == RunConfig()
+
+
+def test_overrides_are_yaml_and_descend(run_file):
+    run = load(
+        run_file,
+        [
+            "method.temperature=8",
+            "teachers.1.name=zwei",
+            "teachers.0.train.epochs=9",
+            "train.precision=bf16",
+            "store=s3://b/x",
+        ],
+    )
+    assert run.method.model_dump()["temperature"] == 8
+    assert [teacher.name for teacher in run.teachers] == ["one", "zwei"]
+    assert run.teachers[0].train.epochs == 9
+    assert run.store == "s3://b/x"
+    whole = load(run_file, ["method={name: kd, alpha: 0.2}", "teachers.0={name: uno}", "work.gpus=null"])
+    assert whole.method.model_dump()["alpha"] == 0.2
+    assert whole.teachers[0].name == "uno"
+    assert whole.work.gpus is None
+
+
+def test_the_last_override_wins(run_file):
+    assert load(run_file, ["train.epochs=2", "train.epochs=5"]).train.epochs == 5
+
+
+def test_an_override_may_start_a_section(run_file):
+    assert load(run_file, ["student.layers=4"]).student.layers == 4
+
+
+def test_unknown_keys_are_named(run_file):
+    assert refusal(run_file, "method.temprature=4").startswith("run.yaml: method.ens_u.temprature is no setting")
+    assert refusal(run_file, "sotre=x").startswith("run.yaml: sotre is no setting; remove it")
+    assert refusal(None, "train.epoch=3").startswith("settings: train.epoch is no setting")
+    assert "teachers.1.layer is no setting" in refusal(run_file, "teachers.1.layer=3")
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("train.epochs=0", ["run.yaml: train.epochs: ", "greater than or equal to 1", "(found 0)."]),
+        ("train.epochs=many", ["train.epochs: ", "valid integer", "(found 'many')."]),
+        ("method.temperature=0", ["method.ens_u.temperature: ", "greater than 0", "(found 0)."]),
+        ("method.alpha=1.5", ["method.ens_u.alpha: ", "less than or equal to 1", "(found 1.5)."]),
+        ("method.name=kdd", ["method: ", "'kdd'", "'kd'", "'dekd'"]),
+        ("train.precision=fp16", ["train.precision: ", "'fp32'", "(found 'fp16')."]),
+        ("corpus.name=sst3", ["corpus: ", "sst3", "allowed are"]),
+        ("teachers.1.name=one", ["teachers must have different names, found ['one', 'one']."]),
+        ("student.init_from=assistant", ["student.init_from = assistant, but method ens_u uses no assistant."]),
+        (
+            "student={init_from: teacher, encoder: bert-base-uncased}",
+            ["encoder has no effect with init_from = teacher"],
+        ),
+        (
+            "method={name: kd, kd_term: mse, temperature: 4}",
+            ["method.kd: temperature would have no effect, because kd_term"],
+        ),
+        (
+            "method={name: dekd, lambda3: 0, granularity: instance}",
+            ["granularity would have no effect, because lambda3"],
+        ),
+        ("prune.policy=nothing", ["prune.policy"]),
+    ],
+)
+def test_wrong_values_are_named_with_what_was_found(run_file, override, parts):
+    sentence = refusal(run_file, override)
+    for part in parts:
+        assert part in sentence, sentence
+
+
+def test_no_teachers_for_a_student_that_comes_from_one(run_file):
+    assert "there are no teachers" in refusal(run_file, "teachers=[]", "student.init_from=teacher")
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("train.epochs", "override 'train.epochs' is not of the form key=value, for example method.temperature=4."),
+        ("=4", "override '=4' is not of the form key=value, for example method.temperature=4."),
+        ("teachers.2.name=x", "override teachers.2.name: '2' is not a position in a list of 2."),
+        ("teachers.one.name=x", "override teachers.one.name: 'one' is not a position in a list of 2."),
+        ("teachers.2=x", "override teachers.2: '2' is not a position in a list of 2."),
+        ("store.x=1", "override store.x: 'x' lies below a plain value."),
+        ("store.x.y=1", "override store.x.y: 'x' lies below a plain value."),
+    ],
+)
+def test_overrides_that_lead_nowhere(run_file, override, sentence):
+    assert refusal(run_file, override) == sentence
+
+
+def test_a_value_that_is_no_yaml_names_the_override(run_file):
+    assert refusal(run_file, "method={name: kd").startswith("override method: not valid YAML: ")
+
+
+def test_a_section_that_is_empty_in_the_file_can_be_overridden(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("train:\n")
+    assert load(path, ["train.epochs=7"]).train.epochs == 7
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    assert refusal(tmp_path / "no.yaml") == f"{tmp_path}/no.yaml: No such file or directory."
+    assert refusal(tmp_path) == f"{tmp_path}: Is a directory."
+    (tmp_path / "list.yaml").write_text("- a\n")
+    assert refusal(tmp_path / "list.yaml").endswith("expected sections such as corpus: and method:, found a list.")
+    (tmp_path / "broken.yaml").write_text("a: [1\nb: 2")
+    assert "broken.yaml: not valid YAML: " in refusal(tmp_path / "broken.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "binary.yaml: not valid YAML: " in refusal(tmp_path / "binary.yaml")
+
+
+def test_yaml_is_data_and_no_program(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("store: !!python/object/apply:os.system ['exit 1']\n")
+    assert "not valid YAML" in refusal(path)
+
+
+def test_keys_must_be_words(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("1: 2\n")
+    assert "1" in refusal(path)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(Exception, match="frozen"):
+        RunConfig().store = "elsewhere"
+
+
+def test_plain_values_make_a_run():
+    assert parse({"method": {"name": "finetune"}}, source="trial 3").method.name == "finetune"
+    with pytest.raises(BadInput, match=r"^trial 3: method\.finetune\.alpha is no setting"):
+        parse({"method": {"name": "finetune", "alpha": 1}}, source="trial 3")
+    assert parse(RunConfig().model_dump(mode="json"), source="again") == RunConfig()

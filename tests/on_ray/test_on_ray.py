@@ -1,0 +1,176 @@
+"""On Ray: the same results as in process, and what happens when something is killed. One session for the file."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+import tiny
+
+from kdray.config import RunConfig, parse
+from kdray.stages import Context, InProcess, prepare, read, teach
+from kdray.stages.fitting import result_of
+from kdray.store import Artifact, Store
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def ray_session() -> Iterator[Any]:
+    from kdray.on_ray.session import session
+
+    with session(None) as found:
+        yield found
+
+
+def run_config(store: Path, encoder: Path, corpus: Path, *, epochs: int = 1, **work: Any) -> RunConfig:
+    training = {"epochs": epochs, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
+    return parse(
+        {
+            "store": str(store),
+            "corpus": {
+                "name": "folder",
+                "path": str(corpus),
+                "columns": {"id": "id", "label": "label"},
+                "fields": [{"name": "text", "role": "body"}],
+                "labels": ["negative", "positive"],
+            },
+            "teachers": [{"name": "t", "encoder": str(encoder), "train": training}],
+            "outputs": {"preflight": False},
+            "student": {"encoder": str(encoder), "layers": 1},
+            "train": training,
+            "prune": {"policy": "none"},
+            "work": work,
+        },
+        source="test",
+    )
+
+
+def taught(run: RunConfig, engine: Any) -> Artifact:
+    context = Context(Store(run.store), engine, None)
+    return teach(run.teachers[0], read(run.corpus, context), context)
+
+
+def same_result(one: Artifact, other: Artifact) -> None:
+    assert one.digest == other.digest
+    a, b = result_of(one), result_of(other)
+    assert a["metrics"] == b["metrics"]
+    assert [e["score"] for e in a["history"]] == [e["score"] for e in b["history"]]
+    assert [e["loss"] for e in a["history"]] == pytest.approx([e["loss"] for e in b["history"]], rel=1e-5)
+
+
+def test_dashboard_is_up_on_loopback(ray_session: Any) -> None:
+    assert ray_session.dashboard.startswith("http://127.0.0.1:")
+
+
+def test_outputs_by_ray_data_are_those_of_one_process(
+    ray_session: Any, tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    from kdray.on_ray.engine import OnRay
+
+    found = {}
+    for place in ("here", "ray"):
+        run = run_config(tmp_path / place, tiny_encoder, tiny_corpus)
+        engine = InProcess() if place == "here" else OnRay(run.work)
+        prepared = prepare(run, Context(Store(run.store), engine, None))
+        found[place] = prepared.teachers[0].outputs.open(Store(run.store))
+    assert found["here"].digest == found["ray"].digest
+    for name in ("train.logits.npy", "report.cls.npy", "select.sent_emb.npy"):
+        assert found["here"].file(name).read_bytes() == found["ray"].file(name).read_bytes()
+
+
+def test_killed_worker_is_started_again_and_ends_with_the_same_metrics(
+    ray_session: Any, tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    from threading import Thread
+
+    from kdray.on_ray.engine import OnRay
+
+    whole = taught(run_config(tmp_path / "whole", tiny_encoder, tiny_corpus, epochs=60), InProcess())
+    run = run_config(tmp_path / "killed", tiny_encoder, tiny_corpus, epochs=60)
+    killed: list[int] = []
+    hunter = Thread(target=_kill_worker_after_a_checkpoint, args=(Path(run.store), killed))
+    hunter.start()
+    artifact = taught(run, OnRay(run.work))
+    hunter.join()
+    assert killed, "no worker was killed"
+    same_result(artifact, whole)
+
+
+def _kill_worker_after_a_checkpoint(store: Path, killed: list[int]) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not killed:
+        if list(store.glob("work/*/latest.json")):
+            mine = psutil.Process().children(recursive=True)
+            for worker in (p for p in mine if "RayTrainWorker" in " ".join(p.cmdline())):
+                worker.send_signal(signal.SIGKILL)
+                killed.append(worker.pid)
+        time.sleep(0.02)
+
+
+def sweep_command(store: Path, encoder: Path, *more: str) -> list[str]:
+    training = "{epochs: 1, max_length: 32}"
+    return [
+        *(sys.executable, str(ROOT / "sweeps" / "tune_rte.py"), "--corpus", "sample", "--store", str(store)),
+        *(
+            "--name",
+            "s",
+            "--trials",
+            "4",
+            "--epochs",
+            "2",
+            "--seeds",
+            "1",
+            "corpus.limit=64",
+            "outputs.preflight=false",
+        ),
+        f"teachers=[{{name: t, encoder: {encoder}, train: {training}}}]",
+        *("student.layers=2", "train.max_length=32", f"assistant.train={training}", *more),
+    ]
+
+
+def trials_of(store: Path) -> list[optuna.trial.FrozenTrial]:
+    database = store / "sweeps" / "s" / "study.db"
+    if not database.exists():
+        return []
+    try:
+        return optuna.load_study(study_name="s", storage=f"sqlite:///{database}").trials
+    except Exception:  # the driver is just making it
+        return []
+
+
+def test_killed_sweep_goes_on_and_loses_no_finished_trial(tiny_encoder: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    environment = {**os.environ, "KDRAY_DATA": ""}
+    log = (tmp_path / "log").open("w")
+    driver = subprocess.Popen(sweep_command(store, tiny_encoder), env=environment, stdout=log, stderr=log)
+    end = time.monotonic() + 300
+    while not any(t.state.name == "COMPLETE" for t in trials_of(store)):
+        assert driver.poll() is None, (tmp_path / "log").read_text()
+        assert time.monotonic() < end, (tmp_path / "log").read_text()
+        time.sleep(0.2)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    before = {t.number: t.value for t in trials_of(store) if t.state.name == "COMPLETE"}
+    again = subprocess.run(
+        sweep_command(store, tiny_encoder, "--resume"), env=environment, capture_output=True, text=True, timeout=400
+    )
+    assert again.returncode == 0, again.stderr
+    document = json.loads((store / "sweeps" / "s" / "result.json").read_text())
+    ended = {trial["number"]: trial for trial in document["trials"]}
+    assert len(ended) == 4
+    assert before.items() <= {number: trial["value"] for number, trial in ended.items()}.items()
+    assert all(trial["state"] in ("complete", "pruned") for trial in ended.values())
+    assert {"student alone", "vanilla KD"} <= {row["label"] for row in document["confirmation"]}
+    assert document["corpus"]["is_sample"]
+    assert "sample" in (store / "sweeps" / "s" / "report.html").read_text()
+    assert "reused" in again.stderr

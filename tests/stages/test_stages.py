@@ -1,0 +1,392 @@
+"""Every stage in one process, on a corpus and an encoder so small that a whole run takes seconds."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tiny
+import torch
+import transformers
+
+from kdray.config import RunConfig, parse
+from kdray.errors import BadInput
+from kdray.models import load_classifier
+from kdray.signals import Outputs
+from kdray.stages import Context, InProcess, alone, distil, outputs, prepare, read, teach
+from kdray.stages.fitting import result_of
+from kdray.store import Store
+
+LABELS = ("negative", "positive")
+FITTING = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def corpus_folder(tmp_path_factory):
+    return tiny.save_opinions(tmp_path_factory.mktemp("stages") / "opinions", train=80, test=24)
+
+
+def plain(corpus: Path, encoder: Path, **sections: Any) -> dict[str, Any]:
+    teacher = {"encoder": str(encoder), "train": FITTING | {"epochs": 4}}
+    base: dict[str, Any] = {
+        "corpus": {"name": "folder", "path": str(corpus), "labels": list(LABELS)},
+        "prune": {"policy": "none"},
+        "teachers": [{"name": "one", **teacher}],
+        "assistant": {"train": FITTING | {"epochs": 1}},
+        "student": {"encoder": str(encoder), "layers": 1},
+        "train": FITTING | {"epochs": 2},
+    }
+    return base | sections
+
+
+@pytest.fixture(scope="module")
+def settings(corpus_folder, tiny_encoder):
+    def make(**sections: Any) -> RunConfig:
+        return parse(plain(corpus_folder, tiny_encoder, **sections), source="test")
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(str(tmp_path_factory.mktemp("store")))
+
+
+def context(store: Store, **engine: Any) -> Context:
+    return Context(store, InProcess(**engine), data_dir=None)
+
+
+def go(run: RunConfig, store: Store, **engine: Any):
+    """One run from the corpus to the student, and what its journal says of every artifact."""
+    here = context(store, **engine)
+    student = distil(run, prepare(run, here), here)
+    return student, [(entry["stage"], entry["name"], entry["reused"]) for entry in here.journal]
+
+
+def two_teachers(run: RunConfig) -> list[dict[str, Any]]:
+    first = run.teachers[0].model_dump(mode="json")
+    return [first, first | {"name": "two", "train": first["train"] | {"seed": 1}}]
+
+
+KD = {"name": "kd", "temperature": 3.0}
+LOWER_TAIL = {"policy": "lower_tail"}
+
+
+@pytest.fixture(scope="module")
+def students(settings, store):
+    """Three methods over one store, one after the other; the last two on a pruned corpus."""
+    teachers = two_teachers(settings())
+    return {
+        "kd": go(settings(method=KD), store),
+        "ens_u": go(settings(method={"name": "ens_u"}, teachers=teachers, prune=LOWER_TAIL), store),
+        "dekd": go(settings(method={"name": "dekd"}, prune=LOWER_TAIL), store),
+    }
+
+
+def test_every_stage_leaves_its_artifact(students):
+    assert students["kd"][1] == [
+        ("corpus", "folder-opinions", False),
+        ("teach", "folder-opinions-one", False),
+        ("outputs", "folder-opinions-one", False),
+        ("distil", "folder-opinions-kd", False),
+    ]
+
+
+def test_a_second_method_makes_only_what_it_needs_besides(students):
+    assert students["ens_u"][1] == [
+        ("corpus", "folder-opinions", True),
+        ("teach", "folder-opinions-one", True),
+        ("outputs", "folder-opinions-one", True),
+        ("teach", "folder-opinions-two", False),
+        ("outputs", "folder-opinions-two", False),
+        ("prune", "folder-opinions-lower_tail", False),
+        ("distil", "folder-opinions-ens_u", False),
+    ]
+    made = [entry for entry in students["dekd"][1] if not entry[2]]
+    assert made == [
+        ("prune", "folder-opinions-lower_tail", False),  # the graph of one teacher's embeddings
+        ("assist", "folder-opinions-one-ta3", False),  # between 1 and 4 layers
+        ("outputs", "folder-opinions-one-ta3", False),
+        ("distil", "folder-opinions-dekd", False),
+    ]
+
+
+def test_running_again_re_uses_everything(students, settings, store):
+    for run, name in (
+        (settings(method=KD), "kd"),
+        (settings(method={"name": "dekd"}, prune=LOWER_TAIL), "dekd"),
+    ):
+        student, journal = go(run, store, report=lambda epoch: pytest.fail("trained again"))
+        assert student == students[name][0]
+        assert all(reused for _, _, reused in journal)
+        assert [entry[:2] for entry in journal] == [entry[:2] for entry in students[name][1]]
+
+
+def test_another_temperature_runs_no_teacher_again(students, settings, store):
+    _, journal = go(settings(method=KD | {"temperature": 9.0}), store)
+    assert [entry[0] for entry in journal if not entry[2]] == ["distil"]
+
+
+def test_nothing_is_left_of_the_work(students, store):
+    assert store.children("work") == []
+    assert store.children("drafts") == []
+
+
+def test_the_result_says_what_was_done_and_what_came_of_it(students):
+    student, _ = students["dekd"]
+    result = result_of(student)
+    assert result["kind"] == "run"
+    assert result["metric"] == "accuracy"
+    assert set(result["metrics"]) == {"select", "report"}  # whole examples fell, so there are no shorter texts to score
+    assert all(set(scores) == {"accuracy", "macro_f1"} for scores in result["metrics"].values())
+    assert [epoch["epoch"] for epoch in result["history"]] == [1, 2]
+    terms = {"hard", "kd_teacher", "kd_assistant", "layers"}
+    assert set(result["weights"]) == terms
+    assert all(set(epoch["terms"]) == set(epoch["weighted"]) == terms for epoch in result["history"])
+    assert result["rows"]["seen"] == 2 * result["rows"]["train"]
+    assert result["query_ratio"]["teacher"] == pytest.approx(0.5, abs=0.1)
+    assert result["query_ratio"]["assistant"] == pytest.approx(0.25, abs=0.1)
+    assert result["cost"]["layers"] == 1
+    assert set(result["seconds"]) == {"total", "prepare", "train", "evaluate"}
+    assert set(result["majority"]) == {"select", "report"}
+    assert result["majority"]["report"] == 0.5
+    assert set(result["versions"]) == {"kdray", "python", "torch", "transformers"}
+    assert result["workers"] == 1
+    assert "store" not in result["spec"]
+    assert {"best_epoch", "queries", "rows_per_second", "title"} <= set(result)
+    json.dumps(result, allow_nan=False)
+
+
+def test_the_summary_of_a_student_is_in_its_manifest(students):
+    student, _ = students["kd"]
+    assert student.summary["metric"] == "accuracy"
+    assert student.summary["scores"]["report"] == round(result_of(student)["metrics"]["report"]["accuracy"], 4)
+
+
+def test_the_exported_folder_is_an_ordinary_pipeline(students):
+    folder = students["kd"][0].file("model")
+    classify = transformers.pipeline("text-classification", model=str(folder), device="cpu")
+    said = classify(["a very good film", "the bad film was bad"])
+    assert {answer["label"] for answer in said} <= set(LABELS)
+    assert all(0 <= answer["score"] <= 1 for answer in said)
+    assert not list(folder.glob("*.bin"))
+    card = (folder / "README.md").read_text()
+    assert "pipeline_tag: text-classification" in card
+    assert "Teachers: one." in card
+
+
+def test_outputs_are_what_the_teacher_says(students, settings, store):
+    here = context(store)
+    prepared = prepare(settings(method=KD), here)
+    teacher = prepared.teachers[0]
+    model = load_classifier(teacher.model.open(store).file("model"), labels=LABELS, seed=0)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(teacher.model.open(store).file("model"))
+    for split in ("train", "select", "report"):
+        said = Outputs(teacher.outputs.open(store).folder, split)
+        table = pq.read_table(prepared.corpus.folder / f"{split}.parquet")
+        assert len(said) == table.num_rows
+        texts = table["text"].to_pylist()[:5]
+        with torch.no_grad():
+            expected = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits.numpy()
+        found = said.at(said.positions(table["id"].to_pylist()[:5]), frozenset({"logits", "cls"}))
+        np.testing.assert_allclose(found.logits.numpy(), expected, rtol=1e-4, atol=1e-5)
+        assert found.cls is not None
+        assert found.cls.shape == (5, 5, tiny.WIDTH)
+    assert teacher.layers == 4
+
+
+def test_a_student_learns_from_what_pruning_left_but_is_scored_on_everything(students):
+    student, _ = students["dekd"]
+    whole = result_of(students["kd"][0])["rows"]["train"]
+    assert 0 < result_of(student)["rows"]["train"] < whole
+    assert result_of(student)["spec"]["view"]["stage"] == "prune"
+
+
+def test_online_teachers_make_the_same_student_as_cached_ones(students, settings, store):
+    """Also with a student that reads less of a row than its teacher does."""
+    short = FITTING | {"epochs": 2, "max_length": 8}
+    cached, _ = go(settings(method=KD, train=short), store)
+    online, _ = go(settings(method=KD, train=short, outputs={"access": "online"}), store)
+    assert online.digest != cached.digest
+    assert result_of(online)["history"] == result_of(cached)["history"]
+    weights = [(one.file("model") / "model.safetensors").read_bytes() for one in (online, cached)]
+    assert weights[0] == weights[1]
+
+
+def test_a_student_alone_needs_no_teacher(settings, store, students):
+    run = alone(settings(method=KD, prune=LOWER_TAIL, student={"layers": 1, "init_from": "teacher"}))
+    assert (run.method.name, run.prune.policy.name, run.student.init_from) == ("finetune", "none", "encoder")
+    run = run.model_copy(update={"student": settings().student})
+    student, journal = go(run, store)
+    assert [entry[:2] for entry in journal] == [("corpus", "folder-opinions"), ("distil", "folder-opinions-finetune")]
+    assert "No teacher" in (student.file("model") / "README.md").read_text()
+    assert result_of(student)["queries"] == {}
+
+
+@pytest.mark.parametrize("origin", ["teacher", "assistant"])
+def test_students_may_start_from_a_teacher_or_an_assistant(students, settings, store, origin):
+    start = {"layers": 2, "init": "skip", "init_from": origin}
+    student, _ = go(
+        settings(method={"name": "dekd", "ta_depth": 3}, student=start, train=FITTING | {"epochs": 1}), store
+    )
+    assert result_of(student)["cost"]["layers"] == 2
+
+
+def permuted(teacher_folder: Path, folder: Path) -> Path:
+    """The same classifier, counting its classes the other way round."""
+    shutil.copytree(teacher_folder, folder)
+    model = load_classifier(teacher_folder, labels=LABELS, seed=0)
+    with torch.no_grad():
+        model.classifier.weight.copy_(model.classifier.weight.flip(0).clone())
+        model.classifier.bias.copy_(model.classifier.bias.flip(0).clone())
+    return tiny.save_fine_tuned(folder, model, LABELS[::-1])
+
+
+def test_a_teacher_with_its_classes_in_another_order_is_mapped(students, settings, store, tmp_path):
+    here = context(store)
+    run = settings(method=KD)
+    corpus = read(run.corpus, here)
+    first = teach(run.teachers[0], corpus, here)
+    folder = permuted(first.file("model"), tmp_path / "elsewhere")
+    given = run.teachers[0].model_copy(update={"name": "given", "encoder": str(folder), "fine_tuned": True})
+    second = teach(given, corpus, here)
+    assert result_of(second)["metrics"] == result_of(first)["metrics"]
+    assert result_of(second)["history"] == []
+    refs = [
+        outputs(each, corpus, here, name=name, preflight=True) for each, name in ((first, "one"), (second, "given"))
+    ]
+    one, two = (Outputs(ref.outputs.open(store).folder, "report").array("logits") for ref in refs)
+    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+def test_a_teacher_that_knows_nothing_is_refused(settings, store, tmp_path):
+    here = context(store)
+    run = settings()
+    corpus = read(run.corpus, here)
+    model = tiny.classifier(seed=0, layers=1)
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+    folder = tiny.save_fine_tuned(tmp_path / "empty", model, LABELS)
+    given = run.teachers[0].model_copy(update={"name": "empty", "encoder": str(folder), "fine_tuned": True})
+    ignorant = teach(given, corpus, here)
+    with pytest.raises(BadInput, match=r"^teacher 'empty' scores .* on 'select', no better than always answering"):
+        outputs(ignorant, corpus, here, name="empty", preflight=True)
+    assert store.children("drafts") == []
+    assert outputs(ignorant, corpus, here, name="empty", preflight=False).name == "empty"
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_an_interrupted_teacher_goes_on_and_ends_with_the_same_numbers(students, settings, store, tmp_path, after):
+    run = settings()
+    broken = Store(str(tmp_path))
+    seen: list[int] = []
+
+    def die(epoch: dict[str, Any]) -> None:
+        seen.append(epoch["epoch"])
+        if epoch["epoch"] == after:
+            raise Killed
+
+    here = context(broken, report=die)
+    with pytest.raises(Killed):
+        teach(run.teachers[0], read(run.corpus, here), here)
+    assert broken.artifacts("teach") == []
+    assert len(broken.children("work")) == 1
+    here = context(broken, report=lambda epoch: seen.append(epoch["epoch"]))
+    resumed = teach(run.teachers[0], read(run.corpus, here), here)
+    assert seen == [1, 2, 3, 4]
+    assert broken.children("work") == []
+    whole = teach(run.teachers[0], read(run.corpus, context(store)), context(store))
+    assert result_of(resumed)["history"] == result_of(whole)["history"]
+    assert result_of(resumed)["metrics"] == result_of(whole)["metrics"]
+    weights = [(one.file("model") / "model.safetensors").read_bytes() for one in (resumed, whole)]
+    assert weights[0] == weights[1]
+
+
+def test_digests_do_not_depend_on_where_or_how_wide_things_run(students, settings, store, tmp_path):
+    elsewhere = Store(str(tmp_path))
+    one = {
+        "name": "one",
+        "encoder": settings().teachers[0].encoder,
+        "train": FITTING | {"epochs": 4, "checkpoint_steps": 3},
+    }
+    run = settings(
+        method=KD, teachers=[one], train=FITTING | {"epochs": 2, "checkpoint_steps": 2}, work={"workers": 4, "cpus": 2}
+    )
+    again, _ = go(run, elsewhere)
+    student = students["kd"][0]
+    assert again.digest == student.digest
+    assert result_of(again)["history"] == result_of(student)["history"]
+    weights = [(each.file("model") / "model.safetensors").read_bytes() for each in (again, student)]
+    assert weights[0] == weights[1]
+
+
+def test_a_copy_of_the_encoder_is_the_same_encoder(students, settings, store, tiny_encoder, tmp_path):
+    copy = shutil.copytree(tiny_encoder, tmp_path / "copy")
+    run = settings(method=KD, student={"encoder": str(copy), "layers": 1})
+    student, journal = go(run, store)
+    assert student == students["kd"][0]
+    assert all(reused for _, _, reused in journal)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": KD | {"alpha": 0.4}},
+        {"train": FITTING | {"epochs": 2, "seed": 1}},
+        {"train": FITTING | {"epochs": 2, "learning_rate": 1e-3}},
+        {"student": {"layers": 2}},
+        {"prune": LOWER_TAIL},
+    ],
+    ids=str,
+)
+def test_digests_depend_on_what_changes_the_result(students, settings, store, change):
+    encoder = settings().student.encoder
+    if "student" in change:
+        change = {"student": {"encoder": encoder, "layers": 2}}
+    student, _ = go(settings(**({"method": KD} | change)), store)
+    assert student.digest != students["kd"][0].digest
+
+
+def test_changed_rows_are_another_corpus(students, settings, store, tiny_encoder, tmp_path):
+    folder = tiny.save_opinions(tmp_path / "opinions", train=80, test=24)
+    same = parse(plain(folder, tiny_encoder), source="test")
+    first = read(same.corpus, context(store))
+    assert first.digest == read(settings().corpus, context(store)).digest
+    with (folder / "train.jsonl").open("a") as file:
+        file.write(json.dumps(tiny.opinion(500)) + "\n")
+    assert read(same.corpus, context(store)).digest != first.digest
+
+
+def test_an_intermediate_task_comes_first(settings, store, tmp_path):
+    """Three classes of another corpus, two of which count as one."""
+    folder = tmp_path / "moods"
+    tiny.save_opinions(folder, train=30, test=6)
+    for split in ("train", "test"):
+        lines = [json.loads(line) for line in (folder / f"{split}.jsonl").read_text().splitlines()]
+        moods = {"positive": ("happy", "calm"), "negative": ("sad", "sad")}
+        lines = [line | {"label": moods[line["label"]][i // 2 % 2]} for i, line in enumerate(lines)]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    between = {
+        "corpus": {"name": "folder", "path": str(folder), "labels": ["happy", "calm", "sad"]},
+        "merge": {"happy": "positive", "calm": "positive", "sad": "negative"},
+        "train": FITTING | {"epochs": 1},
+    }
+    base = settings().teachers[0].model_dump(mode="json")
+    run = settings(teachers=[base | {"name": "twice", "init_from": between, "train": base["train"] | {"epochs": 1}}])
+    here = context(store)
+    taught = teach(run.teachers[0], read(run.corpus, here), here)
+    stages = [(entry["stage"], entry["name"]) for entry in here.journal]
+    assert stages == [
+        ("corpus", "folder-opinions"),
+        ("corpus", "folder-moods"),
+        ("teach", "folder-moods-twice"),
+        ("teach", "folder-opinions-twice"),
+    ]
+    assert result_of(taught)["spec"]["labels"] == list(LABELS)

@@ -1,0 +1,84 @@
+"""Every sweep decodes at both ends of its space, for every choice it offers."""
+
+import importlib
+import itertools
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdray.config import parse
+from kdray.on_ray.trial import with_overrides
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+NAMES = sorted(path.stem for path in SWEEPS.glob("tune_*.py"))
+
+
+class End:
+    """A trial that answers with one end of every range; of every list of choices it takes the one it was told to."""
+
+    def __init__(self, *, high: bool, choice: int) -> None:
+        self.high, self.choice = high, choice
+        self.params: dict[str, Any] = {}
+
+    def suggest_float(self, name: str, low: float, high: float, **_: Any) -> float:
+        return self.params.setdefault(name, high if self.high else low)
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+        return self.params.setdefault(name, choices[self.choice % len(choices)])
+
+
+@pytest.fixture
+def sweep_modules(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.syspath_prepend(str(SWEEPS))
+    for name in NAMES:
+        sys.modules.pop(name, None)
+    return {name: importlib.import_module(name) for name in NAMES}
+
+
+def base_of(module: Any) -> dict[str, Any]:
+    return next(getattr(module, name) for name in ("SST2", "MRPC", "BASE") if hasattr(module, name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("on_sample", [False, True])
+def test_decodes_at_both_ends(name: str, on_sample: bool, sweep_modules: dict[str, Any]) -> None:
+    module = sweep_modules[name]
+    plain = {**base_of(module), "corpus": {"name": "sample"}, **(module.ON_SAMPLE if on_sample else {})}
+    run = parse(plain, source=name)
+    seen = set()
+    for high, choice in itertools.product((False, True), range(3)):
+        trial = End(high=high, choice=choice)
+        decoded = parse(with_overrides(run.model_dump(mode="json"), module.space(trial, run)), source=name)
+        seen.add(decoded.method.name)
+        assert decoded.train.learning_rate == trial.params["learning_rate"]
+        if decoded.method.name == "dekd":
+            weights = [decoded.method.lambda1, decoded.method.lambda2, decoded.method.lambda3]
+            assert sum(weights) == pytest.approx(1)
+            assert run.student.layers < decoded.method.ta_depth < 6
+    assert seen == {"kd", "dekd"} | ({"ens_u"} if len(run.teachers) > 1 else set())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trial_0_is_the_defaults(name: str, sweep_modules: dict[str, Any]) -> None:
+    module = sweep_modules[name]
+    run = parse({**base_of(module), "corpus": {"name": "sample"}}, source=name)
+    params = dict(module.DEFAULTS["params"])
+
+    class Asked(End):
+        def suggest_float(self, name: str, low: float, high: float, **_: Any) -> float:
+            assert low <= params[name] <= high
+            return params.pop(name)
+
+        def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+            assert params[name] in choices
+            return params.pop(name)
+
+    decoded = with_overrides(run.model_dump(mode="json"), module.space(Asked(high=False, choice=0), run))
+    assert parse(decoded, source=name) == run
+    assert not params, "parameters that the space does not ask for"
+
+
+def test_sweeps_are_short() -> None:
+    assert len((SWEEPS / "tune_rte.py").read_text().splitlines()) <= 60

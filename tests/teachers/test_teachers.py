@@ -1,0 +1,152 @@
+"""Whose classes a teacher counts in which order, and whether it is worth listening to."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tiny
+from pydantic import ValidationError
+
+from kdray.errors import BadInput
+from kdray.teachers import (
+    OutputShapes,
+    Speaker,
+    TeacherSettings,
+    check_teacher,
+    label_names,
+    merge_classes,
+    task_columns,
+)
+
+NLI = ("entailment", "neutral", "contradiction")
+ROWS = pa.table({"id": ["a", "b", "c"], "text": ["good film", "a very bad film", "it was"]})
+
+
+@pytest.mark.parametrize(
+    ("teacher", "columns"),
+    [
+        (NLI, [0, 1, 2]),
+        (("contradiction", "neutral", "entailment"), [2, 1, 0]),  # a real trap: public checkpoints count so
+        (("CONTRADICTION", "Entailment", "neutral"), [1, 2, 0]),
+        (("LABEL_0", "LABEL_1", "LABEL_2"), [0, 1, 2]),
+    ],
+)
+def test_columns_follow_the_tasks_order(teacher, columns):
+    assert task_columns(teacher, NLI, name="t") == columns
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        ("entailment", "neutral"),
+        ("entailment", "not_entailment"),
+        ("entailment", "neutral", "other"),
+        ("LABEL_0", "LABEL_1"),
+        ("LABEL_0", "LABEL_1", "neutral"),
+        (*NLI, "other"),
+    ],
+)
+def test_a_teacher_that_lacks_a_class_or_has_others_is_refused(teacher):
+    with pytest.raises(BadInput, match=r"^teacher 't' knows the classes \[.*\], the task has \['entailment', .*\]\.$"):
+        task_columns(teacher, NLI, name="t")
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(tmp_path_factory):
+    model = tiny.classifier(seed=0, classes=3, layers=2, dropout=0.5)
+    return tiny.save_fine_tuned(tmp_path_factory.mktemp("nli"), model, ("contradiction", "neutral", "entailment"))
+
+
+def speaker(folder, labels=NLI, **changes):
+    settings = {"name": "t", "labels": labels, "fields": ["text"], "kinds": ("logits",), "max_length": 16}
+    return Speaker(folder, **(settings | {"precision": "fp32"} | changes))
+
+
+def values(said, kind):
+    column = said[kind].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(column), -1)
+
+
+def test_a_teacher_answers_in_the_tasks_order(fine_tuned):
+    assert label_names(fine_tuned) == ["contradiction", "neutral", "entailment"]
+    own = values(speaker(fine_tuned, ("contradiction", "neutral", "entailment"))(ROWS), "logits")
+    mapped = values(speaker(fine_tuned)(ROWS), "logits")
+    assert np.array_equal(mapped, own[:, [2, 1, 0]])
+    assert not np.array_equal(mapped, own)
+    with pytest.raises(BadInput, match="teacher 't' knows the classes"):
+        speaker(fine_tuned, ("entailment", "neutral", "other"))
+
+
+def test_what_a_teacher_says_is_flat_and_typed(fine_tuned):
+    said = speaker(fine_tuned, kinds=("logits", "cls", "sent_emb"))(ROWS)
+    assert said["id"].to_pylist() == ["a", "b", "c"]
+    assert said.schema.field("logits").type == pa.list_(pa.float32(), 3)
+    assert said.schema.field("cls").type == pa.list_(pa.float16(), 3 * tiny.WIDTH)
+    assert said.schema.field("sent_emb").type == pa.list_(pa.float16(), tiny.WIDTH)
+    shapes = OutputShapes.of_model(fine_tuned)
+    assert shapes.of(("logits", "cls", "sent_emb")) == {
+        "logits": (3,),
+        "cls": (3, tiny.WIDTH),
+        "sent_emb": (tiny.WIDTH,),
+    }
+
+
+def test_a_teacher_is_asked_without_dropout(fine_tuned):
+    asked = speaker(fine_tuned)
+    assert np.array_equal(values(asked(ROWS), "logits"), values(asked(ROWS), "logits"))
+
+
+def test_an_embedder_needs_no_classes(tiny_encoder):
+    said = speaker(tiny_encoder, ("0", "1"), kinds=("sent_emb",), embeds_only=True)(ROWS)
+    assert said.column_names == ["id", "sent_emb"]
+
+
+MNLI_ROWS = pa.table({"id": ["a", "b", "c", "d"], "label": pa.array([0, 1, 2, None], pa.int64())})
+
+
+def test_classes_are_merged_by_name():
+    merge = {"neutral": "not_entailment", "contradiction": "not_entailment"}
+    into = ("entailment", "not_entailment")
+    assert merge_classes(MNLI_ROWS, NLI, merge=merge, into=into, name="mnli")["label"].to_pylist() == [0, 1, 1, None]
+    back = merge_classes(MNLI_ROWS, NLI, merge=merge, into=into[::-1], name="mnli")
+    assert back["label"].to_pylist() == [1, 0, 0, None]
+    assert back["id"].to_pylist() == ["a", "b", "c", "d"]
+
+
+def test_classes_without_a_counterpart_are_refused():
+    with pytest.raises(BadInput, match=r"class 'neutral' of mnli is not among .*; map it with init_from\.merge\.$"):
+        merge_classes(MNLI_ROWS, NLI, merge={}, into=("entailment", "not_entailment"), name="mnli")
+    with pytest.raises(BadInput, match=r"^init_from\.merge names \['neutrl'\], but mnli has the classes"):
+        merge_classes(MNLI_ROWS, NLI, merge={"neutrl": "entailment"}, into=NLI, name="mnli")
+
+
+def test_preflight_asks_a_teacher_to_beat_the_majority_than_the_majority():
+    labels = np.array([0, 1, 1, 1, -1])
+    good = np.eye(2, dtype=np.float32)[[0, 1, 1, 1, 0]]
+    assert check_teacher("t", logits=good, labels=labels, split="select") == {"accuracy": 1.0, "majority": 0.75}
+    for answer in ([1, 1, 1, 1, 0], [0, 1, 1, 0, 0], [1, 0, 0, 0, 1]):
+        with pytest.raises(
+            BadInput, match=r"^teacher 't' scores 0\.\d{3} on 'select', no better than .* \(0\.750\): is"
+        ):
+            check_teacher("t", logits=np.eye(2, dtype=np.float32)[answer], labels=labels, split="select")
+
+
+def test_preflight_refuses_logits_that_are_not_finite():
+    logits = np.array([[0.0, 1.0], [np.nan, 0.0]], dtype=np.float32)
+    with pytest.raises(BadInput, match=r"^teacher 't' gives logits that are not finite on the split 'select'\.$"):
+        check_teacher("t", logits=logits, labels=np.array([1, 0]), split="select")
+
+
+def test_an_intermediate_task_by_its_name():
+    by_name = TeacherSettings.model_validate({"init_from": "mnli"}).init_from
+    assert by_name is not None
+    assert by_name.corpus.name == "mnli"
+    assert by_name.merge == {"neutral": "not_entailment", "contradiction": "not_entailment"}
+    other = TeacherSettings.model_validate({"init_from": "qnli"}).init_from
+    assert other is not None
+    assert other.merge == {}
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "-a", "a/b"])
+def test_names_of_teachers_can_be_folders(name):
+    with pytest.raises(ValidationError, match="should match pattern"):
+        TeacherSettings(name=name)
