@@ -35,9 +35,9 @@ def open_study(storage: str, *, name: str, starts: Sequence[Mapping[str, Any]]) 
         for start in starts:
             study.enqueue_trial(dict(start["params"]), user_attrs={"label": start["label"]})
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params, user_attrs={**trial.user_attrs, "again": trial.number})
         study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)  # pyright: ignore[reportPrivateUsage]
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params, user_attrs={"label": trial.user_attrs.get("label")})
     return study
 
 
@@ -76,10 +76,12 @@ class StudySearcher(Searcher):
             trial.report(result[VALUE], step=result[BUDGET])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if error:
+            return  # `fail` follows with the reason, which a trial that has been told could no longer take
         trial = self._asked.pop(trial_id, None)
         if trial is None:
             return
-        if error or result is None or result.get(VALUE) is None:
+        if result is None or result.get(VALUE) is None:
             self._study.tell(trial, state=TrialState.FAIL)
         elif result[BUDGET] < self._full:
             self._study.tell(trial, state=TrialState.PRUNED)
@@ -87,6 +89,11 @@ class StudySearcher(Searcher):
             for key in ("digest", "report", "epochs"):
                 trial.set_user_attr(key, result[key])
             self._study.tell(trial, result[VALUE])
+
+    def fail(self, trial_id: str, **facts: Any) -> None:
+        """Record a failed trial with what is known of it."""
+        self.note(trial_id, **facts)
+        self._study.tell(self._asked.pop(trial_id), state=TrialState.FAIL)
 
     def note(self, trial_id: str, **facts: Any) -> None:
         """Keep facts about a trial in the study (error text, seconds, where it ran)."""

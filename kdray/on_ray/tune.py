@@ -163,7 +163,7 @@ class _Voice(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._failed += 1
         error = _last_line(trial)
-        self._searcher.note(trial.trial_id, error=error, ended=time.time())
+        self._searcher.fail(trial.trial_id, error=error, ended=time.time())
         self._say(trial, f"failed: {error}")
 
     def _say(self, trial: Any, what: str) -> None:

@@ -39,7 +39,7 @@ class Rows:
 
     def take(self, indices: np.ndarray) -> "Rows":
         """The given rows in the given order."""
-        return Rows([self.ids[i] for i in indices], self.encoded.rows(indices), self.labels[indices], self.pad_id)
+        return Rows([self.ids[int(i)] for i in indices], self.encoded.rows(indices), self.labels[indices], self.pad_id)
 
     def batch(self, indices: np.ndarray, device: torch.device) -> dict[str, Tensor]:
         """The padded inputs of some rows."""
@@ -72,7 +72,8 @@ class OnlineTeacher:
         self, model: Any, rows: Rows, needs: frozenset[str], *, precision: Literal["fp32", "bf16"] = "fp32"
     ) -> None:
         self._model = model.eval().requires_grad_(False)
-        self._rows, self._needs, self._precision = rows, needs, precision
+        self._rows, self._needs = rows, needs
+        self._precision: Literal["fp32", "bf16"] = precision
 
     def answer(self, indices: np.ndarray, device: torch.device) -> Signals:
         if not len(indices):  # a model cannot run on no rows, but it knows what shape their signals have

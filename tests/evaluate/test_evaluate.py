@@ -138,7 +138,7 @@ def test_cost_of_a_tiny_model():
     assert found.flops == 2 * 2 * (12 * 16 * 16**2 + 2 * 16**2 * 16)
     assert found.latency_ms > 0
     assert (found.device, found.threads) == ("cpu", 1)
-    assert set(found.plain()) == {"parameters", "layers", "flops", "latency_ms", "device", "threads"}
+    assert set(found.plain()) == {"parameters", "layers", "flops", "tokens", "latency_ms", "device", "threads"}
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])

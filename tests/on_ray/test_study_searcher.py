@@ -77,8 +77,8 @@ def test_early_stopped_trial_is_pruned_and_failed_one_failed(tmp_path: Path) -> 
     asking.on_trial_result("stopped", {VALUE: 0.2, BUDGET: 1})
     asking.on_trial_complete("stopped", {VALUE: 0.2, BUDGET: 1})
     asking.suggest("failed")
-    asking.note("failed", error="it broke")
     asking.on_trial_complete("failed", error=True)
+    asking.fail("failed", error="it broke")
     study = optuna.load_study(study_name="s", storage=storage_at(tmp_path))
     assert [trial.state.name for trial in study.trials] == ["PRUNED", "FAIL"]
     assert study.trials[0].intermediate_values == {1: 0.2}

@@ -32,7 +32,7 @@ from kdray.train import (
 
 CPU = torch.device("cpu")
 CLASSES, TEACHER_WIDTH, TEACHER_LAYERS, ROWS = 3, 24, 4, 13
-SETTINGS = {"epochs": 2, "learning_rate": 2e-3, "precision": "fp32", "max_length": tiny.MAX_LENGTH, "seed": 3}
+SETTINGS = {"epochs": 2, "learning_rate": 5e-4, "precision": "fp32", "max_length": tiny.MAX_LENGTH, "seed": 3}
 
 
 @dataclass(frozen=True)
