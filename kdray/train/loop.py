@@ -181,7 +181,7 @@ class _Loop:
         parts = np.array_split(batch, min(settings.accumulate, len(batch)))
         for number, part in enumerate(parts):
             with self._sync(last=number == len(parts) - 1):
-                self._micro_step(part, self._share(part, batch), key=(*key[:2], key[2] * len(parts) + number))
+                self._micro_step(part, self._share(part, batch), key=(*key[:2], key[2] * settings.accumulate + number))
         if settings.clip:
             nn.utils.clip_grad_norm_(self.trainee.parameters(), settings.clip)
         self.optimizer.step()

@@ -26,7 +26,7 @@ BUSINESS = (
         "business",
         {"a": "company", "x": "site", "c": "city"},
         ("{a} opened {x} in {c}", "{a} built {x} in {c}", "{x} of {a} began work in {c}"),
-        ("=there is {x} of {a} in {c}", "=in {c}, {a} runs {x}", "{x} was opened by {a} in {c}"),
+        ("=there is {x} of {a} in {c}", "=in {c}, {a} runs {x}", "={a} now has {x} in {c}"),
         ("{a} closed {x} in {c}", "{a} shut down {x} in {c}", "{x} in {c} was given up by {a}"),
         ("{x} of {a} in {c} was shut", "{a} closed {x} in {c}", "{a} stopped running {x} in {c}"),
     ),
@@ -137,8 +137,8 @@ LAW = (
         {"a": "person", "c": "city", "x": "crime"},
         ("police in {c} arrested {a} over {x}", "{a} was caught by police in {c} and held for {x}"),
         ("{a} was arrested in {c}", "police in {c} took {a} into custody", "police held {a} over {x}"),
-        ("police in {c} released {a} in a case of {x}", "{a} was let go by police in {c} after questions about {x}"),
-        ("{a} was set free in {c}", "police in {c} let {a} go", "police freed {a} in a case of {x}"),
+        ("police in {c} decided not to arrest {a} over {x}", "police in {c} asked {a} about {x} but made no arrest"),
+        ("{a} was not arrested in {c}", "police in {c} let {a} go", "police did not hold {a} over {x}"),
     ),
     Fact(
         "law",
@@ -171,7 +171,10 @@ LAW = (
             "{a} must pay {n} million dollars in {c}",
             "{a} received a fine of {n} million dollars",
         ),
-        ("{c} waived a fine of {n} million dollars for {a}", "a court in {c} spared {a} a fine of {n} million dollars"),
+        (
+            "{c} decided against a fine of {n} million dollars for {a}",
+            "a court in {c} spared {a} a fine of {n} million dollars",
+        ),
         ("{a} was not fined in {c}", "{a} need not pay {n} million dollars in {c}", "{a} escaped a fine in {c}"),
     ),
 )
@@ -273,7 +276,7 @@ WEATHER = (
         {"c": "city", "n": "hundreds"},
         ("snow closed the airport in {c} with {n} travelers inside", "fog shut {c} airport and stranded {n} travelers"),
         ("the airport in {c} closed", "{n} travelers were stuck in {c}", "no plane could leave {c}"),
-        ("{c} airport reopened for {n} travelers", "after the fog {n} travelers flew out of {c}"),
+        ("{c} airport stayed open for {n} travelers", "in spite of fog {n} travelers flew out of {c}"),
         ("the airport in {c} was open", "{n} travelers left {c} by air", "planes could leave {c}"),
     ),
     Fact(
