@@ -1,5 +1,6 @@
 """The engine on Ray: trainings by Ray Train, maps by Ray Data."""
 
+import logging
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -52,6 +53,8 @@ class OnRay:
             raise _ours(error, spec.title) from error
 
     def map(self, table: pa.Table, factory: Callable[[], TableMap], *, title: str) -> Iterator[pa.Table]:
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing ray.data had set it back
+        ray.data.DataContext.get_current().enable_progress_bars = False
         size, cpus, gpus = self._pool()
         blocks = [table.slice(start, BLOCK_ROWS) for start in range(0, len(table), BLOCK_ROWS)]
         size = max(1, min(size, len(blocks)))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
+from kdray.corpora.sample.business_law import BUSINESS, LAW
+from kdray.corpora.sample.culture_life import CULTURE, LIFE
 from kdray.corpora.sample.facts import Fact, is_lasting, slots_of
 from kdray.corpora.sample.names import Name, draw_name
-from kdray.corpora.sample.people_facts import PEOPLE_FACTS
-from kdray.corpora.sample.public_facts import PUBLIC_FACTS
+from kdray.corpora.sample.politics_weather import POLITICS, WEATHER
+from kdray.corpora.sample.sport_science import SCIENCE, SPORT
 from kdray.corpora.sample.words import DAYS, MONTHS, NUMBERS
 
-FACTS = PUBLIC_FACTS + PEOPLE_FACTS
+FACTS = BUSINESS + LAW + POLITICS + WEATHER + SPORT + SCIENCE + CULTURE + LIFE
 # Shares of the not-entailed kinds. Six layers learn names and numbers from 2,400 rows but hardly polarity and roles,
 # so those two are the rows that most models still fail on.
 KIND_WEIGHTS = {"unrelated": 55, "negation": 10, "number": 32, "swap": 3}
