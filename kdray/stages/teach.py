@@ -1,5 +1,7 @@
 """Stage `teach`: fine-tune one teacher, after an intermediate task if it has one."""
 
+import re
+
 from kdray.corpora import CorpusSettings
 from kdray.distil import FitSpec, ModelSource, Ref
 from kdray.methods import FineTune
@@ -39,7 +41,7 @@ def _source(settings: TeacherSettings, labels: tuple[str, ...], context: Context
     spec = FitSpec(
         store=context.store.uri,
         digest="",
-        title=f"teach {task.name}/{settings.name} (before {'/'.join(labels)})",
+        title=f"teach {task.name}/{settings.encoder} (before {'/'.join(labels)})",
         corpus=Ref.to(corpus),
         labels=labels,
         merge=dict(between.merge),
@@ -47,4 +49,5 @@ def _source(settings: TeacherSettings, labels: tuple[str, ...], context: Context
         method=FineTune().model_dump(),
         train=resolved(between.train),
     )
-    return ModelSource(artifact=Ref.to(fitted("teach", f"{task.name}-{settings.name}", spec, context)))
+    name = f"{task.name}-{re.sub('[^A-Za-z0-9.]+', '-', settings.encoder).strip('-')}"  # shared by all teachers from it
+    return ModelSource(artifact=Ref.to(fitted("teach", name, spec, context)))
