@@ -12,7 +12,6 @@ import ray
 import ray.data
 import ray.train
 import torch
-from ray._raylet import setproctitle  # pyright: ignore[reportAttributeAccessIssue]
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from kdray.config import WorkSettings
@@ -106,7 +105,6 @@ def ray_nodes() -> int:
 
 def _train_worker(config: dict[str, Any]) -> None:
     spec = FitSpec.model_validate(config["spec"])
-    setproctitle(f"ray::{spec.title}")  # Ray names the actor's class after itself; the process is named after its work
     context = ray.train.get_context()
     ranks = GroupRanks() if context.get_world_size() > 1 else SingleRank()
 

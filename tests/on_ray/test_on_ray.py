@@ -1,5 +1,6 @@
 """On Ray: the same results as in process, and what happens when something is killed. One session for the file."""
 
+import contextlib
 import json
 import os
 import signal
@@ -110,10 +111,11 @@ def _kill_worker_after_a_checkpoint(store: Path, killed: list[int]) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end and not killed:
         if list(store.glob("work/*/latest.json")):
-            mine = psutil.Process().children(recursive=True)
-            for worker in (p for p in mine if "teach folder-opinions" in " ".join(p.cmdline())):
-                worker.send_signal(signal.SIGKILL)
-                killed.append(worker.pid)
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):  # it may end while we look at it
+                    if "RayTrainWorker" in " ".join(process.cmdline()):
+                        process.send_signal(signal.SIGKILL)
+                        killed.append(process.pid)
         time.sleep(0.02)
 
 
