@@ -8,10 +8,8 @@ from typing import Any
 import ray
 
 from kdray.config import RunConfig
-from kdray.distil import Ref
-from kdray.on_ray.trial import distil_one
+from kdray.on_ray.trial import Shared, distil_one
 from kdray.stages.fitting import result_of
-from kdray.store import Artifact
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +27,11 @@ class Contender:
 
 
 def confirm(
-    contenders: Sequence[Contender], seeds: Sequence[int], corpus: Artifact, *, cpus: int, gpus: float
+    contenders: Sequence[Contender], seeds: Sequence[int], shared: Shared, *, cpus: int, gpus: float
 ) -> dict[str, list[dict[str, Any]]]:
     """Every contender on every seed: label to one result document a seed, in the order of the seeds."""
     waiting = {
-        _task(contender, seed, corpus, cpus=cpus, gpus=gpus): (contender.label, seed)
+        _task(contender, seed, shared, cpus=cpus, gpus=gpus): (contender.label, seed)
         for seed in seeds
         for contender in contenders
     }
@@ -55,14 +53,14 @@ def confirm(
     return {c.label: [found[c.label, seed] for seed in seeds] for c in contenders}
 
 
-def _task(contender: Contender, seed: int, corpus: Artifact, *, cpus: int, gpus: float) -> Any:
+def _task(contender: Contender, seed: int, shared: Shared, *, cpus: int, gpus: float) -> Any:
     run = contender.run
     seeded = run.model_copy(update={"train": run.train.model_copy(update={"seed": seed})})
-    name = f"distil {corpus.name}/{run.method.name} seed {seed}"
+    name = f"distil {shared.corpus.name}/{run.method.name} seed {seed}"
     remote = _distil.options(name=name, num_cpus=cpus, num_gpus=gpus)
-    return remote.remote(seeded.model_dump(mode="json"), Ref.to(corpus).model_dump())
+    return remote.remote(seeded.model_dump(mode="json"), shared)
 
 
 @ray.remote(max_retries=3)
-def _distil(plain: dict[str, Any], corpus: dict[str, str]) -> Mapping[str, Any]:
-    return result_of(distil_one(plain, corpus, lambda epoch: None))
+def _distil(plain: dict[str, Any], shared: Shared) -> Mapping[str, Any]:
+    return result_of(distil_one(plain, shared, lambda epoch: None))

@@ -19,7 +19,7 @@ from kdray.corpora import load_description
 from kdray.errors import RunFailed
 from kdray.evaluate import distillation_ratio, retention, spread, welch
 from kdray.on_ray.confirm import Contender, confirm
-from kdray.on_ray.trial import store_folder, with_overrides
+from kdray.on_ray.trial import Shared, store_folder, with_overrides
 from kdray.on_ray.tune import SearchResult, SweepSettings, search
 from kdray.stages import Context, Prepared, alone, prepare
 from kdray.stages.fitting import result_of
@@ -60,7 +60,7 @@ def sweep(
     confirmed = _timed(
         "confirm",
         phases,
-        lambda: confirm(contenders, seeds, prepared.corpus, cpus=settings.cpus, gpus=settings.gpus),
+        lambda: confirm(contenders, seeds, Shared.of(prepared), cpus=settings.cpus, gpus=settings.gpus),
     )
     document = _document(settings, run, prepared, context, found, best, origin)
     document["confirmation"] = _table(contenders, confirmed, seeds, document["teachers"])

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict
 
 from kdray.config import parse
-from kdray.distil import Ref
+from kdray.distil import Ref, TeacherRef
 from kdray.on_ray.search import BUDGET, VALUE
-from kdray.stages import Context, InProcess, assistant_of, distil, prepare
+from kdray.stages import Context, InProcess, Prepared, assistant_of, distil, viewed
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Store
 
@@ -26,18 +27,31 @@ def with_overrides(plain: dict[str, Any], overrides: dict[str, Any]) -> dict[str
     return whole
 
 
-def distil_one(plain: dict[str, Any], corpus: dict[str, str], report: Any) -> Artifact:
-    """Distil one student of plain settings. Runs anywhere that sees the store."""
+class Shared(BaseModel):
+    """What all students of one sweep have in common, by its place in the store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    corpus: Ref
+    teachers: tuple[TeacherRef, ...]
+
+    @staticmethod
+    def of(prepared: Prepared) -> "Shared":
+        return Shared(corpus=Ref.to(prepared.corpus), teachers=tuple(prepared.teachers))
+
+
+def distil_one(plain: dict[str, Any], shared: Shared, report: Any) -> Artifact:
+    """Distil one student of plain settings. Runs anywhere that sees the store; needs no original corpus files."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     run = parse(plain, source="trial")
     store = Store(run.store)
-    shared = Context(store, InProcess(), data_dir=None, is_trial=True)
-    prepared = prepare(run, shared, corpus=Ref(**corpus).open(store))
-    assistant_of(run, prepared, shared)  # before the student, so that its epochs are not reported as the trial's
-    return distil(run, prepared, replace(shared, engine=InProcess(report)))
+    context = Context(store, InProcess(), data_dir=None, is_trial=True)
+    prepared = viewed(run, shared.corpus.open(store), shared.teachers, context)
+    assistant_of(run, prepared, context)  # before the student, so that its epochs are not reported as the trial's
+    return distil(run, prepared, replace(context, engine=InProcess(report)))
 
 
-def trial(config: dict[str, Any], *, base: dict[str, Any], corpus: dict[str, str], epochs: int) -> None:
+def trial(config: dict[str, Any], *, base: dict[str, Any], shared: Shared, epochs: int) -> None:
     """What Ray Tune runs. The last report, of budget `epochs + 1`, carries the finished student's scores."""
     from ray import tune
 
@@ -48,7 +62,7 @@ def trial(config: dict[str, Any], *, base: dict[str, Any], corpus: dict[str, str
         best = max(best, epoch["score"])
         tune.report({BUDGET: epoch["epoch"], VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
 
-    artifact = distil_one(with_overrides(base, config["overrides"]), corpus, report)
+    artifact = distil_one(with_overrides(base, config["overrides"]), shared, report)
     result = result_of(artifact)
     metric = result["metric"]
     tune.report(

@@ -13,10 +13,9 @@ from ray.tune import Callback
 from ray.tune.schedulers import ASHAScheduler
 
 from kdray.config import RunConfig
-from kdray.distil import Ref
 from kdray.errors import BadInput
 from kdray.on_ray.search import BUDGET, VALUE, Space, StudySearcher, counted, open_study
-from kdray.on_ray.trial import store_folder, trial
+from kdray.on_ray.trial import Shared, store_folder, trial
 from kdray.stages import Context, Prepared
 from kdray.store import Store
 
@@ -95,9 +94,7 @@ def _search(
 ) -> None:
     epochs = run.train.epochs
     task = prepared.corpus.name
-    runnable = partial(
-        trial, base=run.model_dump(mode="json"), corpus=Ref.to(prepared.corpus).model_dump(), epochs=epochs
-    )
+    runnable = partial(trial, base=run.model_dump(mode="json"), shared=Shared.of(prepared), epochs=epochs)
     named = tune.with_resources(_named(runnable, f"distil_{task}"), {"CPU": settings.cpus, "GPU": settings.gpus})
     tune.Tuner(
         named,

@@ -5,7 +5,7 @@ from kdray.stages.context import Context, Engine, InProcess
 from kdray.stages.corpus import read
 from kdray.stages.distil import alone, assistant_of, distil
 from kdray.stages.outputs import outputs
-from kdray.stages.prepare import Prepared, prepare
+from kdray.stages.prepare import Prepared, prepare, viewed
 from kdray.stages.prune import prune
 from kdray.stages.teach import teach
 
@@ -23,4 +23,5 @@ __all__ = [
     "prune",
     "read",
     "teach",
+    "viewed",
 ]

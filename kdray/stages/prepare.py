@@ -24,20 +24,19 @@ class Prepared:
     view: Artifact | None
 
 
-def prepare(
-    run: RunConfig, context: Context, *, every_teacher: bool = False, corpus: Artifact | None = None
-) -> Prepared:
-    """Make what is missing of it. Teachers are made only if something of this run needs them, or all on request.
-
-    Args:
-        corpus: Read already, so that a worker needs no access to the original files.
-    """
-    corpus = corpus or read(run.corpus, context)
+def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) -> Prepared:
+    """Make what is missing of it. Teachers are made only if something of this run needs them, or all on request."""
+    corpus = read(run.corpus, context)
     wanted = run.teachers if every_teacher or _needs_teachers(run) else ()
     teachers: list[TeacherRef] = []
     for settings in wanted:
         model = teach(settings, corpus, context)
         teachers.append(outputs(model, corpus, context, name=settings.name, preflight=run.outputs.preflight))
+    return viewed(run, corpus, teachers, context)
+
+
+def viewed(run: RunConfig, corpus: Artifact, teachers: Sequence[TeacherRef], context: Context) -> Prepared:
+    """The same corpus and teachers with this run's pruning: all that trials of one sweep may differ in."""
     if run.prune.policy.name == "none":
         return Prepared(corpus, teachers, None)
     return Prepared(corpus, teachers, prune(run.prune, corpus, teachers, context))
