@@ -90,6 +90,8 @@ def _refuse_unused(settings: CorpusSettings, task: Task) -> None:
     official = f"{task.name} has a {task.select_split} split to select on; leave it out"
     if settings.select_fraction is not None:
         raise BadInput(f"corpus.select_fraction = {settings.select_fraction} has no effect: {official}.")
+    if settings.group_by is not None:
+        raise BadInput(f"corpus.group_by = {settings.group_by} has no effect: {official}.")
     if settings.split_seed and settings.limit is None:
         raise BadInput(f"corpus.split_seed = {settings.split_seed} has no effect: {official}.")
 
@@ -118,7 +120,10 @@ def _split(checked: Mapping[str, pa.Table], task: Task, settings: CorpusSettings
         select = checked[task.select_split]
     else:
         fraction = settings.select_fraction or task.select_fraction
-        train, select = carve(train, fraction=fraction, seed=settings.split_seed)
+        group_by = settings.group_by or task.group_by
+        if group_by is not None and group_by not in task.field_names:
+            raise BadInput(f"corpus.group_by = {group_by} is no field; {task.name} has {', '.join(task.field_names)}.")
+        train, select = carve(train, fraction=fraction, seed=settings.split_seed, group_by=group_by)
     if train["label"].null_count == train.num_rows:
         raise BadInput(f"{task.name} has no labelled row in train: at least one is needed.")
     extra = {name: checked[split] for name, split in task.extra_report.items() if split in checked}

@@ -24,6 +24,8 @@ class CorpusSettings(BaseModel):
         metrics: in place of the task's own; the first one is selected on.
         select_fraction: the part of train carved off to select on, in (0, 0.5]. None takes the task's own: 10 % (5 %
             for ag_news, 20 % for imdb).
+        group_by: a field; rows of train with the same text there are all selected on or all trained on. None takes the
+            task's own: none but the sample's, whose hypotheses stand in two rows each.
         split_seed: decides which rows `select_fraction` and `limit` take.
         limit: use only this many rows of train, a stratified sample, for smoke runs.
     """
@@ -37,6 +39,7 @@ class CorpusSettings(BaseModel):
     labels: tuple[str, ...] = ()
     metrics: tuple[Metric, ...] = ()
     select_fraction: Annotated[float, Setting(gt=0, le=0.5)] | None = None
+    group_by: str | None = None
     split_seed: Annotated[int, Setting(ge=0)] = 0
     limit: Annotated[int, Setting(ge=1)] | None = None
 
@@ -68,6 +71,8 @@ class CorpusSettings(BaseModel):
         official = f"{self.name} selects on its official {task.select_split} split"
         if self.select_fraction is not None:
             raise ValueError(f"select_fraction = {self.select_fraction} has no effect: {official}; leave it out")
+        if self.group_by is not None:
+            raise ValueError(f"group_by = {self.group_by} has no effect: {official}; leave it out")
         if self.split_seed and self.limit is None:
             raise ValueError(f"split_seed = {self.split_seed} has no effect: {official}; leave it out")
         return self

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from kdray.errors import BadInput
 
 
-def carve(train: pa.Table, *, fraction: float, seed: int) -> tuple[pa.Table, pa.Table]:
+def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None = None) -> tuple[pa.Table, pa.Table]:
     """Split off a stratified part of the labelled rows.
 
     Args:
         train: with the columns `id` and `label`; unlabelled rows stay in train.
         fraction: of the labelled rows, in (0, 0.5]; the count is rounded to the nearest row, half up.
         seed: 0 or more; another seed takes other rows.
+        group_by: a column; labelled rows with the same text there go to the same side, so the part carved off may be
+            a few rows smaller.
 
     Returns:
         What stays and what was carved off, both in the order of `train`.
@@ -31,7 +33,13 @@ def carve(train: pa.Table, *, fraction: float, seed: int) -> tuple[pa.Table, pa.
     if count == 0:
         raise BadInput(f"train has {len(rows)} labelled rows, too few to select on {fraction:g} of them.")
     ids = train["id"].take(pa.array(rows)).to_pylist()
-    taken = choose(ids, labels, count=count, seed=seed, purpose="select")
+    if group_by is None:
+        taken = choose(ids, labels, count=count, seed=seed, purpose="select")
+    else:
+        groups = train[group_by].take(pa.array(rows)).dictionary_encode().combine_chunks().indices.to_numpy()
+        taken = choose_groups(ids, labels, groups, count=count, seed=seed, purpose="select")
+        if not taken.any():
+            raise BadInput(f"train cannot be split by {group_by}: no group of rows is as small as {count} rows.")
     gone = np.setdiff1d(labels, labels[~taken])
     if len(gone):
         raise BadInput(
@@ -65,14 +73,49 @@ def choose(ids: Sequence[str], strata: NDArray[np.int64], *, count: int, seed: i
     """
     assert 0 <= count <= len(ids) == len(strata)
     _, stratum, sizes = np.unique(strata, return_inverse=True, return_counts=True)
-    quotas, remainders = np.divmod(sizes * count, max(len(ids), 1))
-    most_left_over = np.argsort(-remainders, kind="stable")[: count - quotas.sum()]
-    quotas[most_left_over] += 1
+    quotas = _quotas(sizes, count)
     order = np.lexsort((_hashes(ids, f"{seed}:{purpose}"), stratum))
     rank = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     taken = np.zeros(len(ids), bool)
     taken[order] = rank < np.repeat(quotas, sizes)
     return taken
+
+
+def choose_groups(
+    ids: Sequence[str],
+    strata: NDArray[np.int64],
+    groups: NDArray[np.integer],
+    *,
+    count: int,
+    seed: int,
+    purpose: str,
+) -> NDArray[np.bool_]:
+    """As `choose`, but groups are taken whole: in the order of their smallest hash, each that still fits the shares.
+
+    With groups of one row it marks the rows that `choose` marks; otherwise at most as many of every stratum.
+    """
+    assert 0 <= count <= len(ids) == len(strata) == len(groups)
+    _, stratum, sizes = np.unique(strata, return_inverse=True, return_counts=True)
+    left = _quotas(sizes, count)
+    hashes = _hashes(ids, f"{seed}:{purpose}")
+    members: dict[int, list[int]] = {}
+    for row in np.argsort(hashes, kind="stable"):
+        members.setdefault(int(groups[row]), []).append(int(row))
+    taken = np.zeros(len(ids), bool)
+    for rows in members.values():
+        wanted = np.bincount(stratum[rows], minlength=len(left))
+        if np.all(wanted <= left):
+            left -= wanted
+            taken[rows] = True
+    return taken
+
+
+def _quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """How many of `count` each stratum gives: its share, by the largest remainder (ties: the smaller stratum)."""
+    quotas, remainders = np.divmod(sizes * count, max(int(sizes.sum()), 1))
+    most_left_over = np.argsort(-remainders, kind="stable")[: count - quotas.sum()]
+    quotas[most_left_over] += 1
+    return quotas
 
 
 def _hashes(ids: Sequence[str], key: str) -> NDArray[np.uint64]:

@@ -44,6 +44,7 @@ class Task:
         report_split: the official split that is reported and never selected on.
         select_split: the official split that is selected on, or None where it is carved from train.
         select_fraction: the part of train that is carved off where `select_split` is None; in (0, 0.5].
+        group_by: the field by which rows are kept together when select is carved, or None.
         extra_train: further training splits, used where they are there.
         extra_report: further reported splits by kdray's name for them, used where they are there.
         hub: where the hub has it, or None.
@@ -57,6 +58,7 @@ class Task:
     report_split: str = "validation"
     select_split: str | None = None
     select_fraction: float = 0.1
+    group_by: str | None = None
     extra_train: tuple[str, ...] = ()
     extra_report: Mapping[str, str] = field(default_factory=dict[str, str])
     hub: HubSource | None = None
@@ -171,7 +173,7 @@ _ALL = (
         select_fraction=0.2,  # 5,000 of 25,000, S1 table 2
         hub=HubSource("stanfordnlp/imdb"),
     ),
-    Task("sample", _ENTAILMENT, _ENTAILMENT_LABELS),
+    Task("sample", _ENTAILMENT, _ENTAILMENT_LABELS, group_by="sentence2"),
 )
 
 TASKS: Mapping[str, Task] = {task.name: task for task in _ALL}

@@ -465,6 +465,27 @@ def test_refuses_selection_settings_that_the_folder_makes_useless(tmp_path):
     write(tmp_path, "validation", texts(4))
     assert "corpus.select_fraction = 0.3 has no effect" in refusal(tmp_path, select_fraction=0.3)
     assert "corpus.split_seed = 3 has no effect" in refusal(tmp_path, split_seed=3)
+    assert "corpus.group_by = text has no effect" in refusal(tmp_path, group_by="text")
+
+
+def test_rows_of_one_text_are_kept_together_on_request(tmp_path):
+    rows = [{"text": f"text {i // 2}", "label": "yes" if i % 2 else "no"} for i in range(40)]
+    with_train(tmp_path, rows)
+    splits = read_own(tmp_path, select_fraction=0.25, group_by="text").splits
+    train, select = (set(splits[split]["text"].to_pylist()) for split in ("train", "select"))
+    assert len(select) == 5
+    assert not train & select
+
+
+def test_refuses_to_group_by_what_is_no_field(tmp_path):
+    assert "corpus.group_by = texts is no field; " in refusal(with_train(tmp_path, texts(20)), group_by="texts")
+
+
+def test_the_pairs_of_the_sample_are_kept_together():
+    splits = read_corpus(CorpusSettings(name="sample"), data_dir=None).splits
+    train, select = (set(splits[split]["sentence2"].to_pylist()) for split in ("train", "select"))
+    assert (splits["train"].num_rows, splits["select"].num_rows) == (2_160, 240)
+    assert not train & select
 
 
 # --- the real corpora

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdray.corpora.splits import carve, choose, limit_rows
+from kdray.corpora.splits import carve, choose, choose_groups, limit_rows
 from kdray.errors import BadInput
 
 CLASSES = st.lists(st.integers(-1, 3), min_size=1, max_size=80)
@@ -78,6 +78,49 @@ def test_the_choice_does_not_depend_on_row_order(labels, seed, data):
     shuffled = choose([ids[i] for i in order], strata[order], count=count, seed=seed, purpose="x")
     assert taken.sum() == count
     assert np.array_equal(taken[order], shuffled)
+
+
+def grouped(pairs):
+    """Rows of (label, group)."""
+    return table([label for label, _ in pairs]).append_column("text", pa.array([group for _, group in pairs]))
+
+
+@given(st.lists(st.tuples(st.integers(-1, 2), st.sampled_from("abcdefghij")), min_size=1, max_size=60), st.data())
+@settings(deadline=None, max_examples=60)
+def test_rows_of_one_group_are_carved_off_together(pairs, data):
+    rows = grouped(pairs)
+    fraction = data.draw(st.floats(0.05, 0.5))
+    try:
+        rest, carved = carve(rows, fraction=fraction, seed=0, group_by="text")
+    except BadInput:
+        return
+    kept = zip(rest["text"].to_pylist(), rest["label"].to_pylist(), strict=True)
+    labelled = {text for text, label in kept if label is not None}
+    assert not labelled & set(carved["text"].to_pylist())
+    plain = [label for label, _ in pairs if label >= 0]
+    assert 0 < carved.num_rows <= int(len(plain) * fraction + 0.5)
+    for label in set(plain):
+        assert carved["label"].to_pylist().count(label) < plain.count(label) * fraction + 1
+
+
+@given(CLASSES, st.integers(0, 5), st.data())
+@settings(deadline=None, max_examples=60)
+def test_groups_of_one_row_are_chosen_as_single_rows_are(labels, seed, data):
+    ids = [f"train:{row}" for row in range(len(labels))]
+    count = data.draw(st.integers(0, len(labels)))
+    strata, alone = np.array(labels), np.arange(len(labels))
+    by_group = choose_groups(ids, strata, alone, count=count, seed=seed, purpose="x")
+    assert np.array_equal(by_group, choose(ids, strata, count=count, seed=seed, purpose="x"))
+
+
+def test_pairs_are_carved_in_full_when_they_fit():
+    rest, carved = carve(grouped([(i % 2, f"t{i // 2}") for i in range(200)]), fraction=0.1, seed=0, group_by="text")
+    assert (rest.num_rows, carved.num_rows) == (180, 20)
+
+
+def test_refuses_groups_that_are_too_large_to_be_carved_off():
+    with pytest.raises(BadInput, match="train cannot be split by text: no group of rows is as small as 2 rows"):
+        carve(grouped([(i % 2, "same") for i in range(20)]), fraction=0.1, seed=0, group_by="text")
 
 
 def test_unlabelled_rows_stay_in_train():

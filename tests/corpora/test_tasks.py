@@ -72,6 +72,7 @@ def test_refuses_selection_settings_where_the_official_split_is_used():
         name="emotion", select_fraction=0.2
     )
     assert "split_seed = 3 has no effect" in refusal(name="emotion", split_seed=3)
+    assert "group_by = text has no effect" in refusal(name="emotion", group_by="text")
     assert CorpusSettings(name="emotion", split_seed=3, limit=10).split_seed == 3
 
 
