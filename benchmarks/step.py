@@ -19,7 +19,7 @@ from kdray.corpora import CorpusSettings, encode, read_corpus
 from kdray.methods import FineTune, Method, VanillaKD
 from kdray.models import keep_layers, load_classifier, load_tokenizer, resolve_encoder, resolve_precision
 from kdray.signals import OutputsWriter
-from kdray.train import CachedTeacher, Hooks, NoCheckpoints, Rows, SingleRank, Teacher, TrainSettings, fit
+from kdray.train import CachedTeacher, Hooks, Material, NoCheckpoints, Rows, SingleRank, Teacher, TrainSettings, fit
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def _teacher(folder: Path, rows: Rows) -> Teacher:
     writer = OutputsWriter(folder, "train", rows.ids, {"logits": (2,)})
     writer.write(rows.ids, {"logits": np.random.default_rng(0).normal(size=(len(rows), 2)).astype(np.float32)})
     writer.finish()
-    return CachedTeacher(folder, "train", rows.ids, frozenset({"logits"}))
+    return CachedTeacher(folder, "train", rows.ids)
 
 
 def _epoch(
@@ -77,9 +77,7 @@ def _epoch(
         student,
         method=method,
         adapters=torch.nn.ModuleDict(),
-        rows=rows,
-        teachers=teachers,
-        assistant=None,
+        material=Material(rows, teachers),
         settings=settings,
         hooks=hooks,
         ranks=SingleRank(),

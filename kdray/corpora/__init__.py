@@ -5,6 +5,7 @@ from kdray.corpora.encoding import Encoded, collate, encode
 from kdray.corpora.finding import kdray_data, resolve_auto
 from kdray.corpora.reading import Corpus, fingerprint, read_corpus
 from kdray.corpora.settings import CorpusSettings
+from kdray.corpora.splits import choose
 from kdray.corpora.stored import StoredCorpus, StoredTask, load_corpus, load_description, save_corpus, save_splits
 from kdray.corpora.tasks import REPORT, SELECT, TASKS, TRAIN, Field, Metric, Role, Task
 
@@ -22,6 +23,7 @@ __all__ = [
     "StoredCorpus",
     "StoredTask",
     "Task",
+    "choose",
     "collate",
     "encode",
     "fingerprint",

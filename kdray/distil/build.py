@@ -10,9 +10,11 @@ from kdray.models import (
     layers_to_keep,
     load_classifier,
     load_tokenizer,
+    num_heads,
     num_layers,
     reorder_classes,
     resolve_encoder,
+    tokenizer_digest,
 )
 from kdray.store import Store
 from kdray.teachers import label_names, task_columns
@@ -33,5 +35,13 @@ def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store:
     return model, load_tokenizer(folder)
 
 
-def facts_of(model: Any, name: str) -> Facts:
-    return Facts(name, num_layers(model), int(model.config.hidden_size), int(model.config.num_labels))
+def facts_of(model: Any, name: str, tokenizer: Any = None) -> Facts:
+    config = model.config
+    return Facts(
+        name=name,
+        layers=num_layers(model),
+        width=int(config.hidden_size),
+        classes=int(config.num_labels),
+        heads=num_heads(config),
+        tokenizer=tokenizer_digest(tokenizer) if tokenizer else "",
+    )

@@ -62,6 +62,8 @@ class TeacherRef(_Record):
     layers: int
     width: int
     classes: int
+    heads: int = 1
+    tokenizer: str = ""
 
 
 class FitSpec(_Record):
@@ -73,7 +75,8 @@ class FitSpec(_Record):
         view: The pruned texts to train on, or None for the full ones.
         merge: For an intermediate task: its labels are counted as `labels` after these renamings.
         labels: The classes of the model.
-        access: Teachers answer from cached outputs, or run inside the step.
+        access: Teachers answer from cached outputs (and run inside the step only for signals of tokens), or run
+            inside every step.
         fixed: Nothing is trained: the model is scored and saved as it is.
     """
 

@@ -3,7 +3,7 @@
 import json
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,33 @@ import torch
 import transformers
 
 import kdray
-from kdray.corpora import StoredCorpus, encode, load_corpus
+from kdray.corpora import StoredCorpus, choose, encode, load_corpus
 from kdray.distil.build import build_model, facts_of
 from kdray.distil.card import model_card
 from kdray.distil.spec import FitSpec, TeacherRef
 from kdray.evaluate import cost_of, majority, predict, score_all
 from kdray.log import stopwatch
-from kdray.methods import Facts, Method, Pair, parse_method
+from kdray.methods import Answers, Evidence, Facts, Method, Pair, Prepared, parse_method
 from kdray.models import load_classifier, load_tokenizer, save_classifier
 from kdray.seeds import seed_of
 from kdray.store import Store
 from kdray.teachers import merge_classes
-from kdray.train import CachedTeacher, FitResult, Hooks, OnlineTeacher, Rows, StoreCheckpoints, Teacher, WorldRanks, fit
+from kdray.train import (
+    CachedTeacher,
+    FitResult,
+    Hooks,
+    Material,
+    MixedTeacher,
+    OnlineTeacher,
+    Rows,
+    StoreCheckpoints,
+    Teacher,
+    WorldRanks,
+    fit,
+)
 
 EVALUATION_ROWS = 64
+SHOWN_VALUES = 64  # of what a method prepared: ensemble weights are shown, whole matrices are not
 
 
 def run_fit(spec: FitSpec, *, ranks: WorldRanks, report: Callable[[dict[str, Any]], None]) -> None:
@@ -51,12 +64,18 @@ class _Job:
         with stopwatch() as preparing:
             seed = self.spec.train.seed
             model, tokenizer = build_model(self.spec.model, labels=self.spec.labels, seed=seed, store=self.store)
-            pair = self._pair(facts_of(model, "student"))
+            pair = self._pair(facts_of(model, "student", tokenizer))
             self.method.check(pair)
-            train_rows = self._rows(tokenizer, self.view, "train")
+            train_rows, reward_rows = self._reward_apart(self._rows(tokenizer, self.view, "train"))
             select_rows = self._rows(tokenizer, self.corpus, "select")
-            teachers = [self._teacher(teacher, train_rows) for teacher in self.spec.teachers]
-            assistant = self._teacher(self.spec.assistant, train_rows) if self.spec.assistant else None
+            prepared = self._prepared(train_rows)
+            material = Material(
+                rows=train_rows,
+                teachers=[self._teacher(teacher, train_rows) for teacher in self.spec.teachers],
+                assistant=self._teacher(self.spec.assistant, train_rows) if self.spec.assistant else None,
+                prepared=prepared,
+                reward_rows=reward_rows,
+            )
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_of(seed, "adapters"))
                 adapters = self.method.adapters(pair)
@@ -67,9 +86,7 @@ class _Job:
                 model,
                 method=self.method,
                 adapters=adapters,
-                rows=train_rows,
-                teachers=teachers,
-                assistant=assistant,
+                material=material,
                 settings=self.spec.train,
                 hooks=Hooks(
                     score=lambda student: self._scores(student, select_rows)[self.corpus.task.metrics[0]],
@@ -82,9 +99,11 @@ class _Job:
             )
         )
         if self.ranks.rank == 0:
-            self._finish(model, tokenizer, result, whole, preparing.seconds)
+            self._finish(model, tokenizer, result, prepared, whole, preparing.seconds)
 
-    def _finish(self, model: Any, tokenizer: Any, result: FitResult, whole: Any, preparing: float) -> None:
+    def _finish(
+        self, model: Any, tokenizer: Any, result: FitResult, prepared: Prepared, whole: Any, preparing: float
+    ) -> None:
         with stopwatch() as evaluating:
             scores = self._evaluate(model, tokenizer)
             cost = cost_of(model, device=self.device)
@@ -96,7 +115,8 @@ class _Job:
             "metrics": scores,
             "best_epoch": result.best_epoch,
             "history": result.history,
-            "weights": self.method.weights(),
+            "weights": self.method.phases(self.spec.train.epochs)[-1].method.weights(),
+            "prepared": {name: value.tolist() for name, value in prepared.items() if value.numel() <= SHOWN_VALUES},
             "queries": dict(result.queries),
             "query_ratio": {name: number / max(1, result.rows) for name, number in result.queries.items()},
             "rows": {"train": len(labels), "unlabelled": int((labels < 0).sum()), "seen": result.rows},
@@ -150,15 +170,49 @@ class _Job:
 
     def _pair(self, student: Facts) -> Pair:
         def facts(teacher: TeacherRef) -> Facts:
-            return Facts(teacher.name, teacher.layers, teacher.width, teacher.classes)
+            known = {"name", "layers", "width", "classes", "heads", "tokenizer"}
+            return Facts(**teacher.model_dump(include=known))
 
         assistant = facts(self.spec.assistant) if self.spec.assistant else None
         return Pair(student, tuple(facts(teacher) for teacher in self.spec.teachers), assistant)
 
+    def _reward_apart(self, rows: Rows) -> tuple[Rows, Rows | None]:
+        """The rows to train on, and those that the method's reward is measured on: a hash of the seed decides."""
+        reward = self.method.reward
+        if reward is None:
+            return rows, None
+        labelled = np.flatnonzero(rows.labels.numpy() >= 0)
+        wanted = reward.rows if reward.rows >= 1 else reward.rows * len(labelled)
+        count = max(1, min(int(wanted + 0.5), len(labelled) // 2))
+        ids = [rows.ids[int(row)] for row in labelled]
+        strata = rows.labels[labelled].numpy()
+        chosen = labelled[choose(ids, strata, count=count, seed=self.spec.train.seed, purpose="reward")]
+        rest = np.setdiff1d(np.arange(len(rows)), chosen) if reward.held_out else np.arange(len(rows))
+        return rows.take(rest), rows.take(chosen)
+
+    def _prepared(self, train_rows: Rows) -> Prepared:
+        outputs = [teacher.outputs.open(self.store).folder for teacher in self.spec.teachers]
+
+        def answers(split: str, ids: Sequence[str], labels: torch.Tensor) -> Answers:
+            teachers = [CachedTeacher(folder, split, ids) for folder in outputs]
+            everyone, cpu = np.arange(len(ids)), torch.device("cpu")
+            return Answers(labels, tuple(t.answer(everyone, cpu, frozenset()).logits for t in teachers))
+
+        select = self.corpus.table("select")["id"].to_pylist()
+        return self.method.prepare(
+            Evidence(
+                train=answers("train", train_rows.ids, train_rows.labels),
+                select=answers("select", select, torch.from_numpy(self.corpus.labels("select"))),
+            )
+        )
+
     def _teacher(self, teacher: TeacherRef, rows: Rows) -> Teacher:
-        if self.spec.access == "cached":
-            folder = teacher.outputs.open(self.store).folder
-            return CachedTeacher(folder, "train", rows.ids, frozenset(self.method.needs))
+        if self.spec.access == "online":
+            return self._online(teacher, rows)
+        cached = CachedTeacher(teacher.outputs.open(self.store).folder, "train", rows.ids)
+        return MixedTeacher(cached, lambda: self._online(teacher, rows))
+
+    def _online(self, teacher: TeacherRef, rows: Rows) -> OnlineTeacher:
         artifact = teacher.model.open(self.store)
         own = json.loads(artifact.file("result.json").read_text())["spec"]["train"]
         folder = artifact.file("model")
@@ -166,9 +220,8 @@ class _Job:
         # teachers read the whole text, with their own tokenizer and as far as they were trained to
         full = self._rows(load_tokenizer(folder), self.corpus, "train", max_length=own["max_length"])
         at = {row: i for i, row in enumerate(full.ids)}
-        same = full if self.view is self.corpus else full.take(np.array([at[row] for row in rows.ids]))
-        needs = frozenset(self.method.needs)
-        return OnlineTeacher(model.to(self.device), same, needs, precision=own["precision"])
+        same = full.take(np.array([at[row] for row in rows.ids]))
+        return OnlineTeacher(model.to(self.device), same, student_rows=rows, precision=own["precision"])
 
 
 def _untrained() -> FitResult:

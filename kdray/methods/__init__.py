@@ -4,7 +4,21 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from kdray.methods.contract import Facts, Method, Pair, Ranks, Step, Term, Terms
+from kdray.methods.contract import (
+    Answers,
+    Evidence,
+    Facts,
+    Method,
+    Pair,
+    Phase,
+    Prepared,
+    Probe,
+    Ranks,
+    Reward,
+    Step,
+    Term,
+    Terms,
+)
 from kdray.methods.dekd import DeKD
 from kdray.methods.ens_u import UniformEnsemble
 from kdray.methods.finetune import FineTune
@@ -24,13 +38,19 @@ def parse_method(settings: dict[str, object]) -> Method:
 
 __all__ = [
     "METHODS",
+    "Answers",
     "AnyMethod",
     "DeKD",
+    "Evidence",
     "Facts",
     "FineTune",
     "Method",
     "Pair",
+    "Phase",
+    "Prepared",
+    "Probe",
     "Ranks",
+    "Reward",
     "Step",
     "Term",
     "Terms",

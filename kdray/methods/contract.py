@@ -4,9 +4,10 @@ A method never reduces, weighs, logs or touches a model. It returns named terms,
 weighs them and the loop reduces once, by the global number of rows that a term covers.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,13 +16,15 @@ from torch import Tensor, nn
 
 from kdray.errors import BadInput
 from kdray.seeds import seed_of
-from kdray.signals import Need, Signals
+from kdray.signals import TOKEN_NEEDS, Need, Signals
 
 
 class Ranks(Protocol):
     """The workers that share one global batch. One process is a world of one."""
 
-    def gather(self, values: Float[Tensor, " rows"]) -> tuple[Float[Tensor, " all_rows"], Int[Tensor, " rows"]]:
+    def gather(
+        self, values: Float[Tensor, "rows *rest"]
+    ) -> tuple[Float[Tensor, "all_rows *rest"], Int[Tensor, " rows"]]:
         """Every worker's values in the order of the global batch, and where this worker's rows stand in it."""
         ...
 
@@ -32,12 +35,21 @@ class Ranks(Protocol):
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a model before it runs."""
+    """What is known of a model before it runs.
+
+    Attributes:
+        width: Of its hidden vectors.
+        classes: Outputs of its head.
+        heads: Attention heads of a layer.
+        tokenizer: Equal for two models that cut every text into the same tokens.
+    """
 
     name: str
     layers: int
     width: int
     classes: int
+    heads: int = 1
+    tokenizer: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,13 +62,60 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What the teachers said of one split, before any training.
+
+    Attributes:
+        labels: Class indices; -1 marks an unlabelled row.
+        teachers: Logits, one tensor a teacher, in the order of the pair.
+    """
+
+    labels: Int[Tensor, " rows"]
+    teachers: tuple[Float[Tensor, "rows classes"], ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a method may look at before the first step: the rows it trains on and those that models are selected on."""
+
+    train: Answers
+    select: Answers
+
+
+Prepared = Mapping[str, Tensor]
+
+
+class Probe(Protocol):
+    """The student as it stands, on the method's reward rows: in eval mode, without gradient, equal on every worker."""
+
+    def cross_entropy(self) -> float: ...
+
+    def accuracy(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Reward:
+    """The labelled training rows that a controller's reward is measured on.
+
+    Attributes:
+        rows: A number of rows, or a share of them below 1.
+        held_out: The student does not train on them.
+    """
+
+    rows: int | float
+    held_out: bool
+
+
+@dataclass(frozen=True)
 class Step:
     """One micro-batch, as one worker sees it.
 
     Attributes:
         labels: Class indices; -1 marks an unlabelled row.
         key: (seed, epoch, step): the counter for random choices.
-        adapters: What the method's `adapters` built; trained with the student.
+        adapters: What the method's `adapters` built; its parameters are trained with the student, its buffers are a
+            controller's state, which only `learn` changes.
+        prepared: What the method's `prepare` made of the teachers' answers.
     """
 
     student: Signals
@@ -66,6 +125,10 @@ class Step:
     ranks: Ranks
     key: tuple[int, int, int]
     adapters: nn.Module
+    prepared: Prepared = field(default_factory=dict[str, Tensor])
+
+    def detach(self) -> "Step":
+        return dataclasses.replace(self, student=self.student.detach())
 
     def generator(self, purpose: str) -> torch.Generator:
         """A CPU generator that is the same on every worker for this step and purpose."""
@@ -97,6 +160,34 @@ class Terms:
     hard_rows: Bool[Tensor, " batch"] | None = None
     queries: Mapping[str, Bool[Tensor, " batch"]] = field(default_factory=dict[str, Tensor])
 
+    def detach(self) -> "Terms":
+        terms = {name: Term(term.values.detach(), term.rows) for name, term in self.terms.items()}
+        return Terms(terms, self.hard_rows, self.queries)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Consecutive epochs with terms of their own.
+
+    Attributes:
+        name: Shown in progress lines.
+        method: Whose needs, weights and terms count.
+        epochs: 1 or more.
+        schedule: Phases of one schedule share optimizer state and one course of the learning rate over their epochs.
+        learning_rate: None takes the run's.
+        trains: The `student` (with adapters), a `controller` by `Method.learn` while the student stands still, or
+            `both`.
+        scored: Its epochs may be the one that is kept, and early stopping counts them.
+    """
+
+    name: str
+    method: "Method"
+    epochs: int
+    schedule: str = "main"
+    learning_rate: float | None = None
+    trains: Literal["student", "controller", "both"] = "student"
+    scored: bool = True
+
 
 class Method(BaseModel):
     """A frozen settings record with pure functions."""
@@ -108,6 +199,7 @@ class Method(BaseModel):
     access: ClassVar[str] = "cached"
     min_teachers: ClassVar[int] = 1
     max_teachers: ClassVar[int | None] = 1
+    allows_other_widths: ClassVar[bool] = True
 
     name: str
 
@@ -130,9 +222,21 @@ class Method(BaseModel):
     def uses_assistant(self) -> bool:
         return False
 
-    def assistant_depth(self, *, student: int, teacher: int) -> int:
-        """How many layers the assistant has between a student and a teacher of these depths."""
+    def assistant_depths(self, *, student: int, teacher: int) -> tuple[int, ...]:
+        """The layers of each assistant between a teacher and a student of these depths, from the teacher downwards.
+
+        Each is distilled from the one before it; the student meets the last.
+        """
         raise BadInput(f"method {self.name} uses no assistant.")
+
+    @property
+    def reward(self) -> Reward | None:
+        """The rows that `learn` may probe the student on; None if it never does."""
+        return None
+
+    def phases(self, epochs: int) -> tuple[Phase, ...]:
+        """The course of a training; the scored phases that train the student have `epochs` epochs together."""
+        return (Phase(self.name, self, epochs),)
 
     def check(self, pair: Pair) -> None:
         """Refuse a pair it cannot work with.
@@ -149,7 +253,15 @@ class Method(BaseModel):
             raise BadInput(
                 f"method {self.name}: a head with one output has no distribution to distil; 2 or more classes."
             )
-        for other in (*pair.teachers, *([pair.assistant] if pair.assistant else [])):
+        others = (*pair.teachers, *([pair.assistant] if pair.assistant else []))
+        if any(phase.method.needs & TOKEN_NEEDS for phase in self.phases(1)):
+            for other in others:
+                if other.tokenizer != pair.student.tokenizer:
+                    raise BadInput(
+                        f"method {self.name} compares token by token, but {other.name} has another tokenizer than the "
+                        "student; take a method that needs only logits, such as kd."
+                    )
+        for other in others:
             if other.classes != pair.student.classes:
                 raise BadInput(
                     f"method {self.name}: {other.name} has {other.classes} classes, the student {pair.student.classes}."
@@ -158,6 +270,14 @@ class Method(BaseModel):
     def adapters(self, pair: Pair) -> nn.Module:
         """Projections and the like that train with the student and are dropped at export."""
         return nn.ModuleDict()
+
+    def prepare(self, evidence: Evidence) -> Prepared:
+        """Constants of a training, computed once from the teachers' answers: ensemble weights and the like."""
+        del evidence
+        return {}
+
+    def learn(self, step: Step, answer: Terms, probe: Probe) -> None:
+        """Move a controller's state (buffers of `step.adapters`) after an optimizer step; the same on every worker."""
 
     def weights(self) -> dict[str, float]:
         """The weight of each term, and of the hard-label term under `hard`."""

@@ -77,14 +77,14 @@ class DeKD(Method):
     def uses_assistant(self) -> bool:
         return self.assistant
 
-    def assistant_depth(self, *, student: int, teacher: int) -> int:
+    def assistant_depths(self, *, student: int, teacher: int) -> tuple[int, ...]:
         depth = self.ta_depth or math.ceil((student + teacher) / 2)
         if not student < depth < teacher:
             raise BadInput(
                 f"method.ta_depth = {depth}, but an assistant lies between the student's {student} and the teacher's "
                 f"{teacher} layers; or set method.assistant=false."
             )
-        return depth
+        return (depth,)
 
     def check(self, pair: Pair) -> None:
         super().check(pair)

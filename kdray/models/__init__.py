@@ -1,5 +1,6 @@
 """Encoders and classifiers: where they come from, how deep they are, what a forward pass gives."""
 
+from kdray.models.attention import num_heads, split_heads
 from kdray.models.depth import keep_layers, layers_to_keep, num_layers
 from kdray.models.encoders import (
     Encoder,
@@ -9,6 +10,7 @@ from kdray.models.encoders import (
     reorder_classes,
     resolve_encoder,
     save_classifier,
+    tokenizer_digest,
 )
 from kdray.models.forward import forward
 from kdray.models.precision import Precision, autocast, resolve_precision
@@ -23,9 +25,12 @@ __all__ = [
     "layers_to_keep",
     "load_classifier",
     "load_tokenizer",
+    "num_heads",
     "num_layers",
     "reorder_classes",
     "resolve_encoder",
     "resolve_precision",
     "save_classifier",
+    "split_heads",
+    "tokenizer_digest",
 ]

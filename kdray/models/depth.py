@@ -23,9 +23,14 @@ def _layer_list(model: nn.Module) -> tuple[nn.Module, str]:
     raise BadInput(f"{type(model).__name__} has no list of layers that kdray knows ({', '.join(LAYER_LISTS)}).")
 
 
-def num_layers(model: nn.Module) -> int:
+def encoder_blocks(model: nn.Module) -> nn.ModuleList:
+    """The blocks of an encoder, from the bottom to the top."""
     holder, name = _layer_list(model)
-    return len(getattr(holder, name))
+    return getattr(holder, name)
+
+
+def num_layers(model: nn.Module) -> int:
+    return len(encoder_blocks(model))
 
 
 def layers_to_keep(init: Literal["bottom", "skip"], *, keep: int, of: int) -> list[int]:

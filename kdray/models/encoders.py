@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -50,6 +51,12 @@ def encoder_layers(name: str) -> int:
 
 def load_tokenizer(folder: Path) -> Any:
     return transformers.AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """Equal for two tokenizers that cut every text into the same tokens: their definition, without how far to pad."""
+    plain = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def load_classifier(folder: Path, *, labels: Sequence[str], seed: int) -> Any:

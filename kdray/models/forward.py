@@ -1,24 +1,35 @@
 """A forward pass that gives just the signals asked for."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kdray.signals import Signals
+from kdray.models.attention import attention_scores, num_heads, record_qkv
+from kdray.models.depth import num_layers
+from kdray.signals import TOKEN_NEEDS, Signals
 
 
 def forward(model: Any, batch: Mapping[str, Tensor], needs: frozenset[str]) -> Signals:
     """Run `model` (a sequence classifier) on a padded batch; logits always, in float32, the rest if in `needs`."""
-    wants_states = bool(needs & {"cls", "sent_emb"})
-    out = model(**batch, output_hidden_states=wants_states)
+    wants_states = bool(needs & {"cls", "sent_emb", "hidden"})
+    depth = num_layers(model) if needs & TOKEN_NEEDS else 0
+    recorded = range(0 if "attn" in needs else depth - 1, depth) if needs & {"attn", "qkv_last"} else range(0)
+    with record_qkv(model, recorded) if recorded else nullcontext([]) as qkv:
+        out = model(**batch, output_hidden_states=wants_states)
     states: Any = out.hidden_states if wants_states else ()
+    heads = num_heads(model.config) if "attn" in needs else 0
     return Signals(
         logits=out.logits.float(),
         cls=torch.stack([state[:, 0] for state in states], dim=1).float() if "cls" in needs else None,
         sent_emb=masked_mean(states[-1], batch["attention_mask"]) if "sent_emb" in needs else None,
+        hidden=torch.stack(tuple(states), dim=1).float() if "hidden" in needs else None,
+        attn=torch.stack([attention_scores(q, k, heads) for q, k, _ in qkv], dim=1) if "attn" in needs else None,
+        qkv_last=torch.stack(qkv[-1], dim=1).float() if "qkv_last" in needs else None,
+        mask=batch["attention_mask"].bool() if needs & TOKEN_NEEDS else None,
     )
 
 

@@ -55,12 +55,14 @@ def trial(config: dict[str, Any], *, base: dict[str, Any], shared: Shared, epoch
     """What Ray Tune runs. The last report, of budget `epochs + 1`, carries the finished student's scores."""
     from ray import tune
 
-    best = float("-inf")
+    best, budget = float("-inf"), 0
 
     def report(epoch: dict[str, Any]) -> None:
-        nonlocal best
-        best = max(best, epoch["score"])
-        tune.report({BUDGET: epoch["epoch"], VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
+        nonlocal best, budget
+        if not epoch["scored"]:  # a phase before the student's own; its score says nothing yet
+            return
+        best, budget = max(best, epoch["score"]), budget + 1
+        tune.report({BUDGET: budget, VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
 
     artifact = distil_one(with_overrides(base, config["overrides"]), shared, report)
     result = result_of(artifact)

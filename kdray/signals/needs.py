@@ -2,4 +2,7 @@
 
 from typing import Literal
 
-Need = Literal["logits", "cls", "sent_emb", "qkv_last", "hidden", "attn", "online"]
+Need = Literal["logits", "cls", "sent_emb", "hidden", "attn", "qkv_last"]
+
+# A vector a token: too large to keep on disk, so the teacher runs beside the student, on the student's tokens.
+TOKEN_NEEDS: frozenset[Need] = frozenset({"hidden", "attn", "qkv_last"})

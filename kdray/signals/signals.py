@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -16,11 +16,19 @@ class Signals:
         logits: Class scores before softmax, float32.
         cls: The [CLS] vector of every layer; index 0 is the embedding output, 1..L the blocks.
         sent_emb: The mean over real tokens of the last layer.
+        hidden: Every token's vector in every layer; index 0 is the embedding output.
+        attn: Attention scores before softmax, scaled by the root of the head's width, without the padding mask.
+        qkv_last: Queries, keys and values of the last layer, heads side by side.
+        mask: Which tokens are real; there whenever one of the three above is.
     """
 
     logits: Float[Tensor, "batch classes"]
     cls: Float[Tensor, "batch layers+1 width"] | None = None
     sent_emb: Float[Tensor, "batch width"] | None = None
+    hidden: Float[Tensor, "batch layers+1 tokens width"] | None = None
+    attn: Float[Tensor, "batch layers heads tokens tokens"] | None = None
+    qkv_last: Float[Tensor, "batch 3 tokens width"] | None = None
+    mask: Bool[Tensor, "batch tokens"] | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Signals":
         """`change` applied to every signal that is there."""

@@ -1,4 +1,4 @@
-"""Stage `assist`: a teacher assistant of a given depth, distilled from the first teacher; one for all trials."""
+"""Stage `assist`: a teacher assistant of a given depth, distilled from a deeper model; one for all trials."""
 
 from kdray.config import RunConfig
 from kdray.distil import FitSpec, ModelSource, Ref, TeacherRef

@@ -45,12 +45,13 @@ def alone(run: RunConfig) -> RunConfig:
 
 
 def assistant_of(run: RunConfig, prepared: Prepared, context: Context) -> TeacherRef | None:
-    """The assistant that the method of this run asks for, made if it is missing; None if it asks for none."""
+    """The last of the assistants that the method of this run asks for, made if missing; None if it asks for none."""
     if not run.method.uses_assistant:
         return None
-    teacher = prepared.teachers[0]
-    depth = run.method.assistant_depth(student=run.student.layers, teacher=teacher.layers)
-    return assist(run, corpus=prepared.corpus, teacher=teacher, depth=depth, context=context)
+    nearest = prepared.teachers[0]
+    for depth in run.method.assistant_depths(student=run.student.layers, teacher=nearest.layers):
+        nearest = assist(run, corpus=prepared.corpus, teacher=nearest, depth=depth, context=context)
+    return nearest
 
 
 def _source(run: RunConfig, prepared: Prepared, assistant: TeacherRef | None) -> ModelSource:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from kdray.corpora import StoredCorpus
 from kdray.distil import Ref, TeacherRef
+from kdray.models import load_tokenizer, tokenizer_digest
 from kdray.signals import OUTPUT_KINDS, OutputsWriter
 from kdray.stages.context import Context
 from kdray.stages.corpus import opened
@@ -60,6 +61,8 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
         layers=shapes.layers,
         width=shapes.width,
         classes=shapes.classes,
+        heads=shapes.heads,
+        tokenizer=tokenizer_digest(load_tokenizer(teacher.file("model"))),
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig
 
 from kdray.corpora import encode
-from kdray.models import autocast, load_classifier, load_tokenizer
+from kdray.models import autocast, load_classifier, load_tokenizer, num_heads
 from kdray.teachers.labels import label_names, task_columns
 from kdray.train.data import Rows, ask
 
@@ -23,12 +23,14 @@ class OutputShapes:
     classes: int
     layers: int
     width: int
+    heads: int
 
     @staticmethod
     def of_model(folder: Path) -> "OutputShapes":
         """Read off a Hugging Face folder's configuration."""
         config: Any = AutoConfig.from_pretrained(folder)
-        return OutputShapes(int(config.num_labels), int(config.num_hidden_layers), int(config.hidden_size))
+        layers, width = int(config.num_hidden_layers), int(config.hidden_size)
+        return OutputShapes(int(config.num_labels), layers, width, num_heads(config))
 
     def of(self, kinds: Sequence[str]) -> dict[str, tuple[int, ...]]:
         every = {"logits": (self.classes,), "cls": (self.layers + 1, self.width), "sent_emb": (self.width,)}

@@ -1,6 +1,6 @@
 """What the loop reads: encoded rows and their labels, and teachers that answer for them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kdray.corpora import Encoded, collate
 from kdray.models import autocast, forward
-from kdray.signals import Outputs, Signals
+from kdray.signals import TOKEN_NEEDS, Outputs, Signals
 
 # Rows that a frozen model reads at once: enough for the full speed of a processor, or most of a GPU's.
 GROUP_ROWS = {"cpu": 8, "cuda": 32}
@@ -50,38 +50,64 @@ class Rows:
 class Teacher(Protocol):
     """Someone who answers for rows of the training split, by their index there."""
 
-    def answer(self, indices: np.ndarray, device: torch.device) -> Signals: ...
+    def answer(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals: ...
 
 
 class CachedTeacher:
     """Answers from outputs on disk, matched by row id once and read by position from then on."""
 
-    def __init__(self, folder: Path, split: str, ids: Sequence[str], needs: frozenset[str]) -> None:
+    def __init__(self, folder: Path, split: str, ids: Sequence[str]) -> None:
         self._outputs = Outputs(folder, split)
         self._positions = self._outputs.positions(ids)
-        self._needs = needs
 
-    def answer(self, indices: np.ndarray, device: torch.device) -> Signals:
-        return self._outputs.at(self._positions[indices], self._needs).to(device)
+    def answer(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
+        return self._outputs.at(self._positions[indices], needs).to(device)
 
 
 class OnlineTeacher:
-    """Runs the model inside the step, in eval mode and without gradient; says what cached outputs would have said."""
+    """Runs the model inside the step, in eval mode and without gradient.
+
+    Signals of whole rows are those that cached outputs would hold, bit for bit, of the `rows` that the teacher reads.
+    Signals of tokens only compare where teacher and student read the same ones: these come from `student_rows`, padded
+    as the student's batch is.
+    """
 
     def __init__(
-        self, model: Any, rows: Rows, needs: frozenset[str], *, precision: Literal["fp32", "bf16"] = "fp32"
+        self,
+        model: Any,
+        rows: Rows,
+        *,
+        student_rows: Rows | None = None,
+        precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         self._model = model.eval().requires_grad_(False)
-        self._rows, self._needs = rows, needs
+        self._rows, self._student_rows = rows, student_rows or rows
         self._precision: Literal["fp32", "bf16"] = precision
 
-    def answer(self, indices: np.ndarray, device: torch.device) -> Signals:
+    def answer(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
         if not len(indices):  # a model cannot run on no rows, but it knows what shape their signals have
-            return self.answer(np.zeros(1, np.int64), device).each(lambda value: value[:0])
+            return self.answer(np.zeros(1, np.int64), device, needs).each(lambda value: value[:0])
         with torch.no_grad(), autocast(device, self._precision):
-            parts = list(ask(self._model, self._rows, indices, needs=self._needs, device=device))
+            if needs & TOKEN_NEEDS:
+                return forward(self._model, self._student_rows.batch(indices, device), needs)
+            parts = list(ask(self._model, self._rows, indices, needs=needs, device=device))
         back = torch.from_numpy(np.argsort(np.concatenate([places for places, _ in parts]))).to(device)
         return Signals.join([signals for _, signals in parts]).each(lambda value: value[back])
+
+
+class MixedTeacher:
+    """Answers from outputs on disk as long as these suffice, and runs the model where they do not."""
+
+    def __init__(self, cached: CachedTeacher, load: Callable[[], OnlineTeacher]) -> None:
+        self._cached, self._load = cached, load
+        self._online: OnlineTeacher | None = None
+
+    def answer(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
+        if not needs & TOKEN_NEEDS:
+            return self._cached.answer(indices, device, needs)
+        if self._online is None:
+            self._online = self._load()
+        return self._online.answer(indices, device, needs)
 
 
 def ask(

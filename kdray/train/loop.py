@@ -14,14 +14,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from kdray.corpora import length_batches
 from kdray.errors import RunFailed
-from kdray.methods import Method, Step
+from kdray.methods import Method, Phase, Prepared, Step, Terms
 from kdray.models import autocast, forward
 from kdray.seeds import seed_of
-from kdray.signals import Signals
+from kdray.signals import Need, Signals
 from kdray.train.checkpoint import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
+from kdray.train.course import Course
 from kdray.train.data import Rows, Teacher
 from kdray.train.objective import Share, objective
 from kdray.train.optimizer import make_optimizer, set_learning_rate
+from kdray.train.probe import StudentProbe
 from kdray.train.progress import Progress, Tally
 from kdray.train.ranks import WorldRanks
 from kdray.train.settings import TrainSettings
@@ -59,6 +61,24 @@ class FitResult:
     queries: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a training reads.
+
+    Attributes:
+        rows: Trained on.
+        teachers: In the order of the method's pair.
+        prepared: What `Method.prepare` returned.
+        reward_rows: What `Method.reward` asked for; None if it asked for none.
+    """
+
+    rows: Rows
+    teachers: Sequence[Teacher] = ()
+    assistant: Teacher | None = None
+    prepared: Prepared = field(default_factory=dict[str, Tensor])
+    reward_rows: Rows | None = None
+
+
 class Trainee(nn.Module):
     """The student with the method's adapters: what the optimizer moves and a checkpoint holds."""
 
@@ -91,9 +111,7 @@ def fit(
     *,
     method: Method,
     adapters: nn.Module,
-    rows: Rows,
-    teachers: Sequence[Teacher],
-    assistant: Teacher | None,
+    material: Material,
     settings: TrainSettings,
     hooks: Hooks,
     ranks: WorldRanks,
@@ -107,7 +125,7 @@ def fit(
     Raises:
         RunFailed: The loss is not finite.
     """
-    return _Loop(student, method, adapters, rows, teachers, assistant, settings, hooks, ranks, device).run()
+    return _Loop(student, method, adapters, material, settings, hooks, ranks, device).run()
 
 
 class _Loop:
@@ -116,28 +134,28 @@ class _Loop:
         student: Any,
         method: Method,
         adapters: nn.Module,
-        rows: Rows,
-        teachers: Sequence[Teacher],
-        assistant: Teacher | None,
+        material: Material,
         settings: TrainSettings,
         hooks: Hooks,
         ranks: WorldRanks,
         device: torch.device,
     ) -> None:
         self.trainee = Trainee(student, adapters).to(device)
-        self.method, self.rows, self.teachers, self.assistant = method, rows, teachers, assistant
+        self.material, self.rows = material, material.rows
+        self.prepared = {name: value.to(device) for name, value in material.prepared.items()}
         self.settings, self.hooks, self.ranks, self.device = settings, hooks, ranks, device
-        self.needs = frozenset(method.needs) - {"logits"}
+        self.course = Course(method.phases(settings.epochs))
         assert settings.precision != "auto", "precision is resolved before the loop"
         self.precision: Literal["fp32", "bf16"] = settings.precision
         self.wrapped = DistributedDataParallel(self.trainee) if ranks.size > 1 else self.trainee
         self.optimizer = make_optimizer(self.trainee, settings)
-        self.steps_per_epoch = -(-len(rows) // settings.batch_size)
+        self.steps_per_epoch = -(-len(self.rows) // settings.batch_size)
+        self.probe = StudentProbe(student, material.reward_rows, ranks, device, self.precision)
         self.state = _State()
 
     def run(self) -> FitResult:
         self._resume()
-        while self.state.epoch < self.settings.epochs and not self._out_of_patience():
+        while self.state.epoch < self.course.epochs and not self._out_of_patience():
             self._epoch()
         if self.settings.keep == "best":
             self.trainee.load_state_dict(self.state.best)
@@ -153,35 +171,46 @@ class _Loop:
         batches = length_batches(
             self.rows.encoded.lengths, batch_size=settings.batch_size, seed=settings.seed, epoch=state.epoch
         )
-        progress = Progress(self.hooks.title, state.epoch + 1, settings.epochs, len(self.rows), self.ranks.rank == 0)
+        phase = self.course.phase(state.epoch)
+        if self.course.starts_afresh(state.epoch) and state.step == 0:
+            self.optimizer = make_optimizer(self.trainee, settings)
+        title = self.hooks.title if len(self.course.phases) == 1 else f"{self.hooks.title}, {phase.name}"
+        progress = Progress(title, state.epoch + 1, self.course.epochs, len(self.rows), self.ranks.rank == 0)
         self.trainee.train()
         before, clock = state.seconds, time.perf_counter()
         for batch in batches[state.step :]:
-            self._step(batch)
+            self._step(batch, phase)
             state.step += 1
             state.seconds = before + time.perf_counter() - clock
             progress.show(len(batch), state.tally)
             if settings.checkpoint_steps and state.step % settings.checkpoint_steps == 0:
                 self._save()
-        self._end_epoch()
+        self._end_epoch(phase)
         state.seconds = before + time.perf_counter() - clock
         self._save()
         self.hooks.report(state.history[-1])
 
-    def _step(self, batch: np.ndarray) -> None:
-        settings = self.settings
-        set_learning_rate(
-            self.optimizer,
-            settings,
-            done=self.state.epoch * self.steps_per_epoch + self.state.step,
-            total=settings.epochs * self.steps_per_epoch,
-        )
-        key = (settings.seed, self.state.epoch, self.state.step)
+    def _step(self, batch: np.ndarray, phase: Phase) -> None:
+        settings, state = self.settings, self.state
+        key = (settings.seed, state.epoch, state.step)
         torch.manual_seed(seed_of(*key, "dropout", self.ranks.rank))
         parts = np.array_split(batch, min(settings.accumulate, len(batch)))
+        seen: list[tuple[Step, Terms]] = []
         for number, part in enumerate(parts):
             with self._sync(last=number == len(parts) - 1):
-                self._micro_step(part, self._share(part, batch), key=(*key[:2], key[2] * settings.accumulate + number))
+                micro_key = (*key[:2], key[2] * settings.accumulate + number)
+                seen.append(self._micro_step(part, self._share(part, batch), phase, key=micro_key))
+        if phase.trains != "controller":
+            self._move_student(phase)
+        if phase.trains != "student":
+            for step, answer in seen:
+                phase.method.learn(step, answer, self.probe)
+
+    def _move_student(self, phase: Phase) -> None:
+        settings, state = self.settings, self.state
+        done, total = self.course.schedule(state.epoch, step=state.step, steps_per_epoch=self.steps_per_epoch)
+        peak = phase.learning_rate or settings.learning_rate
+        set_learning_rate(self.optimizer, peak=peak, warmup=settings.warmup, done=done, total=total)
         if settings.clip:
             nn.utils.clip_grad_norm_(self.trainee.parameters(), settings.clip)
         self.optimizer.step()
@@ -191,27 +220,42 @@ class _Loop:
         mine, every = (int((self.rows.labels[rows] >= 0).sum()) for rows in (part, batch))
         return Share(rows=len(part) / len(batch), labelled=mine / max(1, every))
 
-    def _micro_step(self, part: np.ndarray, share: Share, *, key: tuple[int, int, int]) -> None:
-        mine = part[self.ranks.rank :: self.ranks.size]
-        step = Step(
-            student=self._student(mine, part),
-            teachers=tuple(teacher.answer(mine, self.device) for teacher in self.teachers),
-            assistant=self.assistant.answer(mine, self.device) if self.assistant else None,
-            labels=self.rows.labels[mine].to(self.device),
-            ranks=self.ranks,
-            key=key,
-            adapters=self.trainee.adapters,
-        )
-        reduced = objective(self.method, step, self.ranks, share)
-        (reduced.loss * self.ranks.size).backward()  # DDP averages over workers; the loss is their sum
+    def _micro_step(
+        self, part: np.ndarray, share: Share, phase: Phase, *, key: tuple[int, int, int]
+    ) -> tuple[Step, Terms]:
+        mine, material = part[self.ranks.rank :: self.ranks.size], self.material
+        needs = phase.method.needs
+        moves = phase.trains != "controller"
+        with torch.set_grad_enabled(moves):
+            step = Step(
+                student=self._student(mine, part, needs),
+                teachers=tuple(teacher.answer(mine, self.device, needs) for teacher in material.teachers),
+                assistant=material.assistant.answer(mine, self.device, needs) if material.assistant else None,
+                labels=self.rows.labels[mine].to(self.device),
+                ranks=self.ranks,
+                key=key,
+                adapters=self.trainee.adapters,
+                prepared=self.prepared,
+            )
+            reduced = objective(phase.method, step, self.ranks, share)
+        if moves:
+            (self._touching_adapters(reduced.loss) * self.ranks.size).backward()  # DDP averages; the loss is a sum
         self.state.tally.add(reduced)
+        return step.detach(), reduced.answer
 
-    def _student(self, mine: np.ndarray, part: np.ndarray) -> Signals:
+    def _touching_adapters(self, loss: Tensor) -> Tensor:
+        """DDP waits for the gradient of every parameter, also of adapters that a phase has no use for."""
+        parameters = list(self.trainee.adapters.parameters())
+        if self.ranks.size == 1 or not parameters:
+            return loss
+        return loss + 0.0 * torch.stack([parameter.sum() for parameter in parameters]).sum()
+
+    def _student(self, mine: np.ndarray, part: np.ndarray, needs: frozenset[Need]) -> Signals:
         # A model cannot run on no rows, and every worker must take part in the backward pass: one that has none of
         # this batch runs its first row, and none of that counts.
         asked = mine if len(mine) else part[:1]
         with autocast(self.device, self.precision):
-            signals = self.wrapped(self.rows.batch(asked, self.device), self.needs)
+            signals = self.wrapped(self.rows.batch(asked, self.device), needs)
         return signals.each(lambda value: value[: len(mine)])
 
     def _sync(self, *, last: bool) -> AbstractContextManager[None]:
@@ -219,10 +263,10 @@ class _Loop:
             return self.wrapped.no_sync()
         return nullcontext()
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, phase: Phase) -> None:
         state = self.state
         means, queries = state.tally.totals(self.ranks, self.device)
-        weights = self.method.weights()
+        weights = phase.method.weights()
         loss = sum(weights[name] * mean for name, mean in means.items())
         if not np.isfinite(loss):
             raise RunFailed(
@@ -235,13 +279,15 @@ class _Loop:
         score = self._score()
         epoch = {
             "epoch": state.epoch + 1,
+            "phase": phase.name,
+            "scored": phase.scored,
             "score": score,
             "loss": loss,
             "terms": means,
             "weighted": {name: weights[name] * mean for name, mean in means.items()},
             "queries": queries,
         }
-        if state.best_score is None or score > state.best_score:
+        if phase.scored and (state.best_score is None or score > state.best_score):
             state.best_score, state.best_epoch = score, state.epoch + 1
             state.best = {name: tensor.detach().clone() for name, tensor in self.trainee.state_dict().items()}
         state.history.append(epoch)
@@ -253,7 +299,8 @@ class _Loop:
 
     def _out_of_patience(self) -> bool:
         patience = self.settings.patience
-        return bool(patience) and self.state.epoch - self.state.best_epoch >= patience
+        since = [epoch for epoch in self.state.history[self.state.best_epoch :] if epoch["scored"]]
+        return bool(patience) and len(since) >= patience
 
     def _save(self) -> None:
         state = self.state

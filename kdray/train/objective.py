@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdray.methods import Method, Ranks, Step, Term
+from kdray.methods import Method, Ranks, Step, Term, Terms
 from kdray.methods.losses import cross_entropy_rows
 
 
@@ -32,12 +32,14 @@ class Reduced:
         sums: By term, the sum of this worker's values over the rows it covers (detached).
         counts: By term, the number of those rows.
         queries: By model asked, the number of this worker's rows that asked it.
+        answer: What the method said (detached).
     """
 
     loss: Tensor
     sums: Mapping[str, Tensor]
     counts: Mapping[str, Tensor]
     queries: Mapping[str, Tensor]
+    answer: Terms
 
 
 def objective(method: Method, step: Step, ranks: Ranks, share: Share = Share()) -> Reduced:
@@ -62,4 +64,5 @@ def objective(method: Method, step: Step, ranks: Ranks, share: Share = Share()) 
         sums={name: value.detach() for name, value in sums.items()},
         counts=counts,
         queries={name: mask.sum() for name, mask in answer.queries.items()},
+        answer=answer.detach(),
     )

@@ -16,9 +16,9 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Ada
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, settings: TrainSettings, *, done: int, total: int) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, *, peak: float, warmup: float, done: int, total: int) -> None:
     """The rate of the next step after `done` of `total`: a function of the counter, so that resuming needs no state."""
-    warm = int(settings.warmup * total)
+    warm = int(warmup * total)
     factor = (done + 1) / warm if done < warm else (total - done) / max(1, total - warm)
     for group in optimizer.param_groups:
-        group["lr"] = settings.learning_rate * factor
+        group["lr"] = peak * factor

@@ -42,11 +42,11 @@ class GroupRanks:
     def gather(self, values: Tensor) -> tuple[Tensor, Tensor]:
         count = self.sum(torch.tensor(len(values), device=values.device))
         longest = -(-int(count) // self.size)
-        padded = values.new_zeros(longest)
+        padded = values.new_zeros((longest, *values.shape[1:]))
         padded[: len(values)] = values
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded)
-        everyone = torch.stack(parts, dim=1).flatten()[: int(count)]
+        everyone = torch.stack(parts, dim=1).flatten(0, 1)[: int(count)]
         return everyone, self.rank + self.size * torch.arange(len(values), device=values.device)
 
     def sum(self, values: Tensor) -> Tensor:

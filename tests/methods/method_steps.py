@@ -1,15 +1,42 @@
 """Steps for any method: random signals of models whose facts the method was told."""
 
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from kdray.methods import Facts, Method, Pair, Step
+from kdray.methods import Answers, Evidence, Facts, Method, Pair, Phase, Step, Terms
 from kdray.signals import Signals
 from kdray.train import SingleRank
 
 ROWS = 12
+TOKENS = 5
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method with settings, in one of its phases."""
+
+    method: Method
+    phase: Phase
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset(self.phase.method.needs)
+
+    def terms(self, step: Step) -> Terms:
+        return self.phase.method.terms(step)
+
+
+def cases_of(method: Method) -> list[Case]:
+    """One for each kind of phase; phases that come again are the same case."""
+    found: dict[str, Case] = {}
+    for phase in method.phases(4):
+        found.setdefault(phase.name, Case(method, phase))
+    return list(found.values())
 
 
 def num_teachers(method: Method) -> int:
@@ -29,30 +56,36 @@ def pair_for(
 ) -> Pair:
     count = num_teachers(method) if teachers is None else teachers
     return Pair(
-        Facts("student", student_layers, student_width, classes),
-        tuple(Facts(f"teacher{k}", layers, width, classes) for k in range(count)),
-        Facts("assistant", 3, width, classes) if method.uses_assistant else None,
+        Facts("student", student_layers, student_width, classes, heads=2, tokenizer="same"),
+        tuple(Facts(f"teacher{k}", layers, width, classes, heads=2, tokenizer="same") for k in range(count)),
+        Facts("assistant", 3, width, classes, heads=2, tokenizer="same") if method.uses_assistant else None,
     )
 
 
 def random_signals(facts: Facts, generator: torch.Generator, *, rows: int = ROWS) -> Signals:
+    """Every signal there is; the last rows are padded by one and two tokens."""
+
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
+    lengths = torch.tensor([TOKENS] * max(0, rows - 2) + [TOKENS - 1, TOKENS - 2])[:rows]
     return Signals(
         logits=2 * draw(rows, facts.classes),
         cls=draw(rows, facts.layers + 1, facts.width),
         sent_emb=draw(rows, facts.width),
+        hidden=draw(rows, facts.layers + 1, TOKENS, facts.width),
+        attn=draw(rows, facts.layers, facts.heads, TOKENS, TOKENS),
+        qkv_last=draw(rows, 3, TOKENS, facts.width),
+        mask=torch.arange(TOKENS) < lengths.unsqueeze(1),
     )
 
 
-def step_for(method: Method, pair: Pair, *, seed: int = 0, rows: int = ROWS, key: tuple[int, int, int] = (0, 0, 0)):
+def step_for(
+    method: Method, pair: Pair, *, seed: int = 0, rows: int = ROWS, key: tuple[int, int, int] = (0, 0, 0)
+) -> Step:
     """A random step in float64; the student's signals take gradients."""
     generator = torch.Generator().manual_seed(seed)
-    student = random_signals(pair.student, generator, rows=rows)
-    for tensor in (student.logits, student.cls, student.sent_emb):
-        assert tensor is not None
-        tensor.requires_grad_()
+    student = changed(random_signals(pair.student, generator, rows=rows), torch.Tensor.requires_grad_)
     torch.manual_seed(seed)
     return Step(
         student=student,
@@ -62,13 +95,34 @@ def step_for(method: Method, pair: Pair, *, seed: int = 0, rows: int = ROWS, key
         ranks=SingleRank(),
         key=key,
         adapters=method.adapters(pair).double(),
+        prepared=method.prepare(evidence_for(pair)),
     )
 
 
+def evidence_for(pair: Pair) -> Evidence:
+    generator = torch.Generator().manual_seed(99)
+
+    def answers(rows: int) -> Answers:
+        return Answers(
+            torch.randint(0, pair.student.classes, (rows,), generator=generator),
+            tuple(torch.randn(rows, each.classes, generator=generator) for each in pair.teachers),
+        )
+
+    return Evidence(answers(40), answers(20))
+
+
+def floats(signals: Signals) -> dict[str, Tensor]:
+    """The signals that have gradients: all but the mask."""
+    return {name: x for name, x in vars(signals).items() if x is not None and x.is_floating_point()}
+
+
+def changed(signals: Signals, change: Callable[[Tensor], Tensor]) -> Signals:
+    """With `change` applied to every signal but the mask."""
+    return dataclasses.replace(signals, **{name: change(x) for name, x in floats(signals).items()})
+
+
 def rearranged(signals: Signals | None, rows: Tensor) -> Any:
-    if signals is None:
-        return None
-    return Signals(*(None if x is None else x[rows] for x in (signals.logits, signals.cls, signals.sent_emb)))
+    return None if signals is None else signals.each(lambda x: x[rows])
 
 
 def logits_step(
@@ -86,5 +140,5 @@ def logits_step(
         labels=torch.as_tensor(labels),
         ranks=SingleRank(),
         key=(0, 0, 0),
-        adapters=torch.nn.ModuleDict() if adapters is None else adapters,
+        adapters=nn.ModuleDict() if adapters is None else adapters,
     )

@@ -6,13 +6,13 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
-from method_steps import ROWS, num_teachers, pair_for, random_signals, rearranged, step_for
+from method_steps import ROWS, Case, cases_of, changed, floats, pair_for, random_signals, rearranged, step_for
 from pydantic import ValidationError
 from torch.autograd import gradcheck
 
 from kdray.errors import BadInput
-from kdray.methods import METHODS, Method, Step, parse_method
-from kdray.signals import Signals
+from kdray.methods import METHODS, FineTune, Method, Step, parse_method
+from kdray.signals import TOKEN_NEEDS, Signals
 from kdray.train import SingleRank, objective
 
 
@@ -41,93 +41,119 @@ def accepted(method: type[Method], settings: dict[str, Any]) -> Method | None:
         return None
 
 
+def _adapters(method: Method) -> torch.nn.Module:
+    return method.adapters(pair_for(method, student_layers=4))
+
+
 def changed_once(method: type[Method]) -> list[dict[str, Any]]:
     singles = [{name: value} for name in method.model_fields for value in alternatives(method, name)]
     return [settings for settings in singles if accepted(method, settings)]
 
 
-VARIANTS = [
-    pytest.param(method(**settings), id=f"{method().name}{settings or ''}")
-    for method in METHODS
-    for settings in [{}, *changed_once(method)]
+VARIANTS = [(method(**settings), settings) for method in METHODS for settings in [{}, *changed_once(method)]]
+CASES = [
+    pytest.param(case, id="/".join(dict.fromkeys((method.name, case.phase.name))) + str(settings or ""))
+    for method, settings in VARIANTS
+    for case in cases_of(method)
+]
+# Where projections are learned, equal models are no least: what is compared went through them.
+CASES_WITHOUT_ADAPTERS = [
+    param for param in CASES for case in param.values if not list(_adapters(case.method).parameters())
 ]
 every_method = pytest.mark.parametrize("method", [pytest.param(m(), id=m().name) for m in METHODS])
-every_variant = pytest.mark.parametrize("method", VARIANTS)
+every_variant = pytest.mark.parametrize("method", [pytest.param(m, id=f"{m.name}{s or ''}") for m, s in VARIANTS])
+every_case = pytest.mark.parametrize("case", CASES)
 
 
-def total(method: Method, step: Step) -> torch.Tensor:
-    return objective(method, step, SingleRank()).loss
+def total(case: Case, step: Step) -> torch.Tensor:
+    return objective(case.phase.method, step, SingleRank()).loss
 
 
-def is_random(method: Method, step: Step) -> bool:
+def is_random(case: Case, step: Step) -> bool:
     """Whether a choice of this method depends on the counter."""
-    masks = [
-        [term.covered().tolist() for term in method.terms(dataclasses.replace(step, key=(0, 0, k))).terms.values()]
-        for k in range(4)
-    ]
-    return any(mask != masks[0] for mask in masks)
+    answers = [case.terms(dataclasses.replace(step, key=(0, 0, k))).terms for k in range(4)]
+    drawn = [{name: (term.values.tolist(), term.covered().tolist()) for name, term in a.items()} for a in answers]
+    return any(each != drawn[0] for each in drawn)
 
 
-@every_variant
-def test_weights_name_the_terms_and_the_hard_labels(method):
-    terms = method.terms(step_for(method, pair_for(method))).terms
-    assert method.weights().keys() == {"hard", *terms}
+@every_case
+def test_weights_name_the_terms_and_the_hard_labels(case):
+    terms = case.terms(step_for(case.method, pair_for(case.method))).terms
+    assert case.phase.method.weights().keys() == {"hard", *terms}
     assert "hard" not in terms
     assert all(term.values.shape == (ROWS,) and term.covered().shape == (ROWS,) for term in terms.values())
 
 
-@every_variant
-def test_least_where_student_equals_teacher(method):
-    pair = pair_for(method, student_layers=4)
-    step = step_for(method, pair)
+@pytest.mark.parametrize("case", CASES_WITHOUT_ADAPTERS)
+def test_least_where_student_equals_teacher(case):
+    pair = pair_for(case.method, student_layers=4)
+    step = step_for(case.method, pair)
     same = random_signals(pair.student, torch.Generator().manual_seed(1))
     copies = {"teachers": tuple(same for _ in step.teachers), "assistant": same if step.assistant else None}
 
     def student(noise: float) -> Step:
         generator = torch.Generator().manual_seed(2)
-        moved = [
-            None
-            if x is None
-            else (x + noise * torch.randn(x.shape, generator=generator, dtype=x.dtype)).requires_grad_()
-            for x in (same.logits, same.cls, same.sent_emb)
-        ]
-        return dataclasses.replace(step, student=Signals(*moved), **copies)
+        moved = changed(
+            same,
+            lambda x: (x + noise * torch.randn(x.shape, generator=generator, dtype=x.dtype)).requires_grad_(),
+        )
+        return dataclasses.replace(step, student=moved, **copies)
 
     at, away = student(0.0), student(0.3)
-    here, there = method.terms(at).terms, method.terms(away).terms
+    here, there = case.terms(at).terms, case.terms(away).terms
     for name, term in here.items():
-        assert term.values.abs().max() < 1e-12, f"{name} is not 0 where student and teacher agree"
-        assert (there[name].values > 0).all(), name
+        covered = term.covered() & there[name].covered()
+        assert (there[name].values > term.values)[covered].all(), name
     if here:
         sum(term.values.sum() for term in here.values()).backward()
-        assert at.student.logits.grad.abs().max() < 1e-12
+        for name, x in floats(at.student).items():
+            assert x.grad is None or x.grad.abs().max() < 1e-7, f"{name} would move although student and teacher agree"
 
 
-@every_variant
-def test_gradients_reach_the_student_and_nobody_else(method):
-    pair = pair_for(method)
-    step = step_for(method, pair)
+@every_case
+def test_gradients_reach_the_student_and_nobody_else(case):
+    step = step_for(case.method, pair_for(case.method))
     others = [s for s in (*step.teachers, step.assistant) if s is not None]
-    tensors = [x.requires_grad_() for s in others for x in (s.logits, s.cls, s.sent_emb)]
+    tensors = [x.requires_grad_() for s in others for x in floats(s).values()]
     frozen = dataclasses.replace(
         step,
         teachers=tuple(teacher.detach() for teacher in step.teachers),  # as the loop hands them over
         assistant=step.assistant.detach() if step.assistant else None,
     )
-    terms = method.terms(frozen).terms
-    if not num_teachers(method):
-        assert not terms
+    terms = case.terms(frozen).terms
+    if not terms:
+        assert case.phase.method.weights() == {"hard": 1.0}, "a phase without terms learns from hard labels alone"
         return
     sum((term.values * term.covered()).sum() for term in terms.values()).backward()
     assert all(x.grad is None for x in tensors)
-    assert step.student.logits.grad.abs().sum() > 0
-    if "cls" in method.needs:
-        assert step.student.cls.grad.abs().sum() > 0
+    reached = {name for name, x in floats(step.student).items() if x.grad is not None and x.grad.abs().sum() > 0}
+    assert reached <= case.needs | {"logits"}, "a signal was used that the method does not say it needs"
+    assert case.needs - {"logits"} <= reached, "a signal is needed that no term uses"
 
 
-@every_variant
-def test_permuting_rows_permutes_terms(method):
-    step = step_for(method, pair_for(method))
+@every_case
+def test_signals_that_are_not_needed_are_not_read(case):
+    step = step_for(case.method, pair_for(case.method))
+    needed = case.needs | {"logits"} | ({"mask"} if case.needs & TOKEN_NEEDS else set())
+
+    def bare(signals: Signals) -> Signals:
+        return Signals(**{name: x if name in needed else None for name, x in vars(signals).items()})
+
+    less = dataclasses.replace(
+        step,
+        student=bare(step.student),
+        teachers=tuple(bare(teacher) for teacher in step.teachers),
+        assistant=bare(step.assistant) if step.assistant else None,
+    )
+    torch.manual_seed(0)
+    whole = total(case, step)
+    torch.manual_seed(0)
+    assert torch.equal(total(case, less), whole)
+
+
+@every_case
+def test_permuting_rows_permutes_terms(case):
+    step = step_for(case.method, pair_for(case.method))
     order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(3))
     moved = dataclasses.replace(
         step,
@@ -136,8 +162,8 @@ def test_permuting_rows_permutes_terms(method):
         assistant=rearranged(step.assistant, order),
         labels=step.labels[order],
     )
-    here, there = method.terms(step), method.terms(moved)
-    drawn = is_random(method, step)
+    here, there = case.terms(step), case.terms(moved)
+    drawn = is_random(case, step)
     for name, term in here.terms.items():
         if drawn:  # a choice by place in the batch: as many rows, but others
             assert term.covered().sum() == there.terms[name].covered().sum()
@@ -148,15 +174,39 @@ def test_permuting_rows_permutes_terms(method):
         assert all(torch.equal(there.queries[name], mask[order]) for name, mask in here.queries.items())
 
 
-@every_variant
+@every_case
+def test_what_padding_holds_does_not_matter(case):
+    step = step_for(case.method, pair_for(case.method))
+    if not case.needs & TOKEN_NEEDS:
+        assert step.student.mask is not None  # and no term can read a token
+        return
+
+    def scribbled(signals: Signals) -> Signals:
+        assert signals.mask is not None
+        pad = ~signals.mask
+        changes = {}
+        for name, tensor in (("hidden", signals.hidden), ("qkv_last", signals.qkv_last)):
+            assert tensor is not None
+            changes[name] = tensor + 7.0 * pad[:, None, :, None]
+        assert signals.attn is not None
+        changes["attn"] = signals.attn + 7.0 * (pad[:, None, None, :, None] | pad[:, None, None, None, :])
+        return dataclasses.replace(signals, **changes)
+
+    padded = dataclasses.replace(
+        step, student=scribbled(step.student), teachers=tuple(scribbled(teacher) for teacher in step.teachers)
+    )
+    torch.testing.assert_close(total(case, padded), total(case, step), rtol=1e-12, atol=1e-12)
+
+
+@every_case
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_finite_at_huge_logits(method, dtype):
-    step = step_for(method, pair_for(method, classes=2))
+def test_finite_at_huge_logits(case, dtype):
+    step = step_for(case.method, pair_for(case.method, classes=2))
     signs = torch.tensor([[1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]]).repeat(4, 1)
 
     def huge(signals: Signals, shift: int) -> Signals:
-        logits = (1e4 * signs.roll(shift, 0)).to(dtype)
-        return Signals(logits, signals.cls.detach().to(dtype), signals.sent_emb.detach().to(dtype))
+        small = changed(signals, lambda x: x.detach().to(dtype))
+        return dataclasses.replace(small, logits=(1e4 * signs.roll(shift, 0)).to(dtype))
 
     student = huge(step.student, 0)
     student.logits.requires_grad_()
@@ -167,41 +217,45 @@ def test_finite_at_huge_logits(method, dtype):
         assistant=huge(step.assistant, 2) if step.assistant else None,
         adapters=step.adapters.to(dtype),
     )
-    loss = total(method, extreme)
+    loss = total(case, extreme)
     assert loss.dtype == torch.float32
     loss.backward()
     assert torch.isfinite(loss)
-    assert torch.isfinite(student.logits.grad).all()
+    assert student.logits.grad is None or torch.isfinite(student.logits.grad).all()
 
 
-@every_variant
-def test_gradients_are_those_of_the_terms(method):
-    pair = pair_for(method, classes=3, student_width=5)
-    step = step_for(method, pair, rows=4)
+@every_case
+def test_gradients_are_those_of_the_terms(case):
+    pair = pair_for(case.method, classes=3, student_width=4 if case.method.allows_other_widths else 6)
+    step = step_for(case.method, pair, rows=4)
+    names = [name for name in floats(step.student) if name in case.needs | {"logits"}]
 
-    def loss(logits: torch.Tensor, cls: torch.Tensor) -> torch.Tensor:
-        return total(method, dataclasses.replace(step, student=Signals(logits, cls, step.student.sent_emb)))
+    def loss(*values: torch.Tensor) -> torch.Tensor:
+        student = dataclasses.replace(step.student, **dict(zip(names, values, strict=True)))
+        return total(case, dataclasses.replace(step, student=student))
 
-    assert gradcheck(loss, (step.student.logits, step.student.cls), fast_mode=True)
+    assert gradcheck(loss, tuple(getattr(step.student, name) for name in names), fast_mode=True)
 
 
-@every_variant
-def test_no_row_at_all_is_no_loss(method):
-    step = step_for(method, pair_for(method), rows=0)
-    loss = total(method, step)
+@every_case
+def test_no_row_at_all_is_no_loss(case):
+    step = step_for(case.method, pair_for(case.method), rows=0)
+    loss = total(case, step)
     loss.backward()
     assert loss.item() == 0
 
 
-@every_variant
-def test_a_pure_function_of_the_step(method):
-    step = step_for(method, pair_for(method))
+@every_case
+def test_a_pure_function_of_the_step(case):
+    step = step_for(case.method, pair_for(case.method))
+    state = {name: value.clone() for name, value in step.adapters.state_dict().items()}
     torch.manual_seed(1)
-    first, state = total(method, step), torch.get_rng_state()
+    first, generator = total(case, step), torch.get_rng_state()
     torch.manual_seed(1)
-    assert torch.equal(state, torch.get_rng_state()), "the global generator was used"
+    assert torch.equal(generator, torch.get_rng_state()), "the global generator was used"
     torch.manual_seed(2)
-    assert torch.equal(first, total(method, step))
+    assert torch.equal(first, total(case, step))
+    assert all(torch.equal(value, state[name]) for name, value in step.adapters.state_dict().items())
 
 
 @every_method
@@ -254,16 +308,40 @@ def test_methods_say_what_they_are(method):
 
 
 def outcome(method: Method) -> list[Any]:
-    """Everything a setting could change, on three random batches."""
-    found: list[Any] = [method.weights(), method.needs, method.uses_assistant]
+    """All that a setting could change: the course, the terms on three random batches, what a controller learns."""
+    found: list[Any] = [method.uses_assistant, method.reward]
     if method.uses_assistant:
-        found.append(method.assistant_depth(student=2, teacher=8))
-    for seed in range(3):
-        answer = method.terms(step_for(method, pair_for(method), seed=seed, rows=16))
-        found.append({name: (t.values.tolist(), t.covered().tolist()) for name, t in answer.terms.items()})
-        found.append(None if answer.hard_rows is None else answer.hard_rows.tolist())
-        found.append({name: mask.tolist() for name, mask in answer.queries.items()})
+        found.append(method.assistant_depths(student=2, teacher=8))
+    found += [dataclasses.replace(phase, method=FineTune()) for phase in method.phases(4)]
+    for case in cases_of(method):
+        found += [case.phase.method.weights(), case.needs]
+        for seed in range(3):
+            step = step_for(method, pair_for(method), seed=seed, rows=16, key=(0, 2, 3))
+            answer = case.terms(step)
+            found.append({name: (t.values.tolist(), t.covered().tolist()) for name, t in answer.terms.items()})
+            found.append(None if answer.hard_rows is None else answer.hard_rows.tolist())
+            found.append({name: mask.tolist() for name, mask in answer.queries.items()})
+            if case.phase.trains != "student":
+                for number in range(20):
+                    moved = dataclasses.replace(step, key=(0, 2, number)).detach()
+                    case.phase.method.learn(moved, case.terms(moved).detach(), SteadyProbe())
+                found.append({name: value.tolist() for name, value in step.adapters.state_dict().items()})
     return found
+
+
+class SteadyProbe:
+    """A student that gets a little better each time it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def cross_entropy(self) -> float:
+        self.asked += 1
+        return 1.0 / self.asked
+
+    def accuracy(self) -> float:
+        self.asked += 1
+        return 1 - 0.5 / self.asked
 
 
 @pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind().name)

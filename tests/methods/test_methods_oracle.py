@@ -110,14 +110,14 @@ def test_the_adapter_has_no_bias_and_small_weights():
 def test_assistants_lie_between_student_and_teacher():
     from kdray.errors import BadInput
 
-    assert DeKD().assistant_depth(student=3, teacher=12) == 8
-    assert DeKD().assistant_depth(student=3, teacher=6) == 5
-    assert DeKD(ta_depth=6).assistant_depth(student=3, teacher=12) == 6
+    assert DeKD().assistant_depths(student=3, teacher=12) == (8,)
+    assert DeKD().assistant_depths(student=3, teacher=6) == (5,)
+    assert DeKD(ta_depth=6).assistant_depths(student=3, teacher=12) == (6,)
     for depth in (3, 12):
         with pytest.raises(BadInput, match=rf"ta_depth = {depth}, but .* student's 3 .* 12 layers"):
-            DeKD(ta_depth=depth).assistant_depth(student=3, teacher=12)
+            DeKD(ta_depth=depth).assistant_depths(student=3, teacher=12)
     with pytest.raises(BadInput, match="uses no assistant"):
-        VanillaKD().assistant_depth(student=3, teacher=12)
+        VanillaKD().assistant_depths(student=3, teacher=12)
 
 
 def test_alignment_needs_a_teacher_as_deep_as_the_student():

@@ -15,6 +15,7 @@ from kdray.teachers import OutputShapes, Speaker
 from kdray.train import CachedTeacher, OnlineTeacher, Rows, SingleRank, objective
 
 CPU = torch.device("cpu")
+LOGITS = frozenset({"logits"})
 NUMBER = 61
 
 
@@ -64,12 +65,12 @@ def cached(teacher, table, rows, tmp_path_factory):
     writer = OutputsWriter(folder, "train", table["id"].to_pylist(), OutputShapes.of_model(teacher).of(kinds))
     writer.write(said["id"].to_pylist(), {kind: answers(said, kind) for kind in kinds})
     writer.finish()
-    return CachedTeacher(folder, "train", rows.ids, frozenset({"logits"}))
+    return CachedTeacher(folder, "train", rows.ids)
 
 
 @pytest.fixture(scope="module")
 def online(teacher, rows):
-    return OnlineTeacher(load_classifier(teacher, labels=("a", "b"), seed=0), rows, frozenset({"logits"}))
+    return OnlineTeacher(load_classifier(teacher, labels=("a", "b"), seed=0), rows)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 13, 32, NUMBER])
@@ -87,7 +88,7 @@ def test_losses_are_bit_equal_under_shuffling(cached, online, rows, batch_size):
 
     for _ in range(12):
         indices = draw.permutation(NUMBER)[:batch_size]
-        one, two = cached.answer(indices, CPU), online.answer(indices, CPU)
+        one, two = cached.answer(indices, CPU, LOGITS), online.answer(indices, CPU, LOGITS)
         assert torch.equal(one.logits, two.logits)
         assert torch.equal(loss(indices, one), loss(indices, two))
 
@@ -108,13 +109,13 @@ def test_groups_say_what_plain_batches_say_but_for_the_last_bits(teacher, rows, 
     model = load_classifier(teacher, labels=("a", "b"), seed=0)
     with torch.no_grad():
         plain = model(**rows.batch(np.arange(NUMBER), CPU)).logits
-    torch.testing.assert_close(online.answer(np.arange(NUMBER), CPU).logits, plain, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(online.answer(np.arange(NUMBER), CPU, LOGITS).logits, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_an_online_teacher_is_in_eval_mode_and_frozen(teacher, rows):
     model = load_classifier(teacher, labels=("a", "b"), seed=0).train()
-    online = OnlineTeacher(model, rows, frozenset({"logits", "cls"}))
-    first, again = (online.answer(np.arange(9), CPU) for _ in range(2))
+    online = OnlineTeacher(model, rows)
+    first, again = (online.answer(np.arange(9), CPU, frozenset({"logits", "cls"})) for _ in range(2))
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
     assert not first.logits.requires_grad
@@ -125,4 +126,4 @@ def test_an_online_teacher_is_in_eval_mode_and_frozen(teacher, rows):
 
 def test_a_worker_without_rows_gets_signals_of_no_rows(online, cached):
     none = np.zeros(0, np.int64)
-    assert online.answer(none, CPU).logits.shape == cached.answer(none, CPU).logits.shape == (0, 2)
+    assert online.answer(none, CPU, LOGITS).logits.shape == cached.answer(none, CPU, LOGITS).logits.shape == (0, 2)

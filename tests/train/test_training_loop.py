@@ -16,7 +16,7 @@ from kdray.errors import RunFailed
 from kdray.methods import FineTune, Method, Step, Term, Terms, VanillaKD
 from kdray.signals import Signals
 from kdray.store import Store
-from kdray.train import SingleRank, StoreCheckpoints, TrainSettings, fit, objective
+from kdray.train import Material, SingleRank, StoreCheckpoints, TrainSettings, fit, objective
 from kdray.train.optimizer import make_optimizer, set_learning_rate
 
 KD = {"name": "kd", "temperature": 2.0}
@@ -242,11 +242,10 @@ def test_hard_labels_and_terms_have_their_own_number_of_rows():
 
 
 def test_learning_rate_warms_up_and_decays_to_almost_nothing():
-    settings = TrainSettings(learning_rate=1.0, warmup=0.2)
-    optimizer = make_optimizer(torch.nn.Linear(2, 2), settings)
+    optimizer = make_optimizer(torch.nn.Linear(2, 2), TrainSettings())
     rates = []
     for done in range(10):
-        set_learning_rate(optimizer, settings, done=done, total=10)
+        set_learning_rate(optimizer, peak=1.0, warmup=0.2, done=done, total=10)
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([0.5, 1.0, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
 
@@ -270,9 +269,7 @@ def test_every_step_matches_a_plain_torch_loop():
         mine,
         method=FineTune(),
         adapters=torch.nn.ModuleDict(),
-        rows=rows,
-        teachers=[],
-        assistant=None,
+        material=Material(rows),
         settings=settings,
         hooks=hooks,
         ranks=SingleRank(),

@@ -20,6 +20,7 @@ from kdray.train import (
     FitResult,
     GroupRanks,
     Hooks,
+    Material,
     NoCheckpoints,
     OnlineTeacher,
     Rows,
@@ -127,16 +128,18 @@ def train(
     def teacher(name: str, seed: int) -> Any:
         if case.online:
             model = tiny.classifier(seed=seed, classes=CLASSES, layers=TEACHER_LAYERS, width=TEACHER_WIDTH, dropout=0.5)
-            return OnlineTeacher(model, rows, frozenset(method.needs))
-        return CachedTeacher(outputs / name, "train", rows.ids, frozenset(method.needs))
+            return OnlineTeacher(model, rows)
+        return CachedTeacher(outputs / name, "train", rows.ids)
 
     result = fit(
         student,
         method=method,
         adapters=adapters,
-        rows=rows,
-        teachers=[teacher(f"teacher{k}", 10 + k) for k in range(number)],
-        assistant=teacher("assistant", 20) if method.uses_assistant else None,
+        material=Material(
+            rows,
+            [teacher(f"teacher{k}", 10 + k) for k in range(number)],
+            teacher("assistant", 20) if method.uses_assistant else None,
+        ),
         settings=case.settings,
         hooks=Hooks(
             score=score or hard_score(rows), report=report, checkpoints=checkpoints or NoCheckpoints(), title="tiny"
