@@ -93,7 +93,8 @@ def random_outputs(
 ) -> Path:
     draw = np.random.default_rng(seed)
     logits = 2 * draw.standard_normal((number, classes))
-    return write_outputs(folder, {"logits": logits, "cls": draw.standard_normal((number, layers + 1, width))})
+    cls, sent_emb = draw.standard_normal((number, layers + 1, width)), draw.standard_normal((number, width))
+    return write_outputs(folder, {"logits": logits, "cls": cls, "sent_emb": sent_emb})
 
 
 def opinion(number: int, *, tone: str | None = None) -> dict[str, Any]:

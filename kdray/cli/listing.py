@@ -12,13 +12,14 @@ def method_rows() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for method in METHODS:
         defaults = method()  # pyright: ignore[reportCallIssue]
+        needs = frozenset[str]().union(*(phase.method.needs for phase in defaults.phases(1)))
         most = "∞" if method.max_teachers is None else str(method.max_teachers)
         teachers = most if method.min_teachers == method.max_teachers else f"{method.min_teachers}–{most}"
         rows.append(
             {
                 "method": defaults.name,
                 "title": method.title,
-                "needs": ", ".join(sorted(defaults.needs)) or "nothing",
+                "needs": ", ".join(sorted(needs)) or "nothing",
                 "assistant": "yes" if defaults.uses_assistant else "no",
                 "access": method.access,
                 "teachers": teachers,

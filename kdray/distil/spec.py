@@ -54,7 +54,11 @@ class ModelSource(_Record):
 
 
 class TeacherRef(_Record):
-    """A teacher: its model, its outputs, and what is known of it."""
+    """A teacher: its model, its outputs, and what is known of it.
+
+    Attributes:
+        known: The classes that it scores, as indices of the training's labels; None is all of them.
+    """
 
     name: str
     model: Ref
@@ -64,6 +68,7 @@ class TeacherRef(_Record):
     classes: int
     heads: int = 1
     tokenizer: str = ""
+    known: tuple[int, ...] | None = None
 
 
 class FitSpec(_Record):

@@ -75,6 +75,7 @@ class _Job:
                 assistant=self._teacher(self.spec.assistant, train_rows) if self.spec.assistant else None,
                 prepared=prepared,
                 reward_rows=reward_rows,
+                known=tuple(teacher.known for teacher in self.spec.teachers),
             )
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_of(seed, "adapters"))
@@ -170,8 +171,7 @@ class _Job:
 
     def _pair(self, student: Facts) -> Pair:
         def facts(teacher: TeacherRef) -> Facts:
-            known = {"name", "layers", "width", "classes", "heads", "tokenizer"}
-            return Facts(**teacher.model_dump(include=known))
+            return Facts(**teacher.model_dump(exclude={"model", "outputs"}))
 
         assistant = facts(self.spec.assistant) if self.spec.assistant else None
         return Pair(student, tuple(facts(teacher) for teacher in self.spec.teachers), assistant)
@@ -216,7 +216,9 @@ class _Job:
         artifact = teacher.model.open(self.store)
         own = json.loads(artifact.file("result.json").read_text())["spec"]["train"]
         folder = artifact.file("model")
-        model = load_classifier(folder, labels=self.spec.labels, seed=0)
+        labels = self.spec.labels
+        scored = labels if teacher.known is None else tuple(labels[index] for index in teacher.known)
+        model = load_classifier(folder, labels=scored, seed=0)
         # teachers read the whole text, with their own tokenizer and as far as they were trained to
         full = self._rows(load_tokenizer(folder), self.corpus, "train", max_length=own["max_length"])
         at = {row: i for i, row in enumerate(full.ids)}

@@ -42,6 +42,7 @@ class Facts:
         classes: Outputs of its head.
         heads: Attention heads of a layer.
         tokenizer: Equal for two models that cut every text into the same tokens.
+        known: The classes that it scores, as indices of the task's, in the order of its outputs; None is all of them.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Facts:
     classes: int
     heads: int = 1
     tokenizer: str = ""
+    known: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ class Step:
         adapters: What the method's `adapters` built; its parameters are trained with the student, its buffers are a
             controller's state, which only `learn` changes.
         prepared: What the method's `prepare` made of the teachers' answers.
+        known: The classes that each teacher scores (`Facts.known`); empty if all of them score all.
+        progress: The share of the schedule's steps that are done, 0 to 1.
     """
 
     student: Signals
@@ -126,6 +130,8 @@ class Step:
     key: tuple[int, int, int]
     adapters: nn.Module
     prepared: Prepared = field(default_factory=dict[str, Tensor])
+    known: tuple[tuple[int, ...] | None, ...] = ()
+    progress: float = 0.0
 
     def detach(self) -> "Step":
         return dataclasses.replace(self, student=self.student.detach())
@@ -200,6 +206,7 @@ class Method(BaseModel):
     min_teachers: ClassVar[int] = 1
     max_teachers: ClassVar[int | None] = 1
     allows_other_widths: ClassVar[bool] = True
+    allows_class_subsets: ClassVar[bool] = False
 
     name: str
 
@@ -262,10 +269,17 @@ class Method(BaseModel):
                         "student; take a method that needs only logits, such as kd."
                     )
         for other in others:
-            if other.classes != pair.student.classes:
+            if other.known is None and other.classes != pair.student.classes:
                 raise BadInput(
                     f"method {self.name}: {other.name} has {other.classes} classes, the student {pair.student.classes}."
                 )
+        partial = [other for other in others if other.known is not None]
+        if partial and not self.allows_class_subsets:
+            raise BadInput(
+                f"method {self.name} needs teachers of all {pair.student.classes} classes, {partial[0].name} scores "
+                "only some; take a method that merges teachers of different classes, such as uhc."
+            )
+        _check_subsets(self.name, pair)
 
     def adapters(self, pair: Pair) -> nn.Module:
         """Projections and the like that train with the student and are dropped at export."""
@@ -286,3 +300,18 @@ class Method(BaseModel):
     def terms(self, step: Step) -> Terms:
         """The terms of one step; a pure function of it."""
         raise NotImplementedError
+
+
+def _check_subsets(method: str, pair: Pair) -> None:
+    """A teacher of some classes scores two or more, one an output, and all teachers together score every class."""
+    every = set(range(pair.student.classes))
+    for teacher in pair.teachers:
+        known = teacher.known
+        if known is not None and not 2 <= len(known) == len(every.intersection(known)) == teacher.classes:
+            raise BadInput(
+                f"method {method}: {teacher.name} has {teacher.classes} outputs for the classes {list(known)}; allowed "
+                f"are two or more different ones of 0 to {len(every) - 1}, one for each output."
+            )
+    scored = [every if teacher.known is None else set(teacher.known) for teacher in pair.teachers]
+    if scored and (missing := every.difference(*scored)):
+        raise BadInput(f"method {method}: no teacher scores the classes {sorted(missing)} of 0 to {len(every) - 1}.")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from kdray.errors import BadInput
 from kdray.methods.contract import Method, Pair, Ranks, Step, Term, Terms
+from kdray.methods.layers import projected, student_projection
 from kdray.methods.losses import Direction, entropy_rows, kd_rows, log_probs, mse_rows, unit
 from kdray.methods.selection import Strategy, most, uncertainty
 from kdray.signals import Need
@@ -95,12 +96,7 @@ class DeKD(Method):
             )
 
     def adapters(self, pair: Pair) -> nn.Module:
-        student, teacher = pair.student.width, pair.teachers[0].width
-        if not self.lambda3 or student == teacher:
-            return nn.ModuleDict()
-        project = nn.Linear(student, teacher, bias=False)
-        nn.init.normal_(project.weight, std=0.02)
-        return nn.ModuleDict({"project": project})
+        return student_projection(pair) if self.lambda3 else nn.ModuleDict()
 
     def weights(self) -> dict[str, float]:
         names = {"hard": self.lambda1, "kd_teacher": self.lambda2}
@@ -153,9 +149,7 @@ class DeKD(Method):
         teacher, student = step.teachers[0].cls, step.student.cls
         assert teacher is not None
         assert student is not None
-        teacher, student = teacher[:, 1:], student[:, 1:]  # embeddings take no part
-        if "project" in dict(step.adapters.named_children()):
-            student = step.adapters.get_submodule("project")(student)
+        teacher, student = teacher[:, 1:], projected(step.adapters, student[:, 1:])  # embeddings take no part
         layers = informative_layers(
             teacher, selected, keep=student.shape[1], granularity=self.granularity, ranks=step.ranks
         )

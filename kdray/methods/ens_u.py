@@ -12,8 +12,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from kdray.methods.contract import Method, Step, Term, Terms
-from kdray.methods.losses import Direction, Reduction, ensemble_log_probs, kd_rows
+from kdray.methods.contract import Method, Step, Terms
+from kdray.methods.ensembles import soft_terms
+from kdray.methods.losses import Direction, Reduction, ensemble_log_probs
 
 
 class UniformEnsemble(Method):
@@ -46,13 +47,4 @@ class UniformEnsemble(Method):
         target = ensemble_log_probs(
             [teacher.logits for teacher in step.teachers], share, temperature=self.temperature, combine=self.combine
         )
-        rows = kd_rows(
-            target,
-            step.student.logits,
-            temperature=self.temperature,
-            t2_scaling=self.t2_scaling,
-            direction=self.direction,
-            reduction=self.reduction,
-        )
-        term = Term(rows)
-        return Terms({"kd": term}, queries={"teacher": term.covered()})
+        return soft_terms(step, target, self)

@@ -19,10 +19,10 @@ Logits = Float[Tensor, "batch classes"]
 
 def log_probs(logits: Logits, temperature: float) -> Logits:
     """log softmax(z / T), in at least float32."""
-    return F.log_softmax(_wide(logits) / temperature, dim=-1)
+    return F.log_softmax(wide(logits) / temperature, dim=-1)
 
 
-def kl_rows(log_p: Logits, log_q: Logits) -> Rows:
+def kl_rows(log_p: Float[Tensor, "*rows classes"], log_q: Float[Tensor, "*rows classes"]) -> Float[Tensor, "*rows"]:
     """KL(p ‖ q) per row from log-probabilities; a zero of p contributes 0."""
     finite = log_p.clamp(min=torch.finfo(log_p.dtype).min)  # 0 · (−∞) would be NaN
     return F.kl_div(log_q, finite, reduction="none", log_target=True).sum(-1)
@@ -51,23 +51,27 @@ def soft_cross_entropy_rows(target_log_probs: Logits, student: Logits, *, temper
 
 def mse_rows(target: Logits, student: Logits) -> Rows:
     """Mean squared difference of logits per row (mean over classes)."""
-    return (_wide(target) - _wide(student)).square().mean(-1)
+    return (wide(target) - wide(student)).square().mean(-1)
 
 
 def cross_entropy_rows(student: Logits, labels: Int[Tensor, " batch"]) -> Rows:
     """Hard-label cross-entropy at temperature 1; rows labelled -1 give 0."""
-    return F.cross_entropy(_wide(student), labels, reduction="none", ignore_index=-1)
+    return F.cross_entropy(wide(student), labels, reduction="none", ignore_index=-1)
 
 
 def ensemble_log_probs(
-    teachers: Sequence[Logits], weights: Sequence[float], *, temperature: float, combine: Literal["prob", "logit"]
+    teachers: Sequence[Logits],
+    weights: Sequence[float] | Float[Tensor, " teachers"],
+    *,
+    temperature: float,
+    combine: Literal["prob", "logit"],
 ) -> Logits:
     """The ensemble's log-probabilities: temperature first, then the weighted average (S0 eq. 6), or of logits."""
     if combine == "logit":
-        mixed = torch.stack([w * _wide(z) for w, z in zip(weights, teachers, strict=True)]).sum(0)
+        mixed = torch.stack([w * wide(z) for w, z in zip(weights, teachers, strict=True)]).sum(0)
         return log_probs(mixed, temperature)
     parts = [log_probs(z, temperature) for z in teachers]
-    log_weights = torch.tensor(weights, dtype=parts[0].dtype, device=parts[0].device).log()
+    log_weights = torch.as_tensor(weights, dtype=parts[0].dtype, device=parts[0].device).log()
     return torch.logsumexp(torch.stack(parts) + log_weights.view(-1, 1, 1), dim=0)
 
 
@@ -81,5 +85,6 @@ def unit(x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
     return x / x.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
 
-def _wide(x: Tensor) -> Tensor:
+def wide(x: Tensor) -> Tensor:
+    """In at least float32: signals may come in half precision."""
     return x if x.dtype == torch.float64 else x.float()

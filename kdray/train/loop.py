@@ -21,6 +21,7 @@ from kdray.signals import Need, Signals
 from kdray.train.checkpoint import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
 from kdray.train.course import Course
 from kdray.train.data import Rows, Teacher
+from kdray.train.memory import give_back
 from kdray.train.objective import Share, objective
 from kdray.train.optimizer import make_optimizer, set_learning_rate
 from kdray.train.probe import StudentProbe
@@ -70,6 +71,7 @@ class Material:
         teachers: In the order of the method's pair.
         prepared: What `Method.prepare` returned.
         reward_rows: What `Method.reward` asked for; None if it asked for none.
+        known: The classes that each teacher scores (`Facts.known`); empty if all of them score all.
     """
 
     rows: Rows
@@ -77,6 +79,7 @@ class Material:
     assistant: Teacher | None = None
     prepared: Prepared = field(default_factory=dict[str, Tensor])
     reward_rows: Rows | None = None
+    known: tuple[tuple[int, ...] | None, ...] = ()
 
 
 class Trainee(nn.Module):
@@ -188,6 +191,7 @@ class _Loop:
         self._end_epoch(phase)
         state.seconds = before + time.perf_counter() - clock
         self._save()
+        give_back()
         self.hooks.report(state.history[-1])
 
     def _step(self, batch: np.ndarray, phase: Phase) -> None:
@@ -226,16 +230,19 @@ class _Loop:
         mine, material = part[self.ranks.rank :: self.ranks.size], self.material
         needs = phase.method.needs
         moves = phase.trains != "controller"
+        done, total = self.course.schedule(key[1], step=self.state.step, steps_per_epoch=self.steps_per_epoch)
         with torch.set_grad_enabled(moves):
             step = Step(
                 student=self._student(mine, part, needs),
-                teachers=tuple(teacher.answer(mine, self.device, needs) for teacher in material.teachers),
-                assistant=material.assistant.answer(mine, self.device, needs) if material.assistant else None,
+                teachers=tuple(self._answer(teacher, mine, part, needs) for teacher in material.teachers),
+                assistant=self._answer(material.assistant, mine, part, needs) if material.assistant else None,
                 labels=self.rows.labels[mine].to(self.device),
                 ranks=self.ranks,
                 key=key,
                 adapters=self.trainee.adapters,
                 prepared=self.prepared,
+                known=material.known,
+                progress=done / max(1, total),
             )
             reduced = objective(phase.method, step, self.ranks, share)
         if moves:
@@ -253,10 +260,13 @@ class _Loop:
     def _student(self, mine: np.ndarray, part: np.ndarray, needs: frozenset[Need]) -> Signals:
         # A model cannot run on no rows, and every worker must take part in the backward pass: one that has none of
         # this batch runs its first row, and none of that counts.
-        asked = mine if len(mine) else part[:1]
         with autocast(self.device, self.precision):
-            signals = self.wrapped(self.rows.batch(asked, self.device), needs)
+            signals = self.wrapped(self.rows.batch(_asked(mine, part), self.device), needs)
         return signals.each(lambda value: value[: len(mine)])
+
+    def _answer(self, teacher: Teacher, mine: np.ndarray, part: np.ndarray, needs: frozenset[Need]) -> Signals:
+        # the row that the student runs instead of none is the teacher's too: their tokens must have one length
+        return teacher.answer(_asked(mine, part), self.device, needs).each(lambda value: value[: len(mine)])
 
     def _sync(self, *, last: bool) -> AbstractContextManager[None]:
         if isinstance(self.wrapped, DistributedDataParallel) and not last:
@@ -326,6 +336,10 @@ class _Loop:
         tally = Tally.of(saved.progress.pop("tally"), share=float(self.ranks.rank == 0))
         self.state = _State(**saved.progress, best=parts["best"], tally=tally)
         log.info("%s: goes on after epoch %d, step %d", self.hooks.title, self.state.epoch, self.state.step)
+
+
+def _asked(mine: np.ndarray, part: np.ndarray) -> np.ndarray:
+    return mine if len(mine) else part[:1]
 
 
 def _under(tensors: Mapping[str, Tensor], kind: str) -> Iterator[tuple[str, Tensor]]:

@@ -100,12 +100,18 @@ def step_for(
 
 
 def evidence_for(pair: Pair) -> Evidence:
+    """Teachers who know something of the labels, the later ones more."""
     generator = torch.Generator().manual_seed(99)
 
     def answers(rows: int) -> Answers:
+        labels = torch.randint(0, pair.student.classes, (rows,), generator=generator)
+        right = torch.eye(pair.student.classes)[labels]
         return Answers(
-            torch.randint(0, pair.student.classes, (rows,), generator=generator),
-            tuple(torch.randn(rows, each.classes, generator=generator) for each in pair.teachers),
+            labels,
+            tuple(
+                torch.randn(rows, each.classes, generator=generator) + (1 + number) * right[:, : each.classes]
+                for number, each in enumerate(pair.teachers)
+            ),
         )
 
     return Evidence(answers(40), answers(20))

@@ -23,6 +23,16 @@ CASES = {
     "dekd-6": Case(DEKD, {"batch_size": 6}),
     "dekd-random": Case(DEKD | {"strategy": "random"}, {"batch_size": 5}),
     "dekd-selected": Case(DEKD | {"ce_on": "selected", "granularity": "instance", "r": 0.3}, {"batch_size": 6}),
+    "pkd": Case({"name": "pkd", "temperature": 2.0, "beta": 1.0}, {"batch_size": 6}),
+    "mtbert": Case({"name": "mtbert", "tokens": "cls"}, {"batch_size": 5}, unlabelled=(0, 2, 3)),
+    "tinybert-tokens": Case({"name": "tinybert", "intermediate_epochs": 1}, {"batch_size": 6}, online=True),
+    "minilmv2-tokens": Case({"name": "minilmv2", "relation_epochs": 1}, {"batch_size": 5}, online=True),
+    "dfa-tokens": Case({"name": "dfa", "align_number": -1}, {"batch_size": 5}, online=True),
+    "cfl-tokens": Case({"name": "cfl"}, {"batch_size": 6}, online=True),
+    "ksm": Case({"name": "ksm", "interval": 1}, {"batch_size": 5, "accumulate": 2}, unlabelled=(0, 2, 3)),
+    "rlkd": Case({"name": "rlkd", "temperature": 2.0, "policy_rate": 0.05}, {"batch_size": 5}, unlabelled=(0, 2, 3)),
+    "ckdsp": Case({"name": "ckdsp", "combine_teachers": "rlkd", "eta": 0.2}, {"batch_size": 6}),
+    "ens_rand": Case({"name": "ens_rand"}, {"batch_size": 5, "accumulate": 2}),
     "steps": Case(DEKD, {"batch_size": 6, "checkpoint_steps": 1}, dropout=0.2),
 }
 # Of three steps and an epoch's end, twice: after one, after the last one of an epoch, and at an epoch's end.

@@ -119,7 +119,7 @@ def train(
     student = tiny.classifier(seed=1, classes=CLASSES, layers=2, dropout=case.dropout)
     method, rows = parse_method(dict(case.method)), rows_of(case)
     number = method.min_teachers if method.max_teachers is not None else 3
-    facts = [Facts(name, TEACHER_LAYERS, TEACHER_WIDTH, CLASSES) for name in ("teacher", "assistant")]
+    facts = [Facts(name, TEACHER_LAYERS, TEACHER_WIDTH, CLASSES, heads=2) for name in ("teacher", "assistant")]
     pair = Pair(facts_of(student, "student"), (facts[0],) * number, facts[1] if method.uses_assistant else None)
     method.check(pair)
     torch.manual_seed(2)
@@ -139,6 +139,7 @@ def train(
             rows,
             [teacher(f"teacher{k}", 10 + k) for k in range(number)],
             teacher("assistant", 20) if method.uses_assistant else None,
+            reward_rows=rows.take(np.flatnonzero(rows.labels.numpy() >= 0)) if method.reward else None,
         ),
         settings=case.settings,
         hooks=Hooks(

@@ -1,0 +1,135 @@
+"""Every method on one corpus: `python benchmarks/methods.py --corpus emotion [--methods kd,dekd] [--limit 4000]`.
+
+Two six-layer teachers, three-layer students, several seeds; beside them the student alone, and a student that starts
+from the teacher's layers without any soft labels. Prints the table and saves it as JSON. What is in the store is not
+made again, so a stopped run goes on by the same command.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from kdray.cli.main import guarded
+from kdray.cli.show import table
+from kdray.config import RunConfig, parse
+from kdray.corpora import kdray_data
+from kdray.evaluate import distillation_ratio, retention, spread, welch
+from kdray.methods import METHODS, FineTune
+from kdray.on_ray.session import session
+from kdray.stages import Context, alone, prepare
+from kdray.stages.fitting import result_of
+from kdray.store import Store
+
+ALONE, STARTED = "student alone", "teacher's layers, no KD"
+TEACHER_TRAIN = {
+    "emotion": {"epochs": 3, "learning_rate": 1e-4, "max_length": 64},
+    "mrpc": {"epochs": 4, "learning_rate": 1e-4},
+    "sst2": {"epochs": 1, "learning_rate": 5e-5, "max_length": 64},
+    "rte": {"epochs": 1, "learning_rate": 5e-5},
+    "sample": {"epochs": 2, "learning_rate": 1e-4, "batch_size": 16, "max_length": 64},
+}
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    run = base(arguments)
+    chosen = arguments.methods.split(",") if arguments.methods else [kind().name for kind in METHODS]
+    with session(arguments.address):
+        from kdray.on_ray.confirm import Contender, confirm
+        from kdray.on_ray.engine import OnRay
+        from kdray.on_ray.trial import Shared
+
+        context = Context(Store(run.store), OnRay(run.work), kdray_data())
+        prepared = prepare(run, context, every_teacher=True)
+        contenders = [Contender(ALONE, alone(run)), Contender(STARTED, run.model_copy(update={"method": FineTune()}))]
+        contenders += [Contender(name, _with(run, name)) for name in chosen if name != "finetune"]
+        found = confirm(contenders, range(arguments.seeds), Shared.of(prepared), cpus=1, gpus=0.0)
+        teachers = [result_of(ref.model.open(context.store)) for ref in prepared.teachers]
+    rows = lines(found, max(_scores([teacher])[0] for teacher in teachers))
+    document = {
+        "command": shlex.join(["python", *sys.argv]),
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "settings": run.model_dump(mode="json", exclude={"store"}),
+        "teachers": [{"name": teacher["title"], "report": _scores([teacher])[0]} for teacher in teachers],
+        "rows": rows,
+    }
+    Path(arguments.out).write_text(json.dumps(document, indent=1) + "\n")
+    print(table([{key: value for key, value in row.items() if key != "values"} for row in rows]))
+    print("\n".join(f"{t['name']}: {t['report']:.4f}" for t in document["teachers"]))
+
+
+def base(arguments: argparse.Namespace) -> RunConfig:
+    """What all methods share; each method has its own defaults."""
+    train = TEACHER_TRAIN[arguments.corpus]
+    names = {"minilm": 0, "minilm-b": 1}
+    first = {"init_from": "mnli"} if arguments.corpus == "rte" else {}
+    corpus: dict[str, Any] = {"name": arguments.corpus} | ({"limit": arguments.limit} if arguments.limit else {})
+    length = train.get("max_length", 128)
+    return parse(
+        {
+            "store": arguments.store,
+            "corpus": corpus,
+            "teachers": [{"name": n, "train": train | {"seed": seed}, **first} for n, seed in names.items()],
+            "student": {"layers": 3, "init": "skip", "init_from": "teacher"},
+            "assistant": {"train": {"epochs": arguments.epochs, "learning_rate": arguments.rate, "max_length": length}},
+            "train": {"epochs": arguments.epochs, "learning_rate": arguments.rate, "max_length": length},
+            "prune": {"policy": "none"},
+        },
+        source="benchmark",
+    )
+
+
+def lines(found: dict[str, list[dict[str, Any]]], teacher: float) -> list[dict[str, Any]]:
+    """One row a method: report metric over seeds, what of the teacher it keeps, what it cost."""
+    apart = _scores(found[ALONE])
+    rows: list[dict[str, Any]] = []
+    for name, results in found.items():
+        values = _scores(results)
+        spreading = spread(values)
+        rows.append(
+            {
+                "method": name,
+                "mean": spreading.mean,
+                "std": spreading.std,
+                "vs alone": None if name == ALONE else spreading.mean - spread(apart).mean,
+                "p": None if name == ALONE else welch(values, apart),
+                "retention": retention(spreading.mean, teacher),
+                "distillation ratio": None
+                if name == ALONE
+                else distillation_ratio(spreading.mean, spread(apart).mean, teacher),
+                "train s": sum(result["seconds"]["train"] for result in results) / len(results),
+                "teacher rows": sum(sum(result["queries"].values()) for result in results) // len(results),
+                "values": values,
+            }
+        )
+    return rows
+
+
+def _scores(results: list[dict[str, Any]]) -> list[float]:
+    return [result["metrics"]["report"][result["metric"]] for result in results]
+
+
+def _with(run: RunConfig, name: str) -> RunConfig:
+    return parse({**run.model_dump(mode="json"), "method": {"name": name}}, source="benchmark")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", default="emotion", choices=list(TEACHER_TRAIN))
+    parser.add_argument("--methods", help="names, with commas between (default: all)")
+    parser.add_argument("--limit", type=int, help="rows of train, for a quick look")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rate", type=float, default=1e-4, help="learning rate of students")
+    parser.add_argument("--store", default="store")
+    parser.add_argument("--out", default="methods.json")
+    parser.add_argument("--address")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, debug=True))

@@ -1,0 +1,57 @@
+"""Best-Single-Ensemble: of several teachers, the best one alone.
+
+Source: S0 §4.3 and Table 4; Yuan et al. 2021.
+Formula: (1 − α)·CE + α·T²·KL(softmax(z_k/T) ‖ softmax(z_s/T)), k = the teacher most accurate on the select split.
+Needs: logits of K ≥ 2 teachers, cached.
+Refuses: fewer than two teachers, other class counts.
+Defaults: T = 5, α = 0.5 as `ens_u`.
+Differs from the source: best by accuracy, whatever metric the task reports; the first of equals.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+
+from kdray.methods.contract import Evidence, Method, Prepared, Step, Terms
+from kdray.methods.ensembles import accuracies, labelled, soft_terms
+from kdray.methods.losses import Direction, Reduction, ensemble_log_probs
+
+
+class BestSingle(Method):
+    """Soft labels of the teacher that is best before the training starts.
+
+    Attributes:
+        temperature: Softens both distributions; above 0.
+        alpha: Weight of the KD term, 0 to 1.
+    """
+
+    title: ClassVar[str] = "Best-Single-Ensemble"
+    source: ClassVar[str] = "S0 Table 4; Yuan et al. 2021"
+    min_teachers: ClassVar[int] = 2
+    max_teachers: ClassVar[int | None] = None
+
+    name: Literal["ens_best"] = "ens_best"  # pyright: ignore[reportIncompatibleVariableOverride]
+    temperature: float = Field(default=5.0, gt=0)
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    t2_scaling: bool = True
+    direction: Direction = "forward"
+    reduction: Reduction = "batchmean"
+
+    def prepare(self, evidence: Evidence) -> Prepared:
+        right = accuracies(labelled(evidence.select, method="ens_best", split="select"))
+        best = right.argmax()  # the first of equals
+        return {"weights": F.one_hot(best, len(right)).to(torch.float32), "accuracy": right}
+
+    def weights(self) -> dict[str, float]:
+        return {"hard": 1 - self.alpha, "kd": self.alpha}
+
+    def terms(self, step: Step) -> Terms:
+        target = ensemble_log_probs(
+            [teacher.logits for teacher in step.teachers],
+            step.prepared["weights"],
+            temperature=self.temperature,
+            combine="prob",
+        )
+        return soft_terms(step, target, self)

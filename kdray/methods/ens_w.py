@@ -1,0 +1,79 @@
+"""W-Ensemble: several teachers, fixed weights.
+
+Source: S0 §4.3 and Table 4; Yuan et al. 2021 name it W-Ensemble.
+Formula: (1 − α)·CE + α·T²·KL(Σ_k w_k·softmax(z_k/T) ‖ softmax(z_s/T)), w_k ∝ accuracy of teacher k on the select split.
+Needs: logits of K ≥ 2 teachers, cached.
+Refuses: fewer than two teachers, other class counts, shares for another number of teachers.
+Defaults: T = 5, α = 0.5, `combine: prob` as `ens_u`; weights by accuracy (our choice: no source gives values).
+Differs from the source: weights are printed nowhere; one KL to the average, not the average of KLs.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, field_validator
+
+from kdray.errors import BadInput
+from kdray.methods.contract import Evidence, Method, Pair, Prepared, Step, Terms
+from kdray.methods.ensembles import accuracies, labelled, soft_terms
+from kdray.methods.losses import Direction, Reduction, ensemble_log_probs
+
+
+class WeightedEnsemble(Method):
+    """Soft labels averaged over all teachers, the better ones weighing more.
+
+    Attributes:
+        temperature: Applied to each teacher before averaging; above 0.
+        alpha: Weight of the KD term, 0 to 1.
+        shares: One number a teacher, 0 or more, scaled to sum 1; None takes the accuracies.
+        combine: Average probabilities (`prob`) or logits (`logit`).
+    """
+
+    title: ClassVar[str] = "W-Ensemble"
+    source: ClassVar[str] = "S0 Table 4; Yuan et al. 2021"
+    min_teachers: ClassVar[int] = 2
+    max_teachers: ClassVar[int | None] = None
+
+    name: Literal["ens_w"] = "ens_w"  # pyright: ignore[reportIncompatibleVariableOverride]
+    temperature: float = Field(default=5.0, gt=0)
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    shares: tuple[float, ...] | None = Field(default=None, examples=[(0.5, 0.3, 0.2)])
+    combine: Literal["prob", "logit"] = "prob"
+    t2_scaling: bool = True
+    direction: Direction = "forward"
+    reduction: Reduction = "batchmean"
+
+    @field_validator("shares")
+    @classmethod
+    def _shares_can_be_scaled(cls, shares: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if shares is not None and not (all(0 <= share < float("inf") for share in shares) and sum(shares) > 0):
+            raise ValueError(f"shares are finite numbers from 0 on with a sum above 0, found {list(shares)}")
+        return shares
+
+    def check(self, pair: Pair) -> None:
+        super().check(pair)
+        if self.shares is not None and len(self.shares) != len(pair.teachers):
+            raise BadInput(
+                f"method ens_w: {len(self.shares)} method.shares for {len(pair.teachers)} teachers; one each."
+            )
+
+    def prepare(self, evidence: Evidence) -> Prepared:
+        if self.shares is not None:
+            worth = torch.tensor(self.shares)
+        else:
+            worth = accuracies(labelled(evidence.select, method="ens_w", split="select"))
+        if worth.sum() == 0:
+            raise BadInput("method ens_w: no teacher is right on any select row; check the order of their labels.")
+        return {"weights": worth / worth.sum()}
+
+    def weights(self) -> dict[str, float]:
+        return {"hard": 1 - self.alpha, "kd": self.alpha}
+
+    def terms(self, step: Step) -> Terms:
+        target = ensemble_log_probs(
+            [teacher.logits for teacher in step.teachers],
+            step.prepared["weights"],
+            temperature=self.temperature,
+            combine=self.combine,
+        )
+        return soft_terms(step, target, self)

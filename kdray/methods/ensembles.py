@@ -1,0 +1,59 @@
+"""What the ensembles share: settings of the soft labels, the one KL to a target, and how good each teacher is."""
+
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kdray.errors import BadInput
+from kdray.methods.contract import Answers, Step, Term, Terms
+from kdray.methods.losses import Direction, Logits, Reduction, kd_rows
+
+
+class SoftLabels(Protocol):
+    """The settings of a KD term towards one target distribution."""
+
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def t2_scaling(self) -> bool: ...
+    @property
+    def direction(self) -> Direction: ...
+    @property
+    def reduction(self) -> Reduction: ...
+
+
+def soft_rows(target: Logits, student: Logits, settings: SoftLabels) -> Float[Tensor, " batch"]:
+    """The KL between a target (log-probabilities, at the temperature of `settings`) and the student's logits."""
+    return kd_rows(
+        target,
+        student,
+        temperature=settings.temperature,
+        t2_scaling=settings.t2_scaling,
+        direction=settings.direction,
+        reduction=settings.reduction,
+    )
+
+
+def soft_terms(step: Step, target: Logits, settings: SoftLabels) -> Terms:
+    """The one term `kd` of every ensemble."""
+    term = Term(soft_rows(target, step.student.logits, settings))
+    return Terms({"kd": term}, queries={"teacher": term.covered()})
+
+
+def labelled(answers: Answers, *, method: str, split: str) -> Answers:
+    """The rows that have a label.
+
+    Raises:
+        BadInput: None has.
+    """
+    rows = answers.labels >= 0
+    if not rows.any():
+        raise BadInput(f"method {method} weighs teachers by the labels of the {split} rows, but none of these has one.")
+    return Answers(answers.labels[rows], tuple(logits[rows] for logits in answers.teachers))
+
+
+def accuracies(answers: Answers) -> Float[Tensor, " teachers"]:
+    """The share of rows that each teacher gets right."""
+    return torch.stack([(logits.argmax(-1) == answers.labels).float().mean() for logits in answers.teachers])

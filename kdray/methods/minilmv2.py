@@ -1,0 +1,84 @@
+"""MiniLMv2: relations within queries, keys and values of the last layer, in heads of any number; then fine-tuning.
+
+Source: Wang et al. 2021; S1 §2, S2 §2.2.
+Formula: for each of X = Q, K, V, heads joined and cut again into A_r relation heads: the mean over heads and tokens of
+    KL(teacher ‖ student) of softmax(X·Xᵀ/√(d/A_r)); their sum, 1:1:1; then mean CE(z_s, y).
+Needs: queries, keys and values of the last layer of one teacher, online, in the first phase; nothing in the second.
+Refuses: relation heads that do not divide both widths, another tokenizer, several teachers, other class counts.
+    Numbers of attention heads and widths may differ.
+Defaults: 48 relation heads (the paper, for models of 768; 64 for 1024), fewer where both widths cannot be cut so; as
+    many epochs of relations as of fine-tuning, at the run's learning rate (our choices: not given).
+Differs from the source: of a large teacher it copies an upper-middle layer (21 of 24), here always the last; it reads
+    unlabelled text with a pre-trained teacher, here both phases read the task's rows and the teacher knows the task;
+    tokens are averaged within a row, then rows.
+"""
+
+import math
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from kdray.errors import BadInput
+from kdray.methods.contract import Method, Pair, Phase, Step, Term, Terms
+from kdray.methods.finetune import FineTune
+from kdray.methods.relations import last_layer, real_tokens, relation_rows
+from kdray.signals import Need
+
+RELATION_HEADS = 48
+
+
+class MiniLMv2(Method):
+    """Copies how queries, keys and values of the last layer relate, and learns from the labels afterwards.
+
+    Attributes:
+        relation_heads: How many parts the widths are cut into; None is 48, or the next number below it that divides
+            both widths.
+        relation_epochs: Of the first phase, in addition to the run's epochs; None is as many as these.
+    """
+
+    title: ClassVar[str] = "MiniLMv2"
+    source: ClassVar[str] = "Wang et al. 2021; S1 §2; S2 §2.2"
+    access: ClassVar[str] = "online"
+
+    name: Literal["minilmv2"] = "minilmv2"  # pyright: ignore[reportIncompatibleVariableOverride]
+    relation_heads: int | None = Field(default=None, ge=1, examples=[2])
+    relation_epochs: int | None = Field(default=None, ge=1)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"qkv_last"})
+
+    def phases(self, epochs: int) -> tuple[Phase, ...]:
+        return (
+            Phase("relations", self, self.relation_epochs or epochs, schedule="relations", scored=False),
+            Phase("fine-tuning", FineTune(), epochs),
+        )
+
+    def check(self, pair: Pair) -> None:
+        super().check(pair)
+        widths = (pair.teachers[0].width, pair.student.width)
+        if self.relation_heads and any(width % self.relation_heads for width in widths):
+            raise BadInput(
+                f"method.relation_heads = {self.relation_heads} does not divide both widths, the teacher's {widths[0]} "
+                f"and the student's {widths[1]}; leave it out for {most_heads(*widths)}."
+            )
+
+    def weights(self) -> dict[str, float]:
+        return {"hard": 0.0, "queries": 1.0, "keys": 1.0, "values": 1.0}
+
+    def terms(self, step: Step) -> Terms:
+        teacher, student = last_layer(step)
+        heads = self.relation_heads or most_heads(teacher.shape[-1], student.shape[-1])
+        terms = {
+            name: Term(relation_rows((theirs, theirs), (ours, ours), real_tokens(step), heads=heads))
+            for name, theirs, ours in zip(
+                ("queries", "keys", "values"), teacher.unbind(1), student.unbind(1), strict=True
+            )
+        }
+        return Terms(terms, queries={"teacher": terms["values"].covered()})
+
+
+def most_heads(teacher: int, student: int) -> int:
+    """The largest number up to 48 that divides both widths."""
+    common = math.gcd(teacher, student)
+    return max(heads for heads in range(1, RELATION_HEADS + 1) if common % heads == 0)

@@ -1,0 +1,91 @@
+"""MUKI: teachers merged row by row, by how certain each is.
+
+Source: Li et al. 2022 (MUKI); a baseline of S1 Table 3.
+Formula: (1 − α)·CE + α·c·KL(P ‖ softmax(z_s)), m_k = 1 − H(p_k)/log|Y_k|, p_k = softmax(z_k) padded with zeros.
+    `soft`: P = Σ_k softmax(m/0.2)_k·p_k. `hard`: P = p of the largest m.
+    c = m₍₁₎ − m₍₂₎ + 1e-6, the two largest, or 1 without `reweight`.
+    `ki_shared`: every Y_k is all classes. `ki_split`: subsets and α = 1, no gold labels.
+Needs: logits of K ≥ 2 teachers, cached.
+Refuses: fewer than two teachers; subsets that leave a class out; subsets beside gold labels (α below 1).
+Defaults: soft, 0.2, re-weighting on (public code of MUKI), α = 0.5 (our choice: S1 gives none). Temperature 1, no T².
+Differs from the source: m_k comes from one pass of the teacher, not from the mean of several with dropout, which the
+    stored outputs do not hold.
+"""
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from kdray.methods.contract import Method, Pair, Step, Term, Terms
+from kdray.methods.integration import check_gold_labels, classes_of
+from kdray.methods.losses import entropy_rows, kl_rows, log_probs
+
+MARGIN_FLOOR = 1e-6
+
+
+class MUKI(Method):
+    """The more certain a teacher is of a row, the more of the target is its.
+
+    Attributes:
+        alpha: Weight of the KD term, 0 to 1; the hard labels get 1 − alpha.
+        target: A mixture of all teachers (`soft`), or the most certain one alone (`hard`).
+        score_temperature: Of the softmax over teachers; small values are close to `hard`; above 0.
+        reweight: Rows count by how far the most certain teacher is ahead of the next.
+    """
+
+    title: ClassVar[str] = "MUKI"
+    source: ClassVar[str] = "Li et al. 2022; S1 Table 3"
+    min_teachers: ClassVar[int] = 2
+    max_teachers: ClassVar[int | None] = None
+    allows_class_subsets: ClassVar[bool] = True
+
+    name: Literal["muki"] = "muki"  # pyright: ignore[reportIncompatibleVariableOverride]
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    target: Literal["soft", "hard"] = "soft"
+    score_temperature: float = Field(default=0.2, gt=0)
+    reweight: bool = True
+
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> "MUKI":
+        if not self.alpha:
+            self.refuse_idle(("target", "score_temperature", "reweight"), because="alpha is 0")
+        if self.target == "hard":
+            self.refuse_idle(("score_temperature",), because="target is hard")
+        return self
+
+    def check(self, pair: Pair) -> None:
+        super().check(pair)
+        check_gold_labels(self.name, pair, alpha=self.alpha)
+
+    def weights(self) -> dict[str, float]:
+        return {"hard": 1 - self.alpha, "kd": self.alpha}
+
+    def terms(self, step: Step) -> Terms:
+        certainty = torch.stack([certainty_rows(teacher.logits) for teacher in step.teachers], dim=1)
+        shares = self._shares(certainty)
+        target = torch.zeros_like(step.student.logits, dtype=shares.dtype)
+        for k, classes in enumerate(classes_of(step)):
+            target[:, classes] += shares[:, k : k + 1] * log_probs(step.teachers[k].logits, 1.0).exp()
+        rows = kl_rows(target.log(), log_probs(step.student.logits, 1.0))
+        if self.reweight:
+            best = certainty.topk(2, dim=1).values
+            rows = (best[:, 0] - best[:, 1] + MARGIN_FLOOR) * rows
+        term = Term(rows)
+        return Terms({"kd": term}, queries={"teacher": term.covered()})
+
+    def _shares(self, certainty: Float[Tensor, "batch teachers"]) -> Float[Tensor, "batch teachers"]:
+        if self.target == "soft":
+            return torch.softmax(certainty / self.score_temperature, dim=1)
+        first = torch.sort(certainty, dim=1, descending=True, stable=True).indices[:, 0]  # of equal ones the earlier
+        return F.one_hot(first, certainty.shape[1]).to(certainty.dtype)
+
+
+def certainty_rows(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
+    """1 for a teacher that is sure of one class, 0 for one that knows nothing of its classes."""
+    log_p = log_probs(logits, 1.0)
+    return 1 - entropy_rows(log_p) / math.log(logits.shape[1])

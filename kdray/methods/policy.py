@@ -1,0 +1,103 @@
+"""A policy over teachers: what each agent sees, its odds, a draw by the counter, and its reward."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from kdray.methods.contract import Step
+from kdray.methods.losses import Logits, cross_entropy_rows, log_probs
+
+Odds = Float[Tensor, "batch teachers"]
+Choice = Bool[Tensor, "batch teachers"]
+States = Float[Tensor, "batch teachers features"]
+
+REMEMBERED = 0.9  # of the average reward, a step
+
+
+class Policy(nn.Module):
+    """The state of one logistic agent a teacher; buffers, because no optimizer moves it.
+
+    Attributes:
+        baseline: The average of past rewards, recent ones weighing more.
+        rewards: How many there were.
+        episode: (epoch, number) of the last measurement of `accuracy`.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    baseline: Tensor
+    rewards: Tensor
+    episode: Tensor
+    accuracy: Tensor
+
+    def __init__(self, teachers: int, features: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(teachers, features))
+        self.register_buffer("bias", torch.zeros(teachers))
+        self.register_buffer("baseline", torch.tensor(0.0, dtype=torch.float64))
+        self.register_buffer("rewards", torch.tensor(0))
+        self.register_buffer("episode", torch.tensor([-1, -1]))
+        self.register_buffer("accuracy", torch.tensor(0.0, dtype=torch.float64))
+
+    def odds(self, states: States) -> Odds:
+        """log π/(1 − π) of every agent."""
+        return (states * self.weight.to(states.dtype)).sum(-1) + self.bias.to(states.dtype)
+
+    def advantage(self, reward: float) -> float:
+        """How much better than usual; the first reward is the usual one."""
+        return reward - float(self.baseline) if self.rewards else 0.0
+
+    def move(self, gradient: Float[Tensor, "teachers features+1"], *, reward: float, rate: float) -> None:
+        """One step of REINFORCE along a gradient of log π whose last column belongs to the bias."""
+        step = rate * self.advantage(reward) * gradient
+        self.weight += step[:, :-1]
+        self.bias += step[:, -1]
+        self.baseline += (1 - REMEMBERED) * (reward - self.baseline) if self.rewards else reward
+        self.rewards += 1
+
+
+def policy_states(
+    text: Float[Tensor, "batch width"], teachers: Sequence[Logits], labels: Int[Tensor, " batch"], *, joint: bool
+) -> States:
+    """A teacher's state: the standardised vector of the text, the teacher's probabilities, its loss on the label.
+
+    A joint policy shows every agent all of it. The loss of a row without a label is 0.
+    """
+    wide = text.to(torch.promote_types(text.dtype, torch.float32))
+    vector = F.layer_norm(wide, wide.shape[-1:])
+    says = torch.stack([log_probs(z, 1.0).exp() for z in teachers], dim=1)
+    loses = torch.stack([cross_entropy_rows(z, labels) for z in teachers], dim=1)
+    if joint:
+        both = torch.cat([vector, says.flatten(1), loses], dim=1)
+        return both.unsqueeze(1).expand(-1, len(teachers), -1)
+    return torch.cat([vector.unsqueeze(1).expand(-1, len(teachers), -1), says, loses.unsqueeze(-1)], dim=-1)
+
+
+def draw(step: Step, odds: Odds) -> Choice:
+    """One Bernoulli choice a row and teacher; it depends on the row's place in the global batch."""
+    everyone, mine = step.ranks.gather(odds)
+    noise = torch.rand(everyone.shape, generator=step.generator("policy")).to(odds.device)
+    return noise[mine] < odds.sigmoid()
+
+
+def heard(choice: Choice, odds: Odds) -> Choice:
+    """The choice; where it is nobody, the teacher with the best odds (the first of equals)."""
+    best = F.one_hot(odds.argmax(-1), odds.shape[-1]).bool()
+    return torch.where(choice.any(-1, keepdim=True), choice, best)
+
+
+def log_odds_gradient(choice: Choice, odds: Odds) -> Odds:
+    """∂ log π(a) by the odds: a − π."""
+    return choice.to(odds.dtype) - odds.sigmoid()
+
+
+def reward_of(number: int, *, ce: float, kd: float, accuracy: float, gamma: float) -> float:
+    """The reward by its number in Yuan et al., from the student's mean losses and its accuracy."""
+    if number == 1:
+        return -ce
+    if number == 2:
+        return -ce - kd
+    return gamma * (-ce - kd) + (1 - gamma) * accuracy

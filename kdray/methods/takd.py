@@ -1,0 +1,71 @@
+"""TAKD: a chain of teacher assistants, each distilled from the one before it.
+
+Source: Mirzadeh et al. 2020; S1, S2.
+Formula: teacher → assistant 1 → … → student; every arrow is (1 − α)·CE + α·T²·KL(softmax(z_a/T) ‖ softmax(z_s/T))
+    with z_a of the model before.
+Needs: logits of one teacher and of the last assistant, cached.
+Refuses: several teachers, other class counts, depths that do not fall from the teacher's to the student's.
+Defaults: T = 5, α = 0.5 as `kd`; one assistant in the middle of teacher and student (S1 Figure 3: 6 of 3..12 is best).
+Differs from the source: T² on (D2); Mirzadeh et al. average the KL over classes too, which `reduction: elementmean`
+    copies; the arrows before the last have the settings of the run's `assistant` section.
+"""
+
+import math
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from kdray.errors import BadInput
+from kdray.methods.contract import Method, Step, Term, Terms
+from kdray.methods.ensembles import soft_rows
+from kdray.methods.losses import Direction, Reduction, log_probs
+
+
+class AssistantChain(Method):
+    """Soft labels of the last assistant; the student never meets the teacher.
+
+    Attributes:
+        temperature: Softens both distributions; above 0.
+        alpha: Weight of the KD term, 0 to 1.
+        depths: Layers of each assistant, from the teacher downwards; None is one, in the middle, rounded up.
+    """
+
+    title: ClassVar[str] = "TAKD (assistant chain)"
+    source: ClassVar[str] = "Mirzadeh et al. 2020; S1"
+
+    name: Literal["takd"] = "takd"  # pyright: ignore[reportIncompatibleVariableOverride]
+    temperature: float = Field(default=5.0, gt=0)
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    depths: tuple[int, ...] | None = Field(default=None, examples=[(6, 4)])
+    t2_scaling: bool = True
+    direction: Direction = "forward"
+    reduction: Reduction = "batchmean"
+
+    @field_validator("depths")
+    @classmethod
+    def _depths_fall(cls, depths: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if depths is not None and (not depths or sorted(set(depths), reverse=True) != list(depths)):
+            raise ValueError(f"depths fall from the teacher to the student, such as [9, 6]; found {list(depths)}")
+        return depths
+
+    @property
+    def uses_assistant(self) -> bool:
+        return True
+
+    def assistant_depths(self, *, student: int, teacher: int) -> tuple[int, ...]:
+        depths = self.depths or (math.ceil((student + teacher) / 2),)
+        if not student < depths[-1] <= depths[0] < teacher:
+            raise BadInput(
+                f"method.depths = {list(depths)}, but assistants lie between the student's {student} and the teacher's "
+                f"{teacher} layers; where there is no room, take method kd."
+            )
+        return depths
+
+    def weights(self) -> dict[str, float]:
+        return {"hard": 1 - self.alpha, "kd_assistant": self.alpha}
+
+    def terms(self, step: Step) -> Terms:
+        assert step.assistant is not None
+        target = log_probs(step.assistant.logits, self.temperature)
+        term = Term(soft_rows(target, step.student.logits, self))
+        return Terms({"kd_assistant": term}, queries={"assistant": term.covered()})

@@ -1,0 +1,95 @@
+"""The whole method of S0: it is its ensemble, and a pull between sentence vectors."""
+
+import numpy as np
+import pytest
+import torch
+from method_steps import pair_for, step_for
+from pydantic import ValidationError
+
+from kdray.errors import BadInput
+from kdray.methods import PrunedEnsemble, ReinforcedSelection, UniformEnsemble, WeightedEnsemble
+from kdray.train import SingleRank, objective
+
+
+def loss(method, step):
+    return objective(method, step, SingleRank()).loss
+
+
+@pytest.mark.parametrize(
+    ("ways", "inner"),
+    [
+        ({}, UniformEnsemble()),
+        ({"combine": "logit", "temperature": 2.0}, UniformEnsemble(combine="logit", temperature=2.0)),
+        ({"combine_teachers": "w", "alpha": 0.2}, WeightedEnsemble(alpha=0.2)),
+        ({"combine_teachers": "rlkd"}, ReinforcedSelection(temperature=5.0)),
+        (
+            {"combine_teachers": "rlkd", "reward_number": 3, "gamma": 0.3, "ensemble_epochs": 2},
+            ReinforcedSelection(temperature=5.0, reward_number=3, gamma=0.3, ensemble_epochs=2),
+        ),
+    ],
+    ids=str,
+)
+def test_it_is_its_ensemble(ways, inner):
+    method = PrunedEnsemble(**ways)
+    pair = pair_for(method)
+    step = step_for(method, pair)
+    torch.testing.assert_close(loss(method, step), loss(inner, step_for(inner, pair)), rtol=0, atol=1e-12)
+    assert method.reward == inner.reward
+    assert method.needs == inner.needs
+
+
+@pytest.mark.parametrize("student_width", [6, 4])
+def test_sentence_vectors_against_numpy(student_width):
+    method, plain = PrunedEnsemble(eta=0.3), PrunedEnsemble()
+    pair = pair_for(method, student_width=student_width)
+    step = step_for(method, pair)
+    own = step.student.sent_emb.detach().numpy()
+    if student_width != 6:
+        own = own @ step.adapters.project.weight.detach().numpy().T
+    other = np.mean([teacher.sent_emb.numpy() for teacher in step.teachers], axis=0)
+    cosine = (own * other).sum(1) / np.linalg.norm(own, axis=1) / np.linalg.norm(other, axis=1)
+    assert method.terms(step).terms["sentences"].values.tolist() == pytest.approx((1 - cosine).tolist(), abs=1e-9)
+    expected = loss(plain, step).item() + 0.3 * (1 - cosine).mean()
+    assert loss(method, step).item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_course():
+    def course(**settings):
+        return [(p.name, p.epochs, p.scored) for p in PrunedEnsemble(**settings).phases(2)]
+
+    assert course() == [("ensemble", 1, False), ("ckdsp", 2, True)]
+    assert course(ensemble_epochs=0, combine_teachers="w") == [("ckdsp", 2, True)]
+    turns = [("student", 1, True), ("policy", 1, False), ("student", 1, True)]
+    assert course(combine_teachers="rlkd") == [("ensemble", 1, False), ("policy", 1, False), *turns]
+    method = PrunedEnsemble(combine_teachers="rlkd", eta=0.1)
+    assert [p.method == method for p in method.phases(2)] == [False, True, True, True, True]
+
+
+def test_a_policy_learns_through_it():
+    method = PrunedEnsemble(combine_teachers="rlkd", eta=0.1)
+    inner = ReinforcedSelection(temperature=5.0)
+    pair = pair_for(method)
+    outer, bare = step_for(method, pair), step_for(inner, pair)
+    for _ in range(2):
+        method.learn(outer.detach(), method.terms(outer).detach(), None)
+        inner.learn(bare.detach(), inner.terms(bare).detach(), None)
+    assert outer.adapters.policy.rewards == 2
+    for name, value in bare.adapters.policy.state_dict().items():
+        assert torch.equal(outer.adapters.policy.state_dict()[name], value)
+
+
+def test_refusals():
+    for settings in (
+        {"gamma": 0.3},
+        {"reward_number": 3},
+        {"combine_teachers": "rlkd", "gamma": 0.3},
+        {"combine_teachers": "rlkd", "combine": "logit"},
+    ):
+        with pytest.raises(ValidationError, match="would have no effect"):
+            PrunedEnsemble(**settings)
+    pair = pair_for(PrunedEnsemble())
+    other = pair.teachers[0].__class__("large", 4, 9, 4, heads=2, tokenizer="same")
+    mixed = pair.__class__(pair.student, (pair.teachers[0], other))
+    PrunedEnsemble().check(mixed)
+    with pytest.raises(BadInput, match="averages vectors of teachers, but their widths are"):
+        PrunedEnsemble(eta=0.1).check(mixed)

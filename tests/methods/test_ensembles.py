@@ -1,0 +1,227 @@
+"""The ensembles with other weights than equal ones: printed numbers, numpy oracles, and what a fit must get right."""
+
+import dataclasses
+
+import numpy as np
+import oracle_ensembles as oracle
+import pytest
+import torch
+from method_steps import evidence_for, logits_step, pair_for
+from methods_oracle import cross_entropy, softmax
+from pydantic import ValidationError
+
+from kdray.errors import BadInput
+from kdray.methods import (
+    Answers,
+    BestSingle,
+    Evidence,
+    FittedOnSelect,
+    FittedOnTrain,
+    RandomSingle,
+    UniformEnsemble,
+    VanillaKD,
+    WeightedEnsemble,
+)
+from kdray.methods.fitted import fitted
+from kdray.train import SingleRank, objective
+
+ZT, ZU, ZS = [[2, 1, 0.1], [0.5, 2.5, -1]], [[1.5, 0.5, 0], [1, 1.8, -0.5]], [[1, 1.5, 0.5], [0.2, 1, 0.3]]
+SOFT = [
+    {},
+    {"temperature": 1.5, "alpha": 0.2},
+    {"t2_scaling": False, "direction": "reverse"},
+]
+
+
+def near(value, tolerance=1e-6):
+    return pytest.approx(value, abs=tolerance)
+
+
+def drawn(seed, *shape):
+    return 2 * np.random.default_rng(seed).standard_normal(shape)
+
+
+def answers(teachers, y):
+    return Answers(torch.as_tensor(y), tuple(torch.as_tensor(np.asarray(z), dtype=torch.float64) for z in teachers))
+
+
+def evidence(teachers, y, train=None):
+    return Evidence(train=train or answers(teachers, y), select=answers(teachers, y))
+
+
+def knowing(seed, y, classes, strength):
+    """Logits that know the labels as well as `strength` says."""
+    return drawn(seed, len(y), classes) + strength * np.eye(classes)[y]
+
+
+def step_of(method, student, teachers, y, known):
+    return dataclasses.replace(logits_step(student, teachers, y), prepared=method.prepare(known))
+
+
+def kd_mean(method, step):
+    return method.terms(step).terms["kd"].values.mean().item()
+
+
+def accurate(*shares):
+    """Two-class teachers that are right on these shares of ten rows each."""
+    y = np.zeros(10, dtype=int)
+    return answers([[[1, 0]] * round(10 * s) + [[0, 1]] * (10 - round(10 * s)) for s in shares], y)
+
+
+def test_weights_by_accuracy_of_the_fixture():
+    method = WeightedEnsemble(temperature=1)
+    prepared = method.prepare(Evidence(train=accurate(0.1, 0.9), select=accurate(0.9, 0.8)))
+    assert prepared["weights"].tolist() == near([0.529412, 0.470588])
+    step = dataclasses.replace(logits_step(ZS, [ZT, ZU], [0, 1]), prepared=prepared)
+    assert kd_mean(method, step) == near(0.215302)
+    assert kd_mean(WeightedEnsemble(temperature=1, shares=(9, 8)), step) == near(0.215302)
+
+
+def test_equal_weights_are_the_uniform_ensemble_of_the_fixture():
+    for settings, mean in (
+        ({"temperature": 1}, 0.212263),
+        ({"temperature": 5}, 0.311735),
+        ({"temperature": 5, "combine": "logit"}, 0.311057),
+    ):
+        method = WeightedEnsemble(shares=(2, 2), **settings)
+        step = step_of(method, ZS, [ZT, ZU], [0, 1], evidence([ZT, ZU], [0, 1]))
+        assert kd_mean(method, step) == near(mean)
+        assert kd_mean(UniformEnsemble(**settings), step) == near(mean)
+    assert objective(WeightedEnsemble(shares=(1, 1)), step, SingleRank()).loss.item() == near(0.617368)
+
+
+def test_the_best_teacher_alone_and_the_first_of_equals():
+    known = Evidence(train=accurate(1.0, 0.1, 0.1), select=accurate(0.7, 0.9, 0.9))
+    prepared = BestSingle().prepare(known)
+    assert prepared["weights"].tolist() == [0, 1, 0]
+    assert prepared["accuracy"].tolist() == near([0.7, 0.9, 0.9])
+    step = dataclasses.replace(logits_step(ZS, [ZU, ZT, ZU], [0, 1]), prepared=prepared)
+    assert kd_mean(BestSingle(), step) == near(0.440799)
+    alone = VanillaKD().terms(logits_step(ZS, [ZT], [0, 1])).terms["kd"].values
+    torch.testing.assert_close(BestSingle().terms(step).terms["kd"].values, alone, rtol=0, atol=1e-12)
+
+
+def test_a_random_teacher_is_one_of_them_and_each_comes_as_often():
+    teachers = [drawn(k, 6, 3) for k in range(3)]
+    y, student = [0, 1, 2] * 2, drawn(9, 6, 3)
+    alone = [VanillaKD().terms(logits_step(student, [z], y)).terms["kd"].values.tolist() for z in teachers]
+    step = logits_step(student, teachers, y)
+    picks = []
+    for number in range(300):
+        rows = RandomSingle().terms(dataclasses.replace(step, key=(0, 0, number))).terms["kd"].values.tolist()
+        picks.append(alone.index(rows))
+    assert min(picks.count(k) for k in range(3)) > 70
+    again = RandomSingle().terms(dataclasses.replace(step, key=(0, 0, 7))).terms["kd"].values.tolist()
+    assert alone.index(again) == picks[7]
+    assert len({tuple(picks[k::50]) for k in range(50)}) > 25  # no period
+
+
+@pytest.mark.parametrize("settings", SOFT, ids=str)
+@pytest.mark.parametrize("combine", ["prob", "logit"])
+@pytest.mark.parametrize(("classes", "count"), [(2, 2), (3, 4), (6, 3)])
+def test_weighted_ensembles_against_the_oracle(settings, combine, classes, count):
+    y = np.arange(40) % classes
+    teachers = [knowing(k, y, classes, 2 + k) for k in range(count)]
+    student, many, z = (
+        drawn(50, 12, classes),
+        np.arange(12) % classes,
+        [drawn(60 + k, 12, classes) for k in range(count)],
+    )
+    soft = {
+        "temperature": settings.get("temperature", 5.0),
+        "t2": settings.get("t2_scaling", True),
+        "direction": settings.get("direction", "forward"),
+    }
+    alpha = settings.get("alpha", 0.5)
+    fits = {
+        WeightedEnsemble: oracle.shares_by_accuracy(teachers, y),
+        FittedOnSelect: oracle.fitted_weights(teachers, y),
+        FittedOnTrain: oracle.fitted_weights(teachers[::-1], y),
+    }
+    known = evidence(teachers, y, train=answers(teachers[::-1], y))
+    for kind, weights in fits.items():
+        method = kind(combine=combine, **settings)
+        step = step_of(method, student, z, many, known)
+        assert step.prepared["weights"].tolist() == near(weights.tolist())
+        p = oracle.target(z, weights, soft["temperature"], combine)
+        expected = (1 - alpha) * cross_entropy(student, many).mean() + alpha * oracle.soft(p, student, **soft).mean()
+        assert objective(method, step, SingleRank()).loss.item() == near(expected, 2e-6)
+
+
+@pytest.mark.parametrize(("classes", "count"), [(2, 2), (3, 2), (4, 3)])
+@pytest.mark.parametrize("settings", SOFT, ids=str)
+def test_stacking_against_the_oracle(classes, count, settings):
+    y = np.arange(40) % classes
+    teachers = [knowing(k, y, classes, 2 + k) for k in range(count)]
+    student, z = drawn(50, 12, classes), [drawn(60 + k, 12, classes) for k in range(count)]
+    matrix, bias = oracle.stacked(teachers, y)
+    for kind in (FittedOnSelect, FittedOnTrain):
+        method = kind(mode="stacking", **settings)
+        step = step_of(method, student, z, y[:12], evidence(teachers, y))
+        seen = np.concatenate([softmax(each) for each in z], axis=1)
+        p = softmax(seen @ matrix.T + bias, method.temperature)
+        expected = oracle.soft(p, student, method.temperature, t2=method.t2_scaling, direction=method.direction)
+        assert method.terms(step).terms["kd"].values.tolist() == near(expected.tolist(), 2e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_identical_teachers_get_equal_weights(seed):
+    y = np.arange(60) % 3
+    same = knowing(seed, y, 3, 2)
+    assert fitted(answers([same, same], y), "weights", method="m", split="s")["weights"].tolist() == near([0.5, 0.5])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_teacher_that_says_nothing_gets_no_weight(seed):
+    y = np.arange(60) % 3
+    known = answers([knowing(seed, y, 3, 2), np.zeros((60, 3))], y)
+    weights = fitted(known, "weights", method="m", split="s")["weights"]
+    assert weights[1] < 0.01
+    assert weights.sum().item() == near(1)
+
+
+def test_teachers_that_are_worse_than_nothing_share_equally():
+    y = np.arange(60) % 2
+    wrong = knowing(0, 1 - y, 2, 8)
+    assert fitted(answers([wrong, 0.5 * wrong], y), "weights", method="m", split="s")["weights"].tolist() == [0.5, 0.5]
+
+
+def test_rows_without_a_label_are_left_out_of_every_weight():
+    y = np.arange(30) % 3
+    teachers = [knowing(k, y, 3, 2 + k) for k in range(2)]
+    more = [np.concatenate([z, drawn(9, 5, 3)]) for z in teachers]
+    gaps = np.concatenate([y, [-1] * 5])
+    for method in (WeightedEnsemble(), BestSingle(), FittedOnSelect(), FittedOnTrain(), FittedOnTrain(mode="stacking")):
+        whole, part = method.prepare(evidence(teachers, y)), method.prepare(evidence(more, gaps))
+        for name, value in whole.items():
+            torch.testing.assert_close(part[name], value, rtol=0, atol=1e-6)
+
+
+def test_refusals():
+    y = np.arange(30) % 3
+    teachers = [knowing(k, y, 3, 2) for k in range(2)]
+    blind = evidence(teachers, np.full(30, -1))
+    for method in (WeightedEnsemble(), BestSingle(), FittedOnSelect(), FittedOnTrain()):
+        with pytest.raises(BadInput, match=f"method {method.name} .*none of these has one"):
+            method.prepare(blind)
+    two = y.clip(max=1)
+    with pytest.raises(BadInput, match="no select row has class 2"):
+        FittedOnSelect(mode="stacking").prepare(evidence(teachers, two))
+    FittedOnSelect().prepare(evidence(teachers, two))
+    with pytest.raises(BadInput, match="no teacher is right"):
+        WeightedEnsemble().prepare(Evidence(train=accurate(1.0), select=accurate(0.0, 0.0)))
+    with pytest.raises(BadInput, match=r"2 method\.shares for 3 teachers"):
+        WeightedEnsemble(shares=(1, 2)).check(pair_for(WeightedEnsemble()))
+    for shares in ((), (0, 0), (1, -1), (float("inf"), 1)):
+        with pytest.raises(ValidationError, match="shares are finite numbers"):
+            WeightedEnsemble(shares=shares)
+    with pytest.raises(ValidationError, match="combine would have no effect, because mode is stacking"):
+        FittedOnTrain(mode="stacking", combine="logit")
+
+
+def test_train_and_select_are_told_apart():
+    pair = pair_for(FittedOnTrain())
+    known = evidence_for(pair)
+    swapped = Evidence(train=known.select, select=known.train)
+    torch.testing.assert_close(FittedOnTrain().prepare(known), FittedOnSelect().prepare(swapped))
+    assert not torch.equal(FittedOnTrain().prepare(known)["weights"], FittedOnSelect().prepare(known)["weights"])
