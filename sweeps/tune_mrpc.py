@@ -1,6 +1,6 @@
 """Sweep students for MRPC; as `tune_rte.py`, with teachers straight from the encoder and no pruning of pairs."""
 
-from tune_rte import BASE, DEFAULTS, ON_SAMPLE, space
+from tune_rte import BASE, ON_SAMPLE, space, starts
 
 from kdray.cli.sweep import sweep_main
 
@@ -12,4 +12,4 @@ MRPC = BASE | {
 }
 
 if __name__ == "__main__":
-    sweep_main("mrpc", base=MRPC, on_sample=ON_SAMPLE, space=space, starts=[DEFAULTS])
+    sweep_main("mrpc", base=MRPC, on_sample=ON_SAMPLE, space=space, starts=starts)

@@ -18,6 +18,7 @@ from kdray.on_ray.session import session
 from kdray.store import Store
 
 Space = Callable[[Any, RunConfig], dict[str, Any]]
+Starts = Callable[[RunConfig], Sequence[Mapping[str, Any]]]
 SMOKE_TRIALS = 2
 SMOKE_SEEDS = 2
 SMOKE = ("train.epochs=1", "corpus.limit=160", "outputs.preflight=false")
@@ -29,7 +30,7 @@ def sweep_main(
     base: Mapping[str, Any],
     on_sample: Mapping[str, Any],
     space: Space,
-    starts: Sequence[Mapping[str, Any]],
+    starts: Starts,
     argv: Sequence[str] | None = None,
 ) -> None:
     """Parse the flags, run the sweep on Ray, print the table, exit with 0, 1 or 2.
@@ -39,7 +40,7 @@ def sweep_main(
         base: The run's settings.
         on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
         space: Optuna trial and run to dotted overrides.
-        starts: Parameters to try first, each `{"label", "params"}`; the first are the defaults.
+        starts: Run to the parameters to try first, each `{"label", "params"}`; the first are the defaults.
     """
     arguments = _parser(task).parse_args(argv)
     command = shlex.join(["python", *sys.argv])
@@ -75,7 +76,7 @@ def _sweep(
     base: Mapping[str, Any],
     on_sample: Mapping[str, Any],
     space: Space,
-    starts: Sequence[Mapping[str, Any]],
+    starts: Starts,
 ) -> None:
     run = _run_config(task, arguments, base, on_sample)
     trials = arguments.trials or (SMOKE_TRIALS if arguments.smoke else 3 if run.corpus.name == "sample" else 8)
@@ -95,7 +96,7 @@ def _sweep(
         settings = SweepSettings(
             name=name,
             space=lambda trial: space(trial, run),
-            starts=starts,
+            starts=starts(run),
             trials=trials,
             seed=arguments.seed,
             cpus=arguments.cpus_per_trial,

@@ -17,6 +17,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from kdray.config import WorkSettings
 from kdray.distil import FitSpec, run_fit
 from kdray.errors import BadInput, KdrayError, RunFailed
+from kdray.on_ray.session import living_nodes
 from kdray.stages.context import TableMap
 from kdray.train import GroupRanks, SingleRank
 
@@ -72,7 +73,8 @@ class OnRay:
         """CPUs and GPUs of a training worker, refused if the cluster can never give them."""
         have = ray.cluster_resources()
         gpus = self.work.gpus if self.work.gpus is not None else float(have.get("GPU", 0) >= self.work.workers)
-        cpus = self.work.cpus or max(1, int(have.get("CPU", 1) // (ray_nodes() * -(-self.work.workers // ray_nodes()))))
+        nodes = living_nodes()
+        cpus = self.work.cpus or max(1, int(have.get("CPU", 1) // (nodes * -(-self.work.workers // nodes))))
         for name, each in (("CPU", cpus), ("GPU", gpus)):
             wanted = each * self.work.workers
             if wanted > have.get(name, 0):
@@ -97,10 +99,6 @@ class _Mapper:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         return self._apply(batch)
-
-
-def ray_nodes() -> int:
-    return max(1, sum(1 for node in ray.nodes() if node["Alive"]))
 
 
 def _train_worker(config: dict[str, Any]) -> None:

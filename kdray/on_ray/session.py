@@ -57,13 +57,19 @@ def session(address: str | None) -> Generator[Session]:
     was_there = ray.is_initialized()
     if not was_there:
         _connect(address)
-    for noisy in ("ray.data", "ray.train", "ray.tune"):
+    for noisy in ("ray.train", "ray.tune"):  # importing ray.data undoes it, so `OnRay.map` quiets that one
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         yield _describe()
     finally:
         if not was_there:
             ray.shutdown()
+
+
+def living_nodes() -> int:
+    import ray
+
+    return sum(1 for node in ray.nodes() if node["Alive"])
 
 
 def _connect(address: str | None) -> None:
@@ -91,7 +97,7 @@ def _describe() -> Session:
 
     resources = ray.cluster_resources()
     url = ray._private.worker.get_dashboard_url()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-    nodes = sum(1 for node in ray.nodes() if node["Alive"])
+    nodes = living_nodes()
     found = Session(f"http://{url}" if url else None, resources.get("CPU", 0.0), resources.get("GPU", 0.0), nodes)
     log.info(
         "Ray: %d node(s), %g CPUs, %g GPUs; dashboard %s",

@@ -61,10 +61,12 @@ def test_decodes_at_both_ends(name: str, on_sample: bool, sweep_modules: dict[st
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_trial_0_is_the_defaults(name: str, sweep_modules: dict[str, Any]) -> None:
+@pytest.mark.parametrize("on_sample", [False, True])
+def test_trial_0_is_the_defaults(name: str, on_sample: bool, sweep_modules: dict[str, Any]) -> None:
     module = sweep_modules[name]
-    run = parse({**base_of(module), "corpus": {"name": "sample"}}, source=name)
-    params = dict(module.DEFAULTS["params"])
+    plain = {**base_of(module), "corpus": {"name": "sample"}, **(module.ON_SAMPLE if on_sample else {})}
+    run = parse(plain, source=name)
+    params = dict(module.starts(run)[0]["params"])
 
     class Asked(End):
         def suggest_float(self, name: str, low: float, high: float, **_: Any) -> float:
