@@ -1,7 +1,7 @@
 """Sweep students for RTE: `python sweeps/tune_rte.py [--corpus rte] [--trials N] [--address auto]`.
 
 The teachers are MiniLM with six layers; on the real RTE they learn MNLI first. Students keep three of their layers. On
-the sample everything has to be over in ten minutes: one teacher, one epoch for a student.
+the sample everything has to be over in ten minutes: one teacher, one epoch, no assistants.
 """
 
 from typing import Any
@@ -21,16 +21,16 @@ BASE: dict[str, Any] = {
 }
 ON_SAMPLE: dict[str, Any] = {
     "teachers": [
-        {"name": "minilm", "train": {"epochs": 2, "learning_rate": 1e-4, "batch_size": 16, "max_length": 64}},
+        {"name": "minilm", "train": {"epochs": 1, "learning_rate": 1e-4, "batch_size": 16, "max_length": 64}},
     ],
     "train": {"epochs": 1, "learning_rate": 3e-4, "batch_size": 16, "max_length": 64},
-    "assistant": {"train": {"epochs": 1, "learning_rate": 3e-4, "batch_size": 16, "max_length": 64}},
 }
 
 
 def space(trial: Any, run: RunConfig) -> dict[str, Any]:
     """Only what the chosen method has is asked for; the λ are asked for freely and scaled to sum to 1."""
-    depths = list(range(run.student.layers + 1, encoder_layers(run.teachers[0].encoder)))  # of an assistant in between
+    deepest = run.student.layers if run.corpus.name == "sample" else encoder_layers(run.teachers[0].encoder) - 1
+    depths = list(range(run.student.layers + 1, deepest + 1))  # of an assistant in between
     methods = ["kd", *(["dekd"] if depths else []), *(["ens_u"] if len(run.teachers) > 1 else [])]
     method: dict[str, Any] = {"name": trial.suggest_categorical("method", methods)}
     method["temperature"] = trial.suggest_float("temperature", 1, 20, log=True)

@@ -101,6 +101,7 @@ def _sweep(
             seed=arguments.seed,
             cpus=arguments.cpus_per_trial,
             gpus=arguments.gpus_per_trial,
+            confirm_start=run.corpus.name != "sample",  # where minutes count more than controls
         )
         context = Context(Store(run.store), OnRay(run.work), kdray_data())
         document = sweep(settings, run, context, seeds=seeds, origin=Origin(arguments.corpus, command))

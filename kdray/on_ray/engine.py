@@ -102,6 +102,7 @@ class _Mapper:
 
 
 def _train_worker(config: dict[str, Any]) -> None:
+    logging.getLogger("ray.train").setLevel(logging.WARNING)  # the loop says itself how each epoch went
     spec = FitSpec.model_validate(config["spec"])
     context = ray.train.get_context()
     ranks = GroupRanks() if context.get_world_size() > 1 else SingleRank()

@@ -59,6 +59,7 @@ class StudySearcher(Searcher):
         super().__init__(metric=VALUE, mode="max")
         self._study, self._space, self._seed, self._full = study, space, seed, full_budget
         self._asked: dict[str, optuna.Trial] = {}
+        self._reported: dict[str, int] = {}  # the last budget told to the study
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         number = len(self._study.get_trials(deepcopy=False))
@@ -71,16 +72,23 @@ class StudySearcher(Searcher):
         return {"number": trial.number, "overrides": overrides}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        trial = self._asked[trial_id]
         if VALUE in result and result[BUDGET] < self._full:
-            trial.report(result[VALUE], step=result[BUDGET])
+            self._report(trial_id, result)
+
+    def _report(self, trial_id: str, result: dict[str, Any]) -> None:
+        # Tune hands the result at which it stops a trial to `on_trial_complete` alone
+        if self._reported.get(trial_id) != result[BUDGET]:
+            self._reported[trial_id] = result[BUDGET]
+            self._asked[trial_id].report(result[VALUE], step=result[BUDGET])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if error:
             return  # `fail` follows with the reason, which a trial that has been told could no longer take
-        trial = self._asked.pop(trial_id, None)
-        if trial is None:
+        if trial_id not in self._asked:
             return
+        if result is not None and result.get(VALUE) is not None and result[BUDGET] < self._full:
+            self._report(trial_id, result)
+        trial = self._asked.pop(trial_id)
         if result is None or result.get(VALUE) is None:
             self._study.tell(trial, state=TrialState.FAIL)
         elif result[BUDGET] < self._full:

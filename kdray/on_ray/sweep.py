@@ -98,7 +98,7 @@ def _contenders(settings: SweepSettings, run: RunConfig, best: dict[str, Any]) -
         Contender(VANILLA, vanilla, "the base's settings"),
         Contender(ALONE, alone(run), "bottom layers of the encoder, whole texts, hard labels, no teacher at all"),
     ]
-    if run.student.init_from != "encoder":
+    if settings.confirm_start and run.student.init_from != "encoder":
         started = run.model_copy(update={"method": alone(run).method})
         note = f"hard labels only, but its first weights are the {run.student.init_from}'s layers"
         contenders.append(Contender("student from teacher layers, no KD", started, note))

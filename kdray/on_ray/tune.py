@@ -34,6 +34,7 @@ class SweepSettings:
         seed: Of the sampler (never searched over).
         cpus: Processors of one trial.
         gpus: GPUs of one trial, may be a fraction.
+        confirm_start: Confirm also the student's first weights without KD, where these are a teacher's layers.
     """
 
     name: str
@@ -43,6 +44,7 @@ class SweepSettings:
     seed: int = 0
     cpus: int = 1
     gpus: float = 0.0
+    confirm_start: bool = True
 
 
 @dataclass

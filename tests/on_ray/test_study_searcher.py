@@ -85,6 +85,16 @@ def test_early_stopped_trial_is_pruned_and_failed_one_failed(tmp_path: Path) -> 
     assert study.trials[1].user_attrs["error"] == "it broke"
 
 
+def test_the_score_at_which_a_trial_was_stopped_is_known_to_the_study(tmp_path: Path) -> None:
+    """Tune calls `on_trial_complete` in place of `on_trial_result` for the result at which its scheduler stops."""
+    asking = searcher(storage_at(tmp_path))
+    asking.suggest("stopped")
+    asking.on_trial_result("stopped", {VALUE: 0.2, BUDGET: 1})
+    asking.on_trial_complete("stopped", {VALUE: 0.3, BUDGET: 2})
+    study = optuna.load_study(study_name="s", storage=storage_at(tmp_path))
+    assert study.trials[0].intermediate_values == {1: 0.2, 2: 0.3}
+
+
 def test_another_seed_asks_for_something_else(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
