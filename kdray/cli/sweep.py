@@ -19,7 +19,7 @@ from kdray.store import Store
 
 Space = Callable[[Any, RunConfig], dict[str, Any]]
 Starts = Callable[[RunConfig], Sequence[Mapping[str, Any]]]
-SMOKE_TRIALS = 2
+SMALL_TRIALS = 2
 SMOKE_SEEDS = 2
 SMOKE = ("train.epochs=1", "corpus.limit=160", "outputs.preflight=false")
 
@@ -79,7 +79,7 @@ def _sweep(
     starts: Starts,
 ) -> None:
     run = _run_config(task, arguments, base, on_sample)
-    trials = arguments.trials or (SMOKE_TRIALS if arguments.smoke else 3 if run.corpus.name == "sample" else 8)
+    trials = arguments.trials or (SMALL_TRIALS if arguments.smoke or run.corpus.name == "sample" else 8)
     seeds = range(arguments.seeds or (SMOKE_SEEDS if arguments.smoke else 3))
     name = _name(run, arguments)
     print(

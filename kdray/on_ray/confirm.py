@@ -30,22 +30,24 @@ def confirm(
     contenders: Sequence[Contender], seeds: Sequence[int], shared: Shared, *, cpus: int, gpus: float
 ) -> dict[str, list[dict[str, Any]]]:
     """Every contender on every seed: label to one result document a seed, in the order of the seeds."""
+    alike: dict[str, list[Contender]] = {}  # the winner may well be one of the others: its students are trained once
+    for contender in contenders:
+        alike.setdefault(contender.run.model_dump_json(), []).append(contender)
     waiting = {
-        _task(contender, seed, shared, cpus=cpus, gpus=gpus): (contender.label, seed)
-        for seed in seeds
-        for contender in contenders
+        _task(same[0], seed, shared, cpus=cpus, gpus=gpus): (same, seed) for seed in seeds for same in alike.values()
     }
     total, found = len(waiting), dict[tuple[str, int], dict[str, Any]]()
     while waiting:
         (ready,), _ = ray.wait(list(waiting), num_returns=1)
-        label, seed = waiting.pop(ready)
-        found[label, seed] = result = ray.get(ready)
+        same, seed = waiting.pop(ready)
+        result = ray.get(ready)
+        found |= {(contender.label, seed): result for contender in same}
         metric = result["metric"]
         log.info(
             "confirm %d of %d: %s, seed %d: report %s %.4f",
             total - len(waiting),
             total,
-            label,
+            " = ".join(contender.label for contender in same),
             seed,
             metric,
             result["metrics"]["report"][metric],
