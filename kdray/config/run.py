@@ -87,6 +87,9 @@ class RunConfig(BaseModel):
     def _student_has_a_source(self) -> "RunConfig":
         if self.student.init_from == "teacher" and not self.teachers:
             raise ValueError("student.init_from = teacher, but there are no teachers")
+        if self.student.init_from == "teacher" and self.teachers[0].classes:
+            first = self.teachers[0].name
+            raise ValueError(f"student.init_from = teacher, but teacher {first} scores only some classes")
         if self.student.init_from == "assistant" and not self.method.uses_assistant:
             raise ValueError(f"student.init_from = assistant, but method {self.method.name} uses no assistant")
         return self

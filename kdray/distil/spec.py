@@ -79,7 +79,7 @@ class FitSpec(_Record):
         corpus: Full texts; scores are computed on its `select` and `report` splits.
         view: The pruned texts to train on, or None for the full ones.
         merge: For an intermediate task: its labels are counted as `labels` after these renamings.
-        labels: The classes of the model.
+        labels: The classes of the model; where they are some of the corpus's, only their rows are read.
         access: Teachers answer from cached outputs (and run inside the step only for signals of tokens), or run
             inside every step.
         fixed: Nothing is trained: the model is scored and saved as it is.

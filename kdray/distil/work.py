@@ -22,7 +22,7 @@ from kdray.methods import Answers, Evidence, Facts, Method, Pair, Prepared, pars
 from kdray.models import load_classifier, load_tokenizer, save_classifier
 from kdray.seeds import seed_of
 from kdray.store import Store
-from kdray.teachers import merge_classes
+from kdray.teachers import merge_classes, only_classes
 from kdray.train import (
     CachedTeacher,
     FitResult,
@@ -156,9 +156,10 @@ class _Job:
 
     def _corpus(self) -> StoredCorpus:
         corpus = load_corpus(self.spec.corpus.open(self.store).folder)
-        if self.spec.merge is None:
-            return corpus
         labels, name = corpus.task.labels, corpus.task.name
+        if self.spec.merge is None:
+            own = self.spec.labels
+            return corpus if own == labels else corpus.map(lambda table: only_classes(table, labels, own))
         return corpus.map(
             lambda t: merge_classes(t, labels, merge=self.spec.merge or {}, into=self.spec.labels, name=name)
         )

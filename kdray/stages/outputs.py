@@ -1,5 +1,6 @@
 """Stage `outputs`: what one teacher (or assistant) says of every row, once."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,13 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
     stored = opened(corpus)
     spec = result_of(teacher)["spec"]
     length, precision = spec["train"]["max_length"], spec["train"]["precision"]
+    labels: list[str] = spec["labels"]
     loader = partial(
         load_speaker,
         context.store.uri,
         Ref.to(teacher),
         name=name,
-        labels=stored.task.labels,
+        labels=labels,
         fields=[field.name for field in stored.task.fields],
         kinds=OUTPUT_KINDS,
         max_length=length,
@@ -42,7 +44,7 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
     def build(draft: Draft) -> dict[str, Any]:
         shapes = OutputShapes.of_model(teacher.file("model"))
         _write(stored, loader, shapes, draft.folder, context, name)
-        checked = _preflight(name, stored, draft.folder) if preflight else {}
+        checked = _preflight(name, stored, labels, draft.folder) if preflight else {}
         rows = sum(stored.info["rows"].values())
         return {"rows": rows, "kinds": ", ".join(OUTPUT_KINDS)} | {k: round(v, 4) for k, v in checked.items()}
 
@@ -63,6 +65,7 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
         classes=shapes.classes,
         heads=shapes.heads,
         tokenizer=tokenizer_digest(load_tokenizer(teacher.file("model"))),
+        known=None if tuple(labels) == stored.task.labels else tuple(map(stored.task.labels.index, labels)),
     )
 
 
@@ -95,6 +98,10 @@ def _matrix(column: pa.ChunkedArray) -> np.ndarray:
     return whole.flatten().to_numpy(zero_copy_only=False).reshape(len(whole), -1)
 
 
-def _preflight(name: str, stored: StoredCorpus, folder: Path) -> dict[str, float]:
+def _preflight(name: str, stored: StoredCorpus, labels: Sequence[str], folder: Path) -> dict[str, float]:
     logits = np.load(folder / "select.logits.npy")
-    return check_teacher(name, logits=logits, labels=stored.labels("select"), split="select")
+    number = {stored.task.labels.index(label): i for i, label in enumerate(labels)}
+    own = np.array(
+        [number.get(int(label), -1) for label in stored.labels("select")]
+    )  # rows of other classes: unlabelled
+    return check_teacher(name, logits=logits, labels=own, split="select")

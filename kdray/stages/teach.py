@@ -4,6 +4,7 @@ import re
 
 from kdray.corpora import CorpusSettings
 from kdray.distil import FitSpec, ModelSource, Ref
+from kdray.errors import BadInput
 from kdray.methods import FineTune
 from kdray.models import resolve_encoder
 from kdray.stages.context import Context
@@ -14,15 +15,21 @@ from kdray.teachers import TeacherSettings
 
 
 def teach(settings: TeacherSettings, corpus: Artifact, context: Context) -> Artifact:
-    """The fine-tuned teacher: an ordinary Hugging Face folder `model` and `result.json`."""
+    """The fine-tuned teacher: an ordinary Hugging Face folder `model` and `result.json`.
+
+    Raises:
+        BadInput: The corpus lacks a class that the teacher shall learn.
+    """
     task = opened(corpus).task
+    if unknown := sorted(set(settings.classes) - set(task.labels)):
+        raise BadInput(f"teacher {settings.name!r}: {task.name} has no class {unknown[0]!r}, only {list(task.labels)}.")
     source = _source(settings, task.labels, context)
     spec = FitSpec(
         store=context.store.uri,
         digest="",
         title=f"teach {task.name}/{settings.name}",
         corpus=Ref.to(corpus),
-        labels=task.labels,
+        labels=settings.classes or task.labels,
         model=source,
         method=FineTune().model_dump(),
         train=resolved(settings.train),

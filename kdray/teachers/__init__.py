@@ -1,6 +1,6 @@
 """Teachers: how they are fine-tuned, their label order, what they say of a corpus, and whether to trust them."""
 
-from kdray.teachers.labels import label_names, merge_classes, task_columns
+from kdray.teachers.labels import label_names, merge_classes, only_classes, task_columns
 from kdray.teachers.outputs import OutputShapes, Speaker
 from kdray.teachers.preflight import check_teacher
 from kdray.teachers.settings import Intermediate, TeacherSettings
@@ -13,5 +13,6 @@ __all__ = [
     "check_teacher",
     "label_names",
     "merge_classes",
+    "only_classes",
     "task_columns",
 ]

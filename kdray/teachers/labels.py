@@ -36,6 +36,14 @@ def task_columns(teacher: Sequence[str], task: Sequence[str], *, name: str) -> l
     return [at[label.lower()] for label in task]
 
 
+def only_classes(table: pa.Table, labels: Sequence[str], keep: Sequence[str]) -> pa.Table:
+    """The labelled rows of the classes in `keep`, their labels counted in that order."""
+    numbers = pa.array([keep.index(label) if label in keep else None for label in labels], type=pa.int64())
+    counted = pc.take(numbers, table["label"].combine_chunks())
+    at = table.schema.get_field_index("label")
+    return table.set_column(at, "label", counted).filter(counted.is_valid())
+
+
 def merge_classes(
     table: pa.Table, labels: Sequence[str], *, merge: Mapping[str, str], into: Sequence[str], name: str
 ) -> pa.Table:

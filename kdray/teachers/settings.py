@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kdray.corpora import CorpusSettings
 from kdray.train import TrainSettings
@@ -33,6 +33,8 @@ class TeacherSettings(BaseModel):
         encoder: Hugging Face id, local folder, or `minilm`.
         fine_tuned: True: `encoder` is a classifier for this task already and is used as it is.
         layers: Keep only the bottom layers; None keeps all.
+        classes: The teacher learns only the rows of these classes and scores only them, in this order; empty is all of
+            them. Methods that merge such teachers (`uhc`, `muki`, `dfa`, `cfl`) need every class in one of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,8 +43,23 @@ class TeacherSettings(BaseModel):
     encoder: str = "minilm"
     fine_tuned: bool = False
     layers: int | None = Field(default=None, ge=1)
+    classes: tuple[str, ...] = ()
     init_from: Intermediate | None = None
     train: TrainSettings = FINE_TUNING
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_differ(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) == 1 or len(set(value)) < len(value):
+            raise ValueError(f"classes = {list(value)}: two or more different ones, or none for all of them")
+        return value
+
+    @model_validator(mode="after")
+    def _classes_are_learnt_here(self) -> "TeacherSettings":
+        if self.classes and (self.fine_tuned or self.init_from):
+            other = "fine_tuned" if self.fine_tuned else "init_from"
+            raise ValueError(f"classes cannot be combined with {other}: that model's classes are given")
+        return self
 
     @field_validator("init_from", mode="before")
     @classmethod
