@@ -37,7 +37,8 @@ TEACHER_TRAIN = {
 def main() -> None:
     arguments = _parser().parse_args()
     run = base(arguments)
-    chosen = arguments.methods.split(",") if arguments.methods else [kind().name for kind in METHODS]
+    every = [str(kind.model_fields["name"].default) for kind in METHODS]
+    chosen = arguments.methods.split(",") if arguments.methods else every
     with session(arguments.address):
         from kdray.on_ray.confirm import Contender, confirm
         from kdray.on_ray.engine import OnRay
@@ -50,7 +51,7 @@ def main() -> None:
         found = confirm(contenders, range(arguments.seeds), Shared.of(prepared), cpus=1, gpus=0.0)
         teachers = [result_of(ref.model.open(context.store)) for ref in prepared.teachers]
     rows = lines(found, max(_scores([teacher])[0] for teacher in teachers))
-    document = {
+    document: dict[str, Any] = {
         "command": shlex.join(["python", *sys.argv]),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "settings": run.model_dump(mode="json", exclude={"store"}),
