@@ -153,18 +153,21 @@ def trials_of(store: Path) -> list[optuna.trial.FrozenTrial]:
 def test_killed_sweep_goes_on_and_loses_no_finished_trial(tiny_encoder: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     environment = {**os.environ, "KDRAY_DATA": ""}
-    log = (tmp_path / "log").open("w")
-    driver = subprocess.Popen(sweep_command(store, tiny_encoder), env=environment, stdout=log, stderr=log)
-    end = time.monotonic() + 300
-    while not any(t.state.name == "COMPLETE" for t in trials_of(store)):
-        assert driver.poll() is None, (tmp_path / "log").read_text()
-        assert time.monotonic() < end, (tmp_path / "log").read_text()
-        time.sleep(0.2)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
+    end = time.monotonic() + 600
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(sweep_command(store, tiny_encoder), env=environment, stdout=log, stderr=log) as driver,
+    ):
+        try:
+            while not any(t.state.name == "COMPLETE" for t in trials_of(store)):
+                assert driver.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < end, (tmp_path / "log").read_text()
+                time.sleep(0.2)
+        finally:
+            driver.send_signal(signal.SIGKILL)
     before = {t.number: t.value for t in trials_of(store) if t.state.name == "COMPLETE"}
     again = subprocess.run(
-        sweep_command(store, tiny_encoder, "--resume"), env=environment, capture_output=True, text=True, timeout=400
+        sweep_command(store, tiny_encoder, "--resume"), env=environment, capture_output=True, text=True, timeout=600
     )
     assert again.returncode == 0, again.stderr
     document = json.loads((store / "sweeps" / "s" / "result.json").read_text())
