@@ -84,6 +84,15 @@ class RunConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _method_has_its_teachers(self) -> "RunConfig":
+        least = self.method.min_teachers
+        if len(self.teachers) < least:
+            raise ValueError(
+                f"method {self.method.name} works with {least} or more teachers, but teachers has {len(self.teachers)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _student_has_a_source(self) -> "RunConfig":
         if self.student.init_from == "teacher" and not self.teachers:
             raise ValueError("student.init_from = teacher, but there are no teachers")

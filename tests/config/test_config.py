@@ -122,7 +122,9 @@ def test_wrong_values_are_named_with_what_was_found(run_file, override, parts):
 
 
 def test_no_teachers_for_a_student_that_comes_from_one(run_file):
-    assert "there are no teachers" in refusal(run_file, "teachers=[]", "student.init_from=teacher")
+    assert "there are no teachers" in refusal(
+        run_file, "teachers=[]", "method={name: finetune}", "student.init_from=teacher"
+    )
 
 
 @pytest.mark.parametrize(

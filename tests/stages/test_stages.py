@@ -392,3 +392,16 @@ def test_an_intermediate_task_comes_first(settings, store, tmp_path):
         ("teach", "folder-opinions-twice"),
     ]
     assert result_of(taught)["spec"]["labels"] == list(LABELS)
+
+
+def test_a_student_deeper_than_its_source_is_refused_before_anything_is_made(settings, tmp_path):
+    here = context(Store(str(tmp_path)))
+    run = settings(method=KD, student={"layers": 9, "init_from": "teacher"})
+    with pytest.raises(BadInput, match=r"student\.layers = 9, but the model it is taken from has 4 layers"):
+        prepare(run, here)
+    assert not here.journal
+
+
+def test_too_few_teachers_are_refused_when_settings_are_read(settings):
+    with pytest.raises(BadInput, match="method ens_u works with 2 or more teachers, but teachers has 1"):
+        settings(method={"name": "ens_u"})
