@@ -78,6 +78,9 @@ def _sweep(
     space: Space,
     starts: Starts,
 ) -> None:
+    for flag in ("trials", "epochs", "seeds"):
+        if (value := getattr(arguments, flag)) is not None and value < 1:
+            raise BadInput(f"--{flag} {value}: it must be 1 or more.")
     run = _run_config(task, arguments, base, on_sample)
     trials = arguments.trials or (SMALL_TRIALS if arguments.smoke or run.corpus.name == "sample" else 8)
     seeds = range(arguments.seeds or (SMOKE_SEEDS if arguments.smoke else 3))

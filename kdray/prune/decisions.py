@@ -78,8 +78,8 @@ def field_groups(units: pa.Table) -> npt.NDArray[np.int64]:
 
 
 def class_groups(units: pa.Table) -> npt.NDArray[np.int64]:
-    """Number the classes of whole-example units, from 0."""
+    """Number the classes of whole-example units, from 0; rows without a label are a group of their own, the last."""
     assert is_example_level(units)
     labels: list[Any] = units.column("label").to_pylist()
-    numbers = {label: number for number, label in enumerate(sorted(set(labels)))}
+    numbers = {label: number for number, label in enumerate(sorted(set(labels), key=lambda x: (x is None, x)))}
     return np.array([numbers[label] for label in labels], dtype=np.int64)
