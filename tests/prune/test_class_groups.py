@@ -2,10 +2,10 @@
 
 import pyarrow as pa
 
-from kdray.prune import decisions
+from kdray.prune.decisions import class_groups
+from kdray.prune.units import EXAMPLE
 
 
-def test_rows_without_a_label_are_the_last_group(monkeypatch):
-    monkeypatch.setattr(decisions, "is_example_level", lambda units: True)
-    units = pa.table({"label": pa.array([1, None, 0, None, 1], pa.int64())})
-    assert decisions.class_groups(units).tolist() == [1, 2, 0, 2, 1]
+def test_rows_without_a_label_are_the_last_group():
+    units = pa.table({"field": [EXAMPLE] * 5, "label": pa.array([1, None, 0, None, 1], pa.int64())})
+    assert class_groups(units).tolist() == [1, 2, 0, 2, 1]
