@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from kdray.errors import BadInput
 from kdray.methods.contract import Method, Pair, Step, Term, Terms
+from kdray.methods.ensembles import soft_rows
 from kdray.methods.layers import patient_differences, projected, refuse_shallow_teachers, student_projection
-from kdray.methods.losses import Direction, Reduction, kd_rows, log_probs
+from kdray.methods.losses import Direction, Reduction, log_probs
 from kdray.signals import Need
 
 
@@ -79,14 +80,7 @@ class PatientKD(Method):
         return names | ({"layers": self.beta} if self.beta else {})
 
     def terms(self, step: Step) -> Terms:
-        rows = kd_rows(
-            log_probs(step.teachers[0].logits, self.temperature),
-            step.student.logits,
-            temperature=self.temperature,
-            t2_scaling=self.t2_scaling,
-            direction=self.direction,
-            reduction=self.reduction,
-        )
+        rows = soft_rows(log_probs(step.teachers[0].logits, self.temperature), step.student.logits, self)
         terms = {"kd": Term(rows)}
         if self.beta:
             terms["layers"] = Term(self._patience(step))

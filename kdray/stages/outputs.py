@@ -101,7 +101,6 @@ def _matrix(column: pa.ChunkedArray) -> np.ndarray:
 def _preflight(name: str, stored: StoredCorpus, labels: Sequence[str], folder: Path) -> dict[str, float]:
     logits = np.load(folder / "select.logits.npy")
     number = {stored.task.labels.index(label): i for i, label in enumerate(labels)}
-    own = np.array(
-        [number.get(int(label), -1) for label in stored.labels("select")]
-    )  # rows of other classes: unlabelled
+    # rows of classes that it does not score count as unlabelled
+    own = np.array([number.get(int(label), -1) for label in stored.labels("select")])
     return check_teacher(name, logits=logits, labels=own, split="select")

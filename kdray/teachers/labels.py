@@ -39,9 +39,8 @@ def task_columns(teacher: Sequence[str], task: Sequence[str], *, name: str) -> l
 def only_classes(table: pa.Table, labels: Sequence[str], keep: Sequence[str]) -> pa.Table:
     """The labelled rows of the classes in `keep`, their labels counted in that order."""
     numbers = pa.array([keep.index(label) if label in keep else None for label in labels], type=pa.int64())
-    counted = pc.take(numbers, table["label"].combine_chunks())
-    at = table.schema.get_field_index("label")
-    return table.set_column(at, "label", counted).filter(counted.is_valid())
+    counted = _renumbered(table, numbers)
+    return counted.filter(counted["label"].is_valid())
 
 
 def merge_classes(
@@ -62,5 +61,10 @@ def merge_classes(
             f"init_from: class {missing[0]!r} of {name} is not among {list(into)}; map it with init_from.merge."
         )
     numbers = pa.array([into.index(label) for label in target], type=pa.int64())
+    return _renumbered(table, numbers)
+
+
+def _renumbered(table: pa.Table, numbers: pa.Array) -> pa.Table:
+    """Each label replaced by its number in `numbers`; a missing one stays missing."""
     at = table.schema.get_field_index("label")
     return table.set_column(at, "label", pc.take(numbers, table["label"].combine_chunks()))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from kdray.methods import Phase
 
@@ -18,20 +19,21 @@ class Course:
 
     def phase(self, epoch: int) -> Phase:
         """The phase of a 0-based epoch."""
-        return self._by_epoch()[epoch]
+        return self._by_epoch[epoch]
 
     def starts_afresh(self, epoch: int) -> bool:
         """Whether the optimizer starts anew with this epoch: the student begins another schedule."""
-        every = self._by_epoch()
+        every = self._by_epoch
         before = [phase.schedule for phase in every[:epoch] if _moves(phase)]
         return _moves(every[epoch]) and bool(before) and before[-1] != every[epoch].schedule
 
     def schedule(self, epoch: int, *, step: int, steps_per_epoch: int) -> tuple[int, int]:
         """(steps done, steps in all) of the schedule that a step of this epoch belongs to."""
-        every = self._by_epoch()
+        every = self._by_epoch
         mine = [i for i, phase in enumerate(every) if _moves(phase) and phase.schedule == every[epoch].schedule]
         return sum(i < epoch for i in mine) * steps_per_epoch + step, len(mine) * steps_per_epoch
 
+    @cached_property
     def _by_epoch(self) -> list[Phase]:
         return [phase for phase in self.phases for _ in range(phase.epochs)]
 

@@ -199,20 +199,20 @@ class _Loop:
         key = (settings.seed, state.epoch, state.step)
         torch.manual_seed(seed_of(*key, "dropout", self.ranks.rank))
         parts = np.array_split(batch, min(settings.accumulate, len(batch)))
+        place = self.course.schedule(state.epoch, step=state.step, steps_per_epoch=self.steps_per_epoch)
         seen: list[tuple[Step, Terms]] = []
         for number, part in enumerate(parts):
             with self._sync(last=number == len(parts) - 1):
                 micro_key = (*key[:2], key[2] * settings.accumulate + number)
-                seen.append(self._micro_step(part, self._share(part, batch), phase, key=micro_key))
+                seen.append(self._micro_step(part, self._share(part, batch), phase, key=micro_key, place=place))
         if phase.trains != "controller":
-            self._move_student(phase)
+            self._move_student(phase, place)
         if phase.trains != "student":
             for step, answer in seen:
                 phase.method.learn(step, answer, self.probe)
 
-    def _move_student(self, phase: Phase) -> None:
-        settings, state = self.settings, self.state
-        done, total = self.course.schedule(state.epoch, step=state.step, steps_per_epoch=self.steps_per_epoch)
+    def _move_student(self, phase: Phase, place: tuple[int, int]) -> None:
+        settings, (done, total) = self.settings, place
         peak = phase.learning_rate or settings.learning_rate
         set_learning_rate(self.optimizer, peak=peak, warmup=settings.warmup, done=done, total=total)
         if settings.clip:
@@ -225,12 +225,12 @@ class _Loop:
         return Share(rows=len(part) / len(batch), labelled=mine / max(1, every))
 
     def _micro_step(
-        self, part: np.ndarray, share: Share, phase: Phase, *, key: tuple[int, int, int]
+        self, part: np.ndarray, share: Share, phase: Phase, *, key: tuple[int, int, int], place: tuple[int, int]
     ) -> tuple[Step, Terms]:
         mine, material = part[self.ranks.rank :: self.ranks.size], self.material
         needs = phase.method.needs
         moves = phase.trains != "controller"
-        done, total = self.course.schedule(key[1], step=self.state.step, steps_per_epoch=self.steps_per_epoch)
+        done, total = place
         with torch.set_grad_enabled(moves):
             step = Step(
                 student=self._student(mine, part, needs),
