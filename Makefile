@@ -22,7 +22,7 @@ tune: setup
 	$(BIN)/python sweeps/tune_rte.py $(ARGS)
 
 test: setup-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 fast: setup-dev
 	$(BIN)/python -m pytest -m "not slow and not ray" $(ARGS)

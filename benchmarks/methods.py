@@ -17,7 +17,7 @@ from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.config import RunConfig, parse
 from kdray.corpora import kdray_data
-from kdray.evaluate import distillation_ratio, retention, spread, welch
+from kdray.evaluate import against
 from kdray.methods import METHODS, FineTune
 from kdray.on_ray.session import session
 from kdray.stages import Context, alone, prepare
@@ -90,18 +90,16 @@ def lines(found: dict[str, list[dict[str, Any]]], teacher: float) -> list[dict[s
     rows: list[dict[str, Any]] = []
     for name, results in found.items():
         values = _scores(results)
-        spreading = spread(values)
+        mine = against(values, alone=None if name == ALONE else apart, teacher=teacher)
         rows.append(
             {
                 "method": name,
-                "mean": spreading.mean,
-                "std": spreading.std,
-                "vs alone": None if name == ALONE else spreading.mean - spread(apart).mean,
-                "p": None if name == ALONE else welch(values, apart),
-                "retention": retention(spreading.mean, teacher),
-                "distillation ratio": None
-                if name == ALONE
-                else distillation_ratio(spreading.mean, spread(apart).mean, teacher),
+                "mean": mine.scores.mean,
+                "std": mine.scores.std,
+                "vs alone": mine.difference,
+                "p": mine.p_value,
+                "retention": mine.retention,
+                "distillation ratio": mine.distillation_ratio,
                 "train s": sum(result["seconds"]["train"] for result in results) / len(results),
                 "teacher rows": sum(sum(result["queries"].values()) for result in results) // len(results),
                 "values": values,

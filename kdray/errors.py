@@ -17,3 +17,7 @@ class RunFailed(KdrayError):
     """The input was fine but the run did not end well (diverged, no space, a worker lost too often). Exit code 1."""
 
     exit_code = 1
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived: the command ends as after Ctrl-C, with exit code 143."""

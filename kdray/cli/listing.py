@@ -55,4 +55,4 @@ def show_corpora(*, quiet: bool) -> Any:
 
 
 def _here(is_there: bool) -> str:
-    return "KDRAY_DATA" if is_there else "Hugging Face"
+    return "KDRAY_DATA" if is_there else "not yet; from the Hugging Face hub"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdray.errors import KdrayError
+from kdray.errors import KdrayError, Terminated
 from kdray.log import configure
 
 EXAMPLES = """examples:
@@ -44,11 +44,14 @@ def guarded(work: Callable[[], Any], *, debug: bool) -> int:
     configure()
     try:
         work()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, head for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KdrayError as error:
         return _say(error, str(error), error.exit_code, debug=debug)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("kdray: stopped; the same command goes on from here.", file=sys.stderr)
-        return 130
+        return 143 if isinstance(stop, Terminated) else 130
     except Exception as error:  # the last resort: a sentence, not a page of frames
         return _say(error, f"{type(error).__name__}: {error} (--debug shows where)", 1, debug=debug)
     return 0

@@ -1,45 +1,59 @@
 """`kdray report STORE`: a page for every sweep and every student, and a list of them."""
 
-import json
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kdray import report
 from kdray.corpora import load_description
-from kdray.errors import BadInput
+from kdray.errors import BadInput, KdrayError
 from kdray.store import Artifact, Store
+
+log = logging.getLogger(__name__)
 
 PAGES = "report"
 
 
 def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
-    """Write `STORE/report/*.html` and its `index.html`.
+    """Write `STORE/report/*.html` and its `index.html`. What cannot be shown is named, and keeps no other page back.
 
     Raises:
-        BadInput: The store holds no sweep and no student.
+        BadInput: The store holds no sweep and no student that could be shown.
     """
     opened = Store(store)
-    pages = {f"sweep-{name}.html": _sweep(opened, name) for name in opened.children("sweeps")}
-    pages |= {f"run-{a.folder.name}.html": _run(opened, a) for a in opened.artifacts("distil")}
-    found = {href: document for href, document in pages.items() if document is not None}
-    if not found:
-        raise BadInput(f"store {store!r} holds no finished sweep and no student; make one with kdray run.")
     folder = opened.local_path(PAGES)
-    for href, document in found.items():
-        report.write(document, folder / href)
+    pages: dict[str, Callable[[], dict[str, Any] | None]] = {}
+    pages |= {f"sweep-{name}.html": partial(_sweep, opened, name) for name in opened.children("sweeps")}
+    pages |= {f"run-{a.folder.name}.html": partial(_run, opened, a) for a in opened.artifacts("distil")}
+    entries: list[Mapping[str, Any]] = []
+    left_out: list[str] = []
+    for href, read in pages.items():
+        try:
+            document = read()
+            if document is not None:
+                report.write(document, folder / href)
+                entries.append(report.index_entry(document, href))
+        except KdrayError as error:
+            left_out.append(f"{href.removesuffix('.html')}: {error}")
+    for sentence in left_out:
+        log.warning("left out: %s", sentence)
+    if not entries:
+        raise BadInput(f"store {store!r} holds no finished sweep and no student to show; make one with kdray run.")
     index = folder / "index.html"
-    report.write_index([report.index_entry(document, href) for href, document in found.items()], index)
+    report.write_index(entries, index)
     if not quiet:
-        print(f"{len(found)} pages; open {index}")
-    return {"index": str(index), "pages": sorted(found)}
+        print(f"{len(entries)} pages; open {index}")
+    return {"index": str(index), "pages": sorted(entry["href"] for entry in entries), "left_out": left_out}
 
 
 def _sweep(store: Store, name: str) -> dict[str, Any] | None:
-    return store.read_json(f"sweeps/{name}/result.json")
+    return store.read_json(f"sweeps/{name}/result.json")  # None: the sweep has not ended
 
 
 def _run(store: Store, artifact: Artifact) -> dict[str, Any]:
-    result = json.loads(artifact.file("result.json").read_text())
+    result = store.read_json(f"{artifact.where}/result.json")
     spec = result["spec"]
     info = _corpus(store, spec["corpus"])
     return {

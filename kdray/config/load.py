@@ -1,6 +1,7 @@
 """One way in: YAML, then dotted overrides, then validation; every refusal names the file and the key."""
 
 import copy
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,11 @@ def _first(error: ValidationError) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "union_tag_not_found":
         return f"{key}.name is missing: say which one, for example {key}.name=kd (see kdray methods)."
+    if problem["type"] == "union_tag_invalid":
+        told = problem.get("ctx", {})
+        given, known = told["tag"], told["expected_tags"].replace("'", "").split(", ")
+        near = difflib.get_close_matches(given, known, n=1)
+        return f"{key}.name = {given!r} is not known: {f'you may mean {near[0]}' if near else ', '.join(known)}."
     if problem["type"] == "extra_forbidden":
         return f"{key} is no setting; remove it (see kdray run --help)."
     message = problem["msg"].removeprefix("Value error, ")

@@ -28,12 +28,15 @@ class OutputsSettings(BaseModel):
     Attributes:
         preflight: Refuse a teacher that does not beat the commonest class on the selection split.
         access: Students learn from `cached` outputs, or run the teachers inside every step (`online`).
+        teacher_view: Teachers score the `full` texts, so that one cache serves every pruning, or the `pruned` ones that
+            the student reads.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preflight: bool = True
     access: Literal["cached", "online"] = "cached"
+    teacher_view: Literal["full", "pruned"] = "full"
 
 
 class WorkSettings(BaseModel):
@@ -90,6 +93,12 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"method {self.method.name} works with {least} or more teachers, but teachers has {len(self.teachers)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pruned_view_is_there(self) -> "RunConfig":
+        if self.outputs.teacher_view == "pruned" and self.prune.policy.name == "none":
+            raise ValueError("outputs.teacher_view = pruned, but prune.policy = none leaves every text as it is")
         return self
 
     @model_validator(mode="after")

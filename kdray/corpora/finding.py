@@ -115,14 +115,19 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
             f"corpus.path = {settings.path} is no folder: it must hold train and test (or validation) files."
         )
     has_test = find_file(folder, "test") is not None
-    has_both = has_test and find_file(folder, "validation") is not None
+    has_validation = find_file(folder, "validation") is not None
+    if not has_test and not has_validation:
+        raise BadInput(
+            f"folder {folder.resolve().name} has no test split and no validation split: a file of one of the two, with "
+            f"one of {_SUFFIXES}, is needed."
+        )
     # a user's folder may be called rte: its name must not make it look like the named corpus
     task = Task(
         f"folder-{folder.resolve().name}",
         settings.fields,
         settings.labels,
         report_split="test" if has_test else "validation",
-        select_split="validation" if has_both else None,
+        select_split="validation" if has_test and has_validation else None,
     )
     raw = _from_folder(folder, task, origin=f"folder {folder.resolve().name}")
     if not task.fields:

@@ -82,6 +82,7 @@ class FitSpec(_Record):
         labels: The classes of the model; where they are some of the corpus's, only their rows are read.
         access: Teachers answer from cached outputs (and run inside the step only for signals of tokens), or run
             inside every step.
+        teacher_view: Which texts teachers read: the `full` ones, or the `pruned` ones of `view`.
         fixed: Nothing is trained: the model is scored and saved as it is.
     """
 
@@ -97,5 +98,6 @@ class FitSpec(_Record):
     teachers: tuple[TeacherRef, ...] = ()
     assistant: TeacherRef | None = None
     access: Literal["cached", "online"] = "cached"
+    teacher_view: Literal["full", "pruned"] = "full"
     train: TrainSettings
     fixed: bool = False

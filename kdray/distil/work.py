@@ -220,8 +220,9 @@ class _Job:
         labels = self.spec.labels
         scored = labels if teacher.known is None else tuple(labels[index] for index in teacher.known)
         model = load_classifier(folder, labels=scored, seed=0)
-        # teachers read the whole text, with their own tokenizer and as far as they were trained to
-        full = self._rows(load_tokenizer(folder), self.corpus, "train", max_length=own["max_length"])
+        # teachers read with their own tokenizer, as far as they were trained to
+        read = self.view if self.spec.teacher_view == "pruned" else self.corpus
+        full = self._rows(load_tokenizer(folder), read, "train", max_length=own["max_length"])
         at = {row: i for i, row in enumerate(full.ids)}
         same = full.take(np.array([at[row] for row in rows.ids]))
         return OnlineTeacher(model.to(self.device), same, student_rows=rows, precision=own["precision"])

@@ -3,11 +3,13 @@
 from kdray.evaluate.cost import Cost, cost_of
 from kdray.evaluate.metrics import majority, score_all, score_one
 from kdray.evaluate.predict import predict
-from kdray.evaluate.statistics import Spread, distillation_ratio, retention, spread, welch
+from kdray.evaluate.statistics import Against, Spread, against, distillation_ratio, retention, spread, welch
 
 __all__ = [
+    "Against",
     "Cost",
     "Spread",
+    "against",
     "cost_of",
     "distillation_ratio",
     "majority",

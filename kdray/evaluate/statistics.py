@@ -40,6 +40,35 @@ def welch(a: Sequence[float], b: Sequence[float]) -> float | None:
     return float(stats.ttest_ind_from_stats(*one, *two, equal_var=False).pvalue)
 
 
+@dataclass(frozen=True)
+class Against:
+    """One student's scores over seeds beside the student alone and the teacher.
+
+    Attributes:
+        difference: Mean minus the mean of the student alone; None for the student alone itself, as the next two.
+        p_value: Welch's, of that difference.
+        distillation_ratio: As the function of that name.
+        retention: As the function of that name.
+    """
+
+    scores: Spread
+    difference: float | None
+    p_value: float | None
+    retention: float | None
+    distillation_ratio: float | None
+
+
+def against(scores: Sequence[float], *, alone: Sequence[float] | None, teacher: float | None) -> Against:
+    """Compare one student with the student alone (None: it is that one) and the best teacher (None: there is none)."""
+    mine = spread(scores)
+    kept = None if teacher is None else retention(mine.mean, teacher)
+    if alone is None:
+        return Against(mine, None, None, kept, None)
+    base = spread(alone).mean
+    ratio = None if teacher is None else distillation_ratio(mine.mean, base, teacher)
+    return Against(mine, mine.mean - base, welch(scores, alone), kept, ratio)
+
+
 def retention(student: float, teacher: float) -> float | None:
     """Student score over teacher score; None when the teacher's is 0."""
     return student / teacher if teacher else None

@@ -14,50 +14,17 @@ Differs from the source: no source prints the regression. Teachers know the trai
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
-
-from kdray.methods.contract import Evidence, Method, Prepared, Step, Terms
-from kdray.methods.ensembles import soft_terms
-from kdray.methods.fitted import Combine, Mode, fitted, fitted_target
-from kdray.methods.losses import Direction, Reduction
+from kdray.methods.contract import Evidence, Prepared
+from kdray.methods.fitted import FittedEnsemble, fitted
 
 
-class FittedOnTrain(Method):
-    """Soft labels of an ensemble fitted to the labels of the train rows.
-
-    Attributes:
-        temperature: Softens the target and the student; above 0.
-        alpha: Weight of the KD term, 0 to 1.
-        mode: One weight a teacher (`weights`), or a regression on all their probabilities (`stacking`).
-        combine: With `weights`: average probabilities (`prob`) or logits (`logit`).
-    """
+class FittedOnTrain(FittedEnsemble):
+    """Soft labels of an ensemble fitted to the labels of the train rows. Settings as in `FittedEnsemble`."""
 
     title: ClassVar[str] = "LR-Train-Ensemble"
     source: ClassVar[str] = "S0 §4.3; Yuan et al. 2021"
-    min_teachers: ClassVar[int] = 2
-    max_teachers: ClassVar[int | None] = None
 
     name: Literal["ens_lr_train"] = "ens_lr_train"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
-    alpha: float = Field(default=0.5, ge=0, le=1)
-    mode: Mode = "weights"
-    combine: Combine = "prob"
-    t2_scaling: bool = True
-    direction: Direction = "forward"
-    reduction: Reduction = "batchmean"
-
-    @model_validator(mode="after")
-    def _no_idle_settings(self) -> "FittedOnTrain":
-        if self.mode == "stacking":
-            self.refuse_idle(("combine",), because="mode is stacking")
-        return self
 
     def prepare(self, evidence: Evidence) -> Prepared:
         return fitted(evidence.train, self.mode, method=self.name, split="train")
-
-    def weights(self) -> dict[str, float]:
-        return {"hard": 1 - self.alpha, "kd": self.alpha}
-
-    def terms(self, step: Step) -> Terms:
-        target = fitted_target(step, self.mode, combine=self.combine, temperature=self.temperature)
-        return soft_terms(step, target, self)

@@ -1,19 +1,55 @@
 """Logistic regression over teachers' probabilities: the targets of the ensembles that are fitted to labels."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from kdray.errors import BadInput
-from kdray.methods.contract import Answers, Prepared, Step
-from kdray.methods.ensembles import accuracies, labelled
-from kdray.methods.losses import Logits, ensemble_log_probs, log_probs
+from kdray.methods.contract import Answers, Method, Prepared, Step, Terms
+from kdray.methods.ensembles import accuracies, labelled, soft_terms
+from kdray.methods.losses import Direction, Logits, Reduction, ensemble_log_probs, log_probs
 
 Mode = Literal["weights", "stacking"]
 Combine = Literal["prob", "logit"]
+
+
+class FittedEnsemble(Method):
+    """Soft labels of an ensemble that was fitted to the labels of one split; that split is the subclass's matter.
+
+    Attributes:
+        temperature: Softens the target and the student; above 0.
+        alpha: Weight of the KD term, 0 to 1.
+        mode: One weight a teacher (`weights`), or a regression on all their probabilities (`stacking`).
+        combine: With `weights`: average probabilities (`prob`) or logits (`logit`).
+    """
+
+    min_teachers: ClassVar[int] = 2
+    max_teachers: ClassVar[int | None] = None
+
+    temperature: float = Field(default=5.0, gt=0)
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    mode: Mode = "weights"
+    combine: Combine = "prob"
+    t2_scaling: bool = True
+    direction: Direction = "forward"
+    reduction: Reduction = "batchmean"
+
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> "FittedEnsemble":
+        if self.mode == "stacking":
+            self.refuse_idle(("combine",), because="mode is stacking")
+        return self
+
+    def weights(self) -> dict[str, float]:
+        return {"hard": 1 - self.alpha, "kd": self.alpha}
+
+    def terms(self, step: Step) -> Terms:
+        target = fitted_target(step, self.mode, combine=self.combine, temperature=self.temperature)
+        return soft_terms(step, target, self)
 
 
 def fitted(answers: Answers, mode: Mode, *, method: str, split: str) -> Prepared:

@@ -2,11 +2,13 @@
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kdray.errors import BadInput
+from kdray.errors import BadInput, Terminated
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ def session(address: str | None) -> Generator[Session]:
         _connect(address)
     for noisy in ("ray.train", "ray.tune"):  # importing ray.data undoes it, so `OnRay.map` quiets that one
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    _end_on_sigterm()
     try:
         yield _describe()
     finally:
@@ -91,6 +94,16 @@ def _connect(address: str | None) -> None:
             )
     except ConnectionError as error:
         raise BadInput(f"--address {address}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
+
+
+def _end_on_sigterm() -> None:
+    """SIGTERM, which schedulers and `kill` send, ends a command as Ctrl-C does; Ray's own handler would abort it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(signum: int, frame: object) -> None:
+    raise Terminated
 
 
 def _describe() -> Session:

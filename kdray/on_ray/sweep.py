@@ -17,7 +17,7 @@ from kdray import report
 from kdray.config import RunConfig, parse
 from kdray.corpora import load_description
 from kdray.errors import RunFailed
-from kdray.evaluate import distillation_ratio, retention, spread, welch
+from kdray.evaluate import against, spread
 from kdray.on_ray.confirm import Contender, confirm
 from kdray.on_ray.trial import Shared, store_folder, with_overrides
 from kdray.on_ray.tune import SearchResult, SweepSettings, search
@@ -126,29 +126,26 @@ def _table(
     teacher = max((t["report"] for t in teachers), default=None)
     rows: list[dict[str, Any]] = []
     for contender in contenders:
-        mine = scores(contender.label, "report")
-        mean = spread(mine).mean
-        cost = confirmed[contender.label][0]["cost"]
         is_alone = contender.label == ALONE
+        mine = against(scores(contender.label, "report"), alone=None if is_alone else baseline, teacher=teacher)
+        cost = confirmed[contender.label][0]["cost"]
         rows.append(
             {
                 "label": contender.label,
                 "method": contender.run.method.name,
                 "seeds": list(seeds),
                 "select": spread(scores(contender.label, "select")).plain(),
-                "report": spread(mine).plain(),
-                "retention": retention(mean, teacher) if teacher else None,
-                "distillation_ratio": None
-                if is_alone or teacher is None
-                else distillation_ratio(mean, spread(baseline).mean, teacher),
+                "report": mine.scores.plain(),
+                "retention": mine.retention,
+                "distillation_ratio": mine.distillation_ratio,
                 "parameters": cost["parameters"],
                 "latency_ms": cost["latency_ms"],
                 "difference": None
                 if is_alone
                 else {
                     "to": ALONE,
-                    "mean": mean - spread(baseline).mean,
-                    "p_value": welch(mine, baseline),
+                    "mean": mine.difference,
+                    "p_value": mine.p_value,
                     "test": "Welch's t-test",
                 },
                 "note": contender.note,

@@ -80,9 +80,7 @@ def search(settings: SweepSettings, run: RunConfig, prepared: Prepared, context:
             concurrent,
         )
     importances, note = _importances(study)
-    return SearchResult(
-        [_record(t) for t in study.get_trials(deepcopy=False) if not t.user_attrs.get("interrupted")], importances, note
-    )
+    return SearchResult([_record(ended) for ended in counted(study)], importances, note)
 
 
 def _search(
@@ -223,7 +221,7 @@ def _storage(store: Store, name: str) -> str:
 
 def _record(trial: Any) -> dict[str, Any]:
     facts = trial.user_attrs
-    state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running")
+    state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
     value = trial.value if state == "complete" else max(trial.intermediate_values.values(), default=None)
     started, ended = facts.get("started"), facts.get("ended")
     return {

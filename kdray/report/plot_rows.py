@@ -10,7 +10,6 @@ from kdray.report.svg import Box, Scale
 
 _LONGEST = 24  # characters of a row's name
 _ROW = 26.0
-_CHARACTER = 7.2  # mean width of a label's characters, with some to spare
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def row_box(names: Sequence[str], *, width: float = 460) -> Box:
     """A box with a row per name and room for the longest name."""
     longest = max(len(cut(name)) for name in names)
     bottom = 12 + _ROW * len(names)
-    left = min(18 + _CHARACTER * longest, width * 0.42)
+    left = min(18 + svg.CHARACTER * longest, width * 0.42)
     return Box(left=left, right=width - 16, bottom=bottom, width=width, height=bottom + 46)
 
 
@@ -148,7 +147,7 @@ def _unit(seconds: float) -> tuple[float, str]:
 
 
 def _names(box: Box, names: Sequence[str]) -> list[tuple[float, str]]:
-    longest = min(_LONGEST, int((box.left - 10) / _CHARACTER))
+    longest = min(_LONGEST, int((box.left - 10) / svg.CHARACTER))
     return [(box.top + (row + 0.5) * _ROW, cut(name, longest)) for row, name in enumerate(names)]
 
 

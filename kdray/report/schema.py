@@ -94,6 +94,7 @@ class Confirmed(TypedDict):
     latency_ms: NotRequired[float | None]
     difference: NotRequired[Difference | None]
     note: NotRequired[str | None]
+    runs: NotRequired[list[str]]  # digests of the students; equal ones are the same students
 
 
 class Teacher(TypedDict):

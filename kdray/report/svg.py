@@ -9,6 +9,7 @@ from kdray.report.words import number
 
 Tick = tuple[float, str]  # position, label
 Point = tuple[float, float]
+CHARACTER = 7.2  # mean width of a label's characters, with some to spare
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def frame(box: Box, x_ticks: Sequence[Tick], y_ticks: Sequence[Tick], *, x_label
     """Grid lines, tick labels and axis labels; an empty label is left out."""
     vertical = [tag("line", x1=x, x2=x, y1=box.top, y2=box.bottom, class_="grid") for x, _ in x_ticks]
     horizontal = [tag("line", x1=box.left, x2=box.right, y1=y, y2=y, class_="grid") for y, _ in y_ticks]
-    below = [text(x, box.bottom + 17, label, anchor="middle") for x, label in x_ticks]
+    below = [text(x, box.bottom + 17, label, anchor="middle") for x, label in _apart(x_ticks)]
     beside = [text(box.left - 7, y + 4, label, anchor="end") for y, label in y_ticks]
     middle = (box.left + box.right) / 2
     labels = [text(middle, box.height - 6, x_label, anchor="middle", class_="axis-label")] if x_label else []
@@ -96,6 +97,15 @@ def frame(box: Box, x_ticks: Sequence[Tick], y_ticks: Sequence[Tick], *, x_label
         labels.append(_sideways(13, (box.top + box.bottom) / 2, y_label))
     baseline = tag("line", x1=box.left, x2=box.right, y1=box.bottom, y2=box.bottom, class_="axis")
     return markup(vertical, horizontal, baseline, below, beside, labels)
+
+
+def _apart(labels: Sequence[Tick]) -> list[Tick]:
+    """The labels below an axis that do not run into the one before them."""
+    kept: list[Tick] = []
+    for x, label in labels:
+        if not kept or x - kept[-1][0] > CHARACTER * (len(label) + len(kept[-1][1])) / 2:
+            kept.append((x, label))
+    return kept
 
 
 def _sideways(x: float, y: float, label: str) -> Html:

@@ -96,7 +96,9 @@ def _confirmation(result: SweepResult, shown: Metric) -> list[Child]:
     students = result.get("confirmation", [])
     if not students:
         return [tag("p", "Not measured: no student was trained again on several seeds.", class_="nothing")]
-    return [table_search.confirmation(students, shown), figures(table_search.seeds(students, shown))]
+    majority = next((teacher.get("majority") for teacher in result.get("teachers", [])), None)
+    table = table_search.confirmation(students, shown, majority=majority)
+    return [table, figures(table_search.seeds(students, shown))]
 
 
 def _search(result: SweepResult, shown: Metric) -> list[Child]:

@@ -1,13 +1,13 @@
 """Tables of a sweep: the students trained again, every trial, and the trials that failed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from kdray.report import plot_rows, svg
 from kdray.report.markup import Child, Html, markup, tag
 from kdray.report.plot_rows import Dot
 from kdray.report.schema import Confirmed, Difference, Spread, SweepResult, Trial
 from kdray.report.tables import Cell, Row, columns, table
-from kdray.report.verdict import not_beaten, winner_first
+from kdray.report.verdict import is_same, not_beaten, winner_first
 from kdray.report.words import (
     NOT_MEASURED,
     Metric,
@@ -22,8 +22,12 @@ from kdray.report.words import (
 )
 
 
-def confirmation(students: Sequence[Confirmed], metric: Metric) -> Html:
-    """The students trained again on several seeds, the winner first, those that it does not beat marked."""
+def confirmation(students: Sequence[Confirmed], metric: Metric, *, majority: float | None) -> Html:
+    """The students trained again on several seeds, the winner first, those that it does not beat marked.
+
+    Args:
+        majority: What always answering the most frequent class scores on the report split, if it was measured.
+    """
     ahead = set(not_beaten(students))
     headings = columns(
         "student", f"#{metric.name} on report", "#difference", "#on select", "#seeds", "#retention",
@@ -31,18 +35,29 @@ def confirmation(students: Sequence[Confirmed], metric: Metric) -> Html:
     )  # fmt: skip
     ordered = winner_first(students)
     rows = [
-        _student(student, metric, is_winner=i == 0, is_ahead=student["label"] in ahead)
-        for i, student in enumerate(ordered)
+        _student(student, metric, is_winner=student is ordered[0], badge=_badge(student, ordered[0], ahead))
+        for student in ordered
     ]
+    if majority is not None:
+        empty = [Cell("–")] * (len(headings) - 2)
+        rows.append(Row(cells=["always the most frequent class", metric.score(majority), *empty]))
     return table(headings, rows, caption="Students trained again; mean ± standard deviation over the seeds.")
 
 
-def _student(student: Confirmed, metric: Metric, *, is_winner: bool, is_ahead: bool) -> Row:
-    badge = tag("span", "not beaten by the winner", class_="badge") if is_ahead and not is_winner else ""
+def _badge(student: Confirmed, winner: Confirmed, ahead: Collection[str]) -> str:
+    if student is winner:
+        return ""
+    if is_same(student, winner):
+        return "the same settings as the winner"
+    return "not beaten by the winner" if student["label"] in ahead else ""
+
+
+def _student(student: Confirmed, metric: Metric, *, is_winner: bool, badge: str) -> Row:
     method = student.get("method") or ""
     named = method if method not in student["label"] else ""
     remark = student.get("note") or ""
-    lines: list[Child] = [tag("div", part, class_="under") for part in (named, badge, remark) if part]
+    marked = tag("span", badge, class_="badge") if badge else ""
+    lines: list[Child] = [tag("div", part, class_="under") for part in (named, marked, remark) if part]
     select = student.get("select")
     cells = [
         Cell([tag("strong", student["label"]), *lines]),

@@ -15,12 +15,18 @@ def winner_first(confirmation: Sequence[Confirmed]) -> list[Confirmed]:
 
 
 def not_beaten(confirmation: Sequence[Confirmed]) -> list[str]:
-    """Labels of the students that score as high as the winner or higher on the report split."""
+    """Labels of the other students that score as high as the winner or higher on the report split."""
     ours, *others = winner_first(confirmation)
     mean = ours["report"]["mean"]
     if mean is None:
         return []
+    others = [other for other in others if not is_same(other, ours)]
     return [other["label"] for other in others if (score := other["report"]["mean"]) is not None and score >= mean]
+
+
+def is_same(one: Confirmed, other: Confirmed) -> bool:
+    """Whether two labels stand for the same students: the winner may well be the defaults."""
+    return bool(one.get("runs")) and one.get("runs") == other.get("runs")
 
 
 def headline(result: SweepResult, metric: Metric) -> str:

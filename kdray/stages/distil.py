@@ -8,6 +8,7 @@ from kdray.stages.assist import assist
 from kdray.stages.context import Context
 from kdray.stages.corpus import opened
 from kdray.stages.fitting import fitted, resolved
+from kdray.stages.outputs import asked_again
 from kdray.stages.prepare import Prepared
 from kdray.store import Artifact
 
@@ -20,21 +21,34 @@ def distil(run: RunConfig, prepared: Prepared, context: Context) -> Artifact:
     """
     task = opened(prepared.corpus).task
     assistant = assistant_of(run, prepared, context)
+    teachers = tuple(prepared.teachers[: run.method.max_teachers])
+    model = _source(run, prepared, assistant)
+    helper = assistant if run.method.uses_assistant else None
+    view = prepared.view
+    if view and reads_pruned(run, view):
+        teachers = tuple(asked_again(teacher, view, context) for teacher in teachers)
+        helper = asked_again(helper, view, context) if helper else None
     spec = FitSpec(
         store=context.store.uri,
         digest="",
         title=f"distil {task.name}/{run.method.name} seed {run.train.seed}",
         corpus=Ref.to(prepared.corpus),
-        view=Ref.to(prepared.view) if prepared.view else None,
+        view=Ref.to(view) if view else None,
         labels=task.labels,
-        model=_source(run, prepared, assistant),
+        model=model,
         method=run.method.model_dump(),
-        teachers=tuple(prepared.teachers[: run.method.max_teachers]),
-        assistant=assistant if run.method.uses_assistant else None,
+        teachers=teachers,
+        assistant=helper,
         access=run.outputs.access,
+        teacher_view="pruned" if view and reads_pruned(run, view) else "full",
         train=resolved(run.train),
     )
     return fitted("distil", f"{task.name}-{run.method.name}", spec, context)
+
+
+def reads_pruned(run: RunConfig, view: Artifact) -> bool:
+    """Whether teachers are asked about pruned texts; level example drops rows and leaves texts as they are."""
+    return run.outputs.teacher_view == "pruned" and view.summary["level"] == "sentence"
 
 
 def alone(run: RunConfig) -> RunConfig:

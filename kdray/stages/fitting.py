@@ -40,6 +40,8 @@ def _settings(spec: FitSpec) -> dict[str, Any]:
     plain = spec.model_dump(mode="json", include={"labels", "merge", "method", "access", "train", "fixed"})
     # how often checkpoints are saved changes no result
     plain["train"].pop("checkpoint_steps")
+    if spec.teacher_view == "pruned":  # only then, so that students of whole texts keep their digests
+        plain["teacher_view"] = "pruned"
     return plain | {"model": spec.model.model_dump(mode="json", include={"layers", "init"})}
 
 

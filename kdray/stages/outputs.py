@@ -69,6 +69,11 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
     )
 
 
+def asked_again(teacher: TeacherRef, view: Artifact, context: Context) -> TeacherRef:
+    """The same teacher with its outputs for the pruned texts of `view`."""
+    return outputs(teacher.model.open(context.store), view, context, name=teacher.name, preflight=False)
+
+
 def load_speaker(store: str, teacher: Ref, **settings: Any) -> Speaker:
     """A teacher ready to answer, on whichever node this runs."""
     return Speaker(teacher.open(Store(store)).file("model"), **settings)

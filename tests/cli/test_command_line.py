@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,15 @@ def test_methods_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row["source"] and row["needs"] for row in rows)
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-c", "import sys; from kdray.cli import main; sys.exit(main(['methods']))"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, error = process.communicate()
+    assert (process.returncode, error) == (0, "")
+
+
 def test_readme_table_is_the_listing() -> None:
     lines = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", (ROOT / "README.md").read_text(), re.M)
     expected = {
@@ -56,6 +67,8 @@ def test_corpora_lists_names(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "nowhere.yaml"], "nowhere.yaml: No such file"),
         (["run", "{recipe}", "method.temprature=3"], "method.kd.temprature is no setting"),
         (["run", "{recipe}", "method.temperature=-1"], "method.kd.temperature"),
+        (["run", "{recipe}", "method.name=dekdd"], "method.name = 'dekdd' is not known: you may mean dekd."),
+        (["run", "{recipe}", "method.name=sorcery"], "method.name = 'sorcery' is not known: finetune, kd,"),
         (["run", "{recipe}", "temperature"], "not of the form key=value"),
         (["sweep", "nowhere.py"], "nowhere.py: no such sweep script"),
     ],
@@ -115,3 +128,12 @@ def test_readmes_python_runs(
     assert "report" in capsys.readouterr().out
     assert main(["report", "store"]) == 0
     assert (tmp_path / "store" / "report" / "index.html").exists()
+
+    broken = tmp_path / "store" / "sweeps" / "old" / "result.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text('{"kind": "sweep"}')
+    capsys.readouterr()
+    assert main(["report", "store"]) == 0
+    said = capsys.readouterr()
+    assert "1 pages" in said.out
+    assert "left out: sweep-old: result.json (sweep): the key 'name' is missing" in said.err

@@ -95,7 +95,7 @@ def test_unknown_keys_are_named(run_file):
         ("train.epochs=many", ["train.epochs: ", "valid integer", "(found 'many')."]),
         ("method.temperature=0", ["method.ens_u.temperature: ", "greater than 0", "(found 0)."]),
         ("method.alpha=1.5", ["method.ens_u.alpha: ", "less than or equal to 1", "(found 1.5)."]),
-        ("method.name=kdd", ["method: ", "'kdd'", "'kd'", "'dekd'"]),
+        ("method.name=kdd", ["run.yaml: method.name = 'kdd'", "you may mean kd."]),
         ("train.precision=fp16", ["train.precision: ", "'fp32'", "(found 'fp16')."]),
         ("corpus.name=sst3", ["corpus: ", "sst3", "allowed are"]),
         ("teachers.1.name=one", ["teachers must have different names, found ['one', 'one']."]),

@@ -319,8 +319,8 @@ def test_refuses_a_missing_folder_or_split(tmp_path):
     assert "is no folder: it must hold train and test" in refusal(tmp_path / "gone")
     write(tmp_path, "train", texts(20))
     assert refusal(tmp_path) == (
-        f"folder {tmp_path.name} has no validation split: a file validation with one of .parquet, .csv, .jsonl is "
-        "needed."
+        f"folder {tmp_path.name} has no test split and no validation split: a file of one of the two, with one of "
+        ".parquet, .csv, .jsonl, is needed."
     )
 
 

@@ -59,6 +59,16 @@ def test_a_logarithmic_axis_needs_positive_values_over_a_factor_of_20(numbers: l
     assert parameter_scale(numbers, 0.0, 1.0).is_log is is_log
 
 
+def test_labels_below_an_axis_do_not_run_into_each_other() -> None:
+    box = svg.Box()
+    ticks = [(100.0, "0.0001"), (120.0, "0.0002"), (150.0, "0.0003")]
+    drawn = str(svg.frame(box, ticks, [], x_label="", y_label=""))
+    assert "0.0001" in drawn
+    assert "0.0003" in drawn
+    assert "0.0002" not in drawn
+    assert drawn.count('class="grid"') == 3
+
+
 def test_only_html_is_not_escaped() -> None:
     assert tag("p", "a < b", Html("<br>"), title='"x"') == '<p title="&quot;x&quot;">a &lt; b<br></p>'
     assert markup(Html("<b>") + "x") == "&lt;b&gt;x", "joining loses the mark, so it is escaped and not trusted"

@@ -5,6 +5,7 @@ from typing import Any
 import made_up
 import pytest
 
+from kdray.report import render
 from kdray.report.schema import SweepResult, checked
 from kdray.report.verdict import compared, findings, headline, not_beaten, rows_and_points, winner_first
 from kdray.report.words import metric
@@ -52,6 +53,18 @@ def test_an_equal_score_is_no_win() -> None:
     sweep = made_up.sweep()
     sweep["confirmation"][1]["report"]["mean"] = sweep["confirmation"][2]["report"]["mean"]
     assert not_beaten(sweep["confirmation"]) == ["vanilla KD"]
+
+
+def test_the_winner_does_not_lose_to_itself() -> None:
+    sweep = made_up.sweep()
+    alone, vanilla, ours = sweep["confirmation"]
+    ours["runs"] = vanilla["runs"] = ["d1", "d2", "d3"]
+    alone["runs"] = ["d4", "d5", "d6"]
+    vanilla["report"] = ours["report"]
+    alone["report"] = ours["report"]
+    assert not_beaten(sweep["confirmation"]) == [alone["label"]]
+    page = render(sweep)
+    assert page.count("the same settings as the winner") == page.count("not beaten by the winner") == 1
 
 
 @pytest.mark.parametrize(
