@@ -106,7 +106,8 @@ def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "union_tag_not_found":
-        return f"{key}.name is missing: say which one, for example {key}.name=kd (see kdray methods)."
+        example = ", for example method.name=kd (see kdray methods)" if key == "method" else ""
+        return f"{key}.name is missing: say which one{example}."
     if problem["type"] == "union_tag_invalid":
         told = problem.get("ctx", {})
         given, known = told["tag"], told["expected_tags"].replace("'", "").split(", ")

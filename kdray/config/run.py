@@ -102,6 +102,15 @@ class RunConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _dropout_is_cached(self) -> "RunConfig":
+        if self.method.dropout_passes and self.outputs.access == "online":
+            raise ValueError(
+                f"method {self.method.name} reads what teachers said with dropout, which is always cached; set "
+                "outputs.access = cached, or method.mc = 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _student_has_a_source(self) -> "RunConfig":
         if self.student.init_from == "teacher" and not self.teachers:
             raise ValueError("student.init_from = teacher, but there are no teachers")

@@ -57,12 +57,14 @@ class TeacherRef(_Record):
     """A teacher: its model, its outputs, and what is known of it.
 
     Attributes:
+        dropout_outputs: What it says with dropout, where a method needs that.
         known: The classes that it scores, as indices of the training's labels; None is all of them.
     """
 
     name: str
     model: Ref
     outputs: Ref
+    dropout_outputs: Ref | None = None
     layers: int
     width: int
     classes: int

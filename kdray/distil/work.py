@@ -172,7 +172,7 @@ class _Job:
 
     def _pair(self, student: Facts) -> Pair:
         def facts(teacher: TeacherRef) -> Facts:
-            return Facts(**teacher.model_dump(exclude={"model", "outputs"}))
+            return Facts(**teacher.model_dump(exclude={"model", "outputs", "dropout_outputs"}))
 
         assistant = facts(self.spec.assistant) if self.spec.assistant else None
         return Pair(student, tuple(facts(teacher) for teacher in self.spec.teachers), assistant)
@@ -210,7 +210,8 @@ class _Job:
     def _teacher(self, teacher: TeacherRef, rows: Rows) -> Teacher:
         if self.spec.access == "online":
             return self._online(teacher, rows)
-        cached = CachedTeacher(teacher.outputs.open(self.store).folder, "train", rows.ids)
+        more = teacher.dropout_outputs.open(self.store).folder if teacher.dropout_outputs else None
+        cached = CachedTeacher(teacher.outputs.open(self.store).folder, "train", rows.ids, beside=more)
         return MixedTeacher(cached, lambda: self._online(teacher, rows))
 
     def _online(self, teacher: TeacherRef, rows: Rows) -> OnlineTeacher:

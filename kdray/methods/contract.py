@@ -222,8 +222,13 @@ class Method(BaseModel):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """The signals it needs from teachers (and from the student)."""
+        """The signals it needs from teachers (and, but for `TEACHER_NEEDS`, from the student)."""
         return frozenset({"logits"})
+
+    @property
+    def dropout_passes(self) -> int:
+        """Passes with dropout behind the signal `mc_probs`; 0 where it is not needed."""
+        return 0
 
     @property
     def uses_assistant(self) -> bool:

@@ -1,15 +1,16 @@
 """MUKI: teachers merged row by row, by how certain each is.
 
 Source: Li et al. 2022 (MUKI); a baseline of S1 Table 3.
-Formula: (1 − α)·CE + α·c·KL(P ‖ softmax(z_s)), m_k = 1 − H(p_k)/log|Y_k|, p_k = softmax(z_k) padded with zeros.
+Formula: (1 − α)·CE + α·c·KL(P ‖ softmax(z_s)), m_k = 1 − H(p̄_k)/log|Y_k|, p_k = softmax(z_k) padded with zeros, and
+    p̄_k the mean of `mc` passes with dropout (`mc: 0`: p̄_k = p_k).
     `soft`: P = Σ_k softmax(m/0.2)_k·p_k. `hard`: P = p of the largest m.
     c = m₍₁₎ − m₍₂₎ + 1e-6, the two largest, or 1 without `reweight`.
     `ki_shared`: every Y_k is all classes. `ki_split`: subsets and α = 1, no gold labels.
-Needs: logits of K ≥ 2 teachers, cached.
+Needs: logits of K ≥ 2 teachers, cached; mean probabilities with dropout, cached, unless `mc` is 0.
 Refuses: fewer than two teachers; subsets that leave a class out; subsets beside gold labels (α below 1).
-Defaults: soft, 0.2, re-weighting on (public code of MUKI), α = 0.5 (our choice: S1 gives none). Temperature 1, no T².
-Differs from the source: m_k comes from one pass of the teacher, not from the mean of several with dropout, which the
-    stored outputs do not hold.
+Defaults: soft, 0.2, re-weighting on, m_k with dropout (public code of MUKI), 10 passes and α = 0.5 (our choice: S1
+    gives none). Temperature 1, no T².
+Differs from the source: dropout decides how certain a teacher is, while the target's p_k come from its plain pass.
 """
 
 import math
@@ -24,6 +25,7 @@ from torch import Tensor
 from kdray.methods.contract import Method, Pair, Step, Term, Terms
 from kdray.methods.integration import check_gold_labels, classes_of
 from kdray.methods.losses import entropy_rows, kl_rows, log_probs
+from kdray.signals import Need, Signals
 
 MARGIN_FLOOR = 1e-6
 
@@ -35,6 +37,7 @@ class MUKI(Method):
         alpha: Weight of the KD term, 0 to 1; the hard labels get 1 − alpha.
         target: A mixture of all teachers (`soft`), or the most certain one alone (`hard`).
         score_temperature: Of the softmax over teachers; small values are close to `hard`; above 0.
+        mc: Passes with dropout that a teacher's certainty is the mean of; 0 takes its one pass without.
         reweight: Rows count by how far the most certain teacher is ahead of the next.
     """
 
@@ -49,11 +52,12 @@ class MUKI(Method):
     target: Literal["soft", "hard"] = "soft"
     score_temperature: float = Field(default=0.2, gt=0)
     reweight: bool = True
+    mc: int = Field(default=10, ge=0)
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "MUKI":
         if not self.alpha:
-            self.refuse_idle(("target", "score_temperature", "reweight"), because="alpha is 0")
+            self.refuse_idle(("target", "score_temperature", "reweight", "mc"), because="alpha is 0")
         if self.target == "hard":
             self.refuse_idle(("score_temperature",), because="target is hard")
         return self
@@ -62,11 +66,19 @@ class MUKI(Method):
         super().check(pair)
         check_gold_labels(self.name, pair, alpha=self.alpha)
 
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"logits", "mc_probs"} if self.dropout_passes else {"logits"})
+
+    @property
+    def dropout_passes(self) -> int:
+        return self.mc if self.alpha else 0
+
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
     def terms(self, step: Step) -> Terms:
-        certainty = torch.stack([certainty_rows(teacher.logits) for teacher in step.teachers], dim=1)
+        certainty = torch.stack([certainty_rows(self._log_probs(teacher)) for teacher in step.teachers], dim=1)
         shares = self._shares(certainty)
         target = torch.zeros_like(step.student.logits, dtype=shares.dtype)
         for k, classes in enumerate(classes_of(step)):
@@ -78,6 +90,12 @@ class MUKI(Method):
         term = Term(rows)
         return Terms({"kd": term}, queries={"teacher": term.covered()})
 
+    def _log_probs(self, teacher: Signals) -> Float[Tensor, "batch classes"]:
+        if not self.dropout_passes:
+            return log_probs(teacher.logits, 1.0)
+        assert teacher.mc_probs is not None
+        return teacher.mc_probs.log()
+
     def _shares(self, certainty: Float[Tensor, "batch teachers"]) -> Float[Tensor, "batch teachers"]:
         if self.target == "soft":
             return torch.softmax(certainty / self.score_temperature, dim=1)
@@ -85,7 +103,6 @@ class MUKI(Method):
         return F.one_hot(first, certainty.shape[1]).to(certainty.dtype)
 
 
-def certainty_rows(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
+def certainty_rows(log_p: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
     """1 for a teacher that is sure of one class, 0 for one that knows nothing of its classes."""
-    log_p = log_probs(logits, 1.0)
-    return 1 - entropy_rows(log_p) / math.log(logits.shape[1])
+    return 1 - entropy_rows(log_p) / math.log(log_p.shape[1])

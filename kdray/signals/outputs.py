@@ -11,8 +11,8 @@ import torch
 from kdray.errors import BadInput, RunFailed
 from kdray.signals.signals import Signals
 
-OUTPUT_KINDS = ("logits", "cls", "sent_emb")
-DTYPES = {"logits": np.float32, "cls": np.float16, "sent_emb": np.float16}
+OUTPUT_KINDS = ("logits", "cls", "sent_emb")  # of one pass; a method that wants more of a teacher asks for it
+DTYPES = {"logits": np.float32, "cls": np.float16, "sent_emb": np.float16, "mc_probs": np.float32}
 
 
 class OutputsWriter:
@@ -48,19 +48,26 @@ class OutputsWriter:
 
 
 class Outputs:
-    """One teacher's outputs over one split, read by row id. Cheap to open: nothing is loaded until asked."""
+    """One teacher's outputs over one split, read by row id. Cheap to open: nothing is loaded until asked.
 
-    def __init__(self, folder: Path, split: str) -> None:
+    Args:
+        beside: Another folder with more signals of the same rows.
+    """
+
+    def __init__(self, folder: Path, split: str, *, beside: Path | None = None) -> None:
         path = folder / f"{split}.ids.json"
         if not path.exists():
             raise BadInput(f"{folder.name} holds no outputs for the split {split!r}.")
         self._split = split
         self._position = {row: i for i, row in enumerate(json.loads(path.read_text()))}
         self._arrays: dict[str, Any] = {
-            kind: np.load(file, mmap_mode="r")
-            for kind in OUTPUT_KINDS
-            if (file := folder / f"{split}.{kind}.npy").exists()
+            kind: np.load(file, mmap_mode="r") for kind in DTYPES if (file := folder / f"{split}.{kind}.npy").exists()
         }
+        if beside is not None:
+            more = Outputs(beside, split)
+            if list(more._position) != list(self._position):
+                raise BadInput(f"{folder.name} and {beside.name} hold other rows of the split {split!r}.")
+            self._arrays = more._arrays | self._arrays
 
     def __len__(self) -> int:
         return len(self._position)

@@ -16,6 +16,7 @@ class Signals:
         logits: Class scores before softmax, float32.
         cls: The [CLS] vector of every layer; index 0 is the embedding output, 1..L the blocks.
         sent_emb: The mean over real tokens of the last layer.
+        mc_probs: Class probabilities, the mean of several passes with dropout.
         hidden: Every token's vector in every layer; index 0 is the embedding output.
         attn: Attention scores before softmax, scaled by the root of the head's width, without the padding mask.
         qkv_last: Queries, keys and values of the last layer, heads side by side.
@@ -25,6 +26,7 @@ class Signals:
     logits: Float[Tensor, "batch classes"]
     cls: Float[Tensor, "batch layers+1 width"] | None = None
     sent_emb: Float[Tensor, "batch width"] | None = None
+    mc_probs: Float[Tensor, "batch classes"] | None = None
     hidden: Float[Tensor, "batch layers+1 tokens width"] | None = None
     attn: Float[Tensor, "batch layers heads tokens tokens"] | None = None
     qkv_last: Float[Tensor, "batch 3 tokens width"] | None = None

@@ -8,7 +8,7 @@ from kdray.stages.assist import assist
 from kdray.stages.context import Context
 from kdray.stages.corpus import opened
 from kdray.stages.fitting import fitted, resolved
-from kdray.stages.outputs import asked_again
+from kdray.stages.outputs import asked_again, asked_with_dropout
 from kdray.stages.prepare import Prepared
 from kdray.store import Artifact
 
@@ -24,10 +24,12 @@ def distil(run: RunConfig, prepared: Prepared, context: Context) -> Artifact:
     teachers = tuple(prepared.teachers[: run.method.max_teachers])
     model = _source(run, prepared, assistant)
     helper = assistant if run.method.uses_assistant else None
-    view = prepared.view
-    if view and reads_pruned(run, view):
-        teachers = tuple(asked_again(teacher, view, context) for teacher in teachers)
-        helper = asked_again(helper, view, context) if helper else None
+    view, read = prepared.view, _read_by_teachers(run, prepared)
+    if read is not prepared.corpus:
+        teachers = tuple(asked_again(teacher, read, context) for teacher in teachers)
+        helper = asked_again(helper, read, context) if helper else None
+    if passes := run.method.dropout_passes:
+        teachers = tuple(asked_with_dropout(teacher, read, context, passes=passes) for teacher in teachers)
     spec = FitSpec(
         store=context.store.uri,
         digest="",
@@ -40,15 +42,10 @@ def distil(run: RunConfig, prepared: Prepared, context: Context) -> Artifact:
         teachers=teachers,
         assistant=helper,
         access=run.outputs.access,
-        teacher_view="pruned" if view and reads_pruned(run, view) else "full",
+        teacher_view="full" if read is prepared.corpus else "pruned",
         train=resolved(run.train),
     )
     return fitted("distil", f"{task.name}-{run.method.name}", spec, context)
-
-
-def reads_pruned(run: RunConfig, view: Artifact) -> bool:
-    """Whether teachers are asked about pruned texts; level example drops rows and leaves texts as they are."""
-    return run.outputs.teacher_view == "pruned" and view.summary["level"] == "sentence"
 
 
 def alone(run: RunConfig) -> RunConfig:
@@ -66,6 +63,14 @@ def assistant_of(run: RunConfig, prepared: Prepared, context: Context) -> Teache
     for depth in run.method.assistant_depths(student=run.student.layers, teacher=nearest.layers):
         nearest = assist(run, corpus=prepared.corpus, teacher=nearest, depth=depth, context=context)
     return nearest
+
+
+def _read_by_teachers(run: RunConfig, prepared: Prepared) -> Artifact:
+    """The pruned texts on request; but level example drops rows, and leaves texts as they are."""
+    view = prepared.view
+    if view is None or run.outputs.teacher_view == "full" or view.summary["level"] == "example":
+        return prepared.corpus
+    return view
 
 
 def _source(run: RunConfig, prepared: Prepared, assistant: TeacherRef | None) -> ModelSource:

@@ -51,6 +51,8 @@ def _inputs(spec: FitSpec) -> dict[str, str]:
         inputs["view"] = spec.view.digest
     for number, teacher in enumerate(spec.teachers):
         inputs[f"teacher{number}"] = teacher.outputs.digest
+        if teacher.dropout_outputs:
+            inputs[f"teacher{number} with dropout"] = teacher.dropout_outputs.digest
     if spec.assistant:
         inputs["assistant"] = spec.assistant.outputs.digest
     return inputs

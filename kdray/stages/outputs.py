@@ -1,6 +1,6 @@
 """Stage `outputs`: what one teacher (or assistant) says of every row, once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from kdray.stages.context import Context
 from kdray.stages.corpus import opened
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Draft, Store
-from kdray.teachers import OutputShapes, Speaker, check_teacher
+from kdray.teachers import DropoutSpeaker, OutputShapes, Speaker, check_teacher
 
 
 def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str, preflight: bool) -> TeacherRef:
@@ -42,8 +42,10 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
     )
 
     def build(draft: Draft) -> dict[str, Any]:
-        shapes = OutputShapes.of_model(teacher.file("model"))
-        _write(stored, loader, shapes, draft.folder, context, name)
+        shapes = OutputShapes.of_model(teacher.file("model")).of(OUTPUT_KINDS)
+        tables = {split: stored.table(split) for split in stored.splits}
+        title = f"outputs {stored.task.name}/{name}"
+        _write(tables, context.engine.map(_joined(tables), loader, title=title), shapes, draft.folder)
         checked = _preflight(name, stored, labels, draft.folder) if preflight else {}
         rows = sum(stored.info["rows"].values())
         return {"rows": rows, "kinds": ", ".join(OUTPUT_KINDS)} | {k: round(v, 4) for k, v in checked.items()}
@@ -74,25 +76,62 @@ def asked_again(teacher: TeacherRef, view: Artifact, context: Context) -> Teache
     return outputs(teacher.model.open(context.store), view, context, name=teacher.name, preflight=False)
 
 
-def load_speaker(store: str, teacher: Ref, **settings: Any) -> Speaker:
+def asked_with_dropout(teacher: TeacherRef, corpus: Artifact, context: Context, *, passes: int) -> TeacherRef:
+    """The same teacher with its mean probabilities over `passes` passes with dropout, on the train split."""
+    model, stored = teacher.model.open(context.store), opened(corpus)
+    spec = result_of(model)["spec"]
+    length, precision = spec["train"]["max_length"], spec["train"]["precision"]
+    loader = partial(
+        load_speaker,
+        context.store.uri,
+        teacher.model,
+        kind=DropoutSpeaker,
+        name=teacher.name,
+        labels=spec["labels"],
+        fields=[field.name for field in stored.task.fields],
+        max_length=length,
+        precision=precision,
+        passes=passes,
+    )
+
+    def build(draft: Draft) -> dict[str, Any]:
+        shapes = OutputShapes.of_model(model.file("model")).of(["mc_probs"])
+        tables = {"train": stored.table("train")}
+        title = f"dropout outputs {stored.task.name}/{teacher.name}"
+        _write(tables, context.engine.map(tables["train"], loader, title=title), shapes, draft.folder)
+        return {"rows": len(tables["train"]), "passes": passes}
+
+    artifact = context.make(
+        "outputs",
+        f"{stored.task.name}-{teacher.name}-dropout",
+        settings={"kinds": ["mc_probs"], "passes": passes, "max_length": length, "precision": precision},
+        inputs={"teacher": model.digest, "corpus": corpus.digest},
+        build=build,
+    )
+    return teacher.model_copy(update={"dropout_outputs": Ref.to(artifact)})
+
+
+def load_speaker(store: str, teacher: Ref, *, kind: type[Speaker] = Speaker, **settings: Any) -> Speaker:
     """A teacher ready to answer, on whichever node this runs."""
-    return Speaker(teacher.open(Store(store)).file("model"), **settings)
+    return kind(teacher.open(Store(store)).file("model"), **settings)
 
 
-def _write(stored: StoredCorpus, loader: Any, shapes: OutputShapes, folder: Path, context: Context, name: str) -> None:
-    """All splits in one pass, so that the teacher is loaded once; each row goes where its id belongs."""
-    tables = {split: stored.table(split) for split in stored.splits}
+def _joined(tables: Mapping[str, pa.Table]) -> pa.Table:
+    """All splits in one pass, so that the teacher is loaded once."""
+    return pa.concat_tables(list(tables.values()))
+
+
+def _write(
+    tables: Mapping[str, pa.Table], answers: Iterable[pa.Table], shapes: dict[str, tuple[int, ...]], folder: Path
+) -> None:
+    """Each row goes where its id belongs."""
     home = {row: split for split, table in tables.items() for row in table["id"].to_pylist()}
-    writers = {
-        split: OutputsWriter(folder, split, table["id"].to_pylist(), shapes.of(OUTPUT_KINDS))
-        for split, table in tables.items()
-    }
-    everything = pa.concat_tables(list(tables.values()))
-    for answered in context.engine.map(everything, loader, title=f"outputs {stored.task.name}/{name}"):
+    writers = {split: OutputsWriter(folder, split, table["id"].to_pylist(), shapes) for split, table in tables.items()}
+    for answered in answers:
         splits = np.array([home[row] for row in answered["id"].to_pylist()])
         for split in set(splits.tolist()):
             part = answered.filter(pa.array(splits == split))
-            values = {kind: _matrix(part[kind]) for kind in OUTPUT_KINDS}
+            values = {kind: _matrix(part[kind]) for kind in shapes}
             writers[split].write(part["id"].to_pylist(), values)
     for writer in writers.values():
         writer.finish()

@@ -11,7 +11,9 @@ import torch
 from transformers import AutoConfig
 
 from kdray.corpora import encode
-from kdray.models import autocast, load_classifier, load_tokenizer, num_heads
+from kdray.models import autocast, forward, load_classifier, load_tokenizer, num_heads
+from kdray.seeds import seed_of
+from kdray.signals import DTYPES
 from kdray.teachers.labels import label_names, task_columns
 from kdray.train.data import Rows, ask
 
@@ -33,7 +35,12 @@ class OutputShapes:
         return OutputShapes(int(config.num_labels), layers, width, num_heads(config))
 
     def of(self, kinds: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        every = {"logits": (self.classes,), "cls": (self.layers + 1, self.width), "sent_emb": (self.width,)}
+        every = {
+            "logits": (self.classes,),
+            "cls": (self.layers + 1, self.width),
+            "sent_emb": (self.width,),
+            "mc_probs": (self.classes,),
+        }
         return {kind: every[kind] for kind in kinds}
 
 
@@ -70,9 +77,7 @@ class Speaker:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Columns id, and each signal as a fixed-size list of floats, flattened; in the table's order."""
-        encoded = encode(self._tokenizer, [table[f].to_pylist() for f in self._fields], max_length=self._max_length)
-        labels = torch.full((len(table),), -1)
-        rows = Rows(table["id"].to_pylist(), encoded, labels, self._tokenizer.pad_token_id)
+        rows = self._rows(table)
         parts: dict[str, list[np.ndarray]] = {kind: [] for kind in self._kinds}
         order: list[np.ndarray] = []
         everyone, needs = np.arange(len(rows)), frozenset(self._kinds)
@@ -87,7 +92,39 @@ class Speaker:
         columns = {kind: _fixed(np.concatenate(values)[back], kind) for kind, values in parts.items()}
         return pa.table({"id": table["id"], **columns})
 
+    def _rows(self, table: pa.Table) -> Rows:
+        encoded = encode(self._tokenizer, [table[f].to_pylist() for f in self._fields], max_length=self._max_length)
+        labels = torch.full((len(table),), -1)
+        return Rows(table["id"].to_pylist(), encoded, labels, self._tokenizer.pad_token_id)
+
+
+class DropoutSpeaker(Speaker):
+    """The same teacher with its dropout on: column `mc_probs` is the mean of several passes over a row.
+
+    A row's passes are one batch and its id is their seed, so that the answer does not depend on what else is asked.
+
+    Args:
+        passes: Over every row.
+    """
+
+    def __init__(self, folder: Path, *, passes: int, **settings: Any) -> None:
+        super().__init__(folder, kinds=("logits",), **settings)
+        self._passes = passes
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        rows = self._rows(table)
+        found: list[np.ndarray] = []
+        self._model.train()
+        with torch.inference_mode(), autocast(self._device, self._precision):  # pyright: ignore[reportArgumentType]
+            for place, name in enumerate(rows.ids):
+                batch = rows.batch(np.full(self._passes, place), self._device)
+                with torch.random.fork_rng():
+                    torch.manual_seed(seed_of("dropout", name))
+                    logits = forward(self._model, batch, frozenset({"logits"})).logits
+                found.append(torch.softmax(logits[:, self._columns], dim=-1).mean(0).cpu().numpy())
+        return pa.table({"id": table["id"], "mc_probs": _fixed(np.stack(found), "mc_probs")})
+
 
 def _fixed(values: np.ndarray, kind: str) -> pa.FixedSizeListArray:
-    narrow = values.astype(np.float32 if kind == "logits" else np.float16)
+    narrow = values.astype(DTYPES[kind])
     return pa.FixedSizeListArray.from_arrays(pa.array(narrow.ravel()), narrow.shape[1])

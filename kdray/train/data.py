@@ -56,8 +56,8 @@ class Teacher(Protocol):
 class CachedTeacher:
     """Answers from outputs on disk, matched by row id once and read by position from then on."""
 
-    def __init__(self, folder: Path, split: str, ids: Sequence[str]) -> None:
-        self._outputs = Outputs(folder, split)
+    def __init__(self, folder: Path, split: str, ids: Sequence[str], *, beside: Path | None = None) -> None:
+        self._outputs = Outputs(folder, split, beside=beside)
         self._positions = self._outputs.positions(ids)
 
     def answer(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:

@@ -73,6 +73,7 @@ def random_signals(facts: Facts, generator: torch.Generator, *, rows: int = ROWS
         logits=2 * draw(rows, facts.classes),
         cls=draw(rows, facts.layers + 1, facts.width),
         sent_emb=draw(rows, facts.width),
+        mc_probs=torch.softmax(draw(rows, facts.classes), dim=-1),
         hidden=draw(rows, facts.layers + 1, TOKENS, facts.width),
         attn=draw(rows, facts.layers, facts.heads, TOKENS, TOKENS),
         qkv_last=draw(rows, 3, TOKENS, facts.width),

@@ -13,10 +13,11 @@ def uhc(student, teachers, known, temperature):
     return rows
 
 
-def muki(student, teachers, known, *, target, score_temperature=0.2, reweight):
+def muki(student, teachers, known, *, target, score_temperature=0.2, reweight, dropped=None):
     rows = np.zeros(len(student))
     for b in range(len(student)):
-        m = np.array([1 - entropy(softmax(z[b])) / np.log(len(z[b])) for z in teachers])
+        seen = [softmax(z[b]) for z in teachers] if dropped is None else [p[b] for p in dropped]
+        m = np.array([1 - entropy(p) / np.log(len(p)) for p in seen])
         shares = softmax(m, score_temperature) if target == "soft" else np.eye(len(m))[np.argmax(m)]
         wanted = np.zeros(student.shape[1])
         for weight, z, classes in zip(shares, teachers, known, strict=True):

@@ -17,6 +17,7 @@ from kdray.methods import CFL, DFA, MUKI, UHC, parse_method
 from kdray.methods.cfl import mmd_squared
 from kdray.methods.integration import joint_logits
 from kdray.methods.losses import kl_rows, log_probs, unit
+from kdray.signals import TEACHER_NEEDS
 from kdray.train import SingleRank, objective
 
 STUDENT = [[1, 0.5, 0.2, -0.3], [0, 0.2, 1.5, 0.4]]
@@ -72,18 +73,34 @@ def test_side_by_side_logits_are_another_target():
     [({"reweight": False}, 0.332659), ({}, 0.201571), ({"reweight": False, "target": "hard"}, 0.502131)],
 )
 def test_muki_of_two_halves(settings, mean):
-    assert kd_rows_of(MUKI(**settings), halves_step()).mean().item() == near(mean)
+    assert kd_rows_of(MUKI(mc=0, **settings), halves_step()).mean().item() == near(mean)
 
 
 def test_muki_shares_of_two_halves():
     from kdray.methods.muki import certainty_rows
 
-    certainty = torch.stack([certainty_rows(t.logits) for t in halves_step().teachers], 1)
+    certainty = torch.stack([certainty_rows(log_probs(t.logits, 1)) for t in halves_step().teachers], 1)
     assert certainty[0].tolist() == near([0.472935, 0.001801])
     assert certainty[1].tolist() == near([0.007178, 0.724640])
     shares = torch.softmax(certainty / 0.2, 1)
     assert shares[0].tolist() == near([0.913384, 0.086616])
     assert shares[1].tolist() == near([0.026927, 0.973073])
+
+
+def test_muki_takes_certainty_from_dropout_and_the_target_from_the_plain_pass():
+    step = halves_step()
+    dropped = [[0.6, 0.4], [0.9, 0.1]], [[0.5, 0.5], [0.7, 0.3]]
+    teachers = tuple(
+        dataclasses.replace(teacher, mc_probs=torch.tensor(p, dtype=torch.float64))
+        for teacher, p in zip(step.teachers, dropped, strict=True)
+    )
+    found = kd_rows_of(MUKI(), dataclasses.replace(step, teachers=teachers))
+    student, plain = np.array(STUDENT), [np.array(z) for z in HALVES]
+    expected = oracle.muki(student, plain, KNOWN, target="soft", reweight=True, dropped=[np.array(p) for p in dropped])
+    assert found.tolist() == near(expected.tolist(), 1e-9)
+    assert found.tolist() != near(kd_rows_of(MUKI(mc=0), step).tolist(), 1e-3)
+    assert MUKI().needs == {"logits", "mc_probs"}
+    assert MUKI(mc=0).needs == {"logits"}
 
 
 def test_dfa_merges_two_layers():
@@ -132,7 +149,7 @@ def test_muki_is_its_formula(known, settings):
     of = known or (tuple(range(5)),) * 3
     student, teachers = numbers(9, 5), [numbers(9, len(each), seed=1 + k) for k, each in enumerate(of)]
     expected = oracle.muki(student, teachers, of, **({"target": "soft", "reweight": True} | settings))
-    found = kd_rows_of(MUKI(**settings), halves_step(student, teachers, known or ()))
+    found = kd_rows_of(MUKI(mc=0, **settings), halves_step(student, teachers, known or ()))
     assert found.tolist() == near(expected.tolist(), 1e-9)
 
 
@@ -245,7 +262,7 @@ def test_teachers_of_all_classes_in_their_own_order_are_the_same_teachers():
     order = (2, 0, 3, 1)
     moved = tuple(dataclasses.replace(each, logits=each.logits[:, list(order)]) for each in step.teachers)
     reordered = dataclasses.replace(step, teachers=moved, known=(order, order))
-    for method in (UHC(), MUKI()):
+    for method in (UHC(), MUKI(mc=0)):
         torch.testing.assert_close(kd_rows_of(method, reordered), kd_rows_of(method, step))
         torch.testing.assert_close(
             kd_rows_of(method, dataclasses.replace(step, known=(None, None))), kd_rows_of(method, step)
@@ -257,12 +274,14 @@ def test_one_class_student_logits_do_not_matter_to_other_teachers():
     shifted = step.student.logits + torch.tensor([0.7, 0.7, 0, 0], dtype=torch.float64)
     moved = dataclasses.replace(step, student=dataclasses.replace(step.student, logits=shifted))
     torch.testing.assert_close(kd_rows_of(UHC(), moved), kd_rows_of(UHC(), step))
-    assert (kd_rows_of(MUKI(), moved) - kd_rows_of(MUKI(), step)).abs().min() > 1e-3
+    assert (kd_rows_of(MUKI(mc=0), moved) - kd_rows_of(MUKI(mc=0), step)).abs().min() > 1e-3
 
 
 def test_equally_certain_teachers_hardly_count_when_rows_are_reweighted():
     step = logits_step(STUDENT, [STUDENT[::-1], [row[::-1] for row in STUDENT[::-1]]], [0, 1])
-    assert (kd_rows_of(MUKI(), step) / kd_rows_of(MUKI(reweight=False), step)).tolist() == near([1e-6] * 2, 1e-9)
+    assert (kd_rows_of(MUKI(mc=0), step) / kd_rows_of(MUKI(mc=0, reweight=False), step)).tolist() == near(
+        [1e-6] * 2, 1e-9
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -273,7 +292,7 @@ def test_subsets_give_terms_like_any_other(name):
     terms = method.terms(step).terms
     sum(term.values.sum() for term in terms.values()).backward()
     reached = {name for name, x in floats(step.student).items() if x.grad is not None and x.grad.abs().sum() > 0}
-    assert reached == method.needs
+    assert reached == method.needs - TEACHER_NEEDS
     order = torch.randperm(len(step.labels), generator=torch.Generator().manual_seed(3))
     moved = dataclasses.replace(
         step,

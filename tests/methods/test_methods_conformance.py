@@ -383,7 +383,7 @@ def test_methods_say_what_they_are(method):
 
 def outcome(method: Method) -> list[Any]:
     """All that a setting could change: the course, the terms on three random batches, what a controller learns."""
-    found: list[Any] = [method.uses_assistant, method.reward]
+    found: list[Any] = [method.uses_assistant, method.dropout_passes, method.reward]
     if method.uses_assistant:
         found.append(method.assistant_depths(student=2, teacher=8))
     found += [dataclasses.replace(phase, method=FineTune()) for phase in method.phases(4)]

@@ -20,6 +20,7 @@ from kdray.signals import Outputs
 from kdray.stages import Context, InProcess, alone, distil, outputs, prepare, read, teach
 from kdray.stages.fitting import result_of
 from kdray.store import Store
+from kdray.teachers import DropoutSpeaker
 
 LABELS = ("negative", "positive")
 FITTING = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32"}
@@ -30,7 +31,7 @@ def corpus_folder(tmp_path_factory):
     return tiny.save_opinions(tmp_path_factory.mktemp("stages") / "opinions", train=80, test=24)
 
 
-def plain(corpus: Path, encoder: Path, **sections: Any) -> dict[str, Any]:
+def plain(corpus: Path, encoder: Path, /, **sections: Any) -> dict[str, Any]:
     teacher = {"encoder": str(encoder), "train": FITTING | {"epochs": 4}}
     base: dict[str, Any] = {
         "corpus": {"name": "folder", "path": str(corpus), "labels": list(LABELS)},
@@ -215,6 +216,78 @@ def test_online_teachers_make_the_same_student_as_cached_ones(students, settings
     assert result_of(online)["history"] == result_of(cached)["history"]
     weights = [(one.file("model") / "model.safetensors").read_bytes() for one in (online, cached)]
     assert weights[0] == weights[1]
+
+
+@pytest.fixture(scope="module")
+def reviews(corpus_folder, tmp_path_factory):
+    """The opinions, each followed by a sentence that says nothing."""
+    folder = tmp_path_factory.mktemp("reviews") / "reviews"
+    folder.mkdir()
+    for split in ("train", "test"):
+        rows = [json.loads(line) for line in (corpus_folder / f"{split}.jsonl").read_text().splitlines()]
+        longer = [row | {"text": f"{row['text']} very very. the film was it."} for row in rows]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in longer))
+    return {"name": "folder", "path": str(folder), "labels": list(LABELS)}
+
+
+def test_teachers_read_whole_texts_or_pruned_ones(settings, store, reviews):
+    pruned = {"name": "match_rate", "rho": 0.4}
+    base = {"corpus": reviews, "method": KD, "prune": {"policy": pruned, "level": "sentence"}}
+    cached, online = (
+        settings(**base, outputs={"teacher_view": "pruned", "access": access}) for access in ("cached", "online")
+    )
+    student, journal = go(cached, store)
+    assert [stage for stage, *_ in journal].count("outputs") == 2
+    view = store.artifacts("prune")[-1]
+    teacher = result_of(student)["spec"]["teachers"][0]
+    answered = Outputs(store.find(**teacher["outputs"]).folder, "train")
+    texts = pq.read_table(view.file("train.parquet")).to_pydict()
+    model = load_classifier(store.find(**teacher["model"]).file("model"), labels=LABELS, seed=0)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(store.find(**teacher["model"]).file("model"))
+    inputs = tokenizer(texts["text"][:6], truncation=True, max_length=32, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**inputs).logits.numpy()
+    found = answered.at(answered.positions(texts["id"][:6]), frozenset({"logits"}))
+    np.testing.assert_allclose(found.logits.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+    beside, _ = go(online, store)
+    assert result_of(beside)["history"] == result_of(student)["history"]
+    whole, _ = go(settings(**base), store)
+    assert result_of(whole)["history"] != result_of(student)["history"]
+
+
+def test_dropout_outputs_are_a_mean_over_passes_that_depend_on_the_row_alone(settings, store):
+    teachers = two_teachers(settings())
+    one, _ = go(settings(method={"name": "muki", "mc": 3}, teachers=teachers), store)
+    other, journal = go(settings(method={"name": "muki", "mc": 3, "alpha": 0.9}, teachers=teachers), store)
+    assert [entry for entry in journal if not entry[2]] == [("distil", "folder-opinions-muki", False)]
+    assert one.digest != other.digest
+    teacher = result_of(one)["spec"]["teachers"][1]
+    folder = store.find(**teacher["dropout_outputs"]).folder
+    table = pq.read_table(store.artifacts("corpus")[0].file("train.parquet"))
+    assert json.loads((folder / "train.ids.json").read_text()) == table["id"].to_pylist()
+    probabilities = np.load(folder / "train.mc_probs.npy")
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+    model = store.find(**teacher["model"]).file("model")
+    speaker = DropoutSpeaker(
+        model, passes=3, name="two", labels=LABELS, fields=["text"], max_length=32, precision="fp32"
+    )
+    alone = speaker(table.slice(7, 2))["mc_probs"].to_pylist()
+    np.testing.assert_array_equal(probabilities[7:9], alone)
+    plain = Outputs(store.find(**teacher["outputs"]).folder, "train")
+    logits = plain.at(plain.positions(table["id"].to_pylist()), frozenset({"logits"})).logits
+    difference = np.abs(torch.softmax(logits, -1).numpy() - probabilities)
+    assert 1e-4 < difference.mean() < 0.3
+
+
+def test_dropout_outputs_are_never_made_inside_a_step(settings):
+    with pytest.raises(BadInput, match=r"reads what teachers said with dropout, which is always cached"):
+        settings(method={"name": "muki"}, teachers=two_teachers(settings()), outputs={"access": "online"})
+
+
+def test_there_are_no_pruned_texts_without_pruning(settings):
+    with pytest.raises(BadInput, match=r"teacher_view = pruned, but prune\.policy = none"):
+        settings(method=KD, outputs={"teacher_view": "pruned"})
 
 
 def test_a_student_alone_needs_no_teacher(settings, store, students):
