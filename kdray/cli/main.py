@@ -84,6 +84,16 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("script", type=Path, help="for example sweeps/tune_rte.py")
     report = commands.add_parser("report", help="write HTML pages for everything in a store", parents=[common])
     report.add_argument("store", help="folder or URI")
+    trial = commands.add_parser("trial", help="train one trial of a sweep again", parents=[common])
+    trial.add_argument("sweep", help="name of the sweep")
+    trial.add_argument("number", type=int, help="of the trial")
+    best = commands.add_parser("best", help="the best trial of a sweep, and its student", parents=[common])
+    best.add_argument("sweep", help="name of the sweep")
+    best.add_argument("--export", type=Path, metavar="DIR", help="copy the student's Hugging Face folder to DIR")
+    for one in (trial, best):
+        one.add_argument("--store", default="store", help="folder or URI (default store)")
+        one.add_argument("--storage", help="URL of the study's database, if the sweep has one")
+    trial.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
     commands.add_parser("methods", help="list the methods", parents=[common])
     commands.add_parser("corpora", help="list the named corpora", parents=[common])
     return parser
@@ -125,8 +135,24 @@ def _corpora(arguments: argparse.Namespace) -> Any:
     return show_corpora(quiet=arguments.json)
 
 
+def _trial(arguments: argparse.Namespace) -> Any:
+    from kdray.cli.trials import run_trial
+
+    where = {"store": arguments.store, "storage": arguments.storage, "address": arguments.address}
+    return run_trial(arguments.sweep, arguments.number, **where, quiet=arguments.json)
+
+
+def _best(arguments: argparse.Namespace) -> Any:
+    from kdray.cli.trials import export_best
+
+    where = {"store": arguments.store, "storage": arguments.storage}
+    return export_best(arguments.sweep, **where, export=arguments.export, quiet=arguments.json)
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "report": _report,
+    "trial": _trial,
+    "best": _best,
     "methods": _methods,
     "corpora": _corpora,
 }

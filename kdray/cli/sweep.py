@@ -13,7 +13,7 @@ from kdray.cli.runs import with_corpus
 from kdray.cli.show import table
 from kdray.config import RunConfig, apply_override, parse
 from kdray.corpora import kdray_data
-from kdray.errors import BadInput
+from kdray.errors import BadInput, RunFailed
 from kdray.on_ray.session import session
 from kdray.store import Store
 
@@ -63,6 +63,12 @@ def _parser(task: str) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler (default 0)")
     parser.add_argument("--cpus-per-trial", type=int, default=1)
     parser.add_argument("--gpus-per-trial", type=float, default=0.0, help="may be a fraction")
+    parser.add_argument("--storage", help="URL of the study's database, for several drivers (default: a SQLite file)")
+    parser.add_argument("--pruning", choices=("asha", "median", "none"), default="asha", help="how trials stop early")
+    parser.add_argument("--max-hours", type=float, help="end the search after this wall time; --resume goes on")
+    parser.add_argument("--max-gpu-hours", type=float, help="end the search when trials have had as much GPU time")
+    parser.add_argument("--max-failures", type=int, help="end the search when so many trials have failed")
+    parser.add_argument("--retry-failed", action="store_true", help="with --resume: try failed trials again first")
     parser.add_argument("--resume", action="store_true", help="go on with --name, or with the newest sweep")
     parser.add_argument("--smoke", action="store_true", help="two tiny trials, to see that everything works")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
@@ -78,9 +84,14 @@ def _sweep(
     space: Space,
     starts: Starts,
 ) -> None:
-    for flag in ("trials", "epochs", "seeds"):
+    for flag in ("trials", "epochs", "seeds", "max_failures"):
         if (value := getattr(arguments, flag)) is not None and value < 1:
-            raise BadInput(f"--{flag} {value}: it must be 1 or more.")
+            raise BadInput(f"--{flag.replace('_', '-')} {value}: it must be 1 or more.")
+    for flag in ("max_hours", "max_gpu_hours"):
+        if (value := getattr(arguments, flag)) is not None and value <= 0:
+            raise BadInput(f"--{flag.replace('_', '-')} {value:g}: it must be above 0.")
+    if arguments.retry_failed and not arguments.resume:
+        raise BadInput("--retry-failed works on a sweep that is there: add --resume.")
     run = _run_config(task, arguments, base, on_sample)
     trials = arguments.trials or (SMALL_TRIALS if arguments.smoke or run.corpus.name == "sample" else 8)
     seeds = range(arguments.seeds or (SMOKE_SEEDS if arguments.smoke else 3))
@@ -92,7 +103,7 @@ def _sweep(
     with session(arguments.address) as cluster:
         from kdray.on_ray.engine import OnRay
         from kdray.on_ray.sweep import Origin, sweep
-        from kdray.on_ray.tune import SweepSettings
+        from kdray.on_ray.tune import Budget, SweepSettings
         from kdray.stages import Context
 
         print(f"dashboard: {cluster.dashboard or 'none'}", flush=True)
@@ -105,10 +116,18 @@ def _sweep(
             cpus=arguments.cpus_per_trial,
             gpus=arguments.gpus_per_trial,
             confirm_start=run.corpus.name != "sample",  # where minutes count more than controls
+            storage=arguments.storage,
+            pruning=arguments.pruning,
+            retry_failed=arguments.retry_failed,
+            budget=Budget(arguments.max_hours, arguments.max_gpu_hours, arguments.max_failures),
         )
         context = Context(Store(run.store), OnRay(run.work), kdray_data())
         document = sweep(settings, run, context, seeds=seeds, origin=Origin(arguments.corpus, command))
     _show(document, run)
+    if failed := [trial for trial in document["trials"] if trial["state"] == "failed"]:
+        numbers = ", ".join(str(trial["number"]) for trial in failed)
+        again = f"{_resume(command.replace(' --retry-failed', ''), name)} --retry-failed"
+        raise RunFailed(f"all is written, but trials failed ({numbers}); to try them again: {again}")
 
 
 def _run_config(
@@ -128,8 +147,9 @@ def _run_config(
 
 
 def _name(run: RunConfig, arguments: argparse.Namespace) -> str:
-    store = Store(run.store)
-    there = [name for name in store.children("sweeps") if store.exists(f"sweeps/{name}/study.db")]
+    if arguments.storage and arguments.name:
+        return arguments.name  # every driver of it is started by the same command
+    there = Store(run.store).children("sweeps")
     if arguments.resume:
         mine = [n for n in there if n == arguments.name or (not arguments.name and n.startswith(f"{run.corpus.name}-"))]
         if not mine:
@@ -182,5 +202,7 @@ def _show(document: dict[str, Any], run: RunConfig) -> None:
     print(table(rows))
     for trial in (t for t in document["trials"] if t["state"] == "failed"):
         print(f"trial {trial['number']} failed: {trial['error']}")
+    if document["stopped"]:
+        print(f"the search ended early: {document['stopped']}; --resume goes on")
     folder = Path(run.store) / "sweeps" / document["name"]
     print(f"\nreport: {folder / 'report.html'}\n{document['seconds']['total']:.0f} s in all")

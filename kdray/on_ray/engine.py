@@ -13,6 +13,7 @@ import ray.data
 import ray.train
 import torch
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.execution import context as train_context
 
 from kdray.config import WorkSettings
 from kdray.distil import FitSpec, run_fit
@@ -102,7 +103,8 @@ class _Mapper:
 
 
 def _train_worker(config: dict[str, Any]) -> None:
-    logging.getLogger("ray.train").setLevel(logging.WARNING)  # the loop says itself how each epoch went
+    # the loop says itself how each epoch went; this logger bears its file's name, so that no level of ray.train holds
+    logging.getLogger(train_context.__file__).setLevel(logging.WARNING)
     spec = FitSpec.model_validate(config["spec"])
     context = ray.train.get_context()
     ranks = GroupRanks() if context.get_world_size() > 1 else SingleRank()

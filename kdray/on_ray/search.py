@@ -1,107 +1,109 @@
-"""The searcher between Ray Tune and Optuna. The study lies in a database and is the source of truth.
+"""The searcher between Ray Tune and the study, and the scheduler that stops poor trials by what the study knows.
 
-Every suggestion is a function of the study's history, the seed and the trial's number, so a search that goes on after
-its driver died asks what an unbroken one would have asked. A trial that was running when the driver died is put back
-at the head of the queue with its own parameters; its checkpoint is found again by its digest.
+Every suggestion is a function of the study's history, the seed and the trial's number, and so is every decision to
+stop a trial early: nothing is remembered outside the study, and a search that goes on is the same search.
 """
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import TrialState
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from kdray.on_ray.study import SweepStudy
 from kdray.seeds import seed_of
 
-log = logging.getLogger(__name__)
-
 Space = Callable[[Any], dict[str, Any]]  # an Optuna trial (or a fixed one) to dotted overrides
+Pruning = Literal["asha", "median", "none"]
 VALUE = "value"
 BUDGET = "budget"
 
-
-def open_study(storage: str, *, name: str, starts: Sequence[Mapping[str, Any]]) -> optuna.Study:
-    """Open or create the study; a new one begins with `starts`, an old one with what it left running.
-
-    Args:
-        starts: Parameters to try first, each with a `label`; the first is trial 0, the defaults.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
-    if not study.trials:
-        for start in starts:
-            study.enqueue_trial(dict(start["params"]), user_attrs={"label": start["label"]})
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)  # pyright: ignore[reportPrivateUsage]
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params, user_attrs={"label": trial.user_attrs.get("label")})
-    return study
-
-
-def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Trials that have ended: all but the waiting, the running and those cut off by a driver's death."""
-    ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    trials = study.get_trials(deepcopy=False, states=ended)
-    return [trial for trial in trials if not trial.user_attrs.get("interrupted")]
+PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+    "asha": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+    "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=3),
+    "none": optuna.pruners.NopPruner,
+}
 
 
 class StudySearcher(Searcher):
     """Asks the study for parameters and tells it what became of them.
 
     Args:
+        asked: How many trials shall have ended in all.
         full_budget: The value of `budget` that a finished trial reports; less means that it was stopped early.
     """
 
-    def __init__(self, study: optuna.Study, space: Space, *, seed: int, full_budget: int) -> None:
+    def __init__(
+        self,
+        book: SweepStudy,
+        space: Space,
+        *,
+        seed: int,
+        asked: int,
+        full_budget: int,
+        pruning: Pruning = "asha",
+    ) -> None:
         super().__init__(metric=VALUE, mode="max")
-        self._study, self._space, self._seed, self._full = study, space, seed, full_budget
+        self._book, self._study, self._space = book, book.study, space
+        self._seed, self._asked_for, self._full = seed, asked, full_budget
+        self._study.pruner = PRUNERS[pruning]()
+        self._left_over = book.take_over()
         self._asked: dict[str, optuna.Trial] = {}
-        self._reported: dict[str, int] = {}  # the last budget told to the study
+        self.is_closing = False
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        number = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = optuna.samplers.TPESampler(
-            seed=seed_of(self._seed, number) % 2**32, n_startup_trials=5, constant_liar=True
-        )
-        trial = self._study.ask()
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # pyright: ignore[reportIncompatibleMethodOverride] - FINISHED is a word
+        trial = self._next()
+        if trial is None:
+            return Searcher.FINISHED
         overrides = self._space(trial)
+        trial.set_user_attr("overrides", overrides)
         self._asked[trial_id] = trial
         return {"number": trial.number, "overrides": overrides}
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        if VALUE in result and result[BUDGET] < self._full:
-            self._report(trial_id, result)
+    def _next(self) -> optuna.Trial | None:
+        """A trial that its driver left running, else a new one; the seed is a function of its number."""
+        number = self._left_over[0].number if self._left_over else len(self._study.get_trials(deepcopy=False))
+        self._study.sampler = optuna.samplers.TPESampler(
+            seed=seed_of(self._seed, number) % 2**32, n_startup_trials=5, constant_liar=True
+        )
+        return self._left_over.pop(0) if self._left_over else self._book.ask(asked=self._asked_for)
+
+    def should_stop(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Tells the study this epoch's score, and asks it whether the trial is worth another one."""
+        if result.get(VALUE) is None or result[BUDGET] >= self._full:
+            return False
+        self._report(trial_id, result)
+        return result[BUDGET] < self._full - 1 and self._asked[trial_id].should_prune()
 
     def _report(self, trial_id: str, result: dict[str, Any]) -> None:
-        # Tune hands the result at which it stops a trial to `on_trial_complete` alone
-        if self._reported.get(trial_id) != result[BUDGET]:
-            self._reported[trial_id] = result[BUDGET]
-            self._asked[trial_id].report(result[VALUE], step=result[BUDGET])
+        # a trial that goes on from its last epoch tells the earlier ones again
+        trial, step = self._asked[trial_id], result[BUDGET]
+        known = self._study._storage.get_trial(trial._trial_id).intermediate_values  # pyright: ignore[reportPrivateUsage]
+        if step not in known:
+            trial.report(result[VALUE], step=step)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if error:
-            return  # `fail` follows with the reason, which a trial that has been told could no longer take
-        if trial_id not in self._asked:
-            return
-        if result is not None and result.get(VALUE) is not None and result[BUDGET] < self._full:
-            self._report(trial_id, result)
+        if error or trial_id not in self._asked:
+            return  # `fail` follows an error with its reason, which a trial that has been told could no longer take
         trial = self._asked.pop(trial_id)
-        if result is None or result.get(VALUE) is None:
-            self._study.tell(trial, state=TrialState.FAIL)
-        elif result[BUDGET] < self._full:
-            self._study.tell(trial, state=TrialState.PRUNED)
-        else:
+        self._book.let_go(trial)
+        is_full = result is not None and result.get(VALUE) is not None and result[BUDGET] >= self._full
+        if is_full and result is not None:
             for key in ("digest", "report", "epochs"):
                 trial.set_user_attr(key, result[key])
             self._study.tell(trial, result[VALUE])
+        elif not self.is_closing:  # else it stays a running one, which the next driver takes over
+            self._study.tell(trial, state=TrialState.PRUNED if result else TrialState.FAIL)
 
     def fail(self, trial_id: str, **facts: Any) -> None:
         """Record a failed trial with what is known of it."""
         self.note(trial_id, **facts)
-        self._study.tell(self._asked.pop(trial_id), state=TrialState.FAIL)
+        trial = self._asked.pop(trial_id)
+        self._book.let_go(trial)
+        self._study.tell(trial, state=TrialState.FAIL)
 
     def note(self, trial_id: str, **facts: Any) -> None:
         """Keep facts about a trial in the study (error text, seconds, where it ran)."""
@@ -115,3 +117,15 @@ class StudySearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the study is in its database."""
+
+
+class StudyScheduler(FIFOScheduler):
+    """First come, first served; a trial stops early when the study says so."""
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        super().__init__()
+        self._searcher = searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        is_poor = self._searcher.should_stop(trial.trial_id, result)
+        return TrialScheduler.STOP if is_poor else TrialScheduler.CONTINUE

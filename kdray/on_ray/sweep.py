@@ -185,7 +185,11 @@ def _document(
         "prune": _pruned(prepared),
         "stages": context.journal,
         "settings": run.model_dump(mode="json"),
-        "commands": {"resume": f"{origin.command} --resume"},
+        "stopped": found.stopped,
+        "commands": {
+            "resume": f"{origin.command} --resume",
+            "trial": f"kdray trial {settings.name} {{number}} --store {run.store}",
+        },
     }
 
 

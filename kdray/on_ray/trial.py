@@ -40,15 +40,19 @@ class Shared(BaseModel):
         return Shared(corpus=Ref.to(prepared.corpus), teachers=tuple(prepared.teachers))
 
 
-def distil_one(plain: dict[str, Any], shared: Shared, report: Any) -> Artifact:
-    """Distil one student of plain settings. Runs anywhere that sees the store; needs no original corpus files."""
+def distil_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: str = "distil") -> Artifact:
+    """Distil one student of plain settings. Runs anywhere that sees the store; needs no original corpus files.
+
+    Args:
+        stage: Another name makes another student of the same settings.
+    """
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     run = parse(plain, source="trial")
     store = Store(run.store)
     context = Context(store, InProcess(), data_dir=None, is_trial=True)
     prepared = viewed(run, shared.corpus.open(store), shared.teachers, context)
     assistant_of(run, prepared, context)  # before the student, so that its epochs are not reported as the trial's
-    return distil(run, prepared, replace(context, engine=InProcess(report)))
+    return distil(run, prepared, replace(context, engine=InProcess(report)), stage=stage)
 
 
 def trial(config: dict[str, Any], *, base: dict[str, Any], shared: Shared, epochs: int) -> None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,16 +11,33 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune import Callback
-from ray.tune.schedulers import ASHAScheduler
 
 from kdray.config import RunConfig
 from kdray.errors import BadInput
-from kdray.on_ray.search import BUDGET, VALUE, Space, StudySearcher, counted, open_study
+from kdray.on_ray.search import VALUE, Pruning, Space, StudyScheduler, StudySearcher
+from kdray.on_ray.study import SweepStudy, open_study
 from kdray.on_ray.trial import Shared, store_folder, trial
 from kdray.stages import Context, Prepared
-from kdray.store import Store
 
 log = logging.getLogger(__name__)
+
+BUDGET_SECONDS = 5.0  # between two looks at what a search has used
+OTHERS_SECONDS = 10.0  # between two looks at what other drivers are at
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a search ends early; what is then unfinished goes on by `--resume`. None is no limit.
+
+    Attributes:
+        hours: Wall time of this command's search.
+        gpu_hours: Hours of GPU that trials have had, over every `--resume`.
+        failures: Failed trials, over every `--resume`, but for those tried again.
+    """
+
+    hours: float | None = None
+    gpu_hours: float | None = None
+    failures: int | None = None
 
 
 @dataclass(frozen=True)
@@ -30,11 +48,14 @@ class SweepSettings:
         name: Names its folder in the store, `sweeps/<name>`, and its study.
         space: A define-by-run space: Optuna trial to dotted overrides of the run's settings.
         starts: Parameters to try first; the first are the defaults.
-        trials: How many trials shall have ended in all, over every `--resume`.
+        trials: How many trials shall have ended in all, over every `--resume` and every driver.
         seed: Of the sampler (never searched over).
         cpus: Processors of one trial.
         gpus: GPUs of one trial, may be a fraction.
         confirm_start: Confirm also the student's first weights without KD, where these are a teacher's layers.
+        storage: SQLAlchemy URL of the study; None is a file in the sweep's folder, for one driver at a time.
+        pruning: Which trials stop early, by their scores after each epoch.
+        retry_failed: Try failed trials again first, with their own settings.
     """
 
     name: str
@@ -45,55 +66,71 @@ class SweepSettings:
     cpus: int = 1
     gpus: float = 0.0
     confirm_start: bool = True
+    storage: str | None = None
+    pruning: Pruning = "asha"
+    retry_failed: bool = False
+    budget: Budget = Budget()
 
 
 @dataclass
 class SearchResult:
     """Attributes:
-    trials: One plain record a trial, in the order of their numbers.
+    trials: One plain record a trial that has ended, in the order of their numbers.
+    stopped: Why the search ended before the asked number of trials had ended; None if it did not.
     """
 
     trials: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     importances: dict[str, float] | None = None
     importances_note: str | None = None
+    stopped: str | None = None
 
 
 def search(settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context) -> SearchResult:
-    """Run the trials that are still missing, and return all of them.
+    """Run the trials that are still missing, wait for those of other drivers, and return all of them.
 
     Raises:
-        BadInput: The cluster can never give what one trial needs.
+        BadInput: The cluster can never give what one trial needs, or the sweep was begun with other settings.
     """
     concurrent = _concurrent(settings)
-    study = open_study(_storage(context.store, settings.name), name=settings.name, starts=settings.starts)
-    done = len(counted(study))
-    missing = settings.trials - done
-    log.info("sweep %s: %d of %d trials have ended, %d at a time", settings.name, done, settings.trials, concurrent)
-    if missing > 0:
-        _search(
-            settings,
-            run,
-            prepared,
-            context,
-            StudySearcher(study, settings.space, seed=settings.seed, full_budget=run.train.epochs + 1),
-            missing,
+    folder = store_folder(context.store, "sweeps", settings.name)
+    url = settings.storage or f"sqlite:///{folder / 'study.db'}"
+    book = open_study(url, name=settings.name, folder=folder, starts=settings.starts)
+    stopped: str | None = None
+    with closing(book), book.driving():
+        _same_base(book, run, settings)
+        if settings.retry_failed:
+            log.info("sweep %s: trials %s are tried again", settings.name, book.retry_failed() or "none")
+        log.info(
+            "sweep %s: %d of %d trials have ended, %d at a time",
+            settings.name,
+            len(book.ended()),
+            settings.trials,
             concurrent,
         )
-    importances, note = _importances(study)
-    return SearchResult([_record(ended) for ended in counted(study)], importances, note)
+        while stopped is None and len(book.ended()) < settings.trials:
+            before = len(book.ended())
+            stopped = _search(settings, run, prepared, context, book, concurrent)
+            if stopped is None and len(book.ended()) == before:
+                _wait_for_others(book)
+        importances, note = _importances(book)
+        return SearchResult([_record(trial) for trial in book.ended()], importances, note, stopped)
 
 
 def _search(
-    settings: SweepSettings,
-    run: RunConfig,
-    prepared: Prepared,
-    context: Context,
-    searcher: StudySearcher,
-    missing: int,
-    concurrent: int,
-) -> None:
-    epochs = run.train.epochs
-    task = prepared.corpus.name
+    settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, book: SweepStudy, concurrent: int
+) -> str | None:
+    """One search of Tune's; returns the budget that ended it, if one did."""
+    epochs, task = run.train.epochs, prepared.corpus.name
+    searcher = StudySearcher(
+        book,
+        settings.space,
+        seed=settings.seed,
+        asked=settings.trials,
+        full_budget=epochs + 1,
+        pruning=settings.pruning,
+    )
+    ended = len(book.ended())
+    stopper = _Stopper(searcher, book, settings)
     runnable = partial(trial, base=run.model_dump(mode="json"), shared=Shared.of(prepared), epochs=epochs)
     named = tune.with_resources(_named(runnable, f"distil_{task}"), {"CPU": settings.cpus, "GPU": settings.gpus})
     tune.Tuner(
@@ -102,8 +139,8 @@ def _search(
             search_alg=searcher,
             metric=VALUE,
             mode="max",
-            scheduler=ASHAScheduler(time_attr=BUDGET, max_t=epochs + 1, grace_period=1, reduction_factor=2),
-            num_samples=missing,
+            scheduler=StudyScheduler(searcher),
+            num_samples=settings.trials - ended,
             max_concurrent_trials=concurrent,
             reuse_actors=True,
             trial_name_creator=lambda t: f"{task}_{t.config['number']}",
@@ -113,18 +150,90 @@ def _search(
             name=f"{settings.name}-{int(time.time())}",
             storage_path=str(store_folder(context.store, "ray")) if context.store.is_local else f"{run.store}/ray",
             verbose=0,
-            callbacks=[_Voice(searcher, settings.trials - missing, settings.trials)],
+            stop=stopper,
+            callbacks=[_Voice(searcher, ended, settings.trials, concurrent)],
         ),
     ).fit()
+    return stopper.reason
+
+
+def _same_base(book: SweepStudy, run: RunConfig, settings: SweepSettings) -> None:
+    """Refuse to mix trials of different settings in one study."""
+    base = run.model_dump(mode="json", exclude={"store", "work"})
+    known = book.study.user_attrs.get("base")
+    if known is None:
+        for key, value in (("base", base), ("cpus", settings.cpus), ("gpus", settings.gpus)):
+            book.study.set_user_attr(key, value)
+    elif known != base:
+        key = _first_difference(known, base)
+        raise BadInput(
+            f"sweep {book.study.study_name!r} was begun with other settings ({key}); begin another with --name, or "
+            "give the settings it was begun with."
+        )
+
+
+def _first_difference(known: Any, given: Any, key: str = "") -> str:
+    if isinstance(known, dict) and isinstance(given, dict):
+        for name in {**known, **given}:  # pyright: ignore[reportUnknownVariableType]
+            if known.get(name) != given.get(name):  # pyright: ignore[reportUnknownMemberType]
+                inner = f"{key}.{name}".lstrip(".")
+                return _first_difference(known.get(name), given.get(name), inner)  # pyright: ignore[reportUnknownMemberType]
+    return f"{key} was {known!r}, is {given!r}"
+
+
+def _wait_for_others(book: SweepStudy) -> None:
+    """Until another driver's trials end or lose their driver."""
+    if others := book.running_elsewhere():
+        log.info("sweep %s: waits for %d trials of other drivers", book.study.study_name, len(others))
+        time.sleep(OTHERS_SECONDS)
+
+
+class _Stopper(tune.Stopper):
+    """Ends the search when a budget is used up; what runs then stays unfinished in the study."""
+
+    def __init__(self, searcher: StudySearcher, book: SweepStudy, settings: SweepSettings) -> None:
+        self._searcher, self._book = searcher, book
+        self._budget, self._gpus = settings.budget, settings.gpus
+        self._start = self._looked = time.monotonic()
+        self.reason: str | None = None
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        now = time.monotonic()
+        if self.reason is None and self._budget != Budget() and now - self._looked > BUDGET_SECONDS:
+            self._looked = now
+            self.reason = self._used_up(now)
+            if self.reason:
+                self._searcher.is_closing = True
+                log.info("the search ends: %s", self.reason)
+        return self.reason is not None
+
+    def _used_up(self, now: float) -> str | None:
+        budget = self._budget
+        if budget.hours is not None and now - self._start > 3600 * budget.hours:
+            return f"--max-hours {budget.hours:g} are over"
+        trials = self._book.counted()
+        if budget.gpu_hours is not None:
+            facts = [trial.user_attrs for trial in trials]
+            used = self._gpus * sum(f["ended"] - f["started"] for f in facts if "ended" in f and "started" in f) / 3600
+            if used > budget.gpu_hours:
+                return f"--max-gpu-hours {budget.gpu_hours:g} are used up"
+        failed = sum(trial.state.name == "FAIL" for trial in trials)
+        if budget.failures is not None and failed >= budget.failures:
+            return f"{failed} trials have failed, --max-failures is {budget.failures}"
+        return None
 
 
 class _Voice(Callback):
     """One line for every trial that ends, and the facts that the study keeps of it."""
 
-    def __init__(self, searcher: StudySearcher, done: int, asked: int) -> None:
-        self._searcher, self._done, self._asked = searcher, done, asked
+    def __init__(self, searcher: StudySearcher, done: int, asked: int, concurrent: int) -> None:
+        self._searcher, self._done, self._asked, self._concurrent = searcher, done, asked, concurrent
         self._failed = self._stopped = 0
         self._best: float | None = None
+        self._seconds: list[float] = []
         self._start: dict[str, float] = {}
         self._history: dict[str, list[dict[str, float]]] = {}
 
@@ -150,6 +259,8 @@ class _Voice(Callback):
         self._searcher.note(trial.trial_id, **facts, history=self._history[trial.trial_id])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if self._searcher.is_closing:
+            return
         value = trial.last_result.get(VALUE)
         stopped = "digest" not in trial.last_result
         self._stopped += stopped
@@ -165,9 +276,10 @@ class _Voice(Callback):
 
     def _say(self, trial: Any, what: str) -> None:
         self._done += 1
+        self._seconds.append(time.time() - self._start.get(trial.trial_id, time.time()))
         best = "none yet" if self._best is None else f"{self._best:.4f}"
         log.info(
-            "trial %d %s; %d of %d ended (%d stopped early, %d failed), best %s",
+            "trial %d %s; %d of %d ended (%d stopped early, %d failed), best %s%s",
             trial.config["number"],
             what,
             self._done,
@@ -175,7 +287,14 @@ class _Voice(Callback):
             self._stopped,
             self._failed,
             best,
+            self._left(),
         )
+
+    def _left(self) -> str:
+        """How long the rest will take if it is like what there was."""
+        missing = self._asked - self._done
+        minutes = missing * sum(self._seconds) / len(self._seconds) / self._concurrent / 60
+        return f", about {minutes:.0f} min left" if missing > 0 and minutes >= 1 else ""
 
 
 def _last_line(trial: Any) -> str:
@@ -215,10 +334,6 @@ def _concurrent(settings: SweepSettings) -> int:
     return min(fits)
 
 
-def _storage(store: Store, name: str) -> str:
-    return f"sqlite:///{store_folder(store, 'sweeps', name) / 'study.db'}"
-
-
 def _record(trial: Any) -> dict[str, Any]:
     facts = trial.user_attrs
     state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
@@ -242,11 +357,12 @@ def _record(trial: Any) -> dict[str, Any]:
     }
 
 
-def _importances(study: Any) -> tuple[dict[str, float] | None, str | None]:
+def _importances(book: SweepStudy) -> tuple[dict[str, float] | None, str | None]:
     """fANOVA over the parameters that every finished trial has; a conditional one cannot be compared."""
     import optuna
 
-    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    study = book.study
+    complete = [trial for trial in book.ended() if trial.state == optuna.trial.TrialState.COMPLETE]
     if len(complete) < 4:
         return None, f"needs four finished trials, there are {len(complete)}"
     if len({t.value for t in complete}) == 1:

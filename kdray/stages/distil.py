@@ -13,8 +13,11 @@ from kdray.stages.prepare import Prepared
 from kdray.store import Artifact
 
 
-def distil(run: RunConfig, prepared: Prepared, context: Context) -> Artifact:
+def distil(run: RunConfig, prepared: Prepared, context: Context, *, stage: str = "distil") -> Artifact:
     """The student of this run: an ordinary Hugging Face folder `model` and `result.json`.
+
+    Args:
+        stage: Where it lies in the store; the same settings under another name are trained again.
 
     Raises:
         BadInput: The method cannot work with this student and these teachers.
@@ -45,7 +48,7 @@ def distil(run: RunConfig, prepared: Prepared, context: Context) -> Artifact:
         teacher_view="full" if read is prepared.corpus else "pruned",
         train=resolved(run.train),
     )
-    return fitted("distil", f"{task.name}-{run.method.name}", spec, context)
+    return fitted(stage, f"{task.name}-{run.method.name}", spec, context)
 
 
 def alone(run: RunConfig) -> RunConfig:

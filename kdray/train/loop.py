@@ -336,6 +336,8 @@ class _Loop:
         tally = Tally.of(saved.progress.pop("tally"), share=float(self.ranks.rank == 0))
         self.state = _State(**saved.progress, best=parts["best"], tally=tally)
         log.info("%s: goes on after epoch %d, step %d", self.hooks.title, self.state.epoch, self.state.step)
+        for epoch in self.state.history:
+            self.hooks.report(epoch)  # whoever listens now may not have heard of it
 
 
 def _asked(mine: np.ndarray, part: np.ndarray) -> np.ndarray:

@@ -172,10 +172,26 @@ def test_killed_sweep_goes_on_and_loses_no_finished_trial(tiny_encoder: Path, tm
     assert again.returncode == 0, again.stderr
     document = json.loads((store / "sweeps" / "s" / "result.json").read_text())
     ended = {trial["number"]: trial for trial in document["trials"]}
-    assert len(ended) == 4
+    assert sorted(ended) == [trial.number for trial in trials_of(store)] == [0, 1, 2, 3]
     assert before.items() <= {number: trial["value"] for number, trial in ended.items()}.items()
     assert all(trial["state"] in ("complete", "pruned") for trial in ended.values())
     assert {"student alone", "vanilla KD"} <= {row["label"] for row in document["confirmation"]}
     assert document["corpus"]["is_sample"]
     assert "sample" in (store / "sweeps" / "s" / "report.html").read_text()
     assert "reused" in again.stderr
+
+    best = document["best"]
+    told = kdray("best", "s", "--store", str(store), "--export", str(tmp_path / "mine"), "--json")
+    assert (told["trial"], told["select"]) == (best["number"], best["value"])
+    assert (tmp_path / "mine" / "model.safetensors").is_file()
+    once_more = kdray("trial", "s", str(best["number"]), "--store", str(store), "--json")
+    assert once_more["select"] == once_more["recorded select"] == best["value"]
+    assert once_more["report"] == ended[best["number"]]["report"]
+
+
+def kdray(*arguments: str) -> dict[str, Any]:
+    """What a command prints with --json."""
+    command = [sys.executable, "-c", "import sys; from kdray.cli import main; sys.exit(main())", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, "KDRAY_DATA": ""})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

@@ -1,113 +1,215 @@
 """The study is the source of truth: a search that goes on asks what an unbroken one would have asked."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
-from kdray.on_ray.search import BUDGET, VALUE, StudySearcher, counted, open_study
+from kdray.errors import BadInput
+from kdray.on_ray.search import BUDGET, VALUE, StudySearcher
+from kdray.on_ray.study import SweepStudy, open_study
 
 START = {"label": "defaults", "params": {"x": 0.5, "kind": "a"}}
-FULL = 4
+EPOCHS = 3
+FULL = EPOCHS + 1
+FINISHED = "FINISHED"
 
 
 def space(trial: Any) -> dict[str, Any]:
     return {"x": trial.suggest_float("x", 0, 1), "kind": trial.suggest_categorical("kind", ["a", "b"])}
 
 
-def searcher(storage: str, *, seed: int = 7) -> StudySearcher:
-    return StudySearcher(open_study(storage, name="s", starts=[START]), space, seed=seed, full_budget=FULL)
+def book_in(folder: Path) -> SweepStudy:
+    folder.mkdir(exist_ok=True)
+    return open_study(f"sqlite:///{folder / 'study.db'}", name="s", folder=folder, starts=[START])
+
+
+def searcher(folder: Path, *, seed: int = 7, asked: int = 100, **settings: Any) -> StudySearcher:
+    return StudySearcher(book_in(folder), space, seed=seed, asked=asked, full_budget=FULL, **settings)
+
+
+def suggested(asking: StudySearcher, name: str) -> dict[str, Any]:
+    config = asking.suggest(name)
+    assert isinstance(config, dict)
+    return config
+
+
+def score(config: dict[str, Any], epoch: int = EPOCHS) -> float:
+    return 1 - (config["overrides"]["x"] - 0.3) ** 2 - 0.1 * (EPOCHS - epoch)
 
 
 def finish(asking: StudySearcher, name: str, config: dict[str, Any]) -> None:
-    x = config["overrides"]["x"]
-    result = {VALUE: 1 - (x - 0.3) ** 2, BUDGET: FULL, "digest": "d", "report": 0.5, "epochs": 3}
-    asking.on_trial_complete(name, result)
+    asking.on_trial_complete(name, {VALUE: score(config), BUDGET: FULL, "digest": "d", "report": 0.5, "epochs": EPOCHS})
 
 
-def storage_at(path: Path) -> str:
-    return f"sqlite:///{path / 'study.db'}"
+def goes_through(asking: StudySearcher, name: str, config: dict[str, Any]) -> None:
+    """Epoch by epoch, as Tune tells it: stopped when the study says so, finished otherwise."""
+    for epoch in range(1, EPOCHS + 1):
+        result = {VALUE: score(config, epoch), BUDGET: epoch}
+        if asking.should_stop(name, result):
+            asking.on_trial_complete(name, result)
+            return
+    finish(asking, name, config)
 
 
-def asked(storage: str, number: int, *, broken_after: int | None = None) -> list[dict[str, Any]]:
-    asking, configs = searcher(storage), []
+def asked(folder: Path, number: int, *, broken_at: tuple[int, ...] = ()) -> list[dict[str, Any]]:
+    """The configurations of `number` trials; the driver dies in the middle of those in `broken_at`."""
+    asking, configs = searcher(folder), []
     for i in range(number):
-        if i == broken_after:
-            asking = searcher(storage)
-        config = asking.suggest(f"t{i}")
-        assert config is not None
+        config = suggested(asking, f"t{i}")
+        if i in broken_at:
+            asking.should_stop(f"t{i}", {VALUE: score(config, 1), BUDGET: 1})
+            asking = searcher(folder)
+            assert suggested(asking, f"t{i}") == config
         configs.append(config)
-        finish(asking, f"t{i}", config)
+        goes_through(asking, f"t{i}", config)
     return configs
 
 
+def states(folder: Path) -> list[str]:
+    return [trial.state.name for trial in book_in(folder).study.trials]
+
+
 def test_first_trial_is_the_defaults(tmp_path: Path) -> None:
-    config = searcher(storage_at(tmp_path)).suggest("t")
-    assert config == {"number": 0, "overrides": START["params"]}
+    assert suggested(searcher(tmp_path), "t") == {"number": 0, "overrides": START["params"]}
 
 
-def test_resumed_search_asks_the_same(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    assert asked(storage_at(tmp_path / "a"), 9) == asked(storage_at(tmp_path / "b"), 9, broken_after=7)
+def test_a_broken_search_is_the_unbroken_one(tmp_path: Path) -> None:
+    """The same trials under the same numbers, and the same of them stopped early."""
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    assert asked(broken, 12, broken_at=(0, 7, 8)) == asked(whole, 12)
+    assert states(broken) == states(whole)
+    assert {"COMPLETE", "PRUNED"} == set(states(whole))
 
 
-def test_interrupted_trial_is_asked_again_and_counted_once(tmp_path: Path) -> None:
-    storage = storage_at(tmp_path)
-    first = searcher(storage)
-    finish(first, "t0", first.suggest("t0") or {})
-    cut = first.suggest("t1")
-    assert cut is not None
-    first.on_trial_result("t1", {VALUE: 0.4, BUDGET: 1})  # the driver dies here
+def test_a_trial_that_goes_on_tells_its_epochs_again(tmp_path: Path) -> None:
+    first = searcher(tmp_path)
+    cut = suggested(first, "t0")
+    first.should_stop("t0", {VALUE: 0.4, BUDGET: 1})  # the driver dies here
+    second = searcher(tmp_path)
+    assert suggested(second, "again") == cut
+    second.should_stop("again", {VALUE: 0.4, BUDGET: 1})
+    second.should_stop("again", {VALUE: 0.5, BUDGET: 2})
+    finish(second, "again", cut)
+    book = book_in(tmp_path)
+    assert len(book.ended()) == len(book.study.trials) == 1
+    assert book.study.trials[0].intermediate_values == {1: 0.4, 2: 0.5}
 
-    study = open_study(storage, name="s", starts=[START])
-    assert len(counted(study)) == 1
-    again = StudySearcher(study, space, seed=7, full_budget=FULL).suggest("t1")
-    assert again is not None
-    assert again["overrides"] == cut["overrides"]
-    assert again["number"] != cut["number"]
-    open_study(storage, name="s", starts=[START])
-    assert len(counted(study)) == 1
+
+def test_no_more_trials_than_asked_for(tmp_path: Path) -> None:
+    asking = searcher(tmp_path, asked=2)
+    for name in ("t0", "t1"):
+        finish(asking, name, suggested(asking, name))
+    assert asking.suggest("t2") == FINISHED
+    assert states(tmp_path) == ["COMPLETE", "COMPLETE"]
+
+
+def test_one_too_many_is_withdrawn_and_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two drivers look at the same moment: both see room for one more, and both ask."""
+    one, other = book_in(tmp_path), book_in(tmp_path)
+    before = one.counted()
+    assert one.ask(asked=1) is not None
+    with monkeypatch.context() as patched:
+        answers = iter([before])
+        real = other.counted
+        patched.setattr(other, "counted", lambda: next(answers, None) or real())
+        assert other.ask(asked=1) is None
+    assert [trial.number for trial in one.counted()] == [0]
+    assert one.ask(asked=2) is not None
+    assert [trial.number for trial in one.counted()] == [0, 2]
 
 
 def test_early_stopped_trial_is_pruned_and_failed_one_failed(tmp_path: Path) -> None:
-    asking = searcher(storage_at(tmp_path))
-    asking.suggest("stopped")
-    asking.on_trial_result("stopped", {VALUE: 0.2, BUDGET: 1})
+    asking = searcher(tmp_path)
+    suggested(asking, "stopped")
+    asking.should_stop("stopped", {VALUE: 0.2, BUDGET: 1})
     asking.on_trial_complete("stopped", {VALUE: 0.2, BUDGET: 1})
-    asking.suggest("failed")
+    suggested(asking, "failed")
     asking.on_trial_complete("failed", error=True)
     asking.fail("failed", error="it broke")
-    study = optuna.load_study(study_name="s", storage=storage_at(tmp_path))
-    assert [trial.state.name for trial in study.trials] == ["PRUNED", "FAIL"]
-    assert study.trials[0].intermediate_values == {1: 0.2}
-    assert study.trials[1].user_attrs["error"] == "it broke"
+    trials = book_in(tmp_path).study.trials
+    assert [trial.state.name for trial in trials] == ["PRUNED", "FAIL"]
+    assert trials[0].intermediate_values == {1: 0.2}
+    assert trials[1].user_attrs["error"] == "it broke"
 
 
-def test_the_score_at_which_a_trial_was_stopped_is_known_to_the_study(tmp_path: Path) -> None:
-    """Tune calls `on_trial_complete` in place of `on_trial_result` for the result at which its scheduler stops."""
-    asking = searcher(storage_at(tmp_path))
-    asking.suggest("stopped")
-    asking.on_trial_result("stopped", {VALUE: 0.2, BUDGET: 1})
-    asking.on_trial_complete("stopped", {VALUE: 0.3, BUDGET: 2})
-    study = optuna.load_study(study_name="s", storage=storage_at(tmp_path))
-    assert study.trials[0].intermediate_values == {1: 0.2, 2: 0.3}
+def test_failed_trials_are_tried_again_with_their_own_settings(tmp_path: Path) -> None:
+    asking = searcher(tmp_path)
+    finish(asking, "t0", suggested(asking, "t0"))
+    broken = suggested(asking, "t1")
+    asking.fail("t1", error="it broke")
+    finish(asking, "t2", suggested(asking, "t2"))
+    book = book_in(tmp_path)
+    assert book.retry_failed() == [1]
+    again = searcher(tmp_path, asked=3)
+    config = suggested(again, "t3")
+    assert (config["number"], config["overrides"]) == (3, broken["overrides"])
+    finish(again, "t3", config)
+    assert [trial.number for trial in book.ended()] == [0, 2, 3]
+    assert again.suggest("t4") == FINISHED
+    assert book.retry_failed() == []
+
+
+def test_a_search_that_ends_early_leaves_its_trials_to_the_next(tmp_path: Path) -> None:
+    asking = searcher(tmp_path)
+    config = suggested(asking, "t0")
+    asking.should_stop("t0", {VALUE: 0.4, BUDGET: 1})
+    asking.is_closing = True
+    asking.on_trial_complete("t0", {VALUE: 0.4, BUDGET: 1})
+    assert states(tmp_path) == ["RUNNING"]
+    assert suggested(searcher(tmp_path), "t0") == config
+
+
+def test_the_last_epoch_is_not_stopped_because_it_is_over(tmp_path: Path) -> None:
+    asking = searcher(tmp_path)
+    for number, value in enumerate((0.9, 0.1)):
+        suggested(asking, f"t{number}")
+        assert not asking.should_stop(f"t{number}", {VALUE: value, BUDGET: EPOCHS})
+
+
+@pytest.mark.parametrize(("pruning", "stops"), [("asha", True), ("median", False), ("none", False)])
+def test_who_stops_early(tmp_path: Path, pruning: Any, stops: bool) -> None:
+    asking = searcher(tmp_path, pruning=pruning)
+    suggested(asking, "good")
+    asking.should_stop("good", {VALUE: 0.9, BUDGET: 1})
+    suggested(asking, "poor")
+    assert asking.should_stop("poor", {VALUE: 0.1, BUDGET: 1}) is stops
 
 
 def test_another_seed_asks_for_something_else(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
     second = []
     for folder, seed in (("a", 1), ("b", 2)):
-        asking = searcher(storage_at(tmp_path / folder), seed=seed)
-        asking.suggest("t0")
-        second.append(asking.suggest("t1"))
+        asking = searcher(tmp_path / folder, seed=seed)
+        suggested(asking, "t0")
+        second.append(suggested(asking, "t1"))
     assert second[0] != second[1]
 
 
 def test_failed_trials_do_not_start_the_study_anew(tmp_path: Path) -> None:
-    asked(storage_at(tmp_path), 1)
-    study = open_study(storage_at(tmp_path), name="s", starts=[START])
-    with pytest.raises(IndexError):
-        study.get_trials(states=(optuna.trial.TrialState.WAITING,))[0]
+    asked(tmp_path, 1)
+    waiting = book_in(tmp_path).study.get_trials(states=(optuna.trial.TrialState.WAITING,))
+    assert waiting == []
+
+
+def test_what_tune_pickles_can_be_pickled(tmp_path: Path) -> None:
+    asking = searcher(tmp_path)
+    suggested(asking, "t0")
+    copy = pickle.loads(pickle.dumps(asking))
+    assert isinstance(copy.suggest("t1"), dict)
+
+
+def test_a_local_study_has_one_driver(tmp_path: Path) -> None:
+    book = book_in(tmp_path)
+    with book.driving(), pytest.raises(BadInput, match="is at work in another process"), book_in(tmp_path).driving():
+        pass
+    with book_in(tmp_path).driving():
+        pass
+
+
+def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        open_study("nonsense://me:secret@host/db", name="s", folder=tmp_path, starts=[])
+    assert "nonsense://me@host/db" in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -38,7 +38,7 @@ def sweep_modules(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def base_of(module: Any) -> dict[str, Any]:
-    return next(getattr(module, name) for name in ("SST2", "MRPC", "BASE") if hasattr(module, name))
+    return next(getattr(module, name) for name in ("SETTINGS", "BASE") if hasattr(module, name))
 
 
 def on_corpus(module: Any, *, on_sample: bool) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""`kdray trial SWEEP N` and `kdray best SWEEP`: one trial of a sweep, trained again or handed out."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from kdray.cli.show import table
+from kdray.corpora import kdray_data
+from kdray.errors import BadInput
+from kdray.on_ray.session import session
+from kdray.store import Store
+
+
+def run_trial(
+    sweep: str, number: int, *, store: str, storage: str | None, address: str | None, quiet: bool
+) -> dict[str, Any]:
+    """Train one trial again with the settings that the study holds, and show its metric beside the recorded one."""
+    with session(address):
+        from kdray.on_ray.again import past_trial, train_again
+        from kdray.on_ray.engine import OnRay
+        from kdray.stages import Context
+
+        opened = Store(store)
+        past = past_trial(opened, sweep, number, storage=storage)
+        result = train_again(past, Context(opened, OnRay(past.run.work), kdray_data()))
+    metric = result["metric"]
+    row = {
+        "trial": number,
+        "state": past.state,
+        "recorded select": past.value,
+        "select": result["metrics"]["select"][metric],
+        "report": result["metrics"]["report"][metric],
+    }
+    if not quiet:
+        print(table([row]))
+    return {"sweep": sweep, "metric": metric, **row, "settings": past.run.model_dump(mode="json")}
+
+
+def export_best(sweep: str, *, store: str, storage: str | None, export: Path | None, quiet: bool) -> dict[str, Any]:
+    """The best finished trial, and a copy of its student's Hugging Face folder where one is asked for.
+
+    Raises:
+        BadInput: The folder is there already.
+    """
+    from kdray.on_ray.again import past_trial, student_of
+
+    opened = Store(store)
+    past = past_trial(opened, sweep, None, storage=storage)
+    student = student_of(past, opened)
+    if export is not None:
+        if export.exists():
+            raise BadInput(f"--export {export}: it is there already; give another folder.")
+        temporary = export.with_name(f".{export.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(student.file("model"), temporary)
+        temporary.rename(export)
+    folder = export or student.file("model")
+    row = {"trial": past.number, "select": past.value, "method": past.run.method.name, "student": str(folder)}
+    if not quiet:
+        print(table([row]))
+    return {"sweep": sweep, **row, "settings": past.run.model_dump(mode="json")}

@@ -1,0 +1,113 @@
+"""One trial of a sweep by itself: its settings read from the study, its student trained anew or handed out."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+
+from kdray.config import RunConfig, parse
+from kdray.distil import Ref
+from kdray.errors import BadInput
+from kdray.on_ray.study import SweepStudy, open_study
+from kdray.on_ray.trial import Shared, distil_one, with_overrides
+from kdray.stages import Context, prepare
+from kdray.stages.fitting import result_of
+from kdray.store import Artifact, Store
+
+AGAIN = "again"  # the stage of students that are trained a second time
+
+
+@dataclass(frozen=True)
+class PastTrial:
+    """A trial that the study knows.
+
+    Attributes:
+        state: `complete`, `pruned`, `failed` or `running`.
+        value: Its metric on the select split; None if it has none.
+        digest: Of its student; None if it has none.
+        run: Everything that its student was trained with.
+        cpus: Processors it had, which decide the last bits of its sums.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    digest: str | None
+    run: RunConfig
+    cpus: int
+    gpus: float
+
+
+def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | None) -> PastTrial:
+    """A trial by its number; None takes the best.
+
+    Raises:
+        BadInput: There is no such sweep or trial, or the trial has no settings.
+    """
+    folder = store.local_path(f"sweeps/{sweep}")
+    if not folder.is_dir():
+        known = ", ".join(store.children("sweeps")) or "none"
+        raise BadInput(f"store {store.uri!r} holds no sweep {sweep!r}; there are {known}.")
+    book = open_study(storage or _local(folder, sweep), name=sweep, folder=folder, starts=[])
+    with closing(book):
+        return _read(book, sweep, number, store)
+
+
+def _read(book: SweepStudy, sweep: str, number: int | None, store: Store) -> PastTrial:
+    trials = {trial.number: trial for trial in book.study.get_trials(deepcopy=False)}
+    if number is None:
+        complete = [t for t in book.ended() if t.state == optuna.trial.TrialState.COMPLETE]
+        if not complete:
+            raise BadInput(f"sweep {sweep!r} has no finished trial yet.")
+        number = max(complete, key=lambda trial: (trial.value, -trial.number)).number
+    if number not in trials:
+        raise BadInput(f"sweep {sweep!r} has no trial {number}; it has {len(trials)}, counted from 0.")
+    trial, facts = trials[number], book.study.user_attrs
+    if "overrides" not in trial.user_attrs or "base" not in facts:
+        raise BadInput(f"trial {number} of sweep {sweep!r} was never started, so it has no settings.")
+    plain = with_overrides(facts["base"] | {"store": store.uri}, trial.user_attrs["overrides"])
+    return PastTrial(
+        number=number,
+        state={"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running"),
+        value=trial.value if trial.state == optuna.trial.TrialState.COMPLETE else None,
+        digest=trial.user_attrs.get("digest"),
+        run=parse(plain, source=f"sweep {sweep}, trial {number}"),
+        cpus=facts.get("cpus", 1),
+        gpus=facts.get("gpus", 0.0),
+    )
+
+
+def train_again(past: PastTrial, context: Context) -> dict[str, Any]:
+    """Train the trial's student once more, to its last epoch, beside the one that is there; its result document."""
+    shared = Shared.of(prepare(past.run, context, every_teacher=True))
+    remote = _distil.options(name=f"trial {past.number} again", num_cpus=past.cpus, num_gpus=past.gpus)
+    return ray.get(remote.remote(past.run.model_dump(mode="json"), shared))
+
+
+def student_of(past: PastTrial, store: Store) -> Artifact:
+    """The student that the trial left in the store.
+
+    Raises:
+        BadInput: It has none, or the store no longer holds it.
+    """
+    if past.digest is None:
+        raise BadInput(f"trial {past.number} is {past.state} and has no student.")
+    for artifact in store.artifacts("distil"):
+        if artifact.digest == past.digest:
+            return Ref.to(artifact).open(store)
+    raise BadInput(f"store {store.uri!r} no longer holds the student of trial {past.number} ({past.digest[:12]}).")
+
+
+def _local(folder: Path, sweep: str) -> str:
+    path = folder / "study.db"
+    if not path.exists():
+        raise BadInput(f"sweep {sweep!r} has no study in its folder; if it has a database server, give --storage.")
+    return f"sqlite:///{path}"
+
+
+@ray.remote(max_retries=3)
+def _distil(plain: dict[str, Any], shared: Shared) -> dict[str, Any]:
+    return result_of(distil_one(plain, shared, lambda epoch: None, stage=AGAIN))

@@ -1,0 +1,190 @@
+"""The study of a sweep: one database, the source of truth about its trials, for one driver or for several.
+
+A trial whose driver died stays in the study as a running one. The next driver takes it over under its own number, so
+that a search which goes on asks what an unbroken one would have asked. A local file has one driver at a time, which a
+lock makes sure of; on a database server every driver shows by heartbeats that its trials are alive.
+"""
+
+import threading
+import warnings
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from kdray.errors import BadInput
+
+HEARTBEAT_SECONDS = 10
+GRACE_SECONDS = 60  # without a heartbeat a trial is taken for dead
+WITHDRAWN, RETRY_OF = "withdrawn", "retry_of"
+
+
+class SweepStudy:
+    """The trials of one sweep, wherever they run.
+
+    Args:
+        study: The Optuna study.
+        folder: The sweep's folder, which all drivers share; for locks.
+        is_shared: Several drivers may work on it at once.
+    """
+
+    def __init__(self, study: optuna.Study, folder: Path, *, is_shared: bool) -> None:
+        self.study, self.is_shared = study, is_shared  # no lock, thread or connection: Tune pickles who holds this
+        self._folder = folder
+        self._mine: set[int] = set()  # trial ids that this driver runs
+
+    def counted(self) -> list[FrozenTrial]:
+        """The trials that count: all but those that were one too many, and those that were tried again."""
+        trials = self.study.get_trials(deepcopy=False)
+        again = {trial.user_attrs[RETRY_OF] for trial in trials if RETRY_OF in trial.user_attrs}
+        return [t for t in trials if t.number not in again and not t.user_attrs.get(WITHDRAWN)]
+
+    def ended(self) -> list[FrozenTrial]:
+        return [trial for trial in self.counted() if trial.state.is_finished()]
+
+    def running_elsewhere(self) -> list[FrozenTrial]:
+        """What other drivers are at."""
+        return [t for t in self.counted() if t.state == TrialState.RUNNING and t._trial_id not in self._mine]  # pyright: ignore[reportPrivateUsage]
+
+    def take_over(self) -> list[optuna.Trial]:
+        """The running trials whose driver is gone, from now on this driver's, in the order of their numbers."""
+        with filelock.FileLock(self._folder / "claim.lock"):
+            if self.is_shared:
+                found = self._storage._get_stale_trial_ids(self.study._study_id)  # pyright: ignore[reportPrivateUsage]
+            else:
+                found = [t._trial_id for t in self.running_elsewhere()]  # pyright: ignore[reportPrivateUsage]
+            for trial_id in found:
+                self._hold(trial_id)
+        return [optuna.Trial(self.study, trial_id) for trial_id in sorted(found)]
+
+    def ask(self, *, asked: int) -> optuna.Trial | None:
+        """A new or a waiting trial; None if there are as many as were asked for.
+
+        Two drivers may ask at the same moment: the one whose trial is one too many withdraws it.
+        """
+        before = self.counted()
+        if len(before) >= asked and not any(trial.state == TrialState.WAITING for trial in before):
+            return None
+        with _own_heartbeats():
+            trial = self.study.ask()
+        if sum(other.number < trial.number for other in self.counted()) >= asked:
+            trial.set_user_attr(WITHDRAWN, True)
+            self.study.tell(trial, state=TrialState.FAIL)
+            return None
+        self._hold(trial._trial_id)  # pyright: ignore[reportPrivateUsage]
+        return trial
+
+    def let_go(self, trial: optuna.Trial) -> None:
+        """This driver runs it no more."""
+        self._mine.discard(trial._trial_id)  # pyright: ignore[reportPrivateUsage]
+
+    def retry_failed(self) -> list[int]:
+        """Puts every failed trial into the queue again, with its own settings; returns their numbers."""
+        failed = [trial for trial in self.ended() if trial.state == TrialState.FAIL]
+        for trial in failed:
+            attributes = {RETRY_OF: trial.number, "label": trial.user_attrs.get("label")}
+            self.study.enqueue_trial(trial.params, user_attrs=attributes)
+        return [trial.number for trial in failed]
+
+    def close(self) -> None:
+        """Give the database's connections back."""
+        self._storage.remove_session()
+        self._storage._backend.engine.dispose()
+
+    @contextmanager
+    def driving(self) -> Generator[None]:
+        """While this driver works: the only one on a local file, or one that shows that its trials are alive.
+
+        Raises:
+            BadInput: Another driver is at work on this local study.
+        """
+        if self.is_shared:
+            stop = threading.Event()
+            beating = threading.Thread(target=self._beat, args=(stop,), daemon=True)
+            beating.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                beating.join()
+            return
+        lock = filelock.FileLock(self._folder / "driver.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise BadInput(
+                f"sweep {self.study.study_name!r} is at work in another process; wait for it, or give every driver "
+                "--storage with the URL of a database server."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _hold(self, trial_id: int) -> None:
+        self._mine.add(trial_id)
+        if self.is_shared:
+            self._storage.record_heartbeat(trial_id)
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(HEARTBEAT_SECONDS):
+            for trial_id in list(self._mine):
+                self._storage.record_heartbeat(trial_id)
+        self._storage.remove_session()  # each thread has one of its own
+
+    @property
+    def _storage(self) -> Any:
+        return self.study._storage  # pyright: ignore[reportPrivateUsage]
+
+
+def open_study(url: str, *, name: str, folder: Path, starts: Sequence[Mapping[str, Any]]) -> SweepStudy:
+    """Open the study, or create it with `starts` in its queue.
+
+    Args:
+        url: An SQLAlchemy URL: SQLite for one driver, a database server for several.
+        name: Of the sweep.
+        folder: The sweep's folder.
+        starts: Parameters to try first, each with a `label`; the first is trial 0, the defaults.
+
+    Raises:
+        BadInput: The database cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    is_shared = not url.startswith("sqlite:")
+    with filelock.FileLock(folder / "claim.lock"):  # of two drivers only one creates it
+        try:
+            with _own_heartbeats():
+                storage = optuna.storages.RDBStorage(
+                    url,
+                    heartbeat_interval=HEARTBEAT_SECONDS if is_shared else None,
+                    grace_period=GRACE_SECONDS if is_shared else None,
+                )
+        except Exception as error:  # SQLAlchemy's and each database driver's own kinds
+            reason = str(error).strip().splitlines()[0]
+            raise BadInput(f"--storage {_without_password(url)} cannot be opened ({reason}).") from None
+        study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+        if not study.get_trials(deepcopy=False):
+            for start in starts:
+                study.enqueue_trial(dict(start["params"]), user_attrs={"label": start["label"]})
+    return SweepStudy(study, folder, is_shared=is_shared)
+
+
+@contextmanager
+def _own_heartbeats() -> Generator[None]:
+    """Without Optuna's warnings that heartbeats are experimental, and meant for a loop of its own."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*heartbeat", category=optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="Heartbeat of storage", category=UserWarning)
+        yield
+
+
+def _without_password(url: str) -> str:
+    head, at, host = url.rpartition("@")
+    if not at:
+        return url
+    scheme, slashes, user = head.partition("://")
+    return f"{scheme}{slashes}{user.split(':')[0]}@{host}"

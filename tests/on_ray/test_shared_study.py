@@ -1,0 +1,104 @@
+"""Several drivers on one study in a real PostgreSQL: no trial twice, none too many, none lost with its driver."""
+
+import json
+import multiprocessing
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import postgres
+import pytest
+
+from kdray.on_ray import study as study_module
+from kdray.on_ray.search import BUDGET, VALUE, StudySearcher
+from kdray.on_ray.study import open_study
+
+pytestmark = pytest.mark.slow
+
+ASKED = 24
+EPOCHS = 2
+START = {"label": "defaults", "params": {"x": 0.5}}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    programs = postgres.server_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server on this machine (Debian: apt install postgresql)")
+    # not below pytest's folders: a socket's path may have 107 characters
+    with tempfile.TemporaryDirectory(prefix="kdray-pg-") as folder, postgres.running(programs, Path(folder)) as found:
+        yield found
+
+
+def space(trial: Any) -> dict[str, Any]:
+    return {"x": trial.suggest_float("x", 0, 1)}
+
+
+def drive(url: str, name: str, folder: Path, log: Path, seconds: float) -> None:
+    """One driver: asks, trains for a moment, tells; every trial it starts or ends is a line of its log."""
+    study_module.HEARTBEAT_SECONDS, study_module.GRACE_SECONDS = 1, 3
+    book = open_study(url, name=name, folder=folder, starts=[START])
+    with closing(book), book.driving(), log.open("a", buffering=1) as said:
+        deadline = time.monotonic() + 90
+        while len(book.ended()) < ASKED and time.monotonic() < deadline:
+            asking = StudySearcher(book, space, seed=0, asked=ASKED, full_budget=EPOCHS + 1)
+            while isinstance(config := asking.suggest("t"), dict):
+                print(json.dumps(["starts", config["number"]]), file=said)
+                time.sleep(seconds)
+                result = {VALUE: config["overrides"]["x"], BUDGET: EPOCHS + 1, "digest": "d", "report": 0, "epochs": 2}
+                asking.on_trial_complete("t", result)
+                print(json.dumps(["ends", config["number"]]), file=said)
+            time.sleep(0.2)
+
+
+def lines(log: Path) -> list[list[Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def found(url: str, name: str, folder: Path) -> tuple[list[Any], list[Any]]:
+    """The trials that count and have ended, and all there are."""
+    with closing(open_study(url, name=name, folder=folder, starts=[START])) as book:
+        return book.ended(), book.study.trials
+
+
+def started(url: str, name: str, folder: Path, log: Path, seconds: float) -> Any:
+    process = multiprocessing.get_context("spawn").Process(target=drive, args=(url, name, folder, log, seconds))
+    process.start()
+    return process
+
+
+def test_two_drivers_share_the_trials(url: str, tmp_path: Path) -> None:
+    logs = [tmp_path / "a", tmp_path / "b"]
+    drivers = [started(url, "two", tmp_path, log, 0.05) for log in logs]
+    for driver in drivers:
+        driver.join(120)
+        assert driver.exitcode == 0
+    ended, _ = found(url, "two", tmp_path)
+    assert [trial.state.name for trial in ended] == ["COMPLETE"] * ASKED
+    assert ended[0].user_attrs["label"] == "defaults"
+    numbers = [[number for what, number in lines(log) if what == "ends"] for log in logs]
+    assert sorted(numbers[0] + numbers[1]) == sorted(trial.number for trial in ended)
+    assert all(numbers), "one of the drivers had nothing to do, so nothing was shared"
+
+
+def test_a_dead_drivers_trial_goes_on_elsewhere_under_its_number(url: str, tmp_path: Path) -> None:
+    log, other = tmp_path / "dies", tmp_path / "lives"
+    dying = started(url, "dies", tmp_path, log, 1000)
+    while not lines(log):
+        time.sleep(0.1)
+        assert dying.is_alive()
+    os.kill(dying.pid, signal.SIGKILL)
+    dying.join()
+    living = started(url, "dies", tmp_path, other, 0.02)
+    living.join(120)
+    assert living.exitcode == 0
+    assert lines(log) == [["starts", 0]]
+    assert ["ends", 0] in lines(other)
+    ended, every = found(url, "dies", tmp_path)
+    assert len(ended) == ASKED
+    assert [trial.number for trial in every if trial.state.name == "RUNNING"] == []
