@@ -80,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         stage.add_argument("file", type=Path, help="run file (YAML), for example recipes/rte.yaml")
         stage.add_argument("overrides", nargs="*", metavar="key=value", help="for example method.temperature=4")
         stage.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
+        if name == "prune":
+            stage.add_argument("--show", type=int, default=3, metavar="N", help="texts to show, before and after (3)")
     sweep = commands.add_parser("sweep", help="run a sweep script", parents=[common], add_help=False)
     sweep.add_argument("script", type=Path, help="for example sweeps/tune_rte.py")
     report = commands.add_parser("report", help="write HTML pages for everything in a store", parents=[common])
@@ -112,8 +114,9 @@ def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
 def _stage(arguments: argparse.Namespace) -> Any:
     from kdray.cli.runs import run_stage
 
+    more = {"show": arguments.show} if arguments.command == "prune" else {}
     return run_stage(
-        arguments.command, arguments.file, arguments.overrides, address=arguments.address, quiet=arguments.json
+        arguments.command, arguments.file, arguments.overrides, address=arguments.address, quiet=arguments.json, **more
     )
 
 

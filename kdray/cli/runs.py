@@ -4,15 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdray.cli.show import table
+from kdray.cli.show import struck_out, table
 from kdray.config import RunConfig, load
 from kdray.corpora import kdray_data, resolve_auto
 from kdray.errors import BadInput
 from kdray.on_ray.session import session
 
 
-def run_stage(command: str, file: Path, overrides: Sequence[str], *, address: str | None, quiet: bool) -> Any:
-    """Run one stage and those before it on Ray; prints what came out unless `quiet`."""
+def run_stage(
+    command: str, file: Path, overrides: Sequence[str], *, address: str | None, quiet: bool, show: int = 3
+) -> Any:
+    """Run one stage and those before it on Ray; prints what came out unless `quiet`.
+
+    Args:
+        show: How many texts that pruning changed to show, of command `prune`.
+    """
     run = with_corpus(load(file, overrides), "rte", quiet=quiet)
     with session(address):
         from kdray.on_ray.engine import OnRay
@@ -20,7 +26,7 @@ def run_stage(command: str, file: Path, overrides: Sequence[str], *, address: st
         from kdray.store import Store
 
         context = Context(Store(run.store), OnRay(run.work), kdray_data())
-        document = _STAGES[command](run, context)
+        document = _prune(run, context, show) if command == "prune" else _STAGES[command](run, context)
     document["stages"] = context.journal
     if not quiet:
         _show(document)
@@ -56,14 +62,18 @@ def _outputs(run: RunConfig, context: Any) -> dict[str, Any]:
     return {"rows": []}
 
 
-def _prune(run: RunConfig, context: Any) -> dict[str, Any]:
+def _prune(run: RunConfig, context: Any, show: int) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    from kdray.prune import changed_texts
     from kdray.stages import prepare
 
     prepared = prepare(run, context)
     if prepared.view is None:
         raise BadInput("prune.policy = none removes nothing; choose lower_tail or literal.")
     summary = dict(prepared.view.summary)
-    examples = summary.pop("examples")
+    del summary["examples"]
+    examples = changed_texts(pq.read_table(prepared.view.file("decisions.parquet")), show)
     return {"summary": summary, "examples": examples, "rows": []}
 
 
@@ -85,7 +95,6 @@ _STAGES: dict[str, Any] = {
     "run": _distil,
     "teach": _teach,
     "outputs": _outputs,
-    "prune": _prune,
     "distil": _distil,
     "evaluate": _distil,
 }
@@ -108,9 +117,8 @@ def _show(document: dict[str, Any]) -> None:
     if document["rows"]:
         print(table(document["rows"]))
     for example in document.get("examples", []):
-        print(f"\n{example['id']} {example['field']}: {example['after']}")
-        for dropped in example["dropped"]:
-            print(f"  - {dropped.strip()}")
+        words = (text if kept else struck_out(text) for text, kept in example["units"])
+        print(f"\n{example['id']} {example['field']}: {''.join(words).strip()}")
     if "summary" in document:
         shown = {key: value for key, value in document["summary"].items() if not isinstance(value, dict | list)}
         print("\n" + table([shown]))

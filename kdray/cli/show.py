@@ -1,7 +1,15 @@
 """Plain tables for a terminal."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+
+def struck_out(text: str) -> str:
+    """A dropped sentence: struck out on a terminal, in brackets elsewhere; the space after it stays outside."""
+    words = text.rstrip()
+    marked = f"\x1b[9m{words}\x1b[29m" if sys.stdout.isatty() else f"[-{words}-]"
+    return marked + text[len(words) :]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -50,13 +50,16 @@ class SweepStudy:
         """What other drivers are at."""
         return [t for t in self.counted() if t.state == TrialState.RUNNING and t._trial_id not in self._mine]  # pyright: ignore[reportPrivateUsage]
 
+    def has_work(self, *, asked: int) -> bool:
+        """Whether a driver would find something to run: a new trial, one in the queue, or one that lost its driver."""
+        trials = self.counted()
+        waiting = any(trial.state == TrialState.WAITING for trial in trials)
+        return waiting or len(trials) < asked or bool(self._abandoned())
+
     def take_over(self) -> list[optuna.Trial]:
         """The running trials whose driver is gone, from now on this driver's, in the order of their numbers."""
         with filelock.FileLock(self._folder / "claim.lock"):
-            if self.is_shared:
-                found = self._storage._get_stale_trial_ids(self.study._study_id)  # pyright: ignore[reportPrivateUsage]
-            else:
-                found = [t._trial_id for t in self.running_elsewhere()]  # pyright: ignore[reportPrivateUsage]
+            found = self._abandoned()
             for trial_id in found:
                 self._hold(trial_id)
         return [optuna.Trial(self.study, trial_id) for trial_id in sorted(found)]
@@ -124,6 +127,11 @@ class SweepStudy:
             yield
         finally:
             lock.release()
+
+    def _abandoned(self) -> list[int]:
+        if self.is_shared:
+            return self._storage._get_stale_trial_ids(self.study._study_id)  # pyright: ignore[reportPrivateUsage]
+        return [t._trial_id for t in self.running_elsewhere()]  # pyright: ignore[reportPrivateUsage]
 
     def _hold(self, trial_id: int) -> None:
         self._mine.add(trial_id)

@@ -20,7 +20,8 @@ from kdray.errors import RunFailed
 from kdray.evaluate import against, spread
 from kdray.on_ray.confirm import Contender, confirm
 from kdray.on_ray.trial import Shared, store_folder, with_overrides
-from kdray.on_ray.tune import SearchResult, SweepSettings, search
+from kdray.on_ray.tune import SearchResult, SweepSettings, check, search
+from kdray.prune import changed_texts
 from kdray.stages import Context, Prepared, alone, prepare
 from kdray.stages.fitting import result_of
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 ALONE = "student alone"
 VANILLA = "vanilla KD"
+SHOWN_EXAMPLES = 20  # texts that pruning changed
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,10 @@ def sweep(
     """Run a sweep to its end and write its documents; returns what result.json holds.
 
     Raises:
+        BadInput: As `check`, before anything is made.
         RunFailed: No trial finished.
     """
+    check(settings, run, context.store)
     start, phases = time.time(), dict[str, float]()
     prepared = _timed("prepare", phases, lambda: prepare(run, context, every_teacher=True))
     found = _timed("search", phases, lambda: search(settings, run, prepared, context))
@@ -224,14 +228,11 @@ def _pruned(prepared: Prepared) -> dict[str, Any] | None:
             }
             for label, each in summary["classes"].items()
         },
-        "examples": _examples(decisions, [example["id"] for example in summary["examples"]]),
+        "examples": [
+            {"before": [text for text, _ in changed["units"]], "kept": [kept for _, kept in changed["units"]]}
+            for changed in changed_texts(decisions, SHOWN_EXAMPLES)
+        ],
     }
-
-
-def _examples(decisions: pa.Table, ids: Sequence[str]) -> list[dict[str, Any]]:
-    rows = decisions.select(["id", "text", "kept"]).to_pylist()
-    found = [[row for row in rows if row["id"] == wanted] for wanted in ids]
-    return [{"before": [r["text"] for r in each], "kept": [r["kept"] for r in each]} for each in found]
 
 
 def _write(document: dict[str, Any], context: Context, name: str) -> None:

@@ -18,6 +18,7 @@ from kdray.on_ray.search import VALUE, Pruning, Space, StudyScheduler, StudySear
 from kdray.on_ray.study import SweepStudy, open_study
 from kdray.on_ray.trial import Shared, store_folder, trial
 from kdray.stages import Context, Prepared
+from kdray.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -85,19 +86,29 @@ class SearchResult:
     stopped: str | None = None
 
 
+def check(settings: SweepSettings, run: RunConfig, store: Store) -> None:
+    """What can be refused before anything is made.
+
+    Raises:
+        BadInput: The cluster can never give what one trial needs, the study cannot be opened or is at work
+            elsewhere, or it was begun with other settings.
+    """
+    _concurrent(settings)
+    book = _book(settings, store)
+    with closing(book), book.driving():
+        _same_base(book, run, settings)
+
+
 def search(settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context) -> SearchResult:
     """Run the trials that are still missing, wait for those of other drivers, and return all of them.
 
     Raises:
-        BadInput: The cluster can never give what one trial needs, or the sweep was begun with other settings.
+        BadInput: As `check`.
     """
     concurrent = _concurrent(settings)
-    folder = store_folder(context.store, "sweeps", settings.name)
-    url = settings.storage or f"sqlite:///{folder / 'study.db'}"
-    book = open_study(url, name=settings.name, folder=folder, starts=settings.starts)
+    book = _book(settings, context.store)
     stopped: str | None = None
     with closing(book), book.driving():
-        _same_base(book, run, settings)
         if settings.retry_failed:
             log.info("sweep %s: trials %s are tried again", settings.name, book.retry_failed() or "none")
         log.info(
@@ -108,10 +119,11 @@ def search(settings: SweepSettings, run: RunConfig, prepared: Prepared, context:
             concurrent,
         )
         while stopped is None and len(book.ended()) < settings.trials:
-            before = len(book.ended())
-            stopped = _search(settings, run, prepared, context, book, concurrent)
-            if stopped is None and len(book.ended()) == before:
-                _wait_for_others(book)
+            if book.has_work(asked=settings.trials):
+                stopped = _search(settings, run, prepared, context, book, concurrent)
+            else:
+                log.info("sweep %s: waits for %d trials of other drivers", settings.name, len(book.running_elsewhere()))
+                time.sleep(OTHERS_SECONDS)
         importances, note = _importances(book)
         return SearchResult([_record(trial) for trial in book.ended()], importances, note, stopped)
 
@@ -157,6 +169,12 @@ def _search(
     return stopper.reason
 
 
+def _book(settings: SweepSettings, store: Store) -> SweepStudy:
+    folder = store_folder(store, "sweeps", settings.name)
+    url = settings.storage or f"sqlite:///{folder / 'study.db'}"
+    return open_study(url, name=settings.name, folder=folder, starts=settings.starts)
+
+
 def _same_base(book: SweepStudy, run: RunConfig, settings: SweepSettings) -> None:
     """Refuse to mix trials of different settings in one study."""
     base = run.model_dump(mode="json", exclude={"store", "work"})
@@ -179,13 +197,6 @@ def _first_difference(known: Any, given: Any, key: str = "") -> str:
                 inner = f"{key}.{name}".lstrip(".")
                 return _first_difference(known.get(name), given.get(name), inner)  # pyright: ignore[reportUnknownMemberType]
     return f"{key} was {known!r}, is {given!r}"
-
-
-def _wait_for_others(book: SweepStudy) -> None:
-    """Until another driver's trials end or lose their driver."""
-    if others := book.running_elsewhere():
-        log.info("sweep %s: waits for %d trials of other drivers", book.study.study_name, len(others))
-        time.sleep(OTHERS_SECONDS)
 
 
 class _Stopper(tune.Stopper):

@@ -5,7 +5,7 @@ from kdray.prune.fitting import Fit, fit, fit_scores
 from kdray.prune.importance import TermCounts, count_terms, freeze, score
 from kdray.prune.pruner import Pruner
 from kdray.prune.settings import PruneSettings, resolve_level
-from kdray.prune.summary import summary
+from kdray.prune.summary import changed_texts, summary
 from kdray.prune.tables import Pruned, prune_fitted, prune_table, units_at
 from kdray.prune.units import HASH_COLUMN, LevelCounts, level_counts, units_of
 
@@ -17,6 +17,7 @@ __all__ = [
     "Pruned",
     "Pruner",
     "TermCounts",
+    "changed_texts",
     "count_terms",
     "fit",
     "fit_scores",

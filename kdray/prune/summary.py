@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import pyarrow as pa
@@ -56,7 +56,7 @@ def summary(
         "speedup_bound": None if math.isclose(word_rate, 1.0) else 1 / (1 - word_rate),
         "reasons": dict(sorted(Counter(decisions.column("reason").to_pylist()).items())),
         "classes": _classes(decisions, labels),
-        "examples": _examples(decisions, num_examples),
+        "examples": [_example(changed) for changed in changed_texts(decisions, num_examples)],
     }
 
 
@@ -101,14 +101,18 @@ def _classes(decisions: pa.Table, labels: dict[str, Any]) -> dict[str, dict[str,
     }
 
 
-def _examples(decisions: pa.Table, num_examples: int) -> list[dict[str, Any]]:
-    examples: list[dict[str, Any]] = []
-    for name, field, units in _fields(decisions):
-        dropped = [text for text, kept in units if not kept]
-        if len(examples) == num_examples:
-            break
-        if dropped:
-            before = "".join(text for text, _ in units)
-            after = "".join(text for text, kept in units if kept)
-            examples.append({"id": name, "field": field, "before": before, "after": after, "dropped": dropped})
-    return examples
+def changed_texts(decisions: pa.Table, number: int) -> list[dict[str, Any]]:
+    """The first texts that lost something: ``id``, ``field``, and all ``units``: a text each, and if it was kept."""
+    changed = (each for each in _fields(decisions) if not all(kept for _, kept in each[2]))
+    return [{"id": name, "field": field, "units": units} for name, field, units in islice(changed, number)]
+
+
+def _example(changed: dict[str, Any]) -> dict[str, Any]:
+    units = changed["units"]
+    return {
+        "id": changed["id"],
+        "field": changed["field"],
+        "before": "".join(text for text, _ in units),
+        "after": "".join(text for text, kept in units if kept),
+        "dropped": [text for text, kept in units if not kept],
+    }

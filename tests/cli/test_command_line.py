@@ -13,6 +13,8 @@ import yaml
 
 from kdray.cli import main
 from kdray.cli.listing import method_rows
+from kdray.cli.runs import _show
+from kdray.cli.show import struck_out
 from kdray.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +85,14 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert sentence in error
     assert "Traceback" not in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_dropped_sentences_are_struck_out(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    example = {"id": "r1", "field": "text", "units": [("Kept. ", True), ("Dropped. ", False), ("Kept too.", True)]}
+    _show({"rows": [], "examples": [example]})
+    assert capsys.readouterr().out == "\nr1 text: Kept. [-Dropped.-] Kept too.\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert struck_out("Dropped. ") == "\x1b[9mDropped.\x1b[29m "
 
 
 def test_report_of_an_empty_store_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -181,7 +181,7 @@ def test_word_overlap_alone_is_not_enough(examples: dict[str, list[Example]]) ->
     assert model.score([overlap_features(e) for e in validation], [e.label for e in validation]) <= 0.80
 
 
-MAX_TOKENS, BATCH_SIZE, EPOCHS, LEARNING_RATE = 64, 32, 3, 1e-4
+MAX_TOKENS, BATCH_SIZE, EPOCHS, LEARNING_RATE = 64, 16, 2, 1e-4
 
 
 @pytest.mark.slow

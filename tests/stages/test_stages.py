@@ -372,9 +372,11 @@ def test_an_interrupted_teacher_goes_on_and_ends_with_the_same_numbers(students,
         teach(run.teachers[0], read(run.corpus, here), here)
     assert broken.artifacts("teach") == []
     assert len(broken.children("work")) == 1
-    here = context(broken, report=lambda epoch: seen.append(epoch["epoch"]))
+    assert seen == list(range(1, after + 1))
+    told: list[int] = []
+    here = context(broken, report=lambda epoch: told.append(epoch["epoch"]))
     resumed = teach(run.teachers[0], read(run.corpus, here), here)
-    assert seen == [1, 2, 3, 4]
+    assert told == [1, 2, 3, 4]
     assert broken.children("work") == []
     whole = teach(run.teachers[0], read(run.corpus, context(store)), context(store))
     assert result_of(resumed)["history"] == result_of(whole)["history"]

@@ -1,0 +1,80 @@
+"""How much every policy removes: `python benchmarks/prune_rates.py --corpora rte sst2 qnli`.
+
+Whole examples of the official dev split, statistics of that split, embeddings of one encoder, as the paper's rates were
+counted; the paper prints one rate a corpus. Nothing is written.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from kdray.cli.main import guarded
+from kdray.cli.show import table
+from kdray.corpora import REPORT, CorpusSettings, kdray_data, read_corpus
+from kdray.models import resolve_encoder
+from kdray.prune import PruneSettings, fit
+from kdray.prune.units import example_units
+from kdray.teachers import Speaker
+
+PAPER = {"sst2": 0.057, "rte": 0.328, "qnli": 0.317}  # S0, the share of the dev split that fell
+POLICIES = {
+    "lower_tail, star": {"policy": "lower_tail"},
+    "lower_tail, nn": {"policy": "lower_tail", "protect": "nn"},
+    "lower_tail, none": {"policy": "lower_tail", "protect": "none"},
+    "literal": {"policy": "literal"},
+    "literal_centers": {"policy": "literal_centers"},
+    "bottom_quintile": {"policy": "bottom_quintile"},
+    "match_rate, the paper's": {},
+    "none": {"policy": "none"},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpora", nargs="+", default=list(PAPER), choices=list(PAPER))
+    parser.add_argument("--encoder", default="minilm")
+    arguments = parser.parse_args()
+    columns = {name: _rates(name, arguments.encoder) for name in arguments.corpora}
+    rows = [{"policy": "the paper"} | {name: PAPER[name] for name in columns}]
+    rows += [{"policy": policy} | {name: rates[policy] for name, rates in columns.items()} for policy in POLICIES]
+    print(table(rows))
+
+
+def _rates(name: str, encoder: str) -> dict[str, float]:
+    """The share of examples that each policy removes."""
+    corpus = read_corpus(CorpusSettings.model_validate({"name": name}), data_dir=kdray_data())
+    units = example_units(corpus.splits[REPORT], [field.name for field in corpus.task.fields])
+    embeddings = _embedded(units, resolve_encoder(encoder).folder)
+    print(f"{name}: {units.num_rows} examples", file=sys.stderr)
+    rates: dict[str, float] = {}
+    for policy, plain in POLICIES.items():
+        chosen = plain or {"policy": {"name": "match_rate", "rho": PAPER[name]}}
+        extra = {} if chosen["policy"] == "none" else {"level": "example", "stats": "split"}
+        settings = PruneSettings.model_validate(chosen | extra)
+        needed = [embeddings] if settings.protection != "none" else []
+        kept = fit(units, needed, settings, level="example").decisions["kept"].to_pylist()
+        rates[policy] = 1 - sum(kept) / len(kept)
+    return rates
+
+
+def _embedded(units: pa.Table, folder: Path) -> np.ndarray:
+    speaker = Speaker(
+        folder,
+        name=folder.name,
+        labels=("0", "1"),
+        fields=["text"],
+        kinds=("sent_emb",),
+        max_length=128,
+        precision="fp32",
+        embeds_only=True,
+    )
+    answered = speaker(pa.table({"id": [str(i) for i in range(units.num_rows)], "text": units["text"]}))
+    flat = answered["sent_emb"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(units.num_rows, -1).astype(np.float32)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, debug=True))

@@ -1,0 +1,94 @@
+"""When a search ends early, and what it refuses to begin."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kdray.config import parse
+from kdray.errors import BadInput
+from kdray.on_ray import tune
+from kdray.on_ray.search import BUDGET, VALUE, StudySearcher
+from kdray.on_ray.study import SweepStudy, open_study
+from kdray.on_ray.tune import Budget, SweepSettings, _same_base, _Stopper
+
+START = {"label": "defaults", "params": {"x": 0.5}}
+
+
+def space(trial: Any) -> dict[str, Any]:
+    return {"x": trial.suggest_float("x", 0, 1)}
+
+
+def settings(**budget: Any) -> SweepSettings:
+    return SweepSettings("s", space, [START], trials=9, gpus=0.5, budget=Budget(**budget))
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> SweepStudy:
+    return open_study(f"sqlite:///{tmp_path / 'study.db'}", name="s", folder=tmp_path, starts=[START])
+
+
+@pytest.fixture
+def searcher(book: SweepStudy) -> StudySearcher:
+    return StudySearcher(book, space, seed=0, asked=9, full_budget=2)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(tune.time, "monotonic", lambda: now.seconds)
+    return now
+
+
+def ends(asking: StudySearcher, name: str, *, hours: float) -> None:
+    assert isinstance(asking.suggest(name), dict)
+    asking.note(name, started=0.0, ended=3600 * hours)
+    asking.on_trial_complete(name, {VALUE: 0.5, BUDGET: 2, "digest": "d", "report": 0.5, "epochs": 1})
+
+
+def test_without_a_budget_it_never_ends(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
+    stopper = _Stopper(searcher, book, settings())
+    clock.seconds = 1e9
+    assert not stopper.stop_all()
+
+
+def test_wall_time(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
+    stopper = _Stopper(searcher, book, settings(hours=2))
+    clock.seconds = 7100
+    assert not stopper.stop_all()
+    clock.seconds = 7300
+    assert stopper.stop_all()
+    assert stopper.reason == "--max-hours 2 are over"
+    assert searcher.is_closing
+
+
+def test_gpu_hours_count_the_share_of_a_gpu(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
+    stopper = _Stopper(searcher, book, settings(gpu_hours=2))
+    ends(searcher, "t0", hours=3)  # on half a GPU
+    clock.seconds = 10
+    assert not stopper.stop_all()
+    ends(searcher, "t1", hours=1.5)
+    clock.seconds = 20
+    assert stopper.stop_all()
+    assert stopper.reason == "--max-gpu-hours 2 are used up"
+
+
+def test_failures(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
+    stopper = _Stopper(searcher, book, settings(failures=2))
+    for number in range(2):
+        clock.seconds += 10
+        assert not stopper.stop_all()
+        searcher.suggest(f"t{number}")
+        searcher.fail(f"t{number}", error="it broke")
+    clock.seconds += 10
+    assert stopper.stop_all()
+    assert stopper.reason == "2 trials have failed, --max-failures is 2"
+
+
+def test_a_study_is_not_continued_with_other_settings(book: SweepStudy) -> None:
+    begun = parse({"train": {"epochs": 2}, "store": "here"}, source="test")
+    _same_base(book, begun, settings())
+    _same_base(book, parse({"train": {"epochs": 2}, "store": "there"}, source="test"), settings())
+    with pytest.raises(BadInput, match=r"begun with other settings \(train.epochs was 2, is 4\)"):
+        _same_base(book, parse({"train": {"epochs": 4}}, source="test"), settings())
