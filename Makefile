@@ -21,8 +21,9 @@ setup-dev: $(VENV)/.ready-dev
 tune: setup
 	$(BIN)/python sweeps/tune_rte.py $(ARGS)
 
+# three workers also on two cores: the one with the Ray tests mostly waits
 test: setup-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 fast: setup-dev
 	$(BIN)/python -m pytest -m "not slow and not ray" $(ARGS)
