@@ -62,9 +62,13 @@ def session(address: str | None) -> Generator[Session]:
         _connect(address)
     for noisy in ("ray.train", "ray.tune"):  # importing ray.data undoes it, so `OnRay.map` quiets that one
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    _end_on_sigterm()
+    terminated = _end_on_sigterm()
     try:
         yield _describe()
+    except KeyboardInterrupt:
+        if terminated.is_set():  # Ray turns what a handler raises inside its calls into a plain KeyboardInterrupt
+            raise Terminated from None
+        raise
     finally:
         if not was_there:
             ray.shutdown()
@@ -96,14 +100,21 @@ def _connect(address: str | None) -> None:
         raise BadInput(f"--address {address}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
 
 
-def _end_on_sigterm() -> None:
-    """SIGTERM, which schedulers and `kill` send, ends a command as Ctrl-C does; Ray's own handler would abort it."""
+def _end_on_sigterm() -> threading.Event:
+    """SIGTERM, which schedulers and `kill` send, ends a command as Ctrl-C does; Ray's own handler would abort it.
+
+    Returns:
+        Set once the signal has come.
+    """
+    arrived = threading.Event()
+
+    def end(signum: int, frame: object) -> None:
+        arrived.set()
+        raise Terminated
+
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminated)
-
-
-def _terminated(signum: int, frame: object) -> None:
-    raise Terminated
+        signal.signal(signal.SIGTERM, end)
+    return arrived
 
 
 def _describe() -> Session:

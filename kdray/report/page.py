@@ -68,8 +68,14 @@ def figures(*shown: Child, is_small: bool = False) -> Html:
 
 def corpus_title(name: str, *, is_sample: bool, note: str | None) -> str:
     """The corpus as titles name it: never without saying that it is the sample, or what is special about its rows."""
-    remarks = [*(["the bundled sample"] if is_sample else []), *([note] if note else [])]
+    remarks = [*(["the bundled sample"] if is_sample else []), *_phrases(note, is_sample=is_sample)]
     return f"{name} ({'; '.join(remarks)})" if remarks else name
+
+
+def _phrases(note: str | None, *, is_sample: bool) -> list[str]:
+    """What is special about the rows, but for what `is_sample` says already."""
+    phrases = note.split("; ") if note else []
+    return [phrase for phrase in phrases if not (is_sample and "ships with kdray" in phrase)]
 
 
 def banner(corpus: Corpus) -> Html:
@@ -81,8 +87,8 @@ def banner(corpus: Corpus) -> Html:
             f"These numbers are from {corpus['name']}, the small sample that ships with kdray, not from a public "
             f"benchmark: they show that everything works, and compare with nothing published.{asked}"
         )
-    if note := corpus.get("note"):
-        lines.append(f"Not the whole corpus as published: {note}.")
+    if phrases := _phrases(corpus.get("note"), is_sample=corpus["is_sample"]):
+        lines.append(f"Not the whole corpus: {'; '.join(phrases)}.")
     return tag("div", [tag("p", line) for line in lines], class_="banner", role="note") if lines else Html()
 
 

@@ -232,7 +232,7 @@ def test_strikes_out_pruned_sentences_only() -> None:
 def test_names_the_sample_and_the_subset_in_title_heading_and_banner() -> None:
     sweep = made_up.sweep()
     assert not [e for e in read(render(sweep)) if e.attributes.get("class") == "banner"]
-    sweep["corpus"] |= {"is_sample": True, "note": "subset, 100 of 900 train rows"}
+    sweep["corpus"] |= {"is_sample": True, "note": "ships with kdray; subset, 100 of 900 train rows"}
     page = render(sweep)
     named = "invented (the bundled sample; subset, 100 of 900 train rows): sweep made-up"
     assert texts(page, "title")[0] == texts(page, "h1")[0] == named
