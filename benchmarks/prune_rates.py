@@ -77,4 +77,4 @@ def _embedded(units: pa.Table, folder: Path) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main, debug=True))
+    sys.exit(guarded(main, debug=False))
