@@ -84,7 +84,9 @@ def _sweep(
     space: Space,
     starts: Starts,
 ) -> None:
-    for flag in ("trials", "epochs", "seeds", "max_failures"):
+    if arguments.gpus_per_trial < 0:
+        raise BadInput(f"--gpus-per-trial {arguments.gpus_per_trial:g}: it must be 0 or more.")
+    for flag in ("trials", "epochs", "seeds", "max_failures", "cpus_per_trial"):
         if (value := getattr(arguments, flag)) is not None and value < 1:
             raise BadInput(f"--{flag.replace('_', '-')} {value}: it must be 1 or more.")
     for flag in ("max_hours", "max_gpu_hours"):
@@ -122,7 +124,9 @@ def _sweep(
             budget=Budget(arguments.max_hours, arguments.max_gpu_hours, arguments.max_failures),
         )
         context = Context(Store(run.store), OnRay(run.work), kdray_data())
-        document = sweep(settings, run, context, seeds=seeds, origin=Origin(arguments.corpus, command))
+        document = sweep(
+            settings, run, context, seeds=seeds, origin=Origin(arguments.corpus, command, _resume(command, name))
+        )
     _show(document, run)
     if failed := [trial for trial in document["trials"] if trial["state"] == "failed"]:
         numbers = ", ".join(str(trial["number"]) for trial in failed)
@@ -149,7 +153,10 @@ def _run_config(
 def _name(run: RunConfig, arguments: argparse.Namespace) -> str:
     if arguments.storage and arguments.name:
         return arguments.name  # every driver of it is started by the same command
-    there = Store(run.store).children("sweeps")
+    store = Store(run.store)
+    there = store.children("sweeps")
+    if not arguments.storage:
+        there = [name for name in there if store.exists(f"sweeps/{name}/study.db")]
     if arguments.resume:
         mine = [n for n in there if n == arguments.name or (not arguments.name and n.startswith(f"{run.corpus.name}-"))]
         if not mine:

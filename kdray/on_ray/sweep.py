@@ -39,10 +39,12 @@ class Origin:
     Attributes:
         requested: The corpus that was asked for (`auto` may have become the sample).
         command: The command line.
+        resume: The command line that goes on with this sweep.
     """
 
     requested: str
     command: str
+    resume: str
 
 
 def sweep(
@@ -191,7 +193,7 @@ def _document(
         "settings": run.model_dump(mode="json"),
         "stopped": found.stopped,
         "commands": {
-            "resume": f"{origin.command} --resume",
+            "resume": origin.resume,
             "trial": f"kdray trial {settings.name} {{number}} --store {run.store}",
         },
     }
