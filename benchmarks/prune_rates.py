@@ -6,18 +6,15 @@ counted; the paper prints one rate a corpus. Nothing is written.
 
 import argparse
 import sys
-from pathlib import Path
-
-import numpy as np
-import pyarrow as pa
+from functools import partial
 
 from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.corpora import REPORT, CorpusSettings, kdray_data, read_corpus
-from kdray.models import resolve_encoder
 from kdray.prune import PruneSettings, fit
 from kdray.prune.units import example_units
-from kdray.teachers import Speaker
+from kdray.stages import InProcess
+from kdray.stages.prune import embed, encoder_embedder
 
 PAPER = {"sst2": 0.057, "rte": 0.328, "qnli": 0.317}  # S0, the share of the dev split that fell
 POLICIES = {
@@ -47,7 +44,7 @@ def _rates(name: str, encoder: str) -> dict[str, float]:
     """The share of examples that each policy removes."""
     corpus = read_corpus(CorpusSettings.model_validate({"name": name}), data_dir=kdray_data())
     units = example_units(corpus.splits[REPORT], [field.name for field in corpus.task.fields])
-    embeddings = _embedded(units, resolve_encoder(encoder).folder)
+    embeddings = embed(units, partial(encoder_embedder, encoder), InProcess(), title=name)
     print(f"{name}: {units.num_rows} examples", file=sys.stderr)
     rates: dict[str, float] = {}
     for policy, plain in POLICIES.items():
@@ -58,22 +55,6 @@ def _rates(name: str, encoder: str) -> dict[str, float]:
         kept = fit(units, needed, settings, level="example").decisions["kept"].to_pylist()
         rates[policy] = 1 - sum(kept) / len(kept)
     return rates
-
-
-def _embedded(units: pa.Table, folder: Path) -> np.ndarray:
-    speaker = Speaker(
-        folder,
-        name=folder.name,
-        labels=("0", "1"),
-        fields=["text"],
-        kinds=("sent_emb",),
-        max_length=128,
-        precision="fp32",
-        embeds_only=True,
-    )
-    answered = speaker(pa.table({"id": [str(i) for i in range(units.num_rows)], "text": units["text"]}))
-    flat = answered["sent_emb"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return flat.reshape(units.num_rows, -1).astype(np.float32)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import ray
 from kdray.config import RunConfig, parse
 from kdray.distil import Ref
 from kdray.errors import BadInput
-from kdray.on_ray.study import SweepStudy, open_study
+from kdray.on_ray.study import ENDS, SweepStudy, open_study
 from kdray.on_ray.trial import Shared, distil_one, with_overrides
 from kdray.stages import Context, prepare
 from kdray.stages.fitting import result_of
@@ -71,7 +71,7 @@ def _read(book: SweepStudy, sweep: str, number: int | None, store: Store) -> Pas
     plain = with_overrides(facts["base"] | {"store": store.uri}, trial.user_attrs["overrides"])
     return PastTrial(
         number=number,
-        state={"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running"),
+        state=ENDS.get(trial.state, "running"),
         value=trial.value if trial.state == optuna.trial.TrialState.COMPLETE else None,
         digest=trial.user_attrs.get("digest"),
         run=parse(plain, source=f"sweep {sweep}, trial {number}"),

@@ -21,6 +21,7 @@ from kdray.errors import BadInput
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 60  # without a heartbeat a trial is taken for dead
 WITHDRAWN, RETRY_OF = "withdrawn", "retry_of"
+ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # as results say it
 
 
 class SweepStudy:

@@ -15,7 +15,7 @@ from ray.tune import Callback
 from kdray.config import RunConfig
 from kdray.errors import BadInput
 from kdray.on_ray.search import VALUE, Pruning, Space, StudyScheduler, StudySearcher
-from kdray.on_ray.study import SweepStudy, open_study
+from kdray.on_ray.study import ENDS, SweepStudy, open_study
 from kdray.on_ray.trial import Shared, store_folder, trial
 from kdray.stages import Context, Prepared
 from kdray.store import Store
@@ -347,7 +347,7 @@ def _concurrent(settings: SweepSettings) -> int:
 
 def _record(trial: Any) -> dict[str, Any]:
     facts = trial.user_attrs
-    state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
+    state = ENDS[trial.state]
     value = trial.value if state == "complete" else max(trial.intermediate_values.values(), default=None)
     started, ended = facts.get("started"), facts.get("ended")
     return {

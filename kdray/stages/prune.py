@@ -1,6 +1,6 @@
 """Stage `prune`: units, embeddings, graph, importance, and the corpus without what fell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,13 +25,13 @@ from kdray.prune import (
 )
 from kdray.prune import fit as fit_pruning
 from kdray.prune.units import Level, Role, prunable_fields
-from kdray.stages.context import Context, TableMap
+from kdray.stages.context import Context, Engine, TableMap
 from kdray.stages.corpus import opened
 from kdray.stages.outputs import load_speaker
 from kdray.store import Artifact, Draft
 from kdray.teachers import Speaker
 
-UNIT_TOKENS = 128
+READING: dict[str, Any] = {"fields": ["text"], "max_length": 128, "precision": "fp32"}  # how units are embedded
 
 
 def needs_teachers(section: PruneSection) -> bool:
@@ -53,24 +53,24 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
 
 def _embedders(section: PruneSection, teachers: Sequence[TeacherRef], context: Context) -> list[tuple[str, Any]]:
     """Digest and factory of each model whose embeddings make the graph; none if nothing is protected."""
-    common: dict[str, Any] = {"fields": ["text"], "max_length": UNIT_TOKENS, "precision": "fp32"}
     if section.protection == "none":
         return []
     if section.embedders == "teachers":
-        return [(t.model.digest, partial(_teacher_embedder, context.store.uri, t, common)) for t in teachers]
-    return [(resolve_encoder(section.embedders).digest, partial(_encoder_embedder, section.embedders, common))]
+        return [(t.model.digest, partial(_teacher_embedder, context.store.uri, t)) for t in teachers]
+    return [(resolve_encoder(section.embedders).digest, partial(encoder_embedder, section.embedders))]
 
 
-def _teacher_embedder(store: str, teacher: TeacherRef, common: dict[str, Any]) -> Speaker:
+def _teacher_embedder(store: str, teacher: TeacherRef) -> Speaker:
     labels = [str(i) for i in range(teacher.classes)]
     return load_speaker(
-        store, teacher.model, name=teacher.name, labels=labels, kinds=("sent_emb",), embeds_only=True, **common
+        store, teacher.model, name=teacher.name, labels=labels, kinds=("sent_emb",), embeds_only=True, **READING
     )
 
 
-def _encoder_embedder(encoder: str, common: dict[str, Any]) -> Speaker:
+def encoder_embedder(encoder: str) -> Speaker:
+    """An encoder that embeds units."""
     folder = resolve_encoder(encoder).folder
-    return Speaker(folder, name=encoder, labels=("0", "1"), kinds=("sent_emb",), embeds_only=True, **common)
+    return Speaker(folder, name=encoder, labels=("0", "1"), kinds=("sent_emb",), embeds_only=True, **READING)
 
 
 def _build(
@@ -81,7 +81,7 @@ def _build(
     names = prunable_fields(roles, prune_pairs=settings.prune_pairs)
     level = resolve_level(settings, level_counts(train, names, min_keep=settings.min_keep))
     units = units_at(train, roles, settings, level=level)
-    embeddings = [_embed(units, make, stored.task.name, context) for make in embedders]
+    embeddings = [embed(units, make, context.engine, title=f"embed {stored.task.name} units") for make in embedders]
     fitted = fit_pruning(units, embeddings, settings, level=level)
     pruned = prune_fitted(train, roles, fitted.pruner, fitted.decisions, is_train=True)
     splits = {"train": pruned.table} | _others(stored, roles, fitted, level, context)
@@ -109,10 +109,11 @@ def _pruning(pruner: Pruner, roles: list[Any]) -> TableMap:
     return lambda table: prune_table(table, roles, pruner, is_train=False).table
 
 
-def _embed(units: pa.Table, make: Any, task: str, context: Context) -> np.ndarray:
+def embed(units: pa.Table, make: Callable[[], Speaker], engine: Engine, *, title: str) -> np.ndarray:
+    """Sentence embeddings [units, width], float32, in the order of the units."""
     numbered = pa.table({"id": [str(i) for i in range(len(units))], "text": units["text"]})
     found: dict[int, np.ndarray] = {}
-    for part in context.engine.map(numbered, make, title=f"embed {task} units"):
+    for part in engine.map(numbered, make, title=title):
         rows = part["sent_emb"].combine_chunks()
         matrix = rows.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
         found |= dict(zip(map(int, part["id"].to_pylist()), matrix, strict=True))
