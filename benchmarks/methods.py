@@ -1,8 +1,8 @@
 """Every method on one corpus: `python benchmarks/methods.py --corpus emotion [--methods kd,dekd] [--limit 4000]`.
 
-Two six-layer teachers, three-layer students, several seeds; beside them the student alone, and a student that starts
-from the teacher's layers without any soft labels. Prints the table and saves it as JSON. What is in the store is not
-made again, so a stopped run goes on by the same command.
+Two six-layer teachers, three-layer students, several seeds; beside them the student alone, the same with four times the
+epochs, and a student that starts from the teacher's layers without any soft labels. Prints the table and saves it as
+JSON. What is in the store is not made again, so a stopped run goes on by the same command.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from kdray.stages import Context, alone, prepare
 from kdray.stages.fitting import result_of
 from kdray.store import Store
 
-ALONE, STARTED = "student alone", "teacher's layers, no KD"
+ALONE, LONGER, STARTED = "student alone", "student alone, 4 x the epochs", "teacher's layers, no KD"
 TEACHER_TRAIN = {
-    "emotion": {"epochs": 3, "learning_rate": 1e-4, "max_length": 64},
+    "emotion": {"epochs": 4, "learning_rate": 2e-4, "max_length": 64},
     "mrpc": {"epochs": 4, "learning_rate": 1e-4},
     "sst2": {"epochs": 1, "learning_rate": 5e-5, "max_length": 64},
     "rte": {"epochs": 1, "learning_rate": 5e-5},
@@ -46,7 +46,12 @@ def main() -> None:
 
         context = Context(Store(run.store), OnRay(run.work), kdray_data())
         prepared = prepare(run, context, every_teacher=True)
-        contenders = [Contender(ALONE, alone(run)), Contender(STARTED, run.model_copy(update={"method": FineTune()}))]
+        longer = run.train.model_copy(update={"epochs": 4 * run.train.epochs})
+        contenders = [
+            Contender(ALONE, alone(run)),
+            Contender(LONGER, alone(run.model_copy(update={"train": longer}))),
+            Contender(STARTED, run.model_copy(update={"method": FineTune()})),
+        ]
         contenders += [Contender(name, _with(run, name)) for name in chosen if name != "finetune"]
         found = confirm(contenders, range(arguments.seeds), Shared.of(prepared), cpus=1, gpus=0.0)
         teachers = [result_of(ref.model.open(context.store)) for ref in prepared.teachers]

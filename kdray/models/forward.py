@@ -17,7 +17,8 @@ def forward(model: Any, batch: Mapping[str, Tensor], needs: frozenset[str]) -> S
     """Run `model` (a sequence classifier) on a padded batch; logits always, in float32, the rest if in `needs`."""
     wants_states = bool(needs & {"cls", "sent_emb", "hidden"})
     depth = num_layers(model) if needs & TOKEN_NEEDS else 0
-    recorded = range(0 if "attn" in needs else depth - 1, depth) if needs & {"attn", "qkv_last"} else range(0)
+    first = 0 if needs & {"attn", "qkv"} else depth - 1
+    recorded = range(first, depth) if needs & {"attn", "qkv", "qkv_last"} else range(0)
     with record_qkv(model, recorded) if recorded else nullcontext([]) as qkv:
         out = model(**batch, output_hidden_states=wants_states)
     states: Any = out.hidden_states if wants_states else ()
@@ -28,6 +29,7 @@ def forward(model: Any, batch: Mapping[str, Tensor], needs: frozenset[str]) -> S
         sent_emb=masked_mean(states[-1], batch["attention_mask"]) if "sent_emb" in needs else None,
         hidden=torch.stack(tuple(states), dim=1).float() if "hidden" in needs else None,
         attn=torch.stack([attention_scores(q, k, heads) for q, k, _ in qkv], dim=1) if "attn" in needs else None,
+        qkv=torch.stack([torch.stack(layer, dim=1) for layer in qkv], dim=1).float() if "qkv" in needs else None,
         qkv_last=torch.stack(qkv[-1], dim=1).float() if "qkv_last" in needs else None,
         mask=batch["attention_mask"].bool() if needs & TOKEN_NEEDS else None,
     )

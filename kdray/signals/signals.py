@@ -19,8 +19,9 @@ class Signals:
         mc_probs: Class probabilities, the mean of several passes with dropout.
         hidden: Every token's vector in every layer; index 0 is the embedding output.
         attn: Attention scores before softmax, scaled by the root of the head's width, without the padding mask.
-        qkv_last: Queries, keys and values of the last layer, heads side by side.
-        mask: Which tokens are real; there whenever one of the three above is.
+        qkv: Queries, keys and values of every layer, heads side by side.
+        qkv_last: Those of the last layer alone.
+        mask: Which tokens are real; there whenever one of the four above is.
     """
 
     logits: Float[Tensor, "batch classes"]
@@ -29,6 +30,7 @@ class Signals:
     mc_probs: Float[Tensor, "batch classes"] | None = None
     hidden: Float[Tensor, "batch layers+1 tokens width"] | None = None
     attn: Float[Tensor, "batch layers heads tokens tokens"] | None = None
+    qkv: Float[Tensor, "batch layers 3 tokens width"] | None = None
     qkv_last: Float[Tensor, "batch 3 tokens width"] | None = None
     mask: Bool[Tensor, "batch tokens"] | None = None
 

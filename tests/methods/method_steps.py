@@ -68,6 +68,7 @@ def random_signals(facts: Facts, generator: torch.Generator, *, rows: int = ROWS
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
+    qkv = draw(rows, facts.layers, 3, TOKENS, facts.width)
     lengths = torch.tensor([TOKENS] * max(0, rows - 2) + [TOKENS - 1, TOKENS - 2])[:rows]
     return Signals(
         logits=2 * draw(rows, facts.classes),
@@ -76,7 +77,8 @@ def random_signals(facts: Facts, generator: torch.Generator, *, rows: int = ROWS
         mc_probs=torch.softmax(draw(rows, facts.classes), dim=-1),
         hidden=draw(rows, facts.layers + 1, TOKENS, facts.width),
         attn=draw(rows, facts.layers, facts.heads, TOKENS, TOKENS),
-        qkv_last=draw(rows, 3, TOKENS, facts.width),
+        qkv=qkv,
+        qkv_last=qkv[:, -1].clone(),
         mask=torch.arange(TOKENS) < lengths.unsqueeze(1),
     )
 

@@ -313,6 +313,20 @@ def test_minilmv2(heads, used, student_width):
     assert loss_of(method, step) == near(np.sum(rows, axis=0).mean(), 1e-9)
 
 
+def test_minilmv2_of_an_upper_middle_layer():
+    method = MiniLMv2(teacher_layer=3)
+    step = random_step(method)
+    teacher, student = (plain(s.qkv) for s in (step.teachers[0], step.student.detach()))
+    rows = [
+        oracle_layers.relation_loss((teacher[:, 2, x],) * 2, (student[:, -1, x],) * 2, lengths(step), 6)
+        for x in range(3)
+    ]
+    assert loss_of(method, step) == near(np.sum(rows, axis=0).mean(), 1e-9)
+    assert loss_of(method, step) != near(loss_of(MiniLMv2(), step), 1e-3)
+    with pytest.raises(BadInput, match=r"teacher_layer = 5, but teacher0 has 4 layers"):
+        MiniLMv2(teacher_layer=5).check(pair_for(MiniLMv2()))
+
+
 def test_relation_heads_divide_both_widths():
     assert most_heads(768, 768) == most_heads(768, 384) == 48
     assert most_heads(1024, 768) == 32
@@ -493,6 +507,7 @@ def test_more_padding_changes_nothing(method):
             signals,
             hidden=more(signals.hidden, 2),
             attn=more(signals.attn, 3, 4),
+            qkv=more(signals.qkv, 3),
             qkv_last=more(signals.qkv_last, 2),
             mask=torch.cat([signals.mask, torch.zeros(len(signals.mask), 3, dtype=torch.bool)], 1),
         )

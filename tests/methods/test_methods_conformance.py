@@ -223,6 +223,8 @@ def test_what_padding_holds_does_not_matter(case):
             assert tensor is not None
             changes[name] = tensor + 7.0 * pad[:, None, :, None]
         assert signals.attn is not None
+        assert signals.qkv is not None
+        changes["qkv"] = signals.qkv + 7.0 * pad[:, None, None, :, None]
         changes["attn"] = signals.attn + 7.0 * (pad[:, None, None, :, None] | pad[:, None, None, None, :])
         return dataclasses.replace(signals, **changes)
 

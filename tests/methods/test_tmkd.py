@@ -4,24 +4,46 @@ import methods_oracle as oracle
 import numpy as np
 import pytest
 import torch
-from method_steps import logits_step
+from method_steps import logits_step, pair_for, step_for
 from pydantic import ValidationError
 from test_loss_fixtures import ZS, ZT, ZU, Y, near, total, wide
 
 from kdray.methods import TMKD
 from kdray.methods.losses import cross_entropy_rows, ensemble_log_probs
+from kdray.train import SingleRank, objective
 
 
 def test_every_head_listens_to_its_teacher():
-    """With heads of their own; the terms give all teachers the student's one head."""
+    """The numbers of methods.md 4.3."""
     gold, one, two = wide([[1, 1.5, 0.5]]), wide([[1.2, 0.8, 0.1]]), wide([[0.9, 0.7, 0.2]])
     method = TMKD(kd_term="kl", temperature=1)
     soft = method.distance_rows([wide(ZT[:1]), wide(ZU[:1])], [one, two])
     assert (0.5 * cross_entropy_rows(gold, torch.tensor([0])) + 0.5 * soft).tolist() == near([0.622985])
     prediction = ensemble_log_probs([gold, one, two], [1 / 3] * 3, temperature=1, combine="prob").exp()
     assert prediction[0].tolist() == near([0.412769, 0.398241, 0.188991])
-    with pytest.raises(ValidationError, match="an exported student has one; set heads=shared"):
-        TMKD(heads="multi")
+
+
+def test_heads_of_their_own_read_the_last_cls_vector_and_leave_the_classifier_to_the_labels():
+    method = TMKD(heads="multi", alpha=0.4)
+    pair = pair_for(method, classes=3, teachers=2)
+    step = step_for(method, pair)
+    vectors = step.student.cls.detach().numpy()[:, -1]
+    apart = []
+    for number, teacher in enumerate(step.teachers):
+        weight, bias = (parameter.detach().numpy() for parameter in step.adapters[number].parameters())
+        assert (weight.shape, bias.shape) == ((3, 6), (3,))
+        apart.append(((teacher.logits.numpy() - vectors @ weight.T - bias) ** 2).mean(1))
+    hard = oracle.cross_entropy(step.student.logits.detach().numpy(), step.labels.numpy()).mean()
+    assert total(method, step) == pytest.approx(0.6 * hard + 0.4 * np.mean(apart), abs=1e-9)
+    (first, _) = method.phases(1)
+    loss = objective(first.method, step, SingleRank()).loss
+    assert loss.item() == pytest.approx(np.mean(apart), abs=1e-9)
+    loss.backward()
+    assert step.student.logits.grad.abs().sum() == 0
+    assert step.student.cls.grad.abs().sum() > 0
+    assert all(weight.grad.abs().sum() > 0 for weight in step.adapters.parameters())
+    with pytest.raises(ValidationError, match="heads would have no effect, because alpha and first_epochs are 0"):
+        TMKD(heads="multi", alpha=0, first_epochs=0)
 
 
 def test_first_stage_has_no_labels_and_its_own_schedule():

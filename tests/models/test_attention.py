@@ -18,7 +18,7 @@ from kdray.models.attention import record_qkv
 
 IDS = torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0]])
 BATCH = {"input_ids": IDS, "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])}
-TOKENS = frozenset({"hidden", "attn", "qkv_last"})
+TOKENS = frozenset({"hidden", "attn", "qkv", "qkv_last"})
 
 
 def bert():
@@ -57,6 +57,15 @@ def test_the_last_layers_queries_and_keys_give_its_scores(model):
     queries, keys, _ = (split_heads(x, num_heads(model.config)) for x in signals.qkv_last.unbind(1))
     scores = queries @ keys.transpose(-1, -2) / queries.shape[-1] ** 0.5
     torch.testing.assert_close(scores, signals.attn[:, -1])
+
+
+def test_queries_keys_and_values_of_every_layer_end_in_those_of_the_last(model):
+    signals = forward(model, BATCH, TOKENS)
+    assert signals.qkv.shape == (2, 3, 3, 4, 16)
+    assert torch.equal(signals.qkv[:, -1], signals.qkv_last)
+    assert torch.equal(forward(model, BATCH, frozenset({"qkv"})).qkv, signals.qkv)
+    first = forward(model, BATCH, frozenset({"qkv"})).qkv[:, 0, 0]
+    assert not torch.equal(first, signals.qkv_last[:, 0])
 
 
 def test_hidden_states_hold_every_layer_and_the_embeddings(model):
