@@ -64,6 +64,8 @@ class RunConfig(BaseModel):
 
     Attributes:
         store: Folder or URI that holds everything made.
+        teaching: Teachers are fine-tuned each by itself, or together under one head (`joint`: MT-BERT's first stage).
+            These need one architecture, width and tokenizer, and equal `train` sections but for the seed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,6 +74,7 @@ class RunConfig(BaseModel):
     corpus: CorpusSettings = CorpusSettings()
     prune: PruneSection = PruneSection()
     teachers: tuple[TeacherSettings, ...] = (TeacherSettings(),)
+    teaching: Literal["separate", "joint"] = "separate"
     outputs: OutputsSettings = OutputsSettings()
     assistant: AssistantSettings = AssistantSettings()
     student: StudentSettings = StudentSettings()
@@ -84,6 +87,24 @@ class RunConfig(BaseModel):
         names = [teacher.name for teacher in self.teachers]
         if len(set(names)) < len(names):
             raise ValueError(f"teachers must have different names, found {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_fit_together(self) -> "RunConfig":
+        if self.teaching == "separate":
+            return self
+        if len(self.teachers) < 2:
+            raise ValueError(f"teaching = joint, but teachers has {len(self.teachers)}: two or more share a head")
+        first = self.teachers[0].train.model_dump(exclude={"seed"})
+        for teacher in self.teachers:
+            if teacher.classes or teacher.fine_tuned:
+                given = "classes" if teacher.classes else "fine_tuned"
+                raise ValueError(f"teaching = joint, but teacher {teacher.name} sets {given}: it has a head of its own")
+            if teacher.train.model_dump(exclude={"seed"}) != first:
+                raise ValueError(
+                    f"teaching = joint trains all at once, but {teacher.name} and {self.teachers[0].name} have "
+                    "different train sections"
+                )
         return self
 
     @model_validator(mode="after")

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from kdray.distil.spec import ModelSource
+from kdray.errors import BadInput
 from kdray.methods import Facts
 from kdray.models import (
+    JointClassifier,
     keep_layers,
     layers_to_keep,
     load_classifier,
@@ -27,12 +29,27 @@ def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store:
     else:
         assert source.encoder is not None
         folder = resolve_encoder(source.encoder).folder
-    model = load_classifier(folder, labels=labels, seed=seed)
+    weights = folder if source.member is None else folder / str(source.member)
+    model = load_classifier(weights, labels=labels, seed=seed)
     if source.classes_from_elsewhere:
         reorder_classes(model, task_columns(label_names(folder), labels, name=folder.name), labels)
     if source.layers is not None:
         keep_layers(model, layers_to_keep(source.init, keep=source.layers, of=num_layers(model)))
     return model, load_tokenizer(folder)
+
+
+def build_together(
+    sources: Sequence[ModelSource], *, labels: Sequence[str], seed: int, store: Store
+) -> tuple[JointClassifier, Any]:
+    """All models under the head of the first, and the tokenizer that they must have in common."""
+    built = [build_model(source, labels=labels, seed=seed, store=store) for source in sources]
+    models, tokenizers = zip(*built, strict=True)
+    if len({tokenizer_digest(tokenizer) for tokenizer in tokenizers}) > 1:
+        raise BadInput(
+            "teachers that are fine-tuned together read the same tokens, but these have different tokenizers; "
+            "set teaching=separate."
+        )
+    return JointClassifier(models), tokenizers[0]
 
 
 def facts_of(model: Any, name: str, tokenizer: Any = None) -> Facts:

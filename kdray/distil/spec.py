@@ -37,18 +37,20 @@ class ModelSource(_Record):
 
     Attributes:
         layers: How many layers to keep; None keeps all.
+        member: Which of the artifact's models, where it holds several that were trained together.
         classes_from_elsewhere: It is a classifier made elsewhere, whose classes may stand in another order.
     """
 
     encoder: str | None = None
     artifact: Ref | None = None
+    member: int | None = None
     layers: int | None = None
     init: Literal["bottom", "skip"] = "bottom"
     classes_from_elsewhere: bool = False
 
     def digest(self) -> str:
         if self.artifact is not None:
-            return self.artifact.digest
+            return self.artifact.digest if self.member is None else f"{self.artifact.digest}/{self.member}"
         assert self.encoder is not None
         return resolve_encoder(self.encoder).digest
 
@@ -81,6 +83,7 @@ class FitSpec(_Record):
         corpus: Full texts; scores are computed on its `select` and `report` splits.
         view: The pruned texts to train on, or None for the full ones.
         merge: For an intermediate task: its labels are counted as `labels` after these renamings.
+        beside: Further models to train together with `model`, under its head.
         labels: The classes of the model; where they are some of the corpus's, only their rows are read.
         access: Teachers answer from cached outputs (and run inside the step only for signals of tokens), or run
             inside every step.
@@ -96,6 +99,7 @@ class FitSpec(_Record):
     labels: tuple[str, ...]
     merge: dict[str, str] | None = None
     model: ModelSource
+    beside: tuple[ModelSource, ...] = ()
     method: dict[str, Any]
     teachers: tuple[TeacherRef, ...] = ()
     assistant: TeacherRef | None = None

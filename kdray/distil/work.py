@@ -13,7 +13,7 @@ import transformers
 
 import kdray
 from kdray.corpora import StoredCorpus, choose, encode, load_corpus
-from kdray.distil.build import build_model, facts_of
+from kdray.distil.build import build_model, build_together, facts_of
 from kdray.distil.card import model_card
 from kdray.distil.spec import FitSpec, TeacherRef
 from kdray.evaluate import cost_of, majority, predict, score_all
@@ -63,7 +63,7 @@ class _Job:
     def run(self, whole: Any) -> None:
         with stopwatch() as preparing:
             seed = self.spec.train.seed
-            model, tokenizer = build_model(self.spec.model, labels=self.spec.labels, seed=seed, store=self.store)
+            model, tokenizer = self._model(seed)
             pair = self._pair(facts_of(model, "student", tokenizer))
             self.method.check(pair)
             train_rows, reward_rows = self._reward_apart(self._rows(tokenizer, self.view, "train"))
@@ -101,6 +101,12 @@ class _Job:
         )
         if self.ranks.rank == 0:
             self._finish(model, tokenizer, result, prepared, whole, preparing.seconds)
+
+    def _model(self, seed: int) -> tuple[Any, Any]:
+        spec = self.spec
+        if not spec.beside:
+            return build_model(spec.model, labels=spec.labels, seed=seed, store=self.store)
+        return build_together((spec.model, *spec.beside), labels=spec.labels, seed=seed, store=self.store)
 
     def _finish(
         self, model: Any, tokenizer: Any, result: FitResult, prepared: Prepared, whole: Any, preparing: float

@@ -1,6 +1,6 @@
 """Distillation methods: one paper, one file. The union below is the whole registry."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -31,6 +31,7 @@ from kdray.methods.ens_rand import RandomSingle
 from kdray.methods.ens_u import UniformEnsemble
 from kdray.methods.ens_w import WeightedEnsemble
 from kdray.methods.finetune import FineTune
+from kdray.methods.joint import JointFineTuning
 from kdray.methods.kd import VanillaKD
 from kdray.methods.ksm import KSM
 from kdray.methods.minilm import MiniLM
@@ -74,35 +75,10 @@ AnyMethod = Annotated[
     Field(discriminator="name"),
 ]
 
-METHODS: tuple[type[Method], ...] = (
-    FineTune,
-    VanillaKD,
-    UniformEnsemble,
-    DeKD,
-    WeightedEnsemble,
-    RandomSingle,
-    BestSingle,
-    FittedOnTrain,
-    FittedOnSelect,
-    AssistantChain,
-    PreTrainedDistillation,
-    ReinforcedSelection,
-    PrunedEnsemble,
-    DistilBERT,
-    MiniLM,
-    MiniLMv2,
-    MTBERT,
-    PatientKD,
-    TinyBERT,
-    UHC,
-    MUKI,
-    DFA,
-    CFL,
-    KSM,
-    TMKD,
-)
+METHODS: tuple[type[Method], ...] = get_args(get_args(AnyMethod)[0])
 
-_parser: TypeAdapter[Method] = TypeAdapter(AnyMethod)
+# A training is also told how teachers are made together, which no student learns by.
+_parser: TypeAdapter[Method] = TypeAdapter(Annotated[AnyMethod | JointFineTuning, Field(discriminator="name")])
 
 
 def parse_method(settings: dict[str, object]) -> Method:
@@ -130,6 +106,7 @@ __all__ = [
     "FineTune",
     "FittedOnSelect",
     "FittedOnTrain",
+    "JointFineTuning",
     "Method",
     "MiniLM",
     "MiniLMv2",

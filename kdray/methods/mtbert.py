@@ -1,6 +1,7 @@
-"""MT-BERT, its second stage: soft labels weighed by how well each teacher does on a row, and the teachers' states.
+"""MT-BERT: soft labels weighed by how well each teacher does on a row, and the teachers' states.
 
-Stage 1: teachers fine-tuned one by one, as for every method; the paper fine-tunes them together under one shared head.
+Stage 1 makes the teachers: the paper fine-tunes them together under one shared head, which is the run's
+`teaching: joint`; with `teaching: separate` they are fine-tuned one by one, as for every method. This file is stage 2.
 
 Source: Wu et al. 2021; S0 Table 4.
 Formula: L_dis + L_hid + CE, with L_dis = mean_b Σ_k −Σ_c softmax(z_k/T)_c·log softmax(z_s/T)_c / (1 + CE_b(z_k, y)) and
@@ -9,7 +10,7 @@ Needs: logits and hidden states of K ≥ 2 teachers, online; `tokens: cls` logit
 Refuses: fewer than two teachers, a teacher with fewer layers than the student, with all tokens another tokenizer,
     other class counts.
 Defaults: weights 1, T = 1, W_k on the teacher's side, all tokens (a public implementation).
-Differs from the source: no stage 1 of its own; an unlabelled row weighs a teacher by the cross-entropy that the teacher
+Differs from the source: an unlabelled row weighs a teacher by the cross-entropy that the teacher
     expects of itself, its entropy (our choice: not given); tokens are averaged within a row, then rows.
     W_k can shrink to 0 and the student's states with it: the term `mapped`, of weight 0, is the mean length of W_k·H_k.
 """
@@ -46,8 +47,8 @@ class MTBERT(Method):
         fit: The side that each teacher's map is on. On the teacher's, both may shrink together.
     """
 
-    title: ClassVar[str] = "MT-BERT (stage 2)"
-    source: ClassVar[str] = "Wu et al. 2021; S0 Table 4 (stage 1: teachers fine-tuned one by one)"
+    title: ClassVar[str] = "MT-BERT"
+    source: ClassVar[str] = "Wu et al. 2021; S0 Table 4 (stage 1: `teaching=joint`)"
     access: ClassVar[str] = "online"
     min_teachers: ClassVar[int] = 2
     max_teachers: ClassVar[int | None] = None

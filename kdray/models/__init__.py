@@ -13,10 +13,12 @@ from kdray.models.encoders import (
     tokenizer_digest,
 )
 from kdray.models.forward import forward
+from kdray.models.joint import JointClassifier
 from kdray.models.precision import Precision, autocast, resolve_precision
 
 __all__ = [
     "Encoder",
+    "JointClassifier",
     "Precision",
     "autocast",
     "encoder_layers",

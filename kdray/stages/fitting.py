@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kdray.distil import FitSpec
+from kdray.distil import FitSpec, ModelSource
 from kdray.models import resolve_precision
 from kdray.stages.context import Context
 from kdray.store import Artifact, Draft, digest_of
@@ -42,11 +42,18 @@ def _settings(spec: FitSpec) -> dict[str, Any]:
     plain["train"].pop("checkpoint_steps")
     if spec.teacher_view == "pruned":  # only then, so that students of whole texts keep their digests
         plain["teacher_view"] = "pruned"
-    return plain | {"model": spec.model.model_dump(mode="json", include={"layers", "init"})}
+    if spec.beside:
+        plain["beside"] = [_shape(source) for source in spec.beside]
+    return plain | {"model": _shape(spec.model)}
+
+
+def _shape(source: ModelSource) -> dict[str, Any]:
+    return source.model_dump(mode="json", include={"layers", "init"})
 
 
 def _inputs(spec: FitSpec) -> dict[str, str]:
     inputs = {"corpus": spec.corpus.digest, "model": spec.model.digest()}
+    inputs |= {f"model{number}": source.digest() for number, source in enumerate(spec.beside, start=1)}
     if spec.view:
         inputs["view"] = spec.view.digest
     for number, teacher in enumerate(spec.teachers):

@@ -10,7 +10,7 @@ from kdray.stages.context import Context
 from kdray.stages.corpus import read
 from kdray.stages.outputs import outputs
 from kdray.stages.prune import needs_teachers, prune
-from kdray.stages.teach import teach
+from kdray.stages.teach import teach, teach_together
 from kdray.store import Artifact
 
 
@@ -35,8 +35,10 @@ def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) ->
     corpus = read(run.corpus, context)
     wanted = run.teachers if every_teacher or _needs_teachers(run) else ()
     teachers: list[TeacherRef] = []
-    for settings in wanted:
-        model = teach(settings, corpus, context)
+    together = run.teaching == "joint"
+    models = teach_together(wanted, corpus, context) if together and wanted else None
+    for number, settings in enumerate(wanted):
+        model = models[number] if models else teach(settings, corpus, context)
         teachers.append(outputs(model, corpus, context, name=settings.name, preflight=run.outputs.preflight))
     return viewed(run, corpus, teachers, context)
 

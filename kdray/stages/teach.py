@@ -1,11 +1,12 @@
 """Stage `teach`: fine-tune one teacher, after an intermediate task if it has one."""
 
 import re
+from collections.abc import Sequence
 
 from kdray.corpora import CorpusSettings
 from kdray.distil import FitSpec, ModelSource, Ref
 from kdray.errors import BadInput
-from kdray.methods import FineTune
+from kdray.methods import FineTune, JointFineTuning
 from kdray.models import resolve_encoder
 from kdray.stages.context import Context
 from kdray.stages.corpus import opened, read
@@ -36,6 +37,48 @@ def teach(settings: TeacherSettings, corpus: Artifact, context: Context) -> Arti
         fixed=settings.fine_tuned,
     )
     return fitted("teach", f"{task.name}-{settings.name}", spec, context)
+
+
+def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: Context) -> list[Artifact]:
+    """Teachers that were fine-tuned at once under one head; each is an artifact like those of `teach`.
+
+    Raises:
+        BadInput: No head or no tokenizer fits all.
+    """
+    task, names = opened(corpus).task, [settings.name for settings in every]
+    train = resolved(every[0].train)
+    sources = [_source(settings, task.labels, context) for settings in every]
+    spec = FitSpec(
+        store=context.store.uri,
+        digest="",
+        title=f"teach {task.name}/{'+'.join(names)}",
+        corpus=Ref.to(corpus),
+        labels=task.labels,
+        model=sources[0],
+        beside=tuple(sources[1:]),
+        method=JointFineTuning(models=len(every)).model_dump(),
+        train=train,
+    )
+    joint = fitted("teach", f"{task.name}-{'-'.join(names)}", spec, context)
+    return [
+        fitted(
+            "teach",
+            f"{task.name}-{name}",
+            FitSpec(
+                store=context.store.uri,
+                digest="",
+                title=f"teach {task.name}/{name} of {'+'.join(names)}",
+                corpus=Ref.to(corpus),
+                labels=task.labels,
+                model=ModelSource(artifact=Ref.to(joint), member=number),
+                method=FineTune().model_dump(),
+                train=train,
+                fixed=True,
+            ),
+            context,
+        )
+        for number, name in enumerate(names)
+    ]
 
 
 def _source(settings: TeacherSettings, labels: tuple[str, ...], context: Context) -> ModelSource:

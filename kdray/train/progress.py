@@ -55,6 +55,10 @@ class Tally:
             setattr(tally, f"_{kind}", mine)
         return tally
 
+    def covers(self, name: str) -> bool:
+        """Whether any row counted for a term."""
+        return bool(self._counts[name] > 0)
+
     def mean(self, name: str) -> float:
         return float(self._sums[name] / self._counts[name].clamp(min=1))
 
@@ -74,12 +78,12 @@ class Progress:
             return
         self._last = now
         log.info(
-            "%s: epoch %d/%d, %d of %d rows, %.0f rows/s, hard-label loss %.4f",
+            "%s: epoch %d/%d, %d of %d rows, %.0f rows/s%s",
             self._title,
             self._epoch,
             self._epochs,
             self._done,
             self._rows,
             self._done / (now - self._start),
-            tally.mean("hard"),
+            f", hard-label loss {tally.mean('hard'):.4f}" if tally.covers("hard") else "",
         )

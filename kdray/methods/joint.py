@@ -1,0 +1,45 @@
+"""Teachers fine-tuned together: the first stage of MT-BERT. A way to make teachers, not one to distil.
+
+Source: Wu et al. 2021; S0 Table 4.
+Formula: mean_b Σ_k CE_b(z_k, y).
+Needs: a model whose logits are those of K classifiers, side by side.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+
+from kdray.methods.contract import Method, Step, Term, Terms
+from kdray.methods.losses import cross_entropy_rows
+from kdray.signals import Need
+
+
+class JointFineTuning(Method):
+    """Every classifier's cross-entropy on gold labels, summed.
+
+    Attributes:
+        models: How many classifiers.
+    """
+
+    title: ClassVar[str] = "Joint fine-tuning of teachers"
+    source: ClassVar[str] = "Wu et al. 2021 (stage 1 of MT-BERT)"
+    access: ClassVar[str] = "none"
+    min_teachers: ClassVar[int] = 0
+    max_teachers: ClassVar[int | None] = 0
+
+    name: Literal["joint"] = "joint"  # pyright: ignore[reportIncompatibleVariableOverride]
+    models: int = Field(ge=2)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset()
+
+    def weights(self) -> dict[str, float]:
+        return {"hard": 0.0, "models": 1.0}
+
+    def terms(self, step: Step) -> Terms:
+        each = step.student.logits.unflatten(1, (self.models, -1)).unbind(1)
+        losses = torch.stack([cross_entropy_rows(logits, step.labels) for logits in each]).sum(0)
+        nobody = torch.zeros_like(step.labels, dtype=torch.bool)  # no term of all logits as if they were one model's
+        return Terms({"models": Term(losses, step.labels >= 0)}, hard_rows=nobody)

@@ -1,0 +1,100 @@
+"""Teachers fine-tuned together, from the run's settings to a student of theirs."""
+
+import json
+
+import pytest
+import tiny
+from safetensors.torch import load_file
+
+from kdray.config import parse
+from kdray.errors import BadInput
+from kdray.stages import Context, InProcess, distil, prepare
+from kdray.stages.fitting import result_of
+from kdray.store import Store
+
+FITTING = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_encoder, tmp_path_factory):
+    store = str(tmp_path_factory.mktemp("store"))
+    corpus = tiny.save_opinions(tmp_path_factory.mktemp("joint") / "opinions", train=80, test=24)
+    teacher = {"encoder": str(tiny_encoder), "train": FITTING | {"epochs": 8}}
+    base = {
+        "store": store,
+        "corpus": {"name": "folder", "path": str(corpus), "labels": ["negative", "positive"]},
+        "prune": {"policy": "none"},
+        "teaching": "joint",
+        "teachers": [
+            {"name": "deep", **teacher},
+            {"name": "flat", **teacher, "layers": 2, "train": teacher["train"] | {"seed": 1}},
+        ],
+        "student": {"encoder": str(tiny_encoder), "layers": 1},
+        "method": {"name": "mtbert"},
+        "train": FITTING | {"epochs": 2},
+    }
+    return lambda **more: parse(base | more, source="test")
+
+
+def test_teachers_of_one_head_teach_like_any_others(settings):
+    run = settings()
+    context = Context(Store(run.store), InProcess(), data_dir=None)
+    prepared = prepare(run, context)
+    models = [ref.model.open(context.store) for ref in prepared.teachers]
+    assert [ref.layers for ref in prepared.teachers] == [4, 2]
+    weights = [load_file(model.file("model") / "model.safetensors") for model in models]
+    shared = [name for name in weights[0] if "pooler" in name or "classifier" in name]
+    assert shared
+    assert all(weights[0][name].equal(weights[1][name]) for name in shared)
+    embeddings = "bert.embeddings.word_embeddings.weight"
+    assert not weights[0][embeddings].equal(weights[1][embeddings])
+
+    (together,) = [entry for entry in context.journal if entry["name"].endswith("deep-flat")]
+    joint = result_of(context.store.find("teach", together["name"], together["digest"]))
+    assert [epoch["epoch"] for epoch in joint["history"]] == [*range(1, 9)]
+    assert joint["history"][-1]["terms"]["models"] < joint["history"][0]["terms"]["models"]
+    for model in models:
+        assert result_of(model)["history"] == []
+        assert result_of(model)["metrics"]["report"]["accuracy"] > 0.8
+
+    student = distil(run, prepared, context)
+    document = json.loads(student.file("result.json").read_text())
+    assert [teacher["name"] for teacher in document["spec"]["teachers"]] == ["deep", "flat"]
+    again = Context(context.store, InProcess(), data_dir=None)
+    distil(run, prepare(run, again), again)
+    assert all(entry["reused"] for entry in again.journal)
+
+
+def test_separate_teachers_are_other_teachers(settings):
+    run = settings(teaching="separate")
+    context = Context(Store(run.store), InProcess(), data_dir=None)
+    digests = {ref.model.digest for ref in prepare(run, context).teachers}
+    together = Context(Store(run.store), InProcess(), data_dir=None)
+    assert digests.isdisjoint({ref.model.digest for ref in prepare(settings(), together).teachers})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": FITTING | {"epochs": 3}}, "flat and deep have different train sections"),
+        ({"classes": ["positive", "negative"]}, "teacher flat sets classes: it has a head of its own"),
+        ({"fine_tuned": True}, "teacher flat sets fine_tuned"),
+    ],
+)
+def test_teachers_that_cannot_share_a_head_are_refused(settings, change, message):
+    plain = [teacher.model_dump(mode="json") for teacher in settings().teachers]
+    with pytest.raises(BadInput, match=message):
+        settings(teachers=[plain[0], plain[1] | change])
+    with pytest.raises(BadInput, match="teachers has 1: two or more share a head"):
+        settings(teachers=plain[:1], method={"name": "kd"})
+
+
+def test_other_tokenizers_are_refused(settings, tiny_encoder, tmp_path):
+    other = tiny.save_encoder(tmp_path / "other")
+    vocabulary = tiny.WORDS[:5] + tuple(reversed(tiny.WORDS[5:]))
+    (other / "vocab.txt").write_text("\n".join(vocabulary))
+    tiny.BertTokenizer(vocab=str(other / "vocab.txt"), model_max_length=tiny.POSITIONS).save_pretrained(other)
+    plain = [teacher.model_dump(mode="json") for teacher in settings().teachers]
+    run = settings(teachers=[plain[0], plain[1] | {"encoder": str(other)}])
+    with pytest.raises(BadInput, match="these have different tokenizers; set teaching=separate"):
+        prepare(run, Context(Store(run.store), InProcess(), data_dir=None))
