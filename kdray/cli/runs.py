@@ -44,21 +44,19 @@ def with_corpus(run: RunConfig, wanted: str, *, quiet: bool) -> RunConfig:
 
 
 def _teach(run: RunConfig, context: Any) -> dict[str, Any]:
-    from kdray.stages import read, teach
+    from kdray.stages import read, taught
     from kdray.stages.fitting import result_of
 
-    corpus = read(run.corpus, context)
-    models = {settings.name: teach(settings, corpus, context) for settings in run.teachers}
-    return {"rows": [_scored(name, result_of(model)) for name, model in models.items()]}
+    models = taught(run, read(run.corpus, context), context)
+    return {"rows": [_scored(name, result_of(model)) for name, model in models]}
 
 
 def _outputs(run: RunConfig, context: Any) -> dict[str, Any]:
-    from kdray.stages import outputs, read, teach
+    from kdray.stages import outputs, read, taught
 
     corpus = read(run.corpus, context)
-    for settings in run.teachers:
-        model = teach(settings, corpus, context)
-        outputs(model, corpus, context, name=settings.name, preflight=run.outputs.preflight)
+    for name, model in taught(run, corpus, context):
+        outputs(model, corpus, context, name=name, preflight=run.outputs.preflight)
     return {"rows": []}
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kdray.cli.flags import add_shared_flags, check_shared_flags, run_config, seeds_of, student_rows
 from kdray.cli.main import guarded
-from kdray.cli.runs import with_corpus
 from kdray.cli.show import table
-from kdray.config import RunConfig, apply_override, parse
+from kdray.config import RunConfig
 from kdray.corpora import kdray_data
 from kdray.errors import BadInput, RunFailed
 from kdray.on_ray.session import session
@@ -20,8 +20,6 @@ from kdray.store import Store
 Space = Callable[[Any, RunConfig], dict[str, Any]]
 Starts = Callable[[RunConfig], Sequence[Mapping[str, Any]]]
 SMALL_TRIALS = 2
-SMOKE_SEEDS = 2
-SMOKE = ("train.epochs=1", "corpus.limit=160", "outputs.preflight=false")
 
 
 def sweep_main(
@@ -52,17 +50,9 @@ def _parser(task: str) -> argparse.ArgumentParser:
         description=f"Search for the best student on {task}: teachers once, many students, several seeds at the end.",
         epilog="The same command on a cluster: add --address auto. A stopped sweep goes on with --resume.",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of the base, e.g. student.layers=2")
-    parser.add_argument("--corpus", default="auto", help=f"auto ({task} if it can be had, else sample), or a name")
+    add_shared_flags(parser, task)
     parser.add_argument("--trials", type=int, help="trials that shall have ended in all")
-    parser.add_argument("--epochs", type=int, help="epochs of a student")
-    parser.add_argument("--seeds", type=int, help="seeds of the confirmation table (default 3)")
-    parser.add_argument("--store", help="folder or URI (default store)")
-    parser.add_argument("--name", help="name of the sweep (default: corpus and time)")
-    parser.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler (default 0)")
-    parser.add_argument("--cpus-per-trial", type=int, default=1)
-    parser.add_argument("--gpus-per-trial", type=float, default=0.0, help="may be a fraction")
     parser.add_argument("--storage", help="URL of the study's database, for several drivers (default: a SQLite file)")
     parser.add_argument("--pruning", choices=("asha", "median", "none"), default="asha", help="how trials stop early")
     parser.add_argument("--max-hours", type=float, help="end the search after this wall time; --resume goes on")
@@ -70,8 +60,6 @@ def _parser(task: str) -> argparse.ArgumentParser:
     parser.add_argument("--max-failures", type=int, help="end the search when so many trials have failed")
     parser.add_argument("--retry-failed", action="store_true", help="with --resume: try failed trials again first")
     parser.add_argument("--resume", action="store_true", help="go on with --name, or with the newest sweep")
-    parser.add_argument("--smoke", action="store_true", help="two tiny trials, to see that everything works")
-    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     return parser
 
 
@@ -84,27 +72,24 @@ def _sweep(
     space: Space,
     starts: Starts,
 ) -> None:
-    if arguments.gpus_per_trial < 0:
-        raise BadInput(f"--gpus-per-trial {arguments.gpus_per_trial:g}: it must be 0 or more.")
-    for flag in ("trials", "epochs", "seeds", "max_failures", "cpus_per_trial"):
-        if (value := getattr(arguments, flag)) is not None and value < 1:
-            raise BadInput(f"--{flag.replace('_', '-')} {value}: it must be 1 or more.")
+    check_shared_flags(arguments, "trials", "max_failures")
     for flag in ("max_hours", "max_gpu_hours"):
         if (value := getattr(arguments, flag)) is not None and value <= 0:
             raise BadInput(f"--{flag.replace('_', '-')} {value:g}: it must be above 0.")
     if arguments.retry_failed and not arguments.resume:
         raise BadInput("--retry-failed works on a sweep that is there: add --resume.")
-    run = _run_config(task, arguments, base, on_sample)
+    run = run_config(task, arguments, base, on_sample)
     trials = arguments.trials or (SMALL_TRIALS if arguments.smoke or run.corpus.name == "sample" else 8)
-    seeds = range(arguments.seeds or (SMOKE_SEEDS if arguments.smoke else 3))
+    seeds = seeds_of(arguments)
     name = _name(run, arguments)
     print(
         f"sweep {name}: {trials} trials on {run.corpus.name}; to go on after a stop: {_resume(command, name)}",
         flush=True,
     )
     with session(arguments.address) as cluster:
+        from kdray.on_ray.documents import Origin
         from kdray.on_ray.engine import OnRay
-        from kdray.on_ray.sweep import Origin, sweep
+        from kdray.on_ray.sweep import sweep
         from kdray.on_ray.tune import Budget, SweepSettings
         from kdray.stages import Context
 
@@ -132,22 +117,6 @@ def _sweep(
         numbers = ", ".join(str(trial["number"]) for trial in failed)
         again = f"{_resume(command.replace(' --retry-failed', ''), name)} --retry-failed"
         raise RunFailed(f"all is written, but trials failed ({numbers}); to try them again: {again}")
-
-
-def _run_config(
-    task: str, arguments: argparse.Namespace, base: Mapping[str, Any], on_sample: Mapping[str, Any]
-) -> RunConfig:
-    corpus = with_corpus(parse({"corpus": {"name": arguments.corpus}}, source="--corpus"), task, quiet=False).corpus
-    plain = {**base, "corpus": {**base.get("corpus", {}), "name": corpus.name}}
-    if corpus.name == "sample":
-        plain |= on_sample
-    overrides = [*(SMOKE if arguments.smoke else []), *arguments.overrides]
-    for flag, key in (("epochs", "train.epochs"), ("store", "store")):
-        if getattr(arguments, flag) is not None:
-            overrides.append(f"{key}={getattr(arguments, flag)}")
-    for override in overrides:
-        plain = apply_override(plain, override)
-    return parse(plain, source="sweep")
 
 
 def _name(run: RunConfig, arguments: argparse.Namespace) -> str:
@@ -180,33 +149,7 @@ def _show(document: dict[str, Any], run: RunConfig) -> None:
         f"\n{document['corpus']['name']}{f' ({note})' if note else ''}: {document['metric']} on the report split, "
         f"{len(document['trials'])} trials"
     )
-    rows = [
-        {
-            "student": row["label"],
-            "mean": row["report"]["mean"],
-            "std": row["report"]["std"],
-            "select": row["select"]["mean"],
-            "vs alone": row["difference"]["mean"] if row["difference"] else None,
-            "p": row["difference"]["p_value"] if row["difference"] else None,
-            "retention": row["retention"],
-            "distillation ratio": row["distillation_ratio"],
-            "parameters": row["parameters"],
-            "latency ms": row["latency_ms"],
-        }
-        for row in document["confirmation"]
-    ]
-    rows += [
-        {
-            "student": f"teacher {t['name']}",
-            "mean": t["report"],
-            "select": t["select"],
-            "parameters": t["parameters"],
-            "latency ms": t["latency_ms"],
-        }
-        for t in document["teachers"]
-    ]
-    rows.append({"student": "commonest class", "mean": document["teachers"][0]["majority"]})
-    print(table(rows))
+    print(table(student_rows(document)))
     for trial in (t for t in document["trials"] if t["state"] == "failed"):
         print(f"trial {trial['number']} failed: {trial['error']}")
     if document["stopped"]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdray.errors import RunFailed
+from kdray.report.comparison_page import comparison_page
 from kdray.report.index_page import index_page
 from kdray.report.run_page import run_page
 from kdray.report.schema import IndexEntry, checked, checked_entry
@@ -30,7 +31,9 @@ def render(result: Mapping[str, Any]) -> str:
         BadInput: A mandatory key is missing or a value has the wrong type; the sentence names the key.
     """
     record = checked(result)
-    return sweep_page(record) if record["kind"] == "sweep" else run_page(record)
+    if record["kind"] == "sweep":
+        return sweep_page(record)
+    return comparison_page(record) if record["kind"] == "comparison" else run_page(record)
 
 
 def write(result: Mapping[str, Any], path: Path) -> None:
@@ -83,6 +86,8 @@ def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
     if record["kind"] == "run":
         entry["report"] = record["metrics"].get("report", {}).get(record.get("metric") or "")
         return entry
+    if record["kind"] == "comparison":
+        return entry  # many students, none of which is the one
     entry["trials"] = len(record["trials"])
     entry["failed"] = sum(trial["state"] == "failed" for trial in record["trials"])
     if confirmation := record.get("confirmation", []):

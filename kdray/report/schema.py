@@ -1,4 +1,4 @@
-"""What the page is made from: the shape of a sweep's or a run's `result.json`, and its check.
+"""What the page is made from: the shape of the `result.json` of a sweep, a comparison or a run, and its check.
 
 Keys under `NotRequired` and values of `None` are shown as "not measured". Every score is in the metric's own unit
 (an accuracy of 0.64, not 64); every metric is better when higher. Keys this file does not name are ignored.
@@ -180,6 +180,14 @@ class SweepResult(_Result):
     confirmation: NotRequired[list[Confirmed]]
 
 
+class ComparisonResult(_Result):
+    """Named settings, each trained on the same seeds."""
+
+    kind: Literal["comparison"]
+    metric: str
+    confirmation: list[Confirmed]
+
+
 class RunEpoch(TypedDict):
     """One epoch of a run: `select` holds one score or one per metric.
 
@@ -206,7 +214,7 @@ class IndexEntry(TypedDict):
     """One line of the list of reports; `href` is relative to the list."""
 
     href: str
-    kind: Literal["sweep", "run"]
+    kind: Literal["sweep", "comparison", "run"]
     name: str
     created: str
     corpus: str
@@ -220,10 +228,13 @@ class IndexEntry(TypedDict):
     seconds: NotRequired[float | None]
 
 
-Result: TypeAlias = SweepResult | RunResult
+Result: TypeAlias = SweepResult | ComparisonResult | RunResult
 
-_SWEEP: TypeAdapter[SweepResult] = TypeAdapter(SweepResult)
-_RUN: TypeAdapter[RunResult] = TypeAdapter(RunResult)
+_KINDS: dict[str, TypeAdapter[Any]] = {
+    "sweep": TypeAdapter(SweepResult),
+    "comparison": TypeAdapter(ComparisonResult),
+    "run": TypeAdapter(RunResult),
+}
 _ENTRY: TypeAdapter[IndexEntry] = TypeAdapter(IndexEntry)
 
 
@@ -234,13 +245,14 @@ def checked(result: Mapping[str, Any]) -> Result:
         BadInput: A mandatory key is missing or a value has another type; the sentence names the key.
     """
     kind = result.get("kind")
-    if kind not in ("sweep", "run"):
+    if kind not in _KINDS:
         raise BadInput(
-            f"result.json: kind is {kind!r}, but a report is made of a 'sweep' or a 'run'; give another file."
+            f"result.json: kind is {kind!r}, but a report is made of a 'sweep', a 'comparison' or a 'run'; give "
+            "another file."
         )
     finite = {key: value if key == "settings" else _finite(value) for key, value in result.items()}
     try:
-        record = _SWEEP.validate_python(finite) if kind == "sweep" else _RUN.validate_python(finite)
+        record: Result = _KINDS[kind].validate_python(finite)
     except ValidationError as error:
         raise BadInput(f"result.json ({kind}): {_sentence(error)}") from error
     _check_examples(record)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kdray.report.schema import Confirmed, Difference, SweepResult
+from kdray.report.schema import ComparisonResult, Confirmed, Difference, SweepResult
 from kdray.report.words import Metric, count, listing, p_value, plural, share
 
 # The customary level; the page always prints p itself beside the word.
@@ -58,7 +58,7 @@ def findings(result: SweepResult, metric: Metric) -> list[str]:
     return [*_difference(ours, metric), *_losing(ours, confirmation), *_kept(ours), *_seeds(ours)]
 
 
-def rows_and_points(result: SweepResult, metric: Metric) -> str:
+def rows_and_points(result: SweepResult | ComparisonResult, metric: Metric) -> str:
     """What one row of the report split is worth, the coarsest step that any difference can have."""
     rows = result["corpus"]["rows"].get("report")
     if not rows or not metric.unit:

@@ -5,7 +5,7 @@ from kdray.stages.context import Context, Engine, InProcess
 from kdray.stages.corpus import read
 from kdray.stages.distil import alone, assistant_of, distil
 from kdray.stages.outputs import outputs
-from kdray.stages.prepare import Prepared, prepare, viewed
+from kdray.stages.prepare import Prepared, prepare, taught, viewed
 from kdray.stages.prune import prune
 from kdray.stages.teach import teach
 
@@ -22,6 +22,7 @@ __all__ = [
     "prepare",
     "prune",
     "read",
+    "taught",
     "teach",
     "viewed",
 ]

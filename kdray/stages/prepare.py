@@ -1,6 +1,6 @@
 """Everything that students of one run have in common: corpus, pruned corpus, teachers and their outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kdray.config import RunConfig
@@ -33,14 +33,19 @@ def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) ->
     """
     _check_depth(run)
     corpus = read(run.corpus, context)
-    wanted = run.teachers if every_teacher or _needs_teachers(run) else ()
-    teachers: list[TeacherRef] = []
-    together = run.teaching == "joint"
-    models = teach_together(wanted, corpus, context) if together and wanted else None
-    for number, settings in enumerate(wanted):
-        model = models[number] if models else teach(settings, corpus, context)
-        teachers.append(outputs(model, corpus, context, name=settings.name, preflight=run.outputs.preflight))
+    made = taught(run, corpus, context) if every_teacher or _needs_teachers(run) else ()
+    preflight = run.outputs.preflight
+    teachers = [outputs(model, corpus, context, name=name, preflight=preflight) for name, model in made]
     return viewed(run, corpus, teachers, context)
+
+
+def taught(run: RunConfig, corpus: Artifact, context: Context) -> Iterator[tuple[str, Artifact]]:
+    """The teachers of a run by name, each by itself or all of them together."""
+    if run.teaching == "joint":
+        yield from teach_together(run.teachers, corpus, context).items()
+        return
+    for settings in run.teachers:
+        yield settings.name, teach(settings, corpus, context)
 
 
 def viewed(run: RunConfig, corpus: Artifact, teachers: Sequence[TeacherRef], context: Context) -> Prepared:

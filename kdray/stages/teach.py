@@ -39,8 +39,8 @@ def teach(settings: TeacherSettings, corpus: Artifact, context: Context) -> Arti
     return fitted("teach", f"{task.name}-{settings.name}", spec, context)
 
 
-def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: Context) -> list[Artifact]:
-    """Teachers that were fine-tuned at once under one head; each is an artifact like those of `teach`.
+def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: Context) -> dict[str, Artifact]:
+    """Teachers that were fine-tuned at once under one head, by name; each is an artifact like those of `teach`.
 
     Raises:
         BadInput: No head or no tokenizer fits all.
@@ -60,8 +60,8 @@ def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: 
         train=train,
     )
     joint = fitted("teach", f"{task.name}-{'-'.join(names)}", spec, context)
-    return [
-        fitted(
+    return {
+        name: fitted(
             "teach",
             f"{task.name}-{name}",
             FitSpec(
@@ -78,7 +78,7 @@ def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: 
             context,
         )
         for number, name in enumerate(names)
-    ]
+    }
 
 
 def _source(settings: TeacherSettings, labels: tuple[str, ...], context: Context) -> ModelSource:

@@ -119,6 +119,41 @@ def _kill_worker_after_a_checkpoint(store: Path, killed: list[int]) -> None:
         time.sleep(0.02)
 
 
+def test_a_comparison_trains_every_variant_on_every_seed_and_goes_on_from_the_store(
+    ray_session: Any, tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path
+) -> None:
+    from kdray.on_ray.compare import compare
+    from kdray.on_ray.documents import Origin
+    from kdray.on_ray.engine import OnRay
+
+    run = run_config(tmp_path / "compared", tiny_encoder, tiny_corpus)
+    variants = {"warm": {"method": {"name": "kd"}}, "cold": {"method": {"name": "kd", "temperature": 1.0}}}
+
+    def compared() -> tuple[dict[str, Any], list[tuple[str, bool]]]:
+        context = Context(Store(run.store), OnRay(run.work), None)
+        document = compare(
+            "c", variants, run, context, seeds=range(2), cpus=1, gpus=0.0, origin=Origin("x", "command", "command")
+        )
+        return document, [(entry["stage"], entry["reused"]) for entry in context.journal]
+
+    first, _ = compared()
+    rows = {row["label"]: row for row in first["confirmation"]}
+    assert list(rows) == ["warm", "cold", "student alone"]
+    assert all(len(set(row["runs"])) == 2 and len(row["report"]["values"]) == 2 for row in rows.values())
+    assert rows["warm"]["runs"] != rows["cold"]["runs"]
+    assert rows["warm"]["difference"]["to"] == "student alone"
+    assert rows["student alone"]["difference"] is None
+    stored = json.loads((tmp_path / "compared" / "sweeps" / "c" / "result.json").read_text())
+    assert stored["kind"] == "comparison"
+    assert "Highest of 3 students" in (tmp_path / "compared" / "sweeps" / "c" / "report.html").read_text()
+
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "compared" / "distil").glob("*/manifest.json")}
+    second, journal = compared()
+    assert all(reused for _, reused in journal)
+    assert second["confirmation"] == first["confirmation"]
+    assert made == {p: p.stat().st_mtime_ns for p in (tmp_path / "compared" / "distil").glob("*/manifest.json")}
+
+
 def sweep_command(store: Path, encoder: Path, *more: str) -> list[str]:
     training = "{epochs: 1, max_length: 32}"
     return [

@@ -128,6 +128,12 @@ def sweep() -> dict[str, Any]:
     return copy.deepcopy(result)
 
 
+def comparison() -> dict[str, Any]:
+    """The students of the sweep, compared without a search."""
+    students = [student for student in sweep()["confirmation"] if not student["label"].startswith("winner")]
+    return {**_origin(), "kind": "comparison", "metric": "accuracy", "confirmation": students}
+
+
 def run() -> dict[str, Any]:
     """A run of one student over four epochs."""
     history = [

@@ -18,16 +18,18 @@ _EVIL = "<script>alert('x')</script>\"'&"
 
 @functools.cache
 def _all_pages() -> dict[str, str]:
-    entries = [index_entry(made_up.sweep(), "sweep.html"), index_entry(made_up.run(), "run.html")]
+    made = {"sweep": made_up.sweep(), "comparison": made_up.comparison(), "run": made_up.run()}
+    entries = [index_entry(result, f"{kind}.html") for kind, result in made.items()]
     return {
         "sweep": render(made_up.sweep()),
+        "comparison": render(made_up.comparison()),
         "run": render(made_up.run()),
         "index": render_index(entries),
         "nothing": render_index([]),
     }
 
 
-@pytest.mark.parametrize("name", ["sweep", "run", "index", "nothing"])
+@pytest.mark.parametrize("name", ["sweep", "comparison", "run", "index", "nothing"])
 def test_tags_balance_and_ids_are_unique(name: str) -> None:
     elements = read(_all_pages()[name])
     ids = [element.attributes["id"] for element in elements if "id" in element.attributes]
@@ -35,7 +37,7 @@ def test_tags_balance_and_ids_are_unique(name: str) -> None:
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("name", ["sweep", "run", "index", "nothing"])
+@pytest.mark.parametrize("name", ["sweep", "comparison", "run", "index", "nothing"])
 def test_loads_nothing(name: str) -> None:
     page = _all_pages()[name]
     assert not re.search(r"https?://|url\(|@import|//[a-z]+\.", page.replace("// Sorting", ""))
@@ -49,7 +51,7 @@ def test_loads_nothing(name: str) -> None:
     assert "script-src 'sha256-" in policy
 
 
-@pytest.mark.parametrize("name", ["sweep", "run", "index", "nothing"])
+@pytest.mark.parametrize("name", ["sweep", "comparison", "run", "index", "nothing"])
 def test_no_fixed_width_is_wider_than_a_phone(name: str) -> None:
     page = _all_pages()[name]
     style = texts(page, "style")[0]
@@ -203,6 +205,18 @@ def test_a_wrong_value_is_named_with_its_place() -> None:
         render(sweep)
     with pytest.raises(BadInput, match=r"kind is None"):
         render({})
+
+
+def test_a_comparison_names_the_highest_and_says_what_that_is_worth() -> None:
+    result = made_up.comparison()
+    page = render(result)
+    assert "Highest of 2 students: vanilla KD, accuracy 60.4 ± 0.7" in page
+    assert "1 of 1 beat the student alone with p below 0.05, each tested by itself" in page
+    result["confirmation"][1]["difference"]["p_value"] = 0.3
+    assert "0 of 1 beat the student alone" in render(result)
+    del result["confirmation"][1]["difference"]
+    assert "No difference was tested." in render(result)
+    assert index_entry(result, "x.html").get("report") is None
 
 
 def test_units_and_decisions_must_match() -> None:

@@ -1,0 +1,83 @@
+"""The program of a comparison in `sweeps/`: named settings on the same seeds, one table out."""
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdray.cli.flags import add_shared_flags, check_shared_flags, run_config, seeds_of, student_rows
+from kdray.cli.main import guarded
+from kdray.cli.show import table
+from kdray.config import RunConfig
+from kdray.corpora import kdray_data
+from kdray.on_ray.session import session
+from kdray.store import Store
+
+Variants = Callable[[RunConfig], Mapping[str, Mapping[str, Any]]]
+
+
+def compare_main(
+    what: str,
+    task: str,
+    *,
+    base: Mapping[str, Any],
+    on_sample: Mapping[str, Any],
+    variants: Variants,
+    argv: Sequence[str] | None = None,
+) -> None:
+    """Parse the flags, train every variant on every seed on Ray, print the table, exit with 0, 1 or 2.
+
+    Args:
+        what: Names the comparison, in its folder and in `--help`.
+        task: The corpus that `--corpus auto` looks for.
+        base: The run's settings.
+        on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
+        variants: Run to what is compared: label to dotted overrides.
+    """
+    parser = argparse.ArgumentParser(
+        description=f"Compare {what}: teachers once, then every student on several seeds.",
+        epilog="A stopped comparison goes on by the same command: what is in the store is not trained again.",
+    )
+    add_shared_flags(parser, task)
+    arguments = parser.parse_args(argv)
+    command = shlex.join(["python", *sys.argv])
+    work = lambda: _compare(what, task, arguments, command, base, on_sample, variants)  # noqa: E731
+    sys.exit(guarded(work, debug=arguments.debug))
+
+
+def _compare(
+    what: str,
+    task: str,
+    arguments: argparse.Namespace,
+    command: str,
+    base: Mapping[str, Any],
+    on_sample: Mapping[str, Any],
+    variants: Variants,
+) -> None:
+    check_shared_flags(arguments)
+    run = run_config(task, arguments, base, on_sample)
+    name = arguments.name or f"{run.corpus.name}-{what.replace(' ', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with session(arguments.address) as cluster:
+        from kdray.on_ray.compare import compare
+        from kdray.on_ray.documents import Origin
+        from kdray.on_ray.engine import OnRay
+        from kdray.stages import Context
+
+        print(f"comparison {name} on {run.corpus.name}; dashboard: {cluster.dashboard or 'none'}", flush=True)
+        document = compare(
+            name,
+            variants(run),
+            run,
+            Context(Store(run.store), OnRay(run.work), kdray_data()),
+            seeds=seeds_of(arguments),
+            cpus=arguments.cpus_per_trial,
+            gpus=arguments.gpus_per_trial,
+            origin=Origin(arguments.corpus, command, command),
+        )
+    note = document["corpus"]["note"]
+    print(f"\n{document['corpus']['name']}{f' ({note})' if note else ''}: {document['metric']} on the report split")
+    print(table(student_rows(document)))
+    print(f"\nreport: {Path(run.store) / 'sweeps' / name / 'report.html'}\n{document['seconds']['total']:.0f} s in all")

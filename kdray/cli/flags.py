@@ -1,0 +1,99 @@
+"""What the programs in `sweeps/` share: their common flags, the run that these ask for, and the table of students."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from kdray.cli.runs import with_corpus
+from kdray.config import RunConfig, apply_override, parse
+from kdray.errors import BadInput
+
+SMOKE = ("train.epochs=1", "corpus.limit=160", "outputs.preflight=false")
+SMOKE_SEEDS = 2
+SEEDS = 3
+
+
+def add_shared_flags(parser: argparse.ArgumentParser, task: str) -> None:
+    """The flags that every program in `sweeps/` takes."""
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of the base, e.g. student.layers=2")
+    parser.add_argument("--corpus", default="auto", help=f"auto ({task} if it can be had, else sample), or a name")
+    parser.add_argument("--epochs", type=int, help="epochs of a student")
+    parser.add_argument("--seeds", type=int, help=f"seeds of the table at the end (default {SEEDS})")
+    parser.add_argument("--store", help="folder or URI (default store)")
+    parser.add_argument("--name", help="name in the store (default: from the corpus and the time)")
+    parser.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
+    parser.add_argument("--cpus-per-trial", type=int, default=1)
+    parser.add_argument("--gpus-per-trial", type=float, default=0.0, help="may be a fraction")
+    parser.add_argument("--smoke", action="store_true", help="the smallest that shows that everything works")
+    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+
+
+def check_shared_flags(arguments: argparse.Namespace, *more: str) -> None:
+    """
+    Args:
+        more: Names of further flags that must be 1 or more.
+
+    Raises:
+        BadInput: A number is out of range.
+    """
+    if arguments.gpus_per_trial < 0:
+        raise BadInput(f"--gpus-per-trial {arguments.gpus_per_trial:g}: it must be 0 or more.")
+    for flag in ("epochs", "seeds", "cpus_per_trial", *more):
+        if (value := getattr(arguments, flag)) is not None and value < 1:
+            raise BadInput(f"--{flag.replace('_', '-')} {value}: it must be 1 or more.")
+
+
+def seeds_of(arguments: argparse.Namespace) -> range:
+    return range(arguments.seeds or (SMOKE_SEEDS if arguments.smoke else SEEDS))
+
+
+def run_config(
+    task: str, arguments: argparse.Namespace, base: Mapping[str, Any], on_sample: Mapping[str, Any]
+) -> RunConfig:
+    """The base on the corpus that was asked for, with the command line's settings.
+
+    Args:
+        on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
+    """
+    corpus = with_corpus(parse({"corpus": {"name": arguments.corpus}}, source="--corpus"), task, quiet=False).corpus
+    plain = {**base, "corpus": {**base.get("corpus", {}), "name": corpus.name}}
+    if corpus.name == "sample":
+        plain |= on_sample
+    overrides = [*(SMOKE if arguments.smoke else []), *arguments.overrides]
+    for flag, key in (("epochs", "train.epochs"), ("store", "store")):
+        if getattr(arguments, flag) is not None:
+            overrides.append(f"{key}={getattr(arguments, flag)}")
+    for override in overrides:
+        plain = apply_override(plain, override)
+    return parse(plain, source="sweep")
+
+
+def student_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The table of students, teachers and the commonest class, as a terminal shows it."""
+    rows = [
+        {
+            "student": row["label"],
+            "mean": row["report"]["mean"],
+            "std": row["report"]["std"],
+            "select": row["select"]["mean"],
+            "vs alone": row["difference"]["mean"] if row["difference"] else None,
+            "p": row["difference"]["p_value"] if row["difference"] else None,
+            "retention": row["retention"],
+            "distillation ratio": row["distillation_ratio"],
+            "parameters": row["parameters"],
+            "latency ms": row["latency_ms"],
+        }
+        for row in document["confirmation"]
+    ]
+    rows += [
+        {
+            "student": f"teacher {t['name']}",
+            "mean": t["report"],
+            "select": t["select"],
+            "parameters": t["parameters"],
+            "latency ms": t["latency_ms"],
+        }
+        for t in document["teachers"]
+    ]
+    rows.append({"student": "commonest class", "mean": document["teachers"][0]["majority"]})
+    return rows

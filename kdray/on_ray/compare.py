@@ -1,0 +1,61 @@
+"""A comparison: named settings, each trained on the same seeds with the same teachers, and one table of all."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kdray.config import RunConfig, parse
+from kdray.on_ray.confirm import Contender, confirm
+from kdray.on_ray.documents import ALONE, Origin, facts_of, students, write
+from kdray.on_ray.trial import Shared, with_overrides
+from kdray.stages import Context, alone, prepare
+
+log = logging.getLogger(__name__)
+
+
+def compare(
+    name: str,
+    variants: Mapping[str, Mapping[str, Any]],
+    run: RunConfig,
+    context: Context,
+    *,
+    seeds: Sequence[int],
+    cpus: int,
+    gpus: float,
+    origin: Origin,
+) -> dict[str, Any]:
+    """Train every variant and the student alone on every seed; returns what result.json holds.
+
+    Students that are in the store are not trained again, so a stopped comparison goes on by the same command.
+
+    Args:
+        variants: Label to dotted overrides of the run, in the order of the table.
+
+    Raises:
+        BadInput: A variant's settings do not fit; said before anything is made.
+    """
+    contenders = contenders_of(variants, run)
+    start = time.time()
+    prepared = prepare(run, context, every_teacher=True)
+    ready = time.time()
+    log.info("compare: %d students on seeds %s", len(contenders), list(seeds))
+    trained = confirm(contenders, seeds, Shared.of(prepared), cpus=cpus, gpus=gpus)
+    document: dict[str, Any] = {"kind": "comparison", **facts_of(name, run, prepared, context, origin)}
+    document["confirmation"] = students(contenders, trained, seeds, document["teachers"])
+    phases = {"prepare": ready - start, "train": time.time() - ready}
+    document["seconds"] = {"total": time.time() - start, "by_phase": phases}
+    write(document, context, name)
+    return document
+
+
+def contenders_of(variants: Mapping[str, Mapping[str, Any]], run: RunConfig) -> list[Contender]:
+    """The variants and the student alone.
+
+    Raises:
+        BadInput: A variant's settings do not fit.
+    """
+    plain = run.model_dump(mode="json")
+    parsed = {label: parse(with_overrides(plain, dict(changes)), source=label) for label, changes in variants.items()}
+    note = "bottom layers of the encoder, whole texts, hard labels, no teacher at all"
+    return [*(Contender(label, each) for label, each in parsed.items()), Contender(ALONE, alone(run), note)]

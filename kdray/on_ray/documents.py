@@ -1,0 +1,177 @@
+"""The documents that a sweep or a comparison leaves: result.json, its report, and what both hold alike."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+import kdray
+from kdray import report
+from kdray.config import RunConfig
+from kdray.corpora import load_description
+from kdray.evaluate import against, spread
+from kdray.on_ray.confirm import Contender
+from kdray.on_ray.trial import store_folder
+from kdray.prune import changed_texts
+from kdray.stages import Context, Prepared
+from kdray.stages.fitting import result_of
+
+ALONE = "student alone"
+SHOWN_EXAMPLES = 20  # texts that pruning changed
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a reader of the result must know of how it came about.
+
+    Attributes:
+        requested: The corpus that was asked for (`auto` may have become the sample).
+        command: The command line.
+        resume: The command line that goes on with this sweep.
+    """
+
+    requested: str
+    command: str
+    resume: str
+
+
+def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, origin: Origin) -> dict[str, Any]:
+    """What a reader must know of anything that trained several students: where from, by which command, with what."""
+    described = load_description(prepared.corpus.folder)
+    info, metric = described["info"], described["task"]["metrics"][0]
+    return {
+        "name": name,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": origin.command,
+        "commit": _commit(),
+        "kdray": kdray.__version__,
+        "versions": _versions(),
+        "corpus": {key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")}
+        | {"requested": origin.requested},
+        "metric": metric,
+        "teachers": [_teacher(ref, context, metric) for ref in prepared.teachers],
+        "prune": _pruned(prepared),
+        "stages": context.journal,
+        "settings": run.model_dump(mode="json"),
+    }
+
+
+def students(
+    contenders: Sequence[Contender],
+    confirmed: Mapping[str, Sequence[dict[str, Any]]],
+    seeds: Sequence[int],
+    teachers: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """The table of students trained on several seeds, beside the student alone.
+
+    Args:
+        confirmed: By label, one result a seed; `ALONE` is one of them.
+    """
+
+    def scores(label: str, split: str) -> list[float]:
+        return [result["metrics"][split][result["metric"]] for result in confirmed[label]]
+
+    baseline = scores(ALONE, "report")
+    teacher = max((t["report"] for t in teachers), default=None)
+    rows: list[dict[str, Any]] = []
+    for contender in contenders:
+        is_alone = contender.label == ALONE
+        mine = against(scores(contender.label, "report"), alone=None if is_alone else baseline, teacher=teacher)
+        cost = confirmed[contender.label][0]["cost"]
+        rows.append(
+            {
+                "label": contender.label,
+                "method": contender.run.method.name,
+                "seeds": list(seeds),
+                "select": spread(scores(contender.label, "select")).plain(),
+                "report": mine.scores.plain(),
+                "retention": mine.retention,
+                "distillation_ratio": mine.distillation_ratio,
+                "parameters": cost["parameters"],
+                "latency_ms": cost["latency_ms"],
+                "difference": None
+                if is_alone
+                else {
+                    "to": ALONE,
+                    "mean": mine.difference,
+                    "p_value": mine.p_value,
+                    "test": "Welch's t-test",
+                },
+                "note": contender.note,
+                "runs": [result["spec"]["digest"] for result in confirmed[contender.label]],
+            }
+        )
+    return rows
+
+
+def write(document: Mapping[str, Any], context: Context, name: str) -> Path:
+    """Writes result.json and report.html; returns the folder they are in."""
+    folder = store_folder(context.store, "sweeps", name)
+    context.store.write_json(f"sweeps/{name}/result.json", dict(document))
+    report.write(document, folder / "report.html")
+    return folder
+
+
+def _teacher(ref: Any, context: Context, metric: str) -> dict[str, Any]:
+    result = result_of(ref.model.open(context.store))
+    return {
+        "name": ref.name,
+        "select": result["metrics"]["select"][metric],
+        "report": result["metrics"]["report"][metric],
+        "majority": result["majority"]["report"],
+        "parameters": result["cost"]["parameters"],
+        "latency_ms": result["cost"]["latency_ms"],
+    }
+
+
+def _pruned(prepared: Prepared) -> dict[str, Any] | None:
+    if prepared.view is None:
+        return None
+    summary = prepared.view.summary
+    decisions = pq.read_table(prepared.view.file("decisions.parquet"))
+    return {
+        "policy": summary["policy"],
+        "level": summary["level"],
+        "units": summary["num_units"],
+        "kept": summary["num_kept"],
+        "rate": summary["prune_rate"],
+        "per_class": {
+            label: {
+                "units": each["num_units"],
+                "kept": each["num_units_kept"],
+                "rate": 1 - each["num_units_kept"] / each["num_units"] if each["num_units"] else None,
+            }
+            for label, each in summary["classes"].items()
+        },
+        "examples": [
+            {"before": [text for text, _ in changed["units"]], "kept": [kept for _, kept in changed["units"]]}
+            for changed in changed_texts(decisions, SHOWN_EXAMPLES)
+        ],
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that kdray runs from, marked when it has changes; None outside a checkout."""
+    here = Path(kdray.__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except OSError:
+        return None
+    return found.stdout.strip() or None
+
+
+def _versions() -> dict[str, str]:
+    import optuna
+    import ray
+    import torch
+    import transformers
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    modules = {m.__name__: str(m.__version__) for m in (ray, torch, transformers, optuna)}
+    return {"python": python, **modules}

@@ -1,0 +1,24 @@
+"""What each part of DeKD adds, as S1 asks: `python sweeps/ablate_dekd.py [--corpus mrpc] [--seeds 5]`."""
+
+from typing import Any
+
+from tune_mrpc import ON_SAMPLE, SETTINGS
+
+from kdray.cli.compare import compare_main
+from kdray.config import RunConfig
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "DeKD": {},
+    "DeKD without data selection": {"r": 1.0},
+    "DeKD without assistant": {"assistant": False},
+    "DeKD without layer alignment": {"lambda3": 0.0},
+    **{f"DeKD, selection {by}": {"strategy": by} for by in ("random", "least_confidence", "margin")},
+}
+
+
+def variants(run: RunConfig) -> dict[str, dict[str, Any]]:
+    return {label: {"method": {"name": "dekd", **change}} for label, change in CHANGES.items()}
+
+
+if __name__ == "__main__":
+    compare_main("ablations of DeKD", "mrpc", base=SETTINGS, on_sample=ON_SAMPLE, variants=variants)

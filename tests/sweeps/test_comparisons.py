@@ -1,0 +1,52 @@
+"""The comparisons among the sweeps: what they compare can be trained."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdray.config import RunConfig, parse
+from kdray.errors import BadInput
+from kdray.on_ray.compare import contenders_of
+from kdray.on_ray.documents import ALONE
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+NAMES = ("ablate_dekd", "selection_ratio", "ta_depth")
+
+
+@pytest.fixture(params=NAMES)
+def module(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(SWEEPS))
+    sys.modules.pop(request.param, None)
+    return importlib.import_module(request.param)
+
+
+def run_of(module: Any, *, on_sample: bool) -> RunConfig:
+    corpus = {"corpus": {"name": "sample" if on_sample else "mrpc"}}
+    return parse({**module.SETTINGS, **corpus, **(module.ON_SAMPLE if on_sample else {})}, source="test")
+
+
+@pytest.mark.parametrize("on_sample", [False, True])
+def test_every_variant_is_another_student_that_can_be_trained(module: Any, on_sample: bool) -> None:
+    run = run_of(module, on_sample=on_sample)
+    *variants, alone = contenders_of(module.variants(run), run)
+    assert (alone.label, alone.run.method.name) == (ALONE, "finetune")
+    assert len(variants) >= 3
+    methods = [each.run.method for each in variants]
+    assert len({method.model_dump_json() for method in methods}) == len(variants)
+    for method in methods:
+        assert method.name == "dekd"
+        if method.uses_assistant:
+            (depth,) = method.assistant_depths(student=run.student.layers, teacher=6)
+            assert run.student.layers < depth < 6
+
+
+def test_a_variant_that_does_not_fit_is_named_before_anything_is_made() -> None:
+    with pytest.raises(BadInput, match=r"too warm.*temperature"):
+        contenders_of({"fits": {}, "too warm": {"method": {"name": "kd", "temperature": -1}}}, parse({}, source="test"))
+
+
+def test_they_are_short() -> None:
+    assert all(len((SWEEPS / f"{name}.py").read_text().splitlines()) <= 30 for name in NAMES)
