@@ -18,8 +18,9 @@ from kdray.cli.show import table
 from kdray.config import RunConfig, parse
 from kdray.corpora import kdray_data
 from kdray.evaluate import against
-from kdray.methods import METHODS, FineTune
+from kdray.methods import METHODS, FineTune, parse_method
 from kdray.on_ray.session import session
+from kdray.signals import TOKEN_NEEDS
 from kdray.stages import Context, alone, prepare
 from kdray.stages.fitting import result_of
 from kdray.store import Store
@@ -106,11 +107,23 @@ def lines(found: dict[str, list[dict[str, Any]]], teacher: float) -> list[dict[s
                 "retention": mine.retention,
                 "distillation ratio": mine.distillation_ratio,
                 "train s": sum(result["seconds"]["train"] for result in results) / len(results),
-                "teacher rows": sum(sum(result["queries"].values()) for result in results) // len(results),
+                "teacher passes": sum(map(passes, results)) // len(results),
                 "values": values,
             }
         )
     return rows
+
+
+def passes(result: dict[str, Any]) -> int:
+    """Rows that teachers and the last assistant read for one student: once each for outputs that are cached, however
+    many epochs and seeds use them, and in every step of a phase that runs them beside the student."""
+    spec, rows = result["spec"], result["rows"]["train"]
+    models = len(spec["teachers"]) + (spec["assistant"] is not None)
+    method = parse_method(spec["method"])
+    online = {phase.name: bool(phase.method.needs & TOKEN_NEEDS) for phase in method.phases(spec["train"]["epochs"])}
+    cached = any(phase.method.needs and not online[phase.name] for phase in method.phases(spec["train"]["epochs"]))
+    beside = sum(online[epoch["phase"]] for epoch in result["history"])
+    return models * rows * ((1 + method.dropout_passes) * cached + beside)
 
 
 def _scores(results: list[dict[str, Any]]) -> list[float]:

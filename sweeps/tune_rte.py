@@ -29,23 +29,36 @@ ON_SAMPLE: dict[str, Any] = {
 
 def space(trial: Any, run: RunConfig) -> dict[str, Any]:
     """Only what the chosen method has is asked for; the λ are asked for freely and scaled to sum to 1."""
-    deepest = run.student.layers if run.corpus.name == "sample" else encoder_layers(run.teachers[0].encoder) - 1
-    depths = list(range(run.student.layers + 1, deepest + 1))  # of an assistant in between
-    methods = ["kd", *(["dekd"] if depths else []), *(["ens_u"] if len(run.teachers) > 1 else [])]
+    small = run.corpus.name == "sample"
+    methods = ["kd", *([] if small else ["dekd"]), *(["ens_u", "rlkd"] if len(run.teachers) > 1 else [])]
     method: dict[str, Any] = {"name": trial.suggest_categorical("method", methods)}
     method["temperature"] = trial.suggest_float("temperature", 1, 20, log=True)
     if method["name"] == "dekd":
-        method["ta_depth"] = trial.suggest_categorical("ta_depth", depths)
-        method["r"] = trial.suggest_float("r", 0.2, 1.0)
+        method |= assistant(trial, run)
+        method["r"] = trial.suggest_float("r", 0.2, 0.95)
+        method["strategy"] = trial.suggest_categorical("strategy", ["entropy", "least_confidence", "margin", "random"])
         free = [trial.suggest_float(f"lambda{i}", 0.05, 1.0) for i in (1, 2, 3)]
         method |= {f"lambda{i}": value / sum(free) for i, value in enumerate(free, start=1)}
     else:
         method["alpha"] = trial.suggest_float("alpha", 0.0, 1.0)
+    if method["name"] == "rlkd":
+        method |= {"reward_number": 3, "gamma": trial.suggest_float("gamma", 0.1, 0.9)}
     rate = trial.suggest_float("learning_rate", 5e-5, 5e-4, log=True)
     chosen: dict[str, Any] = {"method": method, "train.learning_rate": rate}
-    if trial.suggest_categorical("prune", ["lower_tail", "none"]) == "none":
+    policy = trial.suggest_categorical("prune", ["lower_tail", "none", *([] if small else ["match_rate"])])
+    if policy == "none":
         chosen["prune"] = {"policy": "none"}
+    elif policy == "match_rate":  # a few rates, so that trials share what they prune
+        chosen["prune.policy"] = {"name": policy, "rho": trial.suggest_categorical("prune_rate", [0.1, 0.2, 0.3])}
     return chosen
+
+
+def assistant(trial: Any, run: RunConfig) -> dict[str, Any]:
+    """DeKD's, of any depth between student and teacher; none where they are neighbours."""
+    deepest = (run.teachers[0].layers or encoder_layers(run.teachers[0].encoder)) - 1
+    if run.student.layers >= deepest:
+        return {"assistant": False}
+    return {"ta_depth": trial.suggest_int("ta_depth", run.student.layers + 1, deepest)}
 
 
 def starts(run: RunConfig) -> list[dict[str, Any]]:

@@ -15,11 +15,12 @@ from kdray.config import RunConfig
 from kdray.corpora import kdray_data
 from kdray.errors import BadInput, RunFailed
 from kdray.on_ray.session import session
+from kdray.stages import check_depths
 from kdray.store import Store
 
 Space = Callable[[Any, RunConfig], dict[str, Any]]
 Starts = Callable[[RunConfig], Sequence[Mapping[str, Any]]]
-SMALL_TRIALS = 2
+SMALL_TRIALS, FULL_TRIALS = 2, 8
 
 
 def sweep_main(
@@ -54,7 +55,10 @@ def _parser(task: str) -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, help="trials that shall have ended in all")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler (default 0)")
     parser.add_argument("--storage", help="URL of the study's database, for several drivers (default: a SQLite file)")
-    parser.add_argument("--pruning", choices=("asha", "median", "none"), default="asha", help="how trials stop early")
+    parser.add_argument("--objectives", default="metric", help="metric, and with commas latency, parameters")
+    parser.add_argument("--depths", help="layers of students to search over, with commas (default: the base's)")
+    parser.add_argument("--sampling", choices=("tpe", "random"), default="tpe", help="how settings are chosen")
+    parser.add_argument("--pruning", choices=("asha", "median", "none"), help="how trials stop early (default asha)")
     parser.add_argument("--max-hours", type=float, help="end the search after this wall time; --resume goes on")
     parser.add_argument("--max-gpu-hours", type=float, help="end the search when trials have had as much GPU time")
     parser.add_argument("--max-failures", type=int, help="end the search when so many trials have failed")
@@ -79,7 +83,10 @@ def _sweep(
     if arguments.retry_failed and not arguments.resume:
         raise BadInput("--retry-failed works on a sweep that is there: add --resume.")
     run = run_config(task, arguments, base, on_sample)
-    trials = arguments.trials or (SMALL_TRIALS if arguments.smoke or run.corpus.name == "sample" else 8)
+    objectives, depths = _objectives(arguments.objectives), _depths(arguments.depths, run)
+    first = [{**each, "params": _with_depth(each["params"], run, depths)} for each in starts(run)]
+    few = arguments.smoke or run.corpus.name == "sample"
+    trials = arguments.trials or (SMALL_TRIALS if few else max(FULL_TRIALS, len(first)))
     seeds = seeds_of(arguments)
     name = _name(run, arguments)
     print(
@@ -96,8 +103,8 @@ def _sweep(
         print(f"dashboard: {cluster.dashboard or 'none'}", flush=True)
         settings = SweepSettings(
             name=name,
-            space=lambda trial: space(trial, run),
-            starts=starts(run),
+            space=lambda trial: _asked(trial, space, run, depths),
+            starts=first,
             trials=trials,
             seed=arguments.seed,
             cpus=arguments.cpus_per_trial,
@@ -105,6 +112,8 @@ def _sweep(
             confirm_start=run.corpus.name != "sample",  # where minutes count more than controls
             storage=arguments.storage,
             pruning=arguments.pruning,
+            sampling=arguments.sampling,
+            objectives=objectives,
             retry_failed=arguments.retry_failed,
             budget=Budget(arguments.max_hours, arguments.max_gpu_hours, arguments.max_failures),
         )
@@ -117,6 +126,48 @@ def _sweep(
         numbers = ", ".join(str(trial["number"]) for trial in failed)
         again = f"{_resume(command.replace(' --retry-failed', ''), name)} --retry-failed"
         raise RunFailed(f"all is written, but trials failed ({numbers}); to try them again: {again}")
+
+
+def _objectives(given: str) -> tuple[Any, ...]:
+    names = tuple(given.split(","))
+    if names[0] != "metric" or len(set(names)) < len(names) or not set(names) <= {"metric", "latency", "parameters"}:
+        raise BadInput(f"--objectives {given}: metric first, then latency, parameters or both, with commas between.")
+    return names
+
+
+def _depths(given: str | None, run: RunConfig) -> tuple[int, ...]:
+    """The student's depths to search over; none if the base's is the only one.
+
+    Raises:
+        BadInput: They are no numbers, lack the base's, or are more than there is to be had.
+    """
+    if given is None:
+        return ()
+    parts = given.split(",")
+    if not all(part.isdigit() for part in parts) or len(set(parts)) < len(parts):
+        raise BadInput(f"--depths {given}: different numbers of layers, with commas between.")
+    depths = tuple(map(int, parts))
+    if run.student.layers not in depths:
+        raise BadInput(f"--depths {given} must hold student.layers = {run.student.layers}: trial 0 is the defaults.")
+    for depth in depths:
+        check_depths(_of_depth(run, depth))
+    return depths
+
+
+def _of_depth(run: RunConfig, depth: int) -> RunConfig:
+    return run.model_copy(update={"student": run.student.model_copy(update={"layers": depth})})
+
+
+def _with_depth(params: Mapping[str, Any], run: RunConfig, depths: Sequence[int]) -> dict[str, Any]:
+    return {"student_layers": run.student.layers, **params} if depths else dict(params)
+
+
+def _asked(trial: Any, space: Space, run: RunConfig, depths: Sequence[int]) -> dict[str, Any]:
+    """The space's overrides; the depth is asked for first, because assistants lie above it."""
+    if not depths:
+        return space(trial, run)
+    depth = trial.suggest_categorical("student_layers", depths)
+    return {"student.layers": depth, **space(trial, _of_depth(run, depth))}
 
 
 def _name(run: RunConfig, arguments: argparse.Namespace) -> str:

@@ -65,7 +65,8 @@ class RunConfig(BaseModel):
     Attributes:
         store: Folder or URI that holds everything made.
         teaching: Teachers are fine-tuned each by itself, or together under one head (`joint`: MT-BERT's first stage).
-            These need one architecture, width and tokenizer, and equal `train` sections but for the seed.
+            These need one architecture, width and tokenizer, equal `train` and `init_from`, and encoders or depths that
+            differ; the epoch that is kept is the one in which their mean probabilities score best.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,15 +96,21 @@ class RunConfig(BaseModel):
             return self
         if len(self.teachers) < 2:
             raise ValueError(f"teaching = joint, but teachers has {len(self.teachers)}: two or more share a head")
-        first = self.teachers[0].train.model_dump(exclude={"seed"})
+        first, begun = self.teachers[0], dict[tuple[str, int | None], str]()
         for teacher in self.teachers:
             if teacher.classes or teacher.fine_tuned:
                 given = "classes" if teacher.classes else "fine_tuned"
                 raise ValueError(f"teaching = joint, but teacher {teacher.name} sets {given}: it has a head of its own")
-            if teacher.train.model_dump(exclude={"seed"}) != first:
+            for name in ("train", "init_from"):
+                if getattr(teacher, name) != getattr(first, name):
+                    raise ValueError(
+                        f"teaching = joint is one training, but {teacher.name} and {first.name} differ in {name}"
+                    )
+            twin = begun.setdefault((teacher.encoder, teacher.layers), teacher.name)
+            if twin != teacher.name:
                 raise ValueError(
-                    f"teaching = joint trains all at once, but {teacher.name} and {self.teachers[0].name} have "
-                    "different train sections"
+                    f"teaching = joint, but {twin} and {teacher.name} begin as the same model and would "
+                    "stay it; give one another encoder or layers"
                 )
         return self
 
@@ -120,6 +127,16 @@ class RunConfig(BaseModel):
     def _pruned_view_is_there(self) -> "RunConfig":
         if self.outputs.teacher_view == "pruned" and self.prune.policy.name == "none":
             raise ValueError("outputs.teacher_view = pruned, but prune.policy = none leaves every text as it is")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_are_the_same(self) -> "RunConfig":
+        shortens = self.prune.policy.name != "none" and self.prune.level != "example"
+        if shortens and self.outputs.teacher_view == "full" and self.method.compares_tokens:
+            raise ValueError(
+                f"method {self.method.name} compares token by token, so its teachers must read the pruned texts, as "
+                "the student does; set outputs.teacher_view = pruned, or prune.policy = none"
+            )
         return self
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ from transformers import pipeline
 classify = pipeline("text-classification", "PATH/TO/THIS/FOLDER")
 ```
 
-Classes: {labels}. Trained on {train_rows:,} rows for {epochs} epochs (epoch {best} kept), seed {seed}.
+Classes: {labels}. {training}
 Selection used the split `select`; `report` was never selected on.
 """
 
@@ -34,6 +34,8 @@ def model_card(result: Mapping[str, Any]) -> str:
     names = list(scores["report"])
     rows = [f"| {split} | {' | '.join(f'{values[n]:.4f}' for n in names)} |" for split, values in scores.items()]
     teachers = ", ".join(teacher["name"] for teacher in spec["teachers"])
+    trained = f"Trained on {result['rows']['train']:,} rows for {len(result['history'])} epochs"
+    kept = f"(epoch {result['best_epoch']} kept), seed {spec['train']['seed']}."
     return CARD.format(
         title=result["title"],
         kdray=result["versions"]["kdray"],
@@ -45,8 +47,5 @@ def model_card(result: Mapping[str, Any]) -> str:
         rows="\n".join(rows),
         report=f"Teachers: {teachers}." if teachers else "No teacher: trained on hard labels.",
         labels=", ".join(f"`{label}`" for label in spec["labels"]),
-        train_rows=result["rows"]["train"],
-        epochs=len(result["history"]),
-        best=result["best_epoch"],
-        seed=spec["train"]["seed"],
+        training=f"{trained} {kept}" if result["history"] else "Its weights are as they were given: not trained here.",
     )

@@ -143,7 +143,8 @@ class _Job:
         with tempfile.TemporaryDirectory(prefix="kdray-fit-") as folder:
             model.to("cpu")
             save_classifier(model, tokenizer, Path(folder) / "model")
-            (Path(folder) / "model" / "README.md").write_text(model_card(document))
+            if not self.spec.beside:  # several models in one folder are only on their way to folders of their own
+                (Path(folder) / "model" / "README.md").write_text(model_card(document))
             _write_json(Path(folder) / "result.json", document)
             self.store.work(self.spec.digest).save_result(Path(folder))
 

@@ -26,7 +26,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from kdray.methods.batchwise import value_per_row, whole_batch
-from kdray.methods.contract import Method, Pair, Ranks, Step, Term, Terms
+from kdray.methods.contract import Method, Pair, Ranks, Step, Term, Terms, all_asked
 from kdray.methods.integration import check_disjoint, check_gold_labels, joint_kd_rows
 from kdray.methods.layers import state_rows
 from kdray.methods.losses import Direction, unit, wide
@@ -102,7 +102,7 @@ class CFL(Method):
         apart = [mmd_squared(student, common_rows(extracted, mask, step.ranks)) for extracted in common]
         mmd = value_per_row(torch.stack(apart).sum(), rows=len(mask), everyone=len(student))
         terms = {"kd": Term(rows), "mmd": Term(mmd), "reconstruction": Term(torch.stack(missed).sum(0))}
-        return Terms(terms, queries={"teacher": terms["kd"].covered()})
+        return Terms(terms, queries=all_asked(step, terms["kd"]))
 
 
 def mmd_squared(x: Float[Tensor, "rows width"], y: Float[Tensor, "rows width"]) -> Float[Tensor, ""]:

@@ -159,16 +159,20 @@ class Terms:
     Attributes:
         terms: By name; each name has a weight in `Method.weights`.
         hard_rows: Rows whose hard-label loss counts (None: all labelled ones).
-        queries: Rows for which each model was asked, by model; their number is the query ratio's numerator.
+        queries: By kind of model (`teacher`, `assistant`), how many of them were asked about each row, or whether one
+            was; their sum is the query ratio's numerator.
+        hard: What stands for the hard-label loss of each row; None is the cross-entropy of the student's logits.
     """
 
     terms: Mapping[str, Term]
     hard_rows: Bool[Tensor, " batch"] | None = None
-    queries: Mapping[str, Bool[Tensor, " batch"]] = field(default_factory=dict[str, Tensor])
+    queries: Mapping[str, Bool[Tensor, " batch"] | Int[Tensor, " batch"]] = field(default_factory=dict[str, Tensor])
+    hard: Float[Tensor, " batch"] | None = None
 
     def detach(self) -> "Terms":
         terms = {name: Term(term.values.detach(), term.rows) for name, term in self.terms.items()}
-        return Terms(terms, self.hard_rows, self.queries)
+        hard = None if self.hard is None else self.hard.detach()
+        return Terms(terms, self.hard_rows, self.queries, hard)
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,11 @@ class Method(BaseModel):
         return 0
 
     @property
+    def compares_tokens(self) -> bool:
+        """Whether teachers and student must read the same tokens."""
+        return any(phase.method.needs & TOKEN_NEEDS for phase in self.phases(1))
+
+    @property
     def uses_assistant(self) -> bool:
         return False
 
@@ -266,7 +275,7 @@ class Method(BaseModel):
                 f"method {self.name}: a head with one output has no distribution to distil; 2 or more classes."
             )
         others = (*pair.teachers, *([pair.assistant] if pair.assistant else []))
-        if any(phase.method.needs & TOKEN_NEEDS for phase in self.phases(1)):
+        if self.compares_tokens:
             for other in others:
                 if other.tokenizer != pair.student.tokenizer:
                     raise BadInput(
@@ -305,6 +314,11 @@ class Method(BaseModel):
     def terms(self, step: Step) -> Terms:
         """The terms of one step; a pure function of it."""
         raise NotImplementedError
+
+
+def all_asked(step: Step, term: Term) -> dict[str, Int[Tensor, " batch"]]:
+    """The queries of a term that hears every teacher about each row it covers."""
+    return {"teacher": len(step.teachers) * term.covered().long()}
 
 
 def _check_subsets(method: str, pair: Pair) -> None:

@@ -5,7 +5,8 @@ Formula: λ1·CE + λ2·(KD(teacher; certain rows) + KD(assistant; uncertain row
     L_DA = mean_b Σ_i ‖nrm(h_s,i) − nrm(h_t,I(i))‖², I = the M teacher layers of largest [CLS] entropy, by depth.
 Needs: logits of a teacher and of an assistant, [CLS] of every teacher layer; all cached.
 Refuses: a teacher with fewer layers than the student; ratios outside (0, 1]; one class.
-Defaults: λ = .5/.3/.2, T = 5, r = .5 (S1 §4.3); assistant in the middle of teacher and student (S1 §4.3: 6 of 3..12).
+Defaults: λ = .5/.3/.2, T = 5, r = .5 (S1 §4.3); assistant in the geometric middle of teacher and student (S1
+    Figure 3: 6 is best between 3 and 12, 9 between 6 and 12).
 Differs from the source: T² on (D2); CE on all rows (D7); entropy normalised by log d, not log|Y| (D8); margin selects
     the uncertain rows (D6); widths that differ get a bias-free projection on the student's side (D14).
 """
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from kdray.errors import BadInput
 from kdray.methods.contract import Method, Pair, Ranks, Step, Term, Terms
-from kdray.methods.layers import projected, student_projection
+from kdray.methods.layers import middle_depth, projected, student_projection
 from kdray.methods.losses import Direction, entropy_rows, kd_rows, log_probs, mse_rows, unit
 from kdray.methods.selection import Strategy, most, uncertainty
 from kdray.signals import Need
@@ -32,7 +33,7 @@ class DeKD(Method):
     Attributes:
         r: Share of the batch that asks a teacher, in (0, 1]; 1 is "w/o DS".
         assistant: False is "w/o TA": every selected row asks the teacher.
-        ta_depth: Layers of the assistant; None is the middle of teacher and student, rounded up.
+        ta_depth: Layers of the assistant; None is the geometric middle of teacher and student, rounded up.
         lambda1: Weight of the hard labels.
         lambda2: Weight of the soft labels.
         lambda3: Weight of the layer alignment; 0 is "w/o DOA".
@@ -79,7 +80,7 @@ class DeKD(Method):
         return self.assistant
 
     def assistant_depths(self, *, student: int, teacher: int) -> tuple[int, ...]:
-        depth = self.ta_depth or math.ceil((student + teacher) / 2)
+        depth = self.ta_depth or middle_depth(student, teacher)
         if not student < depth < teacher:
             raise BadInput(
                 f"method.ta_depth = {depth}, but an assistant lies between the student's {student} and the teacher's "

@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from kdray.errors import BadInput
-from kdray.methods.contract import Method, Pair, Step, Term, Terms
+from kdray.methods.contract import Method, Pair, Step, Term, Terms, all_asked
 from kdray.methods.integration import check_disjoint, check_gold_labels, joint_kd_rows
 from kdray.methods.layers import mapped, state_rows, uniform_layers
 from kdray.methods.losses import Direction, wide
@@ -98,7 +98,7 @@ class DFA(Method):
         rows = joint_kd_rows(step, temperature=self.temperature, t2_scaling=self.t2_scaling, direction=self.direction)
         amalgamation, reconstruction = self._features(step)
         terms = {"kd": Term(rows), "amalgamation": Term(amalgamation), "reconstruction": Term(reconstruction)}
-        return Terms(terms, queries={"teacher": terms["kd"].covered()})
+        return Terms(terms, queries=all_asked(step, terms["kd"]))
 
     def _number(self, depth: int) -> int:
         return depth if self.align_number == ALL_LAYERS else self.align_number

@@ -54,4 +54,4 @@ class BestSingle(Method):
             temperature=self.temperature,
             combine="prob",
         )
-        return soft_terms(step, target, self)
+        return soft_terms(step, target, self, of_one=True)

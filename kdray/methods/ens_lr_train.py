@@ -9,13 +9,17 @@ Needs: logits of K ≥ 2 teachers, cached; their logits and the labels of the tr
 Refuses: fewer than two teachers, other class counts, no labelled train row, `stacking` without some class.
 Defaults: T = 5, α = 0.5, `combine: prob` as `ens_u`; one weight a teacher (our choice).
 Differs from the source: no source prints the regression. Teachers know the train rows by heart, so that
-    weights may degenerate: result.json has the teachers' accuracies there beside them.
+    weights may degenerate: a warning says so above 0.99, and result.json has the accuracies there beside them.
 """
 
+import logging
 from typing import ClassVar, Literal
 
 from kdray.methods.contract import Evidence, Prepared
 from kdray.methods.fitted import FittedEnsemble, fitted
+
+log = logging.getLogger(__name__)
+KNOWN_BY_HEART = 0.99
 
 
 class FittedOnTrain(FittedEnsemble):
@@ -27,4 +31,11 @@ class FittedOnTrain(FittedEnsemble):
     name: Literal["ens_lr_train"] = "ens_lr_train"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def prepare(self, evidence: Evidence) -> Prepared:
-        return fitted(evidence.train, self.mode, method=self.name, split="train")
+        prepared = fitted(evidence.train, self.mode, method=self.name, split="train")
+        if (least := float(prepared["accuracy"].min())) > KNOWN_BY_HEART:
+            log.warning(
+                "method ens_lr_train: every teacher is right on %.1f %% of the train rows or more, so the fit "
+                "can hardly tell them apart; take ens_lr_dev.",
+                100 * least,
+            )
+        return prepared

@@ -43,4 +43,4 @@ class RandomSingle(Method):
 
     def terms(self, step: Step) -> Terms:
         drawn = int(torch.randint(len(step.teachers), (), generator=step.generator("teacher")))
-        return soft_terms(step, log_probs(step.teachers[drawn].logits, self.temperature), self)
+        return soft_terms(step, log_probs(step.teachers[drawn].logits, self.temperature), self, of_one=True)

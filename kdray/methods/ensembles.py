@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdray.errors import BadInput
-from kdray.methods.contract import Answers, Step, Term, Terms
+from kdray.methods.contract import Answers, Step, Term, Terms, all_asked
 from kdray.methods.losses import Direction, Logits, Reduction, kd_rows
 
 
@@ -36,10 +36,14 @@ def soft_rows(target: Logits, student: Logits, settings: SoftLabels) -> Float[Te
     )
 
 
-def soft_terms(step: Step, target: Logits, settings: SoftLabels) -> Terms:
-    """The one term `kd` of every ensemble."""
+def soft_terms(step: Step, target: Logits, settings: SoftLabels, *, of_one: bool = False) -> Terms:
+    """The one term `kd` of every ensemble.
+
+    Args:
+        of_one: The target is what one of the teachers says; the others were not asked.
+    """
     term = Term(soft_rows(target, step.student.logits, settings))
-    return Terms({"kd": term}, queries={"teacher": term.covered()})
+    return Terms({"kd": term}, queries={"teacher": term.covered()} if of_one else all_asked(step, term))
 
 
 def labelled(answers: Answers, *, method: str, split: str) -> Answers:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
-from kdray.methods.contract import Method, Step, Term, Terms
+from kdray.methods.contract import Method, Step, Terms
 from kdray.methods.losses import cross_entropy_rows
 from kdray.signals import Need
 
@@ -36,10 +36,8 @@ class JointFineTuning(Method):
         return frozenset()
 
     def weights(self) -> dict[str, float]:
-        return {"hard": 0.0, "models": 1.0}
+        return {"hard": 1.0}
 
     def terms(self, step: Step) -> Terms:
         each = step.student.logits.unflatten(1, (self.models, -1)).unbind(1)
-        losses = torch.stack([cross_entropy_rows(logits, step.labels) for logits in each]).sum(0)
-        nobody = torch.zeros_like(step.labels, dtype=torch.bool)  # no term of all logits as if they were one model's
-        return Terms({"models": Term(losses, step.labels >= 0)}, hard_rows=nobody)
+        return Terms({}, hard=torch.stack([cross_entropy_rows(logits, step.labels) for logits in each]).sum(0))

@@ -3,6 +3,7 @@
 Layers count from 1; index 0 of `cls` and `hidden` is the embedding output.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -15,6 +16,11 @@ from kdray.methods.contract import Pair
 from kdray.methods.losses import unit, wide
 
 PROJECTION_STD = 0.02
+
+
+def middle_depth(student: int, teacher: int) -> int:
+    """⌈√(student·teacher)⌉ layers, the geometric middle: 6 between 3 and 12, 9 between 6 and 12, as S1 Figure 3."""
+    return math.isqrt(student * teacher - 1) + 1
 
 
 def uniform_layers(student: int, teacher: int) -> tuple[int, ...]:

@@ -26,15 +26,15 @@ from kdray.methods.finetune import FineTune
 from kdray.methods.relations import last_layer, real_tokens, relation_rows
 from kdray.signals import Need
 
-RELATION_HEADS = 48
+RELATION_HEADS, RELATION_HEADS_OF_LARGE = 48, 64  # the latter for teachers of width 1024 and more
 
 
 class MiniLMv2(Method):
     """Copies how queries, keys and values of one layer relate, and learns from the labels afterwards.
 
     Attributes:
-        relation_heads: How many parts the widths are cut into; None is 48, or the next number below it that divides
-            both widths.
+        relation_heads: How many parts the widths are cut into; None is 48 (64 for a teacher of width 1024), or the next
+            number below it that divides both widths.
         teacher_layer: The teacher's layer that the student's last one copies, counted from 1; None is its last.
         relation_epochs: Of the first phase, in addition to the run's epochs; None is as many as these.
     """
@@ -97,6 +97,6 @@ class MiniLMv2(Method):
 
 
 def most_heads(teacher: int, student: int) -> int:
-    """The largest number up to 48 that divides both widths."""
-    common = math.gcd(teacher, student)
-    return max(heads for heads in range(1, RELATION_HEADS + 1) if common % heads == 0)
+    """The largest number up to 48, or 64 for a large teacher, that divides both widths."""
+    common, most = math.gcd(teacher, student), RELATION_HEADS_OF_LARGE if teacher >= 1024 else RELATION_HEADS
+    return max(heads for heads in range(1, most + 1) if common % heads == 0)

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdray.methods.contract import Method, Pair, Step, Term, Terms
+from kdray.methods.contract import Method, Pair, Step, Term, Terms, all_asked
 from kdray.methods.layers import (
     mapped,
     projection,
@@ -85,7 +85,7 @@ class MTBERT(Method):
         }
         if self.fit == "teacher":
             terms["mapped"] = Term(_mean_length([theirs.detach() for _, theirs in pairs], mask))
-        return Terms(terms, queries={"teacher": terms["soft"].covered()})
+        return Terms(terms, queries=all_asked(step, terms["soft"]))
 
     def _soft_rows(self, step: Step, teacher: Signals) -> Float[Tensor, " batch"]:
         target = log_probs(teacher.logits, self.temperature)

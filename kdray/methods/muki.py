@@ -22,7 +22,7 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from kdray.methods.contract import Method, Pair, Step, Term, Terms
+from kdray.methods.contract import Method, Pair, Step, Term, Terms, all_asked
 from kdray.methods.integration import check_gold_labels, classes_of
 from kdray.methods.losses import entropy_rows, kl_rows, log_probs
 from kdray.signals import Need, Signals
@@ -88,7 +88,7 @@ class MUKI(Method):
             best = certainty.topk(2, dim=1).values
             rows = (best[:, 0] - best[:, 1] + MARGIN_FLOOR) * rows
         term = Term(rows)
-        return Terms({"kd": term}, queries={"teacher": term.covered()})
+        return Terms({"kd": term}, queries=all_asked(step, term))
 
     def _log_probs(self, teacher: Signals) -> Float[Tensor, "batch classes"]:
         if not self.dropout_passes:

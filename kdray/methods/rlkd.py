@@ -21,7 +21,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from kdray.methods.contract import Method, Pair, Phase, Probe, Reward, Step, Term, Terms
+from kdray.methods.contract import Method, Pair, Phase, Probe, Reward, Step, Term, Terms, all_asked
 from kdray.methods.ens_u import UniformEnsemble
 from kdray.methods.ensembles import soft_rows
 from kdray.methods.losses import Direction, Reduction, cross_entropy_rows, log_probs
@@ -114,7 +114,7 @@ class ReinforcedSelection(Method):
         chosen = heard(draw(step, odds), odds).to(each.dtype)
         term = Term((each * chosen).sum(1) / chosen.sum(1))
         # Every teacher is asked about every row: the policy reads what it says.
-        return Terms({"kd": term}, queries={"teacher": term.covered()})
+        return Terms({"kd": term}, queries=all_asked(step, term))
 
     def learn(self, step: Step, answer: Terms, probe: Probe) -> None:
         states, odds = self._seen(step)

@@ -5,12 +5,12 @@ Formula: teacher → assistant 1 → … → student; every arrow is (1 − α)�
     with z_a of the model before.
 Needs: logits of one teacher and of the last assistant, cached.
 Refuses: several teachers, other class counts, depths that do not fall from the teacher's to the student's.
-Defaults: T = 5, α = 0.5 as `kd`; one assistant in the middle of teacher and student (S1 Figure 3: 6 of 3..12 is best).
+Defaults: T = 5, α = 0.5 as `kd`; one assistant in the geometric middle of teacher and student (S1 Figure 3: 6
+    is best between 3 and 12, 9 between 6 and 12).
 Differs from the source: T² on (D2); Mirzadeh et al. average the KL over classes too, which `reduction: elementmean`
     copies; the arrows before the last have the settings of the run's `assistant` section.
 """
 
-import math
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -18,6 +18,7 @@ from pydantic import Field, field_validator
 from kdray.errors import BadInput
 from kdray.methods.contract import Method, Step, Term, Terms
 from kdray.methods.ensembles import soft_rows
+from kdray.methods.layers import middle_depth
 from kdray.methods.losses import Direction, Reduction, log_probs
 
 
@@ -27,7 +28,7 @@ class AssistantChain(Method):
     Attributes:
         temperature: Softens both distributions; above 0.
         alpha: Weight of the KD term, 0 to 1.
-        depths: Layers of each assistant, from the teacher downwards; None is one, in the middle, rounded up.
+        depths: Layers of each assistant, from the teacher downwards; None is one, in the geometric middle, rounded up.
     """
 
     title: ClassVar[str] = "TAKD (assistant chain)"
@@ -53,7 +54,7 @@ class AssistantChain(Method):
         return True
 
     def assistant_depths(self, *, student: int, teacher: int) -> tuple[int, ...]:
-        depths = self.depths or (math.ceil((student + teacher) / 2),)
+        depths = self.depths or (middle_depth(student, teacher),)
         if not student < depths[-1] <= depths[0] < teacher:
             raise BadInput(
                 f"method.depths = {list(depths)}, but assistants lie between the student's {student} and the teacher's "

@@ -6,7 +6,7 @@ Formula: first (1/K)·Σ_k MSE(z_k, z_s) on every row, then (1 − α)·CE + α�
     With `heads: multi`, D_k compares teacher k with a head k of its own on the student's last [CLS] vector, and the
     student's classifier, head 0, learns from gold labels alone.
 Needs: logits of K ≥ 2 teachers, cached; with `heads: multi` [CLS] vectors, of which only the student's are read.
-Refuses: fewer than two teachers, other class counts.
+Refuses: fewer than two teachers, other class counts; `heads: multi` without hard labels.
 Defaults: D = MSE and one head (public code of GLMKD), α = 0.5 as `kd`, one epoch of the first stage (our choice).
 Differs from the source: the first stage reads the task's own rows, labelled or not, not a larger text like it. That
     code weighs CE 1/K and the mean D 1; here α weighs D (D5). With `heads: multi` the paper predicts with the mean of
@@ -23,7 +23,7 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kdray.methods.contract import Method, Pair, Phase, Step, Term, Terms
+from kdray.methods.contract import Method, Pair, Phase, Step, Term, Terms, all_asked
 from kdray.methods.losses import Direction, Logits, kd_rows, log_probs, mse_rows, wide
 from kdray.signals import Need
 
@@ -63,6 +63,8 @@ class TMKD(Method):
             self.refuse_idle(("kd_term",), because="alpha is 0")
         if not self.alpha and not self.first_epochs:
             self.refuse_idle(("heads",), because="alpha and first_epochs are 0")
+        if self.heads == "multi" and self.alpha == 1:
+            raise ValueError("heads = multi with alpha = 1: nothing would train the classifier that is exported")
         return self
 
     @property
@@ -70,7 +72,7 @@ class TMKD(Method):
         return frozenset({"logits", "cls"} if self.heads == "multi" else {"logits"})
 
     def phases(self, epochs: int) -> tuple[Phase, ...]:
-        first = TMKD(alpha=1.0, heads=self.heads)
+        first = TMKD().model_copy(update={"alpha": 1.0, "heads": self.heads})  # gold labels come in the second stage
         both = (
             Phase("soft labels", first, self.first_epochs, schedule="soft labels", scored=False),
             Phase("all labels", self, epochs),
@@ -87,7 +89,7 @@ class TMKD(Method):
 
     def terms(self, step: Step) -> Terms:
         term = Term(self.distance_rows([teacher.logits for teacher in step.teachers], self._heads(step)))
-        return Terms({"kd": term}, queries={"teacher": term.covered()})
+        return Terms({"kd": term}, queries=all_asked(step, term))
 
     def _heads(self, step: Step) -> list[Logits]:
         """What the student says to each teacher."""

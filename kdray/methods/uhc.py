@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 
-from kdray.methods.contract import Method, Pair, Step, Term, Terms
+from kdray.methods.contract import Method, Pair, Step, Term, Terms, all_asked
 from kdray.methods.integration import check_gold_labels, classes_of
 from kdray.methods.losses import Direction, kd_rows, log_probs
 
@@ -66,4 +66,4 @@ class UHC(Method):
             for teacher, classes in zip(step.teachers, classes_of(step), strict=True)
         ]
         term = Term(torch.stack(parts).sum(0))
-        return Terms({"kd": term}, queries={"teacher": term.covered()})
+        return Terms({"kd": term}, queries=all_asked(step, term))

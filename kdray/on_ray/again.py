@@ -62,7 +62,7 @@ def _read(book: SweepStudy, sweep: str, number: int | None, store: Store) -> Pas
         complete = [t for t in book.ended() if t.state == optuna.trial.TrialState.COMPLETE]
         if not complete:
             raise BadInput(f"sweep {sweep!r} has no finished trial yet.")
-        number = max(complete, key=lambda trial: (trial.value, -trial.number)).number
+        number = max(complete, key=lambda trial: (trial.values[0], -trial.number)).number
     if number not in trials:
         raise BadInput(f"sweep {sweep!r} has no trial {number}; it has {len(trials)}, counted from 0.")
     trial, facts = trials[number], book.study.user_attrs
@@ -72,7 +72,7 @@ def _read(book: SweepStudy, sweep: str, number: int | None, store: Store) -> Pas
     return PastTrial(
         number=number,
         state=ENDS.get(trial.state, "running"),
-        value=trial.value if trial.state == optuna.trial.TrialState.COMPLETE else None,
+        value=trial.values[0] if trial.state == optuna.trial.TrialState.COMPLETE else None,
         digest=trial.user_attrs.get("digest"),
         run=parse(plain, source=f"sweep {sweep}, trial {number}"),
         cpus=facts.get("cpus", 1),

@@ -4,7 +4,7 @@ Every suggestion is a function of the study's history, the seed and the trial's 
 stop a trial early: nothing is remembered outside the study, and a search that goes on is the same search.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,18 +13,24 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from kdray.on_ray.study import SweepStudy
+from kdray.on_ray.study import Objective, SweepStudy
 from kdray.seeds import seed_of
 
 Space = Callable[[Any], dict[str, Any]]  # an Optuna trial (or a fixed one) to dotted overrides
 Pruning = Literal["asha", "median", "none"]
+Sampling = Literal["tpe", "random"]
 VALUE = "value"
 BUDGET = "budget"
+COSTS = "costs"  # what a finished student costs, by objective
 
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "asha": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
     "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=3),
     "none": optuna.pruners.NopPruner,
+}
+SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }
 
 
@@ -34,6 +40,7 @@ class StudySearcher(Searcher):
     Args:
         asked: How many trials shall have ended in all.
         full_budget: The value of `budget` that a finished trial reports; less means that it was stopped early.
+        objectives: Those of the study. With several of them no trial is stopped early.
     """
 
     def __init__(
@@ -45,10 +52,13 @@ class StudySearcher(Searcher):
         asked: int,
         full_budget: int,
         pruning: Pruning = "asha",
+        sampling: Sampling = "tpe",
+        objectives: Sequence[Objective] = ("metric",),
     ) -> None:
         super().__init__(metric=VALUE, mode="max")
         self._book, self._study, self._space = book, book.study, space
         self._seed, self._asked_for, self._full = seed, asked, full_budget
+        self._sampling, self._objectives = sampling, objectives
         self._study.pruner = PRUNERS[pruning]()
         self._left_over = book.take_over()
         self._asked: dict[str, optuna.Trial] = {}
@@ -66,14 +76,12 @@ class StudySearcher(Searcher):
     def _next(self) -> optuna.Trial | None:
         """A trial that its driver left running, else a new one; the seed is a function of its number."""
         number = self._left_over[0].number if self._left_over else len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = optuna.samplers.TPESampler(
-            seed=seed_of(self._seed, number) % 2**32, n_startup_trials=5, constant_liar=True
-        )
+        self._study.sampler = SAMPLERS[self._sampling](seed_of(self._seed, number) % 2**32)
         return self._left_over.pop(0) if self._left_over else self._book.ask(asked=self._asked_for)
 
     def should_stop(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Tells the study this epoch's score, and asks it whether the trial is worth another one."""
-        if result.get(VALUE) is None or result[BUDGET] >= self._full:
+        if result.get(VALUE) is None or result[BUDGET] >= self._full or len(self._objectives) > 1:
             return False
         self._report(trial_id, result)
         return result[BUDGET] < self._full - 1 and self._asked[trial_id].should_prune()
@@ -92,9 +100,9 @@ class StudySearcher(Searcher):
         self._book.let_go(trial)
         is_full = result is not None and result.get(VALUE) is not None and result[BUDGET] >= self._full
         if is_full and result is not None:
-            for key in ("digest", "report", "epochs"):
+            for key in ("digest", "report", "epochs", COSTS):
                 trial.set_user_attr(key, result[key])
-            self._study.tell(trial, result[VALUE])
+            self._study.tell(trial, [result[VALUE], *(result[COSTS][name] for name in self._objectives[1:])])
         elif not self.is_closing:  # else it stays a running one, which the next driver takes over
             self._study.tell(trial, state=TrialState.PRUNED if result else TrialState.FAIL)
 

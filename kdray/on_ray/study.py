@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import filelock
 import optuna
@@ -20,6 +20,12 @@ from kdray.errors import BadInput
 
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 60  # without a heartbeat a trial is taken for dead
+Objective = Literal["metric", "latency", "parameters"]  # the task's metric on select comes first, and wins alone
+DIRECTIONS: dict[Objective, Literal["maximize", "minimize"]] = {
+    "metric": "maximize",
+    "latency": "minimize",
+    "parameters": "minimize",
+}
 WITHDRAWN, RETRY_OF = "withdrawn", "retry_of"
 ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # as results say it
 
@@ -150,7 +156,21 @@ class SweepStudy:
         return self.study._storage  # pyright: ignore[reportPrivateUsage]
 
 
-def open_study(url: str, *, name: str, folder: Path, starts: Sequence[Mapping[str, Any]]) -> SweepStudy:
+def metric_of(trial: FrozenTrial) -> float | None:
+    """A trial's metric on the select split: the last, or of one that was stopped early the best it got to."""
+    if trial.state == TrialState.COMPLETE:
+        return trial.values[0]
+    return max(trial.intermediate_values.values(), default=None)
+
+
+def open_study(
+    url: str,
+    *,
+    name: str,
+    folder: Path,
+    starts: Sequence[Mapping[str, Any]],
+    objectives: Sequence[Objective] = ("metric",),
+) -> SweepStudy:
     """Open the study, or create it with `starts` in its queue.
 
     Args:
@@ -158,6 +178,7 @@ def open_study(url: str, *, name: str, folder: Path, starts: Sequence[Mapping[st
         name: Of the sweep.
         folder: The sweep's folder.
         starts: Parameters to try first, each with a `label`; the first is trial 0, the defaults.
+        objectives: What a new study is about; one that is there keeps its own.
 
     Raises:
         BadInput: The database cannot be opened.
@@ -175,7 +196,12 @@ def open_study(url: str, *, name: str, folder: Path, starts: Sequence[Mapping[st
         except Exception as error:  # SQLAlchemy's and each database driver's own kinds
             reason = str(error).strip().splitlines()[0]
             raise BadInput(f"--storage {_without_password(url)} cannot be opened ({reason}).") from None
-        study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            directions=[DIRECTIONS[objective] for objective in objectives],
+            load_if_exists=True,
+        )
         if not study.get_trials(deepcopy=False):
             for start in starts:
                 study.enqueue_trial(dict(start["params"]), user_attrs={"label": start["label"]})

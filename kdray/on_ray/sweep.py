@@ -19,6 +19,7 @@ from kdray.stages import Context, Prepared, alone, prepare
 log = logging.getLogger(__name__)
 
 VANILLA = "vanilla KD"
+FRONT_STUDENTS = 3  # confirmed beside the winner, those with the best metric
 
 
 def sweep(
@@ -35,7 +36,7 @@ def sweep(
     prepared = _timed("prepare", phases, lambda: prepare(run, context, every_teacher=True))
     found = _timed("search", phases, lambda: search(settings, run, prepared, context))
     best = _best(found)
-    contenders = _contenders(settings, run, best)
+    contenders = _contenders(settings, run, found, best)
     log.info("confirm: %d contenders on seeds %s", len(contenders), list(seeds))
     confirmed = _timed(
         "confirm",
@@ -67,8 +68,9 @@ def _best(found: SearchResult) -> dict[str, Any]:
     return {"number": best["number"], "params": best["params"], "value": best["value"]}
 
 
-def _contenders(settings: SweepSettings, run: RunConfig, best: dict[str, Any]) -> list[Contender]:
-    """The winner, the student alone, vanilla KD as the base has it, and the defaults where these are not that."""
+def _contenders(settings: SweepSettings, run: RunConfig, found: SearchResult, best: dict[str, Any]) -> list[Contender]:
+    """The winner, the student alone, vanilla KD as the base has it, the defaults where these are not that, and of
+    several objectives the cheaper students on the front."""
     base = run.model_dump(mode="json")
     vanilla = parse(with_overrides(base, {"method.name": "kd"}), source="sweep")
     defaults = parse(with_overrides(base, _fixed(settings, settings.starts[0]["params"])), source="sweep")
@@ -82,6 +84,11 @@ def _contenders(settings: SweepSettings, run: RunConfig, best: dict[str, Any]) -
         started = run.model_copy(update={"method": alone(run).method})
         note = f"hard labels only, but its first weights are the {run.student.init_from}'s layers"
         contenders.append(Contender("student from teacher layers, no KD", started, note))
+    on_front = (trial for trial in found.trials if trial["number"] in (found.front or ()))
+    others = sorted((trial for trial in on_front if trial["number"] != best["number"]), key=lambda t: -t["value"])
+    for trial in others[:FRONT_STUDENTS]:
+        student = parse(with_overrides(base, _fixed(settings, trial["params"])), source="sweep")
+        contenders.append(Contender(f"on the front (trial {trial['number']})", student))
     if defaults != vanilla:
         contenders.append(Contender("defaults (trial 0)", defaults))
     return contenders
@@ -107,6 +114,8 @@ def _document(
         **facts_of(settings.name, run, prepared, context, origin),
         "trials": found.trials,
         "best": best,
+        "objectives": list(settings.objectives),
+        "front": found.front,
         "importances": found.importances,
         "importances_note": found.importances_note,
         "stopped": found.stopped,

@@ -14,8 +14,8 @@ from ray.tune import Callback
 
 from kdray.config import RunConfig
 from kdray.errors import BadInput
-from kdray.on_ray.search import VALUE, Pruning, Space, StudyScheduler, StudySearcher
-from kdray.on_ray.study import ENDS, SweepStudy, open_study
+from kdray.on_ray.search import COSTS, VALUE, Pruning, Sampling, Space, StudyScheduler, StudySearcher
+from kdray.on_ray.study import ENDS, Objective, SweepStudy, metric_of, open_study
 from kdray.on_ray.trial import Shared, store_folder, trial
 from kdray.stages import Context, Prepared
 from kdray.store import Store
@@ -55,7 +55,10 @@ class SweepSettings:
         gpus: GPUs of one trial, may be a fraction.
         confirm_start: Confirm also the student's first weights without KD, where these are a teacher's layers.
         storage: SQLAlchemy URL of the study; None is a file in the sweep's folder, for one driver at a time.
-        pruning: Which trials stop early, by their scores after each epoch.
+        pruning: Which trials stop early, by their scores after each epoch; None is `asha`, but nothing with several
+            objectives.
+        sampling: How parameters are chosen: by TPE (of several objectives too), or at random.
+        objectives: What is searched for; the metric on select first, then what a student costs.
         retry_failed: Try failed trials again first, with their own settings.
     """
 
@@ -68,7 +71,9 @@ class SweepSettings:
     gpus: float = 0.0
     confirm_start: bool = True
     storage: str | None = None
-    pruning: Pruning = "asha"
+    pruning: Pruning | None = None
+    sampling: Sampling = "tpe"
+    objectives: Sequence[Objective] = ("metric",)
     retry_failed: bool = False
     budget: Budget = Budget()
 
@@ -77,12 +82,14 @@ class SweepSettings:
 class SearchResult:
     """Attributes:
     trials: One plain record a trial that has ended, in the order of their numbers.
+    front: With several objectives, the numbers of the trials that no other beats in all of them.
     stopped: Why the search ended before the asked number of trials had ended; None if it did not.
     """
 
     trials: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     importances: dict[str, float] | None = None
     importances_note: str | None = None
+    front: list[int] | None = None
     stopped: str | None = None
 
 
@@ -94,6 +101,7 @@ def check(settings: SweepSettings, run: RunConfig, store: Store) -> None:
             elsewhere, or it was begun with other settings.
     """
     _concurrent(settings)
+    _pruning(settings)
     book = _book(settings, store)
     with closing(book), book.driving():
         _same_base(book, run, settings)
@@ -125,7 +133,7 @@ def search(settings: SweepSettings, run: RunConfig, prepared: Prepared, context:
                 log.info("sweep %s: waits for %d trials of other drivers", settings.name, len(book.running_elsewhere()))
                 time.sleep(OTHERS_SECONDS)
         importances, note = _importances(book)
-        return SearchResult([_record(trial) for trial in book.ended()], importances, note, stopped)
+        return SearchResult([_record(trial) for trial in book.ended()], importances, note, _front(book), stopped)
 
 
 def _search(
@@ -139,7 +147,9 @@ def _search(
         seed=settings.seed,
         asked=settings.trials,
         full_budget=epochs + 1,
-        pruning=settings.pruning,
+        pruning=_pruning(settings),
+        sampling=settings.sampling,
+        objectives=settings.objectives,
     )
     ended = len(book.ended())
     stopper = _Stopper(searcher, book, settings)
@@ -172,18 +182,36 @@ def _search(
 def _book(settings: SweepSettings, store: Store) -> SweepStudy:
     folder = store_folder(store, "sweeps", settings.name)
     url = settings.storage or f"sqlite:///{folder / 'study.db'}"
-    return open_study(url, name=settings.name, folder=folder, starts=settings.starts)
+    return open_study(url, name=settings.name, folder=folder, starts=settings.starts, objectives=settings.objectives)
+
+
+def _pruning(settings: SweepSettings) -> Pruning:
+    if len(settings.objectives) == 1:
+        return settings.pruning or "asha"
+    if settings.pruning in ("asha", "median"):
+        raise BadInput(
+            f"--pruning {settings.pruning} compares trials by one score; with several objectives, leave it out."
+        )
+    return "none"
 
 
 def _same_base(book: SweepStudy, run: RunConfig, settings: SweepSettings) -> None:
     """Refuse to mix trials of different settings in one study."""
-    base = run.model_dump(mode="json", exclude={"store", "work"})
-    known = book.study.user_attrs.get("base")
-    if known is None:
-        for key, value in (("base", base), ("cpus", settings.cpus), ("gpus", settings.gpus)):
+    facts = book.study.user_attrs
+    given: dict[str, Any] = {
+        "base": run.model_dump(mode="json", exclude={"store", "work"}),
+        "objectives": list(settings.objectives),
+        "cpus": settings.cpus,
+        "gpus": settings.gpus,
+    }
+    if "base" not in facts:
+        for key, value in given.items():
             book.study.set_user_attr(key, value)
-    elif known != base:
-        key = _first_difference(known, base)
+        return
+    known = facts["base"] | {"objectives": facts.get("objectives", ["metric"])}
+    wanted = given["base"] | {"objectives": given["objectives"]}
+    if known != wanted:
+        key = _first_difference(known, wanted)
         raise BadInput(
             f"sweep {book.study.study_name!r} was begun with other settings ({key}); begin another with --name, or "
             "give the settings it was begun with."
@@ -348,14 +376,16 @@ def _concurrent(settings: SweepSettings) -> int:
 def _record(trial: Any) -> dict[str, Any]:
     facts = trial.user_attrs
     state = ENDS[trial.state]
-    value = trial.value if state == "complete" else max(trial.intermediate_values.values(), default=None)
+    costs = facts.get(COSTS, {})
     started, ended = facts.get("started"), facts.get("ended")
     return {
         "number": trial.number,
         "state": state,
         "params": dict(trial.params),
-        "value": value,
+        "value": metric_of(trial),
         "report": facts.get("report"),
+        "latency_ms": costs.get("latency"),
+        "parameters": costs.get("parameters"),
         "epochs": facts.get("epochs", len(trial.intermediate_values)),
         "history": facts.get("history", []),
         "seconds": ended - started if started and ended else None,
@@ -368,6 +398,14 @@ def _record(trial: Any) -> dict[str, Any]:
     }
 
 
+def _front(book: SweepStudy) -> list[int] | None:
+    """The Pareto front; None with one objective."""
+    if len(book.study.directions) == 1:
+        return None
+    counted = {trial.number for trial in book.ended()}
+    return sorted(trial.number for trial in book.study.best_trials if trial.number in counted)
+
+
 def _importances(book: SweepStudy) -> tuple[dict[str, float] | None, str | None]:
     """fANOVA over the parameters that every finished trial has; a conditional one cannot be compared."""
     import optuna
@@ -376,8 +414,8 @@ def _importances(book: SweepStudy) -> tuple[dict[str, float] | None, str | None]
     complete = [trial for trial in book.ended() if trial.state == optuna.trial.TrialState.COMPLETE]
     if len(complete) < 4:
         return None, f"needs four finished trials, there are {len(complete)}"
-    if len({t.value for t in complete}) == 1:
+    if len({t.values[0] for t in complete}) == 1:
         return None, "all finished trials score the same"
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator, target=lambda t: t.values[0])
     return found, f"fANOVA over {len(complete)} finished trials and the parameters that all of them have"

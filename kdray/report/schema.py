@@ -44,6 +44,8 @@ class Trial(TypedDict):
     params: dict[str, Any]
     value: NotRequired[float | None]
     report: NotRequired[float | None]
+    latency_ms: NotRequired[float | None]  # of its student, one row
+    parameters: NotRequired[int | None]
     epochs: NotRequired[float | None]
     history: NotRequired[list[Epoch]]
     seconds: NotRequired[float | None]
@@ -177,6 +179,8 @@ class SweepResult(_Result):
     best: Best | None
     importances: NotRequired[dict[str, float | None] | None]
     importances_note: NotRequired[str | None]
+    objectives: NotRequired[list[str]]  # `metric` first; then `latency`, `parameters`
+    front: NotRequired[list[int] | None]  # trials that no other beats in all objectives
     confirmation: NotRequired[list[Confirmed]]
 
 

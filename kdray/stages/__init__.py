@@ -4,6 +4,7 @@ from kdray.stages.assist import assist
 from kdray.stages.context import Context, Engine, InProcess
 from kdray.stages.corpus import read
 from kdray.stages.distil import alone, assistant_of, distil
+from kdray.stages.expected import check_depths
 from kdray.stages.outputs import outputs
 from kdray.stages.prepare import Prepared, prepare, taught, viewed
 from kdray.stages.prune import prune
@@ -17,6 +18,7 @@ __all__ = [
     "alone",
     "assist",
     "assistant_of",
+    "check_depths",
     "distil",
     "outputs",
     "prepare",

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from kdray.config import RunConfig
 from kdray.distil import TeacherRef
-from kdray.models import encoder_layers, layers_to_keep
 from kdray.stages.context import Context
-from kdray.stages.corpus import read
+from kdray.stages.corpus import opened, read
+from kdray.stages.expected import check_depths, check_method
 from kdray.stages.outputs import outputs
 from kdray.stages.prune import needs_teachers, prune
 from kdray.stages.teach import teach, teach_together
@@ -29,10 +29,11 @@ def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) ->
     """Make what is missing of it. Teachers are made only if something of this run needs them, or all on request.
 
     Raises:
-        BadInput: The student has more layers than what it is made from; said before anything is trained.
+        BadInput: The settings do not fit together; said before anything is trained.
     """
-    _check_depth(run)
+    check_depths(run)
     corpus = read(run.corpus, context)
+    check_method(run, opened(corpus).task)
     made = taught(run, corpus, context) if every_teacher or _needs_teachers(run) else ()
     preflight = run.outputs.preflight
     teachers = [outputs(model, corpus, context, name=name, preflight=preflight) for name, model in made]
@@ -53,16 +54,6 @@ def viewed(run: RunConfig, corpus: Artifact, teachers: Sequence[TeacherRef], con
     if run.prune.policy.name == "none":
         return Prepared(corpus, teachers, None)
     return Prepared(corpus, teachers, prune(run.prune, corpus, teachers, context))
-
-
-def _check_depth(run: RunConfig) -> None:
-    if run.student.init_from == "assistant":
-        return  # the method decides how deep that is
-    if run.student.init_from == "encoder":
-        depth = encoder_layers(run.student.encoder)
-    else:
-        depth = run.teachers[0].layers or encoder_layers(run.teachers[0].encoder)
-    layers_to_keep(run.student.init, keep=run.student.layers, of=depth)
 
 
 def _needs_teachers(run: RunConfig) -> bool:

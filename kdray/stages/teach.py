@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from kdray.corpora import CorpusSettings
 from kdray.distil import FitSpec, ModelSource, Ref
-from kdray.errors import BadInput
 from kdray.methods import FineTune, JointFineTuning
 from kdray.models import resolve_encoder
 from kdray.stages.context import Context
 from kdray.stages.corpus import opened, read
+from kdray.stages.expected import check_classes
 from kdray.stages.fitting import fitted, resolved
 from kdray.store import Artifact
 from kdray.teachers import TeacherSettings
@@ -22,8 +22,7 @@ def teach(settings: TeacherSettings, corpus: Artifact, context: Context) -> Arti
         BadInput: The corpus lacks a class that the teacher shall learn.
     """
     task = opened(corpus).task
-    if unknown := sorted(set(settings.classes) - set(task.labels)):
-        raise BadInput(f"teacher {settings.name!r}: {task.name} has no class {unknown[0]!r}, only {list(task.labels)}.")
+    check_classes(settings, task)
     source = _source(settings, task.labels, context)
     spec = FitSpec(
         store=context.store.uri,

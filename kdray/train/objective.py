@@ -47,7 +47,8 @@ def objective(method: Method, step: Step, ranks: Ranks, share: Share = Share()) 
     answer = method.terms(step)
     labelled = step.labels >= 0
     hard = labelled if answer.hard_rows is None else labelled & answer.hard_rows
-    terms = {"hard": Term(cross_entropy_rows(step.student.logits, step.labels), hard), **answer.terms}
+    losses = cross_entropy_rows(step.student.logits, step.labels) if answer.hard is None else answer.hard
+    terms = {"hard": Term(losses, hard), **answer.terms}
     weights = method.weights()
     assert weights.keys() == terms.keys(), f"{method.name}: weights for {set(weights)}, terms {set(terms)}"
 

@@ -55,10 +55,6 @@ class Tally:
             setattr(tally, f"_{kind}", mine)
         return tally
 
-    def covers(self, name: str) -> bool:
-        """Whether any row counted for a term."""
-        return bool(self._counts[name] > 0)
-
     def mean(self, name: str) -> float:
         return float(self._sums[name] / self._counts[name].clamp(min=1))
 
@@ -78,12 +74,12 @@ class Progress:
             return
         self._last = now
         log.info(
-            "%s: epoch %d/%d, %d of %d rows, %.0f rows/s%s",
+            "%s: epoch %d/%d, %d of %d rows, %.0f rows/s, hard-label loss %.4f",
             self._title,
             self._epoch,
             self._epochs,
             self._done,
             self._rows,
             self._done / (now - self._start),
-            f", hard-label loss {tally.mean('hard'):.4f}" if tally.covers("hard") else "",
+            tally.mean("hard"),
         )

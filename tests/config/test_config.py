@@ -186,3 +186,13 @@ def test_plain_values_make_a_run():
     with pytest.raises(BadInput, match=r"^trial 3: method\.finetune\.alpha is no setting"):
         parse({"method": {"name": "finetune", "alpha": 1}}, source="trial 3")
     assert parse(RunConfig().model_dump(mode="json"), source="again") == RunConfig()
+
+
+@pytest.mark.parametrize("name", ["tinybert", "minilm", "distilbert"])
+def test_methods_that_compare_tokens_want_teachers_that_read_the_pruned_texts(name):
+    method = {"method": {"name": name}}
+    with pytest.raises(BadInput, match=rf"method {name} compares token by token.*teacher_view = pruned, or"):
+        parse(method, source="test")
+    parse(method | {"outputs": {"teacher_view": "pruned"}}, source="test")
+    parse(method | {"prune": {"policy": "none"}}, source="test")
+    parse(method | {"prune": {"level": "example"}}, source="test")  # drops rows, and leaves texts as they are

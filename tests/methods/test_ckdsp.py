@@ -1,9 +1,10 @@
 """The whole method of S0: it is its ensemble, and a pull between sentence vectors."""
 
+import methods_oracle as oracle
 import numpy as np
 import pytest
 import torch
-from method_steps import pair_for, step_for
+from method_steps import logits_step, pair_for, step_for
 from pydantic import ValidationError
 
 from kdray.errors import BadInput
@@ -36,6 +37,18 @@ def test_it_is_its_ensemble(ways, inner):
     torch.testing.assert_close(loss(method, step), loss(inner, step_for(inner, pair)), rtol=0, atol=1e-12)
     assert method.reward == inner.reward
     assert method.needs == inner.needs
+
+
+@pytest.mark.parametrize("combine", ["prob", "logit"])
+def test_the_whole_loss_against_numpy(combine):
+    random = np.random.default_rng(0)
+    student, *teachers = (2 * random.standard_normal((8, 3)) for _ in range(4))
+    y = np.arange(8) % 3
+    step = logits_step(student, teachers, y)
+    target = oracle.ensemble(teachers, 5.0, combine)
+    soft = 25 * oracle.kl(target, oracle.softmax(student, 5.0)).mean()
+    expected = 0.7 * oracle.cross_entropy(student, y).mean() + 0.3 * soft
+    assert loss(PrunedEnsemble(alpha=0.3, combine=combine), step).item() == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("student_width", [6, 4])

@@ -117,6 +117,23 @@ def test_a_random_teacher_is_one_of_them_and_each_comes_as_often():
 
 
 @pytest.mark.parametrize("settings", SOFT, ids=str)
+@pytest.mark.parametrize("kind", [BestSingle, RandomSingle])
+def test_a_single_teacher_against_numpy(kind, settings):
+    """The loss is that of one teacher: the one most often right on select, or any of them."""
+    y = np.arange(7) % 3
+    teachers, student = [knowing(k, y, 3, k) for k in range(3)], drawn(9, 7, 3)
+    method = kind(**settings)
+    found = objective(method, step_of(method, student, teachers, y, evidence(teachers, y)), SingleRank()).loss.item()
+    t, alpha = settings.get("temperature", 5.0), settings.get("alpha", 0.5)
+    ways = {"t2": settings.get("t2_scaling", True), "direction": settings.get("direction", "forward")}
+    hard = (1 - alpha) * cross_entropy(student, y).mean()
+    each = [hard + alpha * oracle.soft(softmax(z, t), student, t, **ways).mean() for z in teachers]
+    right = [(z.argmax(1) == y).mean() for z in teachers]
+    allowed = [each[int(np.argmax(right))]] if kind is BestSingle else each
+    assert any(found == near(value, 1e-9) for value in allowed)
+
+
+@pytest.mark.parametrize("settings", SOFT, ids=str)
 @pytest.mark.parametrize("combine", ["prob", "logit"])
 @pytest.mark.parametrize(("classes", "count"), [(2, 2), (3, 4), (6, 3)])
 def test_weighted_ensembles_against_the_oracle(settings, combine, classes, count):

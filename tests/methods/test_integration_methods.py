@@ -119,6 +119,8 @@ def test_dfa_merges_two_layers():
 
     teachers = (state([1, 2], step.teachers[0]), state([0, 1], step.teachers[1]))
     terms = method.terms(dataclasses.replace(step, student=state([1, 1], step.student), teachers=teachers)).terms
+    both = torch.tensor([[1.0, 2.0, 0.0, 1.0]], dtype=torch.float64)
+    assert step.adapters.get_submodule("encode")[0](both).tolist() == [near([0.5, 1.5])]
     assert terms["amalgamation"].values.tolist() == near([0.25])
     assert terms["reconstruction"].values.tolist() == near([0.5])
 

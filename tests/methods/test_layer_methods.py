@@ -14,6 +14,7 @@ from torch import nn
 from kdray.errors import BadInput
 from kdray.methods import MTBERT, DistilBERT, MiniLM, MiniLMv2, PatientKD, TinyBERT
 from kdray.methods.layers import patient_layers, state_rows, uniform_layers
+from kdray.methods.losses import cross_entropy_rows
 from kdray.methods.minilm import Heads
 from kdray.methods.minilmv2 import most_heads
 from kdray.methods.mtbert import reliability
@@ -329,7 +330,8 @@ def test_minilmv2_of_an_upper_middle_layer():
 
 def test_relation_heads_divide_both_widths():
     assert most_heads(768, 768) == most_heads(768, 384) == 48
-    assert most_heads(1024, 768) == 32
+    assert most_heads(1024, 768) == most_heads(1024, 1024) == 64
+    assert most_heads(768, 512) == 32
     assert most_heads(6, 4) == 2
     with pytest.raises(BadInput, match=r"relation_heads = 4 does not divide both widths.*6.*8.*for 2"):
         MiniLMv2(relation_heads=4).check(pair_for(MiniLMv2(), student_width=8))
@@ -401,6 +403,8 @@ def test_distilbert_asks_for_tokens_only_where_it_compares_them():
 
 
 def test_reliability_of_two_teachers():
+    losses = [cross_entropy_rows(wide(z), torch.tensor(Y)).tolist() for z in (ZT, ZU)]
+    assert losses == [near([0.417030, 0.153178]), near([0.464369, 0.437989])]
     assert reliability(wide(ZT), torch.tensor(Y)).tolist() == near([0.705701, 0.867169])
     assert reliability(wide(ZU), torch.tensor(Y)).tolist() == near([0.682888, 0.695416])
 

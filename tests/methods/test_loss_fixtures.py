@@ -1,12 +1,24 @@
 """Numbers worked out outside kdray: the standard fixture, and every method's own check."""
 
+import dataclasses
+
 import methods_oracle as oracle
 import numpy as np
 import pytest
 import torch
 from method_steps import logits_step
 
-from kdray.methods import DeKD, FineTune, UniformEnsemble, VanillaKD
+from kdray.methods import (
+    TMKD,
+    Answers,
+    BestSingle,
+    DeKD,
+    Evidence,
+    FineTune,
+    RandomSingle,
+    UniformEnsemble,
+    VanillaKD,
+)
 from kdray.methods.dekd import informative_layers
 from kdray.methods.losses import (
     cross_entropy_rows,
@@ -200,6 +212,9 @@ def test_alignment_takes_the_richest_layers_in_order_of_depth():
 
 @pytest.mark.parametrize(("t2_scaling", "expected"), [(True, 0.646698), (False, 0.564019)])
 def test_dekd_total(t2_scaling, expected):
+    soft = DeKD(r=1, t2_scaling=t2_scaling, lambda1=0, lambda2=1, lambda3=0)
+    sum_of_both = total(soft, logits_step(Z4, [T4], Y4, assistant=A4))
+    assert sum_of_both == near(0.287079 if t2_scaling else 0.011483)
     step = logits_step(Z4, [T4], Y4, assistant=A4, student_cls=[DOA_STUDENT] * 4, teacher_cls=[DOA_TEACHER] * 4)
     assert total(DeKD(r=1, t2_scaling=t2_scaling), step) == near(expected)
 
@@ -211,6 +226,22 @@ def test_hard_labels_over_all_rows_or_the_selected_ones():
     off = {"assistant": False, "lambda2": 0, "lambda3": 0, "lambda1": 1}
     assert total(DeKD(ce_on="all", **off), step) == near(rows.mean())
     assert total(DeKD(ce_on="selected", **off), step) == near(rows[[1, 3]].mean())
+
+
+def test_queries_count_every_teacher_that_is_asked():
+    step = logits_step(ZS, [ZT, ZU, ZT], Y)
+    known = dataclasses.replace(
+        step, prepared=BestSingle().prepare(Evidence(*[Answers(step.labels, (wide(ZT),) * 3)] * 2))
+    )
+    everyone = {"teacher": 3 * len(Y)}
+    for method, expected in (
+        (UniformEnsemble(), everyone),
+        (TMKD(), everyone),
+        (RandomSingle(), {"teacher": len(Y)}),
+        (BestSingle(), {"teacher": len(Y)}),
+    ):
+        found = objective(method, known, SingleRank()).queries
+        assert {name: int(number) for name, number in found.items()} == expected, method.name
 
 
 def test_queries_count_every_model_that_is_asked():

@@ -7,7 +7,7 @@ import torch
 from method_steps import logits_step
 from torch import nn
 
-from kdray.methods import DeKD, UniformEnsemble, VanillaKD
+from kdray.methods import DeKD, FineTune, UniformEnsemble, VanillaKD
 from kdray.train import SingleRank, objective
 
 
@@ -21,6 +21,15 @@ def near(value):
 
 def loss_of(method, step):
     return objective(method, step, SingleRank()).loss.item()
+
+
+@pytest.mark.parametrize("classes", [2, 7])
+def test_fine_tuning_over_the_labelled_rows(classes):
+    student, y = drawn(1, 9, classes), np.arange(9) % classes
+    y[[2, 5]] = -1
+    known = y >= 0
+    expected = oracle.cross_entropy(student[known], y[known]).mean()
+    assert loss_of(FineTune(), logits_step(student, [], y)) == near(expected)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
@@ -110,7 +119,8 @@ def test_the_adapter_has_no_bias_and_small_weights():
 def test_assistants_lie_between_student_and_teacher():
     from kdray.errors import BadInput
 
-    assert DeKD().assistant_depths(student=3, teacher=12) == (8,)
+    assert DeKD().assistant_depths(student=3, teacher=12) == (6,)
+    assert DeKD().assistant_depths(student=6, teacher=12) == (9,)
     assert DeKD().assistant_depths(student=3, teacher=6) == (5,)
     assert DeKD(ta_depth=6).assistant_depths(student=3, teacher=12) == (6,)
     for depth in (3, 12):

@@ -26,7 +26,8 @@ def test_the_student_learns_from_the_assistant_alone():
 
 
 def test_depths_of_the_chain():
-    assert AssistantChain().assistant_depths(student=3, teacher=12) == (8,)
+    assert AssistantChain().assistant_depths(student=3, teacher=12) == (6,)
+    assert AssistantChain().assistant_depths(student=6, teacher=12) == (9,)
     assert AssistantChain(depths=(9, 6)).assistant_depths(student=3, teacher=12) == (9, 6)
     assert AssistantChain(depths=(11, 10, 9, 4)).assistant_depths(student=3, teacher=12) == (11, 10, 9, 4)
     for depths in ((12, 6), (9, 3)):

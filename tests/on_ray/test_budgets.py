@@ -11,7 +11,7 @@ from kdray.errors import BadInput
 from kdray.on_ray import tune
 from kdray.on_ray.search import BUDGET, VALUE, StudySearcher
 from kdray.on_ray.study import SweepStudy, open_study
-from kdray.on_ray.tune import Budget, SweepSettings, _same_base, _Stopper
+from kdray.on_ray.tune import Budget, SweepSettings, _pruning, _same_base, _Stopper
 
 START = {"label": "defaults", "params": {"x": 0.5}}
 
@@ -44,7 +44,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def ends(asking: StudySearcher, name: str, *, hours: float) -> None:
     assert isinstance(asking.suggest(name), dict)
     asking.note(name, started=0.0, ended=3600 * hours)
-    asking.on_trial_complete(name, {VALUE: 0.5, BUDGET: 2, "digest": "d", "report": 0.5, "epochs": 1})
+    asking.on_trial_complete(name, {VALUE: 0.5, BUDGET: 2, "digest": "d", "report": 0.5, "epochs": 1, "costs": {}})
 
 
 def test_without_a_budget_it_never_ends(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
@@ -92,3 +92,20 @@ def test_a_study_is_not_continued_with_other_settings(book: SweepStudy) -> None:
     _same_base(book, parse({"train": {"epochs": 2}, "store": "there"}, source="test"), settings())
     with pytest.raises(BadInput, match=r"begun with other settings \(train.epochs was 2, is 4\)"):
         _same_base(book, parse({"train": {"epochs": 4}}, source="test"), settings())
+
+
+def test_stopping_by_one_score_is_refused_where_there_are_several(tmp_path: Path) -> None:
+    objectives = ("metric", "parameters")
+    assert _pruning(SweepSettings("s", space, [START], trials=1)) == "asha"
+    assert _pruning(SweepSettings("s", space, [START], trials=1, pruning="median")) == "median"
+    assert _pruning(SweepSettings("s", space, [START], trials=1, objectives=objectives)) == "none"
+    with pytest.raises(BadInput, match="--pruning asha compares trials by one score"):
+        _pruning(SweepSettings("s", space, [START], trials=1, objectives=objectives, pruning="asha"))
+
+
+def test_other_objectives_are_another_sweep(book: SweepStudy) -> None:
+    run = parse({}, source="test")
+    _same_base(book, run, SweepSettings("s", space, [START], trials=1))
+    _same_base(book, run, SweepSettings("s", space, [START], trials=5))
+    with pytest.raises(BadInput, match=r"other settings \(objectives was \['metric'\], is \['metric', 'latency'\]\)"):
+        _same_base(book, run, SweepSettings("s", space, [START], trials=1, objectives=("metric", "latency")))

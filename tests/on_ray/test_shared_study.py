@@ -50,7 +50,8 @@ def drive(url: str, name: str, folder: Path, log: Path, seconds: float) -> None:
             while isinstance(config := asking.suggest("t"), dict):
                 print(json.dumps(["starts", config["number"]]), file=said)
                 time.sleep(seconds)
-                result = {VALUE: config["overrides"]["x"], BUDGET: EPOCHS + 1, "digest": "d", "report": 0, "epochs": 2}
+                end = {"digest": "d", "report": 0, "epochs": 2, "costs": {}}
+                result = {VALUE: config["overrides"]["x"], BUDGET: EPOCHS + 1, **end}
                 asking.on_trial_complete("t", result)
                 print(json.dumps(["ends", config["number"]]), file=said)
             time.sleep(0.2)

@@ -10,11 +10,13 @@ import pytest
 from kdray.errors import BadInput
 from kdray.on_ray.search import BUDGET, VALUE, StudySearcher
 from kdray.on_ray.study import SweepStudy, open_study
+from kdray.on_ray.tune import _front
 
 START = {"label": "defaults", "params": {"x": 0.5, "kind": "a"}}
 EPOCHS = 3
 FULL = EPOCHS + 1
 FINISHED = "FINISHED"
+END = {"digest": "d", "report": 0.5, "epochs": EPOCHS, "costs": {"latency": 1.0, "parameters": 10}}
 
 
 def space(trial: Any) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def score(config: dict[str, Any], epoch: int = EPOCHS) -> float:
 
 
 def finish(asking: StudySearcher, name: str, config: dict[str, Any]) -> None:
-    asking.on_trial_complete(name, {VALUE: score(config), BUDGET: FULL, "digest": "d", "report": 0.5, "epochs": EPOCHS})
+    asking.on_trial_complete(name, {VALUE: score(config), BUDGET: FULL, **END})
 
 
 def goes_through(asking: StudySearcher, name: str, config: dict[str, Any]) -> None:
@@ -96,6 +98,51 @@ def test_a_trial_that_goes_on_tells_its_epochs_again(tmp_path: Path) -> None:
     book = book_in(tmp_path)
     assert len(book.ended()) == len(book.study.trials) == 1
     assert book.study.trials[0].intermediate_values == {1: 0.4, 2: 0.5}
+
+
+def costly_searcher(folder: Path) -> StudySearcher:
+    folder.mkdir(exist_ok=True)
+    objectives = ("metric", "latency", "parameters")
+    url = f"sqlite:///{folder / 'study.db'}"
+    book = open_study(url, name="s", folder=folder, starts=[START], objectives=objectives)
+    return StudySearcher(book, space, seed=7, asked=100, full_budget=FULL, objectives=objectives)
+
+
+def test_several_objectives_are_told_in_order_and_stop_no_trial(tmp_path: Path) -> None:
+    """A broken search with several objectives is the unbroken one, too."""
+    for folder, breaks in ((tmp_path / "whole", ()), (tmp_path / "broken", (3, 8))):
+        asking = costly_searcher(folder)
+        for number in range(12):
+            name, config = f"t{number}", suggested(asking, f"t{number}")
+            if number in breaks:
+                asking = costly_searcher(folder)
+                assert suggested(asking, name) == config
+            assert not any(asking.should_stop(name, {VALUE: 0.0, BUDGET: epoch}) for epoch in range(1, EPOCHS + 1))
+            x = config["overrides"]["x"]
+            costs = {"parameters": round(100 * x), "latency": 1 + x}
+            asking.on_trial_complete(name, {VALUE: x, BUDGET: FULL, **END, "costs": costs})
+    studies = [book_in(tmp_path / name).study for name in ("whole", "broken")]
+    assert studies[0].directions == [optuna.study.StudyDirection(2), *[optuna.study.StudyDirection(1)] * 2]
+    whole, broken = ([(t.params, t.values) for t in study.trials] for study in studies)
+    assert whole == broken
+    assert whole[0] == (START["params"], [0.5, 1.5, 50])
+    front = _front(book_in(tmp_path / "whole"))
+    assert front == sorted(t.number for t in studies[0].best_trials)
+    assert _front(book_in(tmp_path / "other")) is None
+
+
+@pytest.mark.parametrize("sampling", ["tpe", "random"])
+def test_samplers_suggest_by_seed_and_number(tmp_path: Path, sampling: str) -> None:
+    def configs(name: str, seed: int) -> list[dict[str, Any]]:
+        asking = searcher(tmp_path / name, seed=seed, sampling=sampling)
+        found = []
+        for number in range(8):
+            found.append(suggested(asking, f"t{number}"))
+            finish(asking, f"t{number}", found[-1])
+        return found
+
+    assert configs("one", 1) == configs("same", 1)
+    assert configs("two", 2)[1:] != configs("one-more", 1)[1:]
 
 
 def test_no_more_trials_than_asked_for(tmp_path: Path) -> None:

@@ -34,6 +34,14 @@ def test_thresholds_worked_by_hand(made: Policy, threshold: float, kept: list[in
     assert np.flatnonzero(~made.drop(TEN)).tolist() == kept
 
 
+def test_the_spread_behind_the_thresholds() -> None:
+    mean, spread = TEN.mean(), TEN.std()
+    assert (mean, spread) == pytest.approx((0.425, 0.294321), abs=1e-6)
+    upper = mean + 0.5 * spread  # what no policy takes; the check of methods.md 3.6
+    assert upper == pytest.approx(0.572161, abs=1e-6)
+    assert np.flatnonzero(upper <= TEN).tolist() == [7, 8, 9]
+
+
 def test_every_policy_was_tried() -> None:
     assert {p.name for p in ALL} == {
         "literal",

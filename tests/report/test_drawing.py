@@ -141,3 +141,21 @@ def test_phases_that_overlap_are_called_so_and_gaps_are_shown() -> None:
     assert "outside these phases 5.0 s (50.0 %)" in phases({"total": 10.0, "by_phase": {"a": 5.0}})
     assert "Nothing to draw" in phases(None)
     assert "Nothing to draw" in phases({"total": 10.0})
+
+
+def test_a_front_is_drawn_for_each_cost_that_was_searched_for() -> None:
+    result = made_up.sweep()
+    assert "Score against" not in render({**result, "objectives": ["metric"]}).replace("Score against each", "")
+    for trial in result["trials"]:
+        if trial["state"] == "complete":
+            trial |= {"latency_ms": 5.0 + trial["number"], "parameters": 10_000_000 + trial["number"]}
+    front = [trial["number"] for trial in result["trials"] if trial["state"] == "complete"][:2]
+    result |= {"objectives": ["metric", "latency", "parameters"], "front": front}
+    page = render(result)
+    for cost in ("latency", "parameters"):
+        assert f"Score against {cost}" in page
+    complete = sum(trial["state"] == "complete" for trial in result["trials"])
+    assert page.count(f"{complete} finished trials, 2 of them on the front.") == 2
+    for trial in result["trials"]:
+        trial["latency_ms"] = None
+    assert "no trial was finished, so none has a latency" in render(result)

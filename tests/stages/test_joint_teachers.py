@@ -27,7 +27,7 @@ def settings(tiny_encoder, tmp_path_factory):
         "teaching": "joint",
         "teachers": [
             {"name": "deep", **teacher},
-            {"name": "flat", **teacher, "layers": 2, "train": teacher["train"] | {"seed": 1}},
+            {"name": "flat", **teacher, "layers": 2},
         ],
         "student": {"encoder": str(tiny_encoder), "layers": 1},
         "method": {"name": "mtbert"},
@@ -52,10 +52,11 @@ def test_teachers_of_one_head_teach_like_any_others(settings):
     (together,) = [entry for entry in context.journal if entry["name"].endswith("deep-flat")]
     joint = result_of(context.store.find("teach", together["name"], together["digest"]))
     assert [epoch["epoch"] for epoch in joint["history"]] == [*range(1, 9)]
-    assert joint["history"][-1]["terms"]["models"] < joint["history"][0]["terms"]["models"]
+    assert joint["history"][-1]["terms"]["hard"] < joint["history"][0]["terms"]["hard"]
     for model in models:
         assert result_of(model)["history"] == []
         assert result_of(model)["metrics"]["report"]["accuracy"] > 0.8
+        assert "as they were given" in (model.file("model") / "README.md").read_text()
 
     student = distil(run, prepared, context)
     document = json.loads(student.file("result.json").read_text())
@@ -76,7 +77,9 @@ def test_separate_teachers_are_other_teachers(settings):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train": FITTING | {"epochs": 3}}, "flat and deep have different train sections"),
+        ({"train": FITTING | {"epochs": 8, "seed": 1}}, "flat and deep differ in train"),
+        ({"init_from": "mnli"}, "flat and deep differ in init_from"),
+        ({"layers": None}, "deep and flat begin as the same model and would stay it"),
         ({"classes": ["positive", "negative"]}, "teacher flat sets classes: it has a head of its own"),
         ({"fine_tuned": True}, "teacher flat sets fine_tuned"),
     ],

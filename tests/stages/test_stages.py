@@ -480,3 +480,27 @@ def test_a_student_deeper_than_its_source_is_refused_before_anything_is_made(set
 def test_too_few_teachers_are_refused_when_settings_are_read(settings):
     with pytest.raises(BadInput, match="method ens_u works with 2 or more teachers, but teachers has 1"):
         settings(method={"name": "ens_u"})
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"method": {"name": "minilmv2", "teacher_layer": 9}}, "teacher_layer = 9, but one has 4 layers"),
+        ({"method": {"name": "minilmv2", "relation_heads": 5}}, "relation_heads = 5 does not divide both widths"),
+        ({"method": {"name": "dekd", "ta_depth": 4}}, "ta_depth = 4, but an assistant lies between"),
+        ({"method": {"name": "tinybert"}, "student": {"layers": 3}}, "tinybert"),
+    ],
+)
+def test_what_the_method_cannot_do_is_said_before_anything_is_trained(settings, store, sections, message, tiny_encoder):
+    given = sections | {"student": {"encoder": str(tiny_encoder), "layers": 1} | sections.get("student", {})}
+    here = context(store)
+    with pytest.raises(BadInput, match=message):
+        prepare(settings(**given), here)
+    assert {entry["stage"] for entry in here.journal} <= {"corpus"}
+
+
+def test_a_teacher_deeper_than_its_encoder_is_named(settings, store):
+    run = settings()
+    deep = run.teachers[0].model_dump(mode="json") | {"layers": 9}
+    with pytest.raises(BadInput, match=r"teacher one: layers = 9, but .* has 4"):
+        prepare(settings(teachers=[deep]), context(store))

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from kdray.config import parse
@@ -23,6 +24,9 @@ class End:
         self.params: dict[str, Any] = {}
 
     def suggest_float(self, name: str, low: float, high: float, **_: Any) -> float:
+        return self.params.setdefault(name, high if self.high else low)
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
         return self.params.setdefault(name, high if self.high else low)
 
     def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
@@ -53,18 +57,23 @@ def test_decodes_at_both_ends(name: str, on_sample: bool, sweep_modules: dict[st
     module = sweep_modules[name]
     plain = on_corpus(module, on_sample=on_sample)
     run = parse(plain, source=name)
-    seen = set()
-    for high, choice in itertools.product((False, True), range(3)):
+    seen, policies = set(), set()
+    for high, choice in itertools.product((False, True), range(12)):
         trial = End(high=high, choice=choice)
         decoded = parse(with_overrides(run.model_dump(mode="json"), module.space(trial, run)), source=name)
         seen.add(decoded.method.name)
         assert decoded.train.learning_rate == trial.params["learning_rate"]
+        policies.add(decoded.prune.policy.name)
+        if decoded.method.name == "rlkd":
+            assert decoded.method.gamma == trial.params["gamma"]
         if decoded.method.name == "dekd":
+            assert decoded.method.strategy == trial.params["strategy"]
             weights = [decoded.method.lambda1, decoded.method.lambda2, decoded.method.lambda3]
             assert sum(weights) == pytest.approx(1)
             assert run.student.layers < decoded.method.ta_depth < 6
-    expected = {"kd", "dekd"} | ({"ens_u"} if len(run.teachers) > 1 else set())
+    expected = {"kd", "dekd"} | ({"ens_u", "rlkd"} if len(run.teachers) > 1 else set())
     assert seen == ({"kd"} if on_sample else expected)
+    assert policies == ({"lower_tail", "none"} if on_sample else {"lower_tail", "none", "match_rate"})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,4 +99,49 @@ def test_trial_0_is_the_defaults(name: str, on_sample: bool, sweep_modules: dict
 
 
 def test_sweeps_are_short() -> None:
-    assert len((SWEEPS / "tune_rte.py").read_text().splitlines()) <= 60
+    assert len((SWEEPS / "tune_rte.py").read_text().splitlines()) <= 75
+    others = [path for path in SWEEPS.glob("*.py") if path.name != "tune_rte.py"]
+    assert all(len(path.read_text().splitlines()) <= 33 for path in others)
+
+
+def test_an_assistant_lies_between_any_two_depths(sweep_modules: dict[str, Any]) -> None:
+    """The choices of `method` are the same for every depth of the student: Optuna allows no others."""
+    module = sweep_modules["tune_mrpc"]
+    offered = set()
+    for layers in (2, 4, 5):
+        run = parse({**base_of(module), "corpus": {"name": "mrpc"}, "student": {"layers": layers}}, source="test")
+
+        class Dekd(End):
+            def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+                if name == "method":
+                    offered.add(tuple(choices))
+                    return "dekd"
+                return super().suggest_categorical(name, choices)
+
+        decoded = with_overrides(run.model_dump(mode="json"), module.space(Dekd(high=True, choice=1), run))
+        method = parse(decoded, source="test").method
+        assert method.assistant == (layers < 5)
+        if layers < 5:
+            assert method.assistant_depths(student=layers, teacher=6) == (5,)
+    assert len(offered) == 1
+
+
+@pytest.mark.parametrize(("method", "points"), [("kd", 9), ("ens_u", 9), ("rlkd", 36)])
+def test_the_grid_is_the_papers(method: str, points: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SWEEPS))
+    grid = importlib.import_module("paper_grid")
+    run = parse({**grid.SETTINGS, "corpus": {"name": "mrpc"}, "method": {"name": method}}, source="test")
+    starts = grid.starts(run)
+    assert [start["label"] for start in starts] == ["defaults"] + [None] * (points - 1)
+    found = set()
+    for start in starts:
+        decoded = with_overrides(run.model_dump(mode="json"), grid.space(optuna.trial.FixedTrial(start["params"]), run))
+        settings = parse(decoded, source="test").method
+        found.add((settings.temperature, settings.alpha, getattr(settings, "gamma", None)))
+    assert found == set(
+        itertools.product((5, 10, 20), (0.2, 0.5, 0.7), (0.3, 0.5, 0.7, 0.9) if method == "rlkd" else (None,))
+    )
+    assert (settings_of := parse({"method": {"name": method}}, source="test").method).alpha == starts[0]["params"][
+        "alpha"
+    ]
+    assert settings_of.name == method

@@ -27,6 +27,13 @@ CASES = {
     "mtbert": Case({"name": "mtbert", "tokens": "cls"}, {"batch_size": 5}, unlabelled=(0, 2, 3)),
     "tinybert-tokens": Case({"name": "tinybert", "intermediate_epochs": 1}, {"batch_size": 6}, online=True),
     "minilmv2-tokens": Case({"name": "minilmv2", "relation_epochs": 1}, {"batch_size": 5}, online=True),
+    "minilmv2-middle": Case(
+        {"name": "minilmv2", "relation_epochs": 1, "teacher_layer": 3}, {"batch_size": 5}, online=True
+    ),
+    "tmkd-heads": Case({"name": "tmkd", "heads": "multi"}, {"batch_size": 6}, unlabelled=(0, 2, 3)),
+    "joint": Case(
+        {"name": "joint", "models": 3}, {"batch_size": 5, "accumulate": 2}, unlabelled=(0, 2, 3, 7), members=3
+    ),
     "dfa-tokens": Case({"name": "dfa", "align_number": -1}, {"batch_size": 5}, online=True),
     "cfl-tokens": Case({"name": "cfl"}, {"batch_size": 6}, online=True),
     "ksm": Case({"name": "ksm", "interval": 1}, {"batch_size": 5, "accumulate": 2}, unlabelled=(0, 2, 3)),

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from kdray.distil import facts_of
 from kdray.evaluate import predict
 from kdray.methods import Facts, Pair, parse_method
+from kdray.models import JointClassifier
 from kdray.store import Store
 from kdray.train import (
     CachedTeacher,
@@ -41,6 +42,7 @@ class Case:
     """What is trained.
 
     Attributes:
+        members: How many models are trained together, as one.
         goes_on_from: Resume from the checkpoint that was the how-manieth to be saved.
     """
 
@@ -50,6 +52,7 @@ class Case:
     unlabelled: tuple[int, ...] = ()
     dropout: float = 0.0
     online: bool = False
+    members: int = 1
     goes_on_from: int | None = None
 
     @property
@@ -116,7 +119,10 @@ def train(
     report: Callable[[dict[str, Any]], None] = lambda epoch: None,
     score: Callable[[Any], float] | None = None,
 ) -> Trained:
-    student = tiny.classifier(seed=1, classes=CLASSES, layers=2, dropout=case.dropout)
+    models = [
+        tiny.classifier(seed=1 + k, classes=CLASSES, layers=2 + k, dropout=case.dropout) for k in range(case.members)
+    ]
+    student = models[0] if case.members == 1 else JointClassifier(models)
     method, rows = parse_method(dict(case.method)), rows_of(case)
     number = method.min_teachers if method.max_teachers is not None else 3
     facts = [Facts(name, TEACHER_LAYERS, TEACHER_WIDTH, CLASSES, heads=2) for name in ("teacher", "assistant")]
