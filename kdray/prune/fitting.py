@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from kdray.errors import BadInput
-from kdray.prune.clusters import Clusters, nn_centres, star_clusters
+from kdray.prune.clusters import Clusters, nn_centres, silhouette, star_clusters
+from kdray.prune.comparators import compared_clusters
 from kdray.prune.decisions import Verdict, decided, field_groups
 from kdray.prune.graph import CosineWeights, cosine_weights
 from kdray.prune.importance import Floats, Scale, TermStatistics, count_terms, freeze, score
@@ -27,11 +28,13 @@ class Fit:
         pruner: Frozen statistics, for other splits and for inference.
         decisions: What becomes of each unit that was fitted (columns as in `decided`), with centres protected.
         warnings: Sentences for the user; empty if all went as set.
+        silhouette: The mean over units, of clusters by distance 1 − cosine; None without clusters.
     """
 
     pruner: Pruner
     decisions: pa.Table
     warnings: tuple[str, ...]
+    silhouette: float | None = None
 
 
 def fit(units: pa.Table, embeddings: Sequence[npt.NDArray[Any]], settings: PruneSettings, *, level: Level) -> Fit:
@@ -73,10 +76,10 @@ def fit_scores(
     if threshold < wanted:
         warnings = (_warning(below, wanted, threshold, settings.prune_rate_limit),)
         below &= importance < threshold
-    clusters = _clusters(units.num_rows, embeddings, settings)
+    clusters, apart = _clusters(units.num_rows, embeddings, settings)
     pruner = Pruner(settings, level, statistics, scale, threshold)
     verdict = Verdict(importance, below, clusters, settings.protection != "none")
-    return Fit(pruner, decided(units, verdict, settings, level), warnings)
+    return Fit(pruner, decided(units, verdict, settings, level), warnings, apart)
 
 
 def _check(units: pa.Table, embeddings: Sequence[npt.NDArray[Any]], settings: PruneSettings, level: Level) -> None:
@@ -107,10 +110,18 @@ def _warning(below: Mask, wanted: float, threshold: float, limit: float) -> str:
     )
 
 
-def _clusters(num_units: int, embeddings: Sequence[npt.NDArray[Any]], settings: PruneSettings) -> Clusters:
-    if settings.protection == "none":
-        return Clusters.none(num_units)
+def _clusters(
+    num_units: int, embeddings: Sequence[npt.NDArray[Any]], settings: PruneSettings
+) -> tuple[Clusters, float | None]:
+    """The clusters, and how well they separate."""
+    protection = settings.protection
+    if protection == "none":
+        return Clusters.none(num_units), None
     weights: CosineWeights = cosine_weights(embeddings, settings.edge)
-    if settings.protection == "star":
-        return star_clusters(weights)
-    return Clusters(Clusters.none(num_units).labels, nn_centres(weights))
+    if protection == "nn":
+        return Clusters(Clusters.none(num_units).labels, nn_centres(weights)), None
+    if protection == "star":
+        clusters = star_clusters(weights)
+    else:
+        clusters = compared_clusters(protection, weights, settings.num_clusters)
+    return clusters, silhouette(weights, clusters.labels)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-Protect = Literal["star", "nn", "none"]
+Protect = Literal["star", "nn", "kmeans", "gmm", "spectral", "agglomerative", "mean_shift", "none"]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from kdray.prune.comparators import COUNTED
 from kdray.prune.graph import Edge
 from kdray.prune.importance import ScoreKind
 from kdray.prune.policies import LowerTail, Policy, Protect
@@ -20,8 +21,9 @@ class PruneSettings(BaseModel):
         level: ``sentence`` shortens texts; ``example`` drops whole training examples; ``auto`` takes the first where at
             least 5 % of the training examples have a field of several sentences.
         stats: Scores and thresholds are fitted on the training split and frozen, or on the split at hand.
-        protect: Which centres never fall: of ``star`` clusters, strongest neighbours (``nn``), or none.
-            None takes the policy's own.
+        protect: Which centres never fall: of ``star`` clusters, strongest neighbours (``nn``), those of another
+            clustering (S0 Figure 3), or none. None takes the policy's own.
+        num_clusters: For the clusterings that are told a number; None is the root of half the units, rounded up.
         min_keep: Sentences that every field keeps at least (all, if it has fewer).
         min_per_class: Training examples that every class keeps at least, at level example.
         max_prune_rate: The largest share of units below the threshold, which is lowered if needed. None takes the
@@ -38,6 +40,7 @@ class PruneSettings(BaseModel):
     level: Literal["sentence", "example", "auto"] = "auto"
     stats: Literal["train", "split"] = "train"
     protect: Protect | None = None
+    num_clusters: int | None = Field(default=None, ge=2)
     min_keep: int = Field(default=1, ge=1)
     min_per_class: int = Field(default=1, ge=1)
     max_prune_rate: float | None = Field(default=None, gt=0, le=1)
@@ -69,6 +72,8 @@ class PruneSettings(BaseModel):
         unused: list[tuple[set[str], str]] = []
         if self.policy.name == "none":
             unused.append((set(type(self).model_fields) - {"policy"}, "policy is none"))
+        if self.protection not in COUNTED:
+            unused.append(({"num_clusters"}, f"protect = {self.protection} finds their number by itself"))
         if self.protection == "none":
             unused.append(({"edge"}, "no centre is protected and no graph is built"))
         if self.level == "example":

@@ -90,7 +90,12 @@ def _build(
     info = dict(stored.info) | {"rows": {split: table.num_rows for split, table in splits.items()}}
     save_splits(splits, {"task": _task(stored), "info": info}, draft.folder)
     counted = summary(fitted.decisions, train)
-    return counted | {"policy": settings.policy.name, "level": level, "warnings": list(fitted.warnings)}
+    return counted | {
+        "policy": settings.policy.name,
+        "level": level,
+        "silhouette": fitted.silhouette,
+        "warnings": list(fitted.warnings),
+    }
 
 
 def _others(stored: StoredCorpus, roles: list[Any], fitted: Fit, level: Level, context: Context) -> dict[str, pa.Table]:

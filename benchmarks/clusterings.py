@@ -1,0 +1,58 @@
+"""How well clusterings of the units separate: `python benchmarks/clusterings.py --corpus rte` (S0 Figure 3 compares them).
+
+Whole examples of the official dev split, embeddings of one encoder. Prints clusters, centres, silhouette by distance
+1 − cosine, and seconds of each; nothing is written.
+"""
+
+import argparse
+import sys
+import time
+from functools import partial
+from typing import get_args
+
+import numpy as np
+
+from kdray.cli.main import guarded
+from kdray.cli.show import table
+from kdray.corpora import REPORT, CorpusSettings, kdray_data, read_corpus
+from kdray.prune.clusters import silhouette, star_clusters
+from kdray.prune.comparators import Comparator, compared_clusters
+from kdray.prune.graph import cosine_weights
+from kdray.prune.units import example_units
+from kdray.stages import InProcess
+from kdray.stages.prune import embed, encoder_embedder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", default="rte")
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--limit", type=int, help="only so many examples")
+    parser.add_argument("--clusters", type=int, help="how many, for those that are told (default: as many as star)")
+    arguments = parser.parse_args()
+    corpus = read_corpus(CorpusSettings.model_validate({"name": arguments.corpus}), data_dir=kdray_data())
+    rows = corpus.splits[REPORT].slice(0, arguments.limit)
+    units = example_units(rows, [field.name for field in corpus.task.fields])
+    weights = cosine_weights([embed(units, partial(encoder_embedder, arguments.encoder), InProcess(), title="embed")])
+    star = star_clusters(weights)
+    number = arguments.clusters or int(star.labels.max()) + 1
+    print(f"{arguments.corpus}: {units.num_rows} examples", file=sys.stderr)
+    found = []
+    for name in ("star", *get_args(Comparator)):
+        start = time.perf_counter()
+        clusters = star_clusters(weights) if name == "star" else compared_clusters(name, weights, number)
+        seconds = time.perf_counter() - start
+        found.append(
+            {
+                "clustering": name,
+                "clusters": len(np.unique(clusters.labels)),
+                "centres": int(clusters.centres.sum()),
+                "silhouette": silhouette(weights, clusters.labels),
+                "seconds": seconds,
+            }
+        )
+    print(table(found))
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, debug=False))
