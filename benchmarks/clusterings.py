@@ -1,4 +1,4 @@
-"""How well clusterings of the units separate: `python benchmarks/clusterings.py --corpus rte` (S0 Figure 3 compares them).
+"""How well clusterings of the units separate, as S0 Figure 3 asks: `python benchmarks/clusterings.py --corpus rte`.
 
 Whole examples of the official dev split, embeddings of one encoder. Prints clusters, centres, silhouette by distance
 1 − cosine, and seconds of each; nothing is written.

@@ -1,4 +1,4 @@
-"""Sweep students for SST-2; as `tune_mrpc.py`, protecting no centres: the graph ends at 20,000 units."""
+"""Sweep students for SST-2; as `tune_mrpc.py`, protecting no centres, which would embed every unit of a large corpus."""
 
 from tune_mrpc import based
 from tune_rte import ON_SAMPLE, space, starts

@@ -64,15 +64,18 @@ class Clusters:
         return cls(np.full(num_nodes, -1, dtype=np.int32), np.zeros(num_nodes, dtype=np.bool_))
 
 
-def star_clusters(weights: Weights) -> Clusters:
+def star_clusters(weights: Weights, *, theta: float | None = None) -> Clusters:
     """Grow stars around strong nodes, from the strongest edge down.
 
     Edges of at least `theta` are visited by falling weight, then by node numbers. If both ends are free, the end with
     the larger strength (the lower number, if equal) becomes a centre, and takes all free nodes within `theta` of it.
     An edge of weight 0 or less joins nothing.
+
+    Args:
+        theta: In millionths; None is the graph's own, see `profile`.
     """
     measured = profile(weights)
-    first, second, reach = _strong_edges(weights, measured.theta)
+    first, second, reach = _strong_edges(weights, measured.theta if theta is None else theta)
     labels = np.full(weights.num_nodes, -1, dtype=np.int32)
     centres = np.zeros(weights.num_nodes, dtype=np.bool_)
     num_clusters = 0

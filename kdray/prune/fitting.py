@@ -12,8 +12,9 @@ from kdray.errors import BadInput
 from kdray.prune.clusters import Clusters, nn_centres, silhouette, star_clusters
 from kdray.prune.comparators import compared_clusters
 from kdray.prune.decisions import Verdict, decided, field_groups
-from kdray.prune.graph import CosineWeights, cosine_weights
+from kdray.prune.graph import MAX_UNITS, CosineWeights, unit_vectors
 from kdray.prune.importance import Floats, Scale, TermStatistics, count_terms, freeze, score
+from kdray.prune.parts import parted_clusters
 from kdray.prune.policies import Mask, limit_threshold
 from kdray.prune.pruner import Pruner
 from kdray.prune.settings import PruneSettings
@@ -28,7 +29,8 @@ class Fit:
         pruner: Frozen statistics, for other splits and for inference.
         decisions: What becomes of each unit that was fitted (columns as in `decided`), with centres protected.
         warnings: Sentences for the user; empty if all went as set.
-        silhouette: The mean over units, of clusters by distance 1 − cosine; None without clusters.
+        silhouette: The mean over units, of clusters by distance 1 − cosine; None without clusters, or with more units
+            than one graph holds.
     """
 
     pruner: Pruner
@@ -117,7 +119,15 @@ def _clusters(
     protection = settings.protection
     if protection == "none":
         return Clusters.none(num_units), None
-    weights: CosineWeights = cosine_weights(embeddings, settings.edge)
+    vectors = unit_vectors(embeddings, settings.edge)
+    if num_units > MAX_UNITS:
+        if protection not in ("star", "nn"):
+            raise BadInput(
+                f"prune.protect = {protection} clusters at most {MAX_UNITS:,} units, found {num_units:,}; take star "
+                "or nn."
+            )
+        return parted_clusters(vectors.astype(np.float32), protection), None
+    weights = CosineWeights(vectors)
     if protection == "nn":
         return Clusters(Clusters.none(num_units).labels, nn_centres(weights)), None
     if protection == "star":

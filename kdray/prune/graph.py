@@ -21,7 +21,7 @@ Edge = Literal["mean_embedding", "mean_cosine"]
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 
-MAX_UNITS = 20_000  # beyond, exact weights of all pairs take too long
+MAX_UNITS = 20_000  # beyond, exact weights of all pairs take too long: see `kdray.prune.parts`
 MICRO = 1_000_000
 _BLOCK_ROWS = 512
 
@@ -73,7 +73,12 @@ def _rounded(weights: Floats, start: int) -> Ints:
 
 
 def cosine_weights(embeddings: Sequence[npt.NDArray[Any]], edge: Edge | None = None) -> CosineWeights:
-    """Combine the teachers' embeddings into one graph.
+    """Combine the teachers' embeddings into one graph; arguments and errors as `unit_vectors`."""
+    return CosineWeights(unit_vectors(embeddings, edge))
+
+
+def unit_vectors(embeddings: Sequence[npt.NDArray[Any]], edge: Edge | None = None) -> Floats:
+    """Vectors [units, width] whose dot products are the weights of the graph.
 
     Args:
         embeddings: One array [units, width] for each teacher.
@@ -81,8 +86,8 @@ def cosine_weights(embeddings: Sequence[npt.NDArray[Any]], edge: Edge | None = N
             None takes the first where all widths agree and the second otherwise.
 
     Raises:
-        BadInput: No embeddings, too many units, different numbers of units, a value that is not finite, or
-            ``mean_embedding`` with different widths.
+        BadInput: No embeddings, different numbers of units, a value that is not finite, or ``mean_embedding`` with
+            different widths.
     """
     _check(embeddings)
     widths = [array.shape[1] for array in embeddings]
@@ -90,11 +95,11 @@ def cosine_weights(embeddings: Sequence[npt.NDArray[Any]], edge: Edge | None = N
         raise BadInput(f"prune.edge = mean_embedding needs teachers of one width, found {widths}; use mean_cosine.")
     if edge == "mean_cosine" or len(set(widths)) > 1:
         unit = np.concatenate([_normalised(array) for array in embeddings], axis=1)
-        return CosineWeights(unit / math.sqrt(len(embeddings)))
+        return unit / math.sqrt(len(embeddings))
     total = np.zeros(embeddings[0].shape)
     for array in embeddings:
         total += array
-    return CosineWeights(_normalised(total))
+    return _normalised(total)
 
 
 def _check(embeddings: Sequence[npt.NDArray[Any]]) -> None:
@@ -105,11 +110,6 @@ def _check(embeddings: Sequence[npt.NDArray[Any]]) -> None:
     sizes = [len(array) for array in embeddings]
     if len(set(sizes)) > 1:
         raise BadInput(f"Every teacher must embed the same units, found {sizes} rows; make the embeddings again.")
-    if sizes[0] > MAX_UNITS:
-        raise BadInput(
-            f"The graph of {sizes[0]} units is too large: centres are worked out for at most {MAX_UNITS} units "
-            "so far; set prune.protect = none."
-        )
     for teacher, array in enumerate(embeddings):
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])

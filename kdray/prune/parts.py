@@ -1,0 +1,100 @@
+"""Large graphs, cut into parts of like units: exact inside a part, no edge between parts.
+
+A graph of all pairs costs the square of the units. Halving them by their own main direction until a part is small makes
+the cost linear, keeps neighbours together, and needs memory for one part at a time.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kdray.prune.clusters import Clusters, nn_centres, star_clusters
+from kdray.prune.graph import MICRO, CosineWeights, Ints
+
+PART_UNITS = 10_000
+PAIRS = 1_000_000  # sampled to measure how large weights are
+_SAMPLE_ROWS, _POWER_STEPS = 2_048, 20
+
+
+def parts_of(vectors: npt.NDArray[np.float32], most: int = PART_UNITS) -> list[npt.NDArray[np.int64]]:
+    """Disjoint sets of at most `most` units, halves of halves, each in the order of the units.
+
+    Args:
+        vectors: [units, width].
+    """
+    return list(_halved(vectors, np.arange(len(vectors)), most))
+
+
+def parted_clusters(vectors: npt.NDArray[np.float32], how: str, *, workers: int = 1) -> Clusters:
+    """Star clusters or strongest neighbours (`nn`) of every part; what is strong is measured over all units.
+
+    Args:
+        vectors: [units, width], of length 1 or 0.
+        workers: Parts at work at the same time; nothing else depends on it.
+    """
+    theta = sampled_theta(vectors)
+    parts = parts_of(vectors)
+    labels = np.full(len(vectors), -1, dtype=np.int32)
+    centres = np.zeros(len(vectors), dtype=np.bool_)
+
+    def within(part: npt.NDArray[np.int64]) -> Clusters:
+        weights = CosineWeights(vectors[part].astype(np.float64))
+        if how == "star":
+            return star_clusters(weights, theta=theta)
+        return Clusters(Clusters.none(len(part)).labels, nn_centres(weights))
+
+    seen = 0
+    with ThreadPoolExecutor(workers) as pool:
+        for part, found in zip(parts, pool.map(within, parts), strict=True):
+            labels[part] = np.where(found.labels < 0, -1, found.labels + seen)
+            centres[part] = found.centres
+            seen += max(0, int(found.labels.max(initial=-1)) + 1)
+    return Clusters(labels, centres)
+
+
+def sampled_theta(vectors: npt.NDArray[np.float32]) -> float:
+    """Mean plus one population standard deviation of the weights of random pairs of different units, in millionths."""
+    draw = np.random.default_rng(0)
+    left = draw.integers(0, len(vectors), PAIRS)
+    right = (left + draw.integers(1, len(vectors), PAIRS)) % len(vectors)
+    micro = np.concatenate([_weights(vectors, left[at], right[at]) for at in np.array_split(np.arange(PAIRS), 100)])
+    total, squares = int(micro.sum()), sum((micro * micro).tolist())  # whole numbers: no order of adding matters
+    return (total + float(np.sqrt(float(PAIRS * squares - total * total)))) / PAIRS
+
+
+def _weights(vectors: npt.NDArray[np.float32], left: Any, right: Any) -> npt.NDArray[np.int64]:
+    products = np.einsum("nd,nd->n", vectors[left].astype(np.float64), vectors[right].astype(np.float64))
+    return np.rint(products * MICRO).astype(np.int64)
+
+
+def _halved(vectors: npt.NDArray[np.float32], units: Ints | Any, most: int) -> Iterator[npt.NDArray[np.int64]]:
+    if len(units) <= most:
+        yield units
+        return
+    along = np.round(vectors[units] @ _main_direction(vectors[units[_spread(len(units))]]), 5)
+    order = np.argsort(along, kind="stable")
+    middle = len(units) // 2
+    for half in (order[:middle], order[middle:]):
+        yield from _halved(vectors, units[np.sort(half)], most)
+
+
+def _spread(count: int) -> npt.NDArray[np.int64]:
+    """Evenly spread places among `count`."""
+    return np.arange(0, count, max(1, count // _SAMPLE_ROWS))
+
+
+def _main_direction(sample: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The direction in which some vectors differ most, by power iteration from a fixed start."""
+    centred = (sample - sample.mean(axis=0)).astype(np.float64)
+    spread = centred.T @ centred
+    direction = np.ones(spread.shape[0]) + np.arange(spread.shape[0]) / spread.shape[0]
+    for _ in range(_POWER_STEPS):
+        direction = spread @ direction
+        length = np.linalg.norm(direction)
+        if not length:  # all alike
+            break
+        direction = direction / length
+    return direction.astype(np.float32)

@@ -1,0 +1,90 @@
+"""Graphs that are cut into parts: every unit in one part, the same for any number of workers, exact where it can be."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from kdray.errors import BadInput
+from kdray.prune import fitting, parts
+from kdray.prune.clusters import nn_centres, profile, star_clusters
+from kdray.prune.fitting import fit
+from kdray.prune.graph import cosine_weights, unit_vectors
+from kdray.prune.parts import parted_clusters, parts_of, sampled_theta
+from kdray.prune.settings import PruneSettings
+from kdray.prune.units import example_units
+
+
+def heaps(number: int, each: int, *, width: int = 16, spread: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors around `number` random directions, in a random order, and the heap of each."""
+    draw = np.random.default_rng(0)
+    own = draw.permutation(np.repeat(np.arange(number), each))
+    middles = draw.standard_normal((number, width))
+    vectors = unit_vectors([middles[own] + spread * draw.standard_normal((len(own), width))])
+    return vectors.astype(np.float32), own
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 100, 1000])
+def test_every_unit_is_in_one_part_and_no_part_is_too_large_or_much_smaller(count):
+    vectors, _ = heaps(4, 250)
+    found = parts_of(vectors[:count], 8)
+    assert sorted(np.concatenate(found).tolist()) == list(range(count))
+    assert all((np.diff(part) > 0).all() for part in found)
+    assert max(map(len, found)) <= 8
+    assert count <= 8 or min(map(len, found)) >= 4
+    assert all(np.array_equal(one, two) for one, two in zip(found, parts_of(vectors[:count], 8), strict=True))
+
+
+def test_units_that_are_alike_and_units_without_a_vector_are_parted_too():
+    for vectors in (np.ones((100, 4), np.float32) / 2, np.zeros((100, 4), np.float32)):
+        assert sorted(np.concatenate(parts_of(vectors, 10)).tolist()) == list(range(100))
+
+
+def test_like_units_stay_together():
+    vectors, own = heaps(4, 64)
+    mixed = [len(np.unique(own[part])) for part in parts_of(vectors, 128)]
+    assert max(mixed) <= 2
+
+
+def test_the_sampled_theta_is_near_the_one_of_all_pairs():
+    vectors, _ = heaps(10, 60)
+    exact = profile(cosine_weights([vectors])).theta
+    assert sampled_theta(vectors) == pytest.approx(exact, rel=0.01)
+
+
+def test_in_one_part_it_is_the_whole_graph(monkeypatch):
+    vectors, _ = heaps(5, 30)
+    weights = cosine_weights([vectors])
+    monkeypatch.setattr(parts, "sampled_theta", lambda vectors: profile(weights).theta)
+    whole, found = star_clusters(weights), parted_clusters(vectors, "star")
+    assert np.array_equal(found.labels, whole.labels)
+    assert np.array_equal(found.centres, whole.centres)
+    assert np.array_equal(parted_clusters(vectors, "nn").centres, nn_centres(weights))
+
+
+@pytest.mark.parametrize("how", ["star", "nn"])
+def test_any_number_of_workers_finds_the_same(monkeypatch, how):
+    monkeypatch.setattr(parts.parts_of, "__defaults__", (40,))
+    vectors, own = heaps(8, 40)
+    one, three = parted_clusters(vectors, how), parted_clusters(vectors, how, workers=3)
+    assert np.array_equal(one.labels, three.labels)
+    assert np.array_equal(one.centres, three.centres)
+    assert one.centres.any()
+    if how == "star":
+        assert (one.labels >= 0).all()
+        for cluster in np.unique(one.labels):  # no cluster joins what lies in two parts, nor two heaps
+            assert len(np.unique(own[one.labels == cluster])) == 1
+
+
+def test_fitting_takes_parts_beyond_what_one_graph_holds(monkeypatch):
+    monkeypatch.setattr(fitting, "MAX_UNITS", 30)
+    monkeypatch.setattr(parts.parts_of, "__defaults__", (20,))
+    vectors, _ = heaps(4, 15)
+    texts = [" ".join(["word"] * (1 + i % 5) + [f"only{i}"] * (i % 3)) for i in range(len(vectors))]
+    table = pa.table({"id": [str(i) for i in range(60)], "text": texts, "label": [i % 2 for i in range(60)]})
+    units = example_units(table, ["text"])
+    fitted = fit(units, [vectors], PruneSettings(level="example"), level="example")
+    assert fitted.silhouette is None
+    assert fitted.decisions["is_centre"].to_numpy().any()
+    assert (fitted.decisions["cluster"].to_numpy() >= 0).all()
+    with pytest.raises(BadInput, match="protect = kmeans clusters at most 30 units, found 60; take star or nn"):
+        fit(units, [vectors], PruneSettings(level="example", protect="kmeans"), level="example")
