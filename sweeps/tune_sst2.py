@@ -1,4 +1,4 @@
-"""Sweep students for SST-2; as `tune_mrpc.py`, protecting no centres, which would embed every unit of a large corpus."""
+"""Sweep students for SST-2; as `tune_mrpc.py`, protecting no centres, for which every unit would be embedded."""
 
 from tune_mrpc import based
 from tune_rte import ON_SAMPLE, space, starts
