@@ -13,6 +13,24 @@ from kdray.prune.units import Level, LevelCounts
 AUTO_SHARE = 0.05  # of the training examples; below, removing sentences would do next to nothing
 
 
+class DuplicateSettings(BaseModel):
+    """What becomes of training rows whose texts say the same.
+
+    Attributes:
+        threshold: Cosine of two rows' embeddings from which they are duplicates.
+        action: `report` them, or `drop` all but one of those with equal labels.
+        keep: The one with the most likeness to its duplicates (`central`), or the `first`.
+        min_per_class: Rows that every class keeps at least (all, if it has fewer).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: float = Field(default=0.95, gt=0, le=1)
+    action: Literal["report", "drop"] = "report"
+    keep: Literal["central", "first"] = "central"
+    min_per_class: int = Field(default=1, ge=1)
+
+
 class PruneSettings(BaseModel):
     """What is removed from the texts before a student sees them. A setting that would be ignored is refused.
 
@@ -32,6 +50,7 @@ class PruneSettings(BaseModel):
         edge: How several teachers' embeddings make one weight. None takes ``mean_embedding`` where widths agree and
             ``mean_cosine`` otherwise.
         prune_pairs: Prune both texts of a sentence pair too.
+        duplicates: What becomes of training rows that say the same, before anything else; None does not look for them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +66,7 @@ class PruneSettings(BaseModel):
     score: ScoreKind = "sum"
     edge: Edge | None = None
     prune_pairs: bool = False
+    duplicates: DuplicateSettings | None = None
 
     @field_validator("policy", mode="before")
     @classmethod
@@ -71,11 +91,13 @@ class PruneSettings(BaseModel):
     def _unused(self) -> list[tuple[set[str], str]]:
         unused: list[tuple[set[str], str]] = []
         if self.policy.name == "none":
-            unused.append((set(type(self).model_fields) - {"policy"}, "policy is none"))
+            unused.append((set(type(self).model_fields) - {"policy", "duplicates"}, "policy is none"))
         if self.protection not in COUNTED:
             unused.append(({"num_clusters"}, f"protect = {self.protection} finds their number by itself"))
         if self.protection == "none":
-            unused.append(({"edge"}, "no centre is protected and no graph is built"))
+            unused.append(
+                ({"edge"} if self.duplicates is None else set(), "no centre is protected and no graph is built")
+            )
         if self.level == "example":
             unused.append(({"min_keep", "prune_pairs"}, "level is example"))
         if self.level == "sentence":
@@ -86,6 +108,15 @@ class PruneSettings(BaseModel):
     def protection(self) -> Protect:
         """Which centres are protected, after the policy's default."""
         return self.policy.default_protect if self.protect is None else self.protect
+
+    @property
+    def needs_embeddings(self) -> bool:
+        """Whether the texts' embeddings are asked for: by protected centres, or by near-duplicates."""
+        return self.protection != "none" or self.duplicates is not None
+
+    @property
+    def changes_nothing(self) -> bool:
+        return self.policy.name == "none" and self.duplicates is None
 
     @property
     def prune_rate_limit(self) -> float:

@@ -51,7 +51,7 @@ def taught(run: RunConfig, corpus: Artifact, context: Context) -> Iterator[tuple
 
 def viewed(run: RunConfig, corpus: Artifact, teachers: Sequence[TeacherRef], context: Context) -> Prepared:
     """The same corpus and teachers with this run's pruning: all that trials of one sweep may differ in."""
-    if run.prune.policy.name == "none":
+    if run.prune.changes_nothing:
         return Prepared(corpus, teachers, None)
     return Prepared(corpus, teachers, prune(run.prune, corpus, teachers, context))
 

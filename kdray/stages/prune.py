@@ -24,6 +24,8 @@ from kdray.prune import (
     units_at,
 )
 from kdray.prune import fit as fit_pruning
+from kdray.prune.duplicates import find_duplicates
+from kdray.prune.graph import unit_vectors
 from kdray.prune.units import Level, Role, prunable_fields
 from kdray.stages.context import Context, Engine, TableMap
 from kdray.stages.corpus import opened
@@ -35,11 +37,12 @@ READING: dict[str, Any] = {"fields": ["text"], "max_length": 128, "precision": "
 
 
 def needs_teachers(section: PruneSection) -> bool:
-    return section.protection != "none" and section.embedders == "teachers"
+    return section.needs_embeddings and section.embedders == "teachers"
 
 
 def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef], context: Context) -> Artifact:
-    """The pruned corpus: every split as parquet, `decisions.parquet` (units of train), and the fitted pruner."""
+    """The pruned corpus: every split as parquet, `decisions.parquet` (units of train), and the fitted pruner; where
+    near-duplicates are looked for also `duplicates.parquet` and `conflicts.parquet` (rows of train)."""
     settings = PruneSettings.model_validate(section.model_dump(exclude={"embedders"}))
     embedders = _embedders(section, teachers, context)
     return context.make(
@@ -52,8 +55,8 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
 
 
 def _embedders(section: PruneSection, teachers: Sequence[TeacherRef], context: Context) -> list[tuple[str, Any]]:
-    """Digest and factory of each model whose embeddings make the graph; none if nothing is protected."""
-    if section.protection == "none":
+    """Digest and factory of each model whose embeddings are needed; none if none are."""
+    if not section.needs_embeddings:
         return []
     if section.embedders == "teachers":
         return [(t.model.digest, partial(_teacher_embedder, context.store.uri, t)) for t in teachers]
@@ -76,12 +79,14 @@ def encoder_embedder(encoder: str) -> Speaker:
 def _build(
     settings: PruneSettings, stored: StoredCorpus, embedders: Sequence[Any], draft: Draft, context: Context
 ) -> dict[str, Any]:
-    train = stored.table("train")
+    whole = stored.table("train")
+    train, found = _without_duplicates(settings, stored, whole, embedders, draft, context)
     roles: list[tuple[str, Role]] = [(field.name, field.role) for field in stored.task.fields]
     names = prunable_fields(roles, prune_pairs=settings.prune_pairs)
     level = resolve_level(settings, level_counts(train, names, min_keep=settings.min_keep))
     units = units_at(train, roles, settings, level=level)
-    embeddings = [embed(units, make, context.engine, title=f"embed {stored.task.name} units") for make in embedders]
+    needed = embedders if settings.protection != "none" else []
+    embeddings = [embed(units, make, context.engine, title=f"embed {stored.task.name} units") for make in needed]
     fitted = fit_pruning(units, embeddings, settings, level=level)
     pruned = prune_fitted(train, roles, fitted.pruner, fitted.decisions, is_train=True)
     splits = {"train": pruned.table} | _others(stored, roles, fitted, level, context)
@@ -94,8 +99,33 @@ def _build(
         "policy": settings.policy.name,
         "level": level,
         "silhouette": fitted.silhouette,
+        "duplicates": found,
         "warnings": list(fitted.warnings),
     }
+
+
+def _without_duplicates(
+    settings: PruneSettings,
+    stored: StoredCorpus,
+    train: pa.Table,
+    embedders: Sequence[Any],
+    draft: Draft,
+    context: Context,
+) -> tuple[pa.Table, dict[str, int] | None]:
+    """The training rows that are left, and how many were found; both tables of them are written."""
+    wanted = settings.duplicates
+    if wanted is None:
+        return train, None
+    texts = [" ".join(parts) for parts in zip(*(train[f.name].to_pylist() for f in stored.task.fields), strict=True)]
+    title = f"embed {stored.task.name} rows"
+    made = [embed(pa.table({"text": texts}), make, context.engine, title=title) for make in embedders]
+    found = find_duplicates(unit_vectors(made, settings.edge), stored.labels("train"), wanted)
+    same, conflicts = found.tables(train["id"].to_pylist())
+    pq.write_table(same, draft.file("duplicates.parquet"), compression="zstd")
+    pq.write_table(conflicts, draft.file("conflicts.parquet"), compression="zstd")
+    dropped = found.dropped if wanted.action == "drop" else np.zeros(len(train), dtype=np.bool_)
+    counts = {"rows": len(same), "dropped": int(dropped.sum()), "conflicts": len(conflicts)}
+    return train.filter(pa.array(~dropped)), counts
 
 
 def _others(stored: StoredCorpus, roles: list[Any], fitted: Fit, level: Level, context: Context) -> dict[str, pa.Table]:
