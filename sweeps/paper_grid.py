@@ -8,7 +8,7 @@ from tune_mrpc import ON_SAMPLE, SETTINGS
 from kdray.cli.sweep import sweep_main
 from kdray.config import RunConfig
 
-GRID = {"temperature": [5.0, 10.0, 20.0], "alpha": [0.5, 0.2, 0.7], "gamma": [0.5, 0.3, 0.7, 0.9]}  # defaults first
+GRID = {"temperature": [5.0, 10.0, 20.0], "alpha": [0.2, 0.5, 0.7], "gamma": [0.3, 0.5, 0.7, 0.9]}
 
 
 def asked_of(run: RunConfig) -> dict[str, list[float]]:
@@ -21,9 +21,10 @@ def space(trial: Any, run: RunConfig) -> dict[str, Any]:
 
 
 def starts(run: RunConfig) -> list[dict[str, Any]]:
-    """Every point of the grid; the search has nothing left to choose."""
+    """Every point of the grid, the method's own settings first; the search has nothing left to choose."""
     grid = asked_of(run)
     points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    points.sort(key=lambda point: point != {name: getattr(run.method, name) for name in grid})
     return [{"label": None if number else "defaults", "params": point} for number, point in enumerate(points)]
 
 

@@ -4,10 +4,10 @@ import copy
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from kdray.config.run import RunConfig
 from kdray.errors import BadInput
@@ -114,8 +114,35 @@ def _first(error: ValidationError) -> str:
         near = difflib.get_close_matches(given, known, n=1)
         return f"{key}.name = {given!r} is not known: {f'you may mean {near[0]}' if near else ', '.join(known)}."
     if problem["type"] == "extra_forbidden":
-        return f"{key} is no setting; remove it (see kdray run --help)."
+        *where, given = problem["loc"]
+        known = _settings_at(where)
+        near = difflib.get_close_matches(str(given), known, n=1)
+        return f"{key} is no setting; " + (f"you may mean {near[0]}." if near else f"there are {', '.join(known)}.")
     message = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
     shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{key}: {message}{shown}." if key else f"{message}."
+
+
+def _settings_at(where: Sequence[str | int]) -> list[str]:
+    """The names of the settings below a place such as ("method", "kd") or ("teachers", 0, "train")."""
+    models: list[type[BaseModel]] = [RunConfig]
+    for part in where:
+        if isinstance(part, str):
+            models = _models_below(models, part)
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models_below(models: Sequence[type[BaseModel]], part: str) -> list[type[BaseModel]]:
+    """Those of a field of that name, or the one that a union's tag of that name stands for."""
+    fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+    if fields:
+        return [model for field in fields for model in _models_in(field)]
+    tags = [m for m in models if "name" in m.model_fields and m.model_fields["name"].default == part]
+    return tags or list(models)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kdray.config import parse
 from kdray.distil import Ref, TeacherRef
-from kdray.on_ray.search import BUDGET, COSTS, VALUE
+from kdray.on_ray.search import BUDGET, VALUE
 from kdray.stages import Context, InProcess, Prepared, assistant_of, distil, viewed
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Store
@@ -77,7 +77,8 @@ def trial(config: dict[str, Any], *, base: dict[str, Any], shared: Shared, epoch
             VALUE: result["metrics"]["select"][metric],
             "report": result["metrics"]["report"][metric],
             "digest": artifact.digest,
-            COSTS: {"latency": result["cost"]["latency_ms"], "parameters": result["cost"]["parameters"]},
+            "latency": result["cost"]["latency_ms"],
+            "parameters": result["cost"]["parameters"],
             "epochs": len(result["history"]),
             "loss": result["history"][-1]["loss"],
             "history": [{"epoch": e["epoch"], "value": e["score"], "loss": e["loss"]} for e in result["history"]],

@@ -14,7 +14,7 @@ from ray.tune import Callback
 
 from kdray.config import RunConfig
 from kdray.errors import BadInput
-from kdray.on_ray.search import COSTS, VALUE, Pruning, Sampling, Space, StudyScheduler, StudySearcher
+from kdray.on_ray.search import VALUE, Pruning, Sampling, Space, StudyScheduler, StudySearcher
 from kdray.on_ray.study import ENDS, Objective, SweepStudy, metric_of, open_study
 from kdray.on_ray.trial import Shared, store_folder, trial
 from kdray.stages import Context, Prepared
@@ -376,7 +376,6 @@ def _concurrent(settings: SweepSettings) -> int:
 def _record(trial: Any) -> dict[str, Any]:
     facts = trial.user_attrs
     state = ENDS[trial.state]
-    costs = facts.get(COSTS, {})
     started, ended = facts.get("started"), facts.get("ended")
     return {
         "number": trial.number,
@@ -384,8 +383,8 @@ def _record(trial: Any) -> dict[str, Any]:
         "params": dict(trial.params),
         "value": metric_of(trial),
         "report": facts.get("report"),
-        "latency_ms": costs.get("latency"),
-        "parameters": costs.get("parameters"),
+        "latency_ms": facts.get("latency"),
+        "parameters": facts.get("parameters"),
         "epochs": facts.get("epochs", len(trial.intermediate_values)),
         "history": facts.get("history", []),
         "seconds": ended - started if started and ended else None,

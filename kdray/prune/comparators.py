@@ -6,7 +6,7 @@ everything else here is ours.
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +65,8 @@ def _centres(vectors: Floats, labels: Ints) -> npt.NDArray[np.bool_]:
 def _kmeans(vectors: Floats, number: int) -> npt.NDArray[np.integer]:
     from sklearn.cluster import KMeans  # not at the top: an inference that only loads a pruner has no use for it
 
-    return KMeans(number, n_init=4, random_state=SEED).fit_predict(vectors)
+    fitting: Any = KMeans(number, n_init=4, random_state=SEED)  # pyright: ignore[reportArgumentType] - a number too
+    return fitting.fit_predict(vectors)
 
 
 def _gmm(vectors: Floats, number: int) -> npt.NDArray[np.integer]:

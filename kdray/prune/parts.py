@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdray.prune.clusters import Clusters, nn_centres, star_clusters
-from kdray.prune.graph import MICRO, CosineWeights, Ints
+from kdray.prune.graph import MICRO, CosineWeights
 
 PART_UNITS = 10_000
 PAIRS = 1_000_000  # sampled to measure how large weights are
@@ -70,7 +70,9 @@ def _weights(vectors: npt.NDArray[np.float32], left: Any, right: Any) -> npt.NDA
     return np.rint(products * MICRO).astype(np.int64)
 
 
-def _halved(vectors: npt.NDArray[np.float32], units: Ints | Any, most: int) -> Iterator[npt.NDArray[np.int64]]:
+def _halved(
+    vectors: npt.NDArray[np.float32], units: npt.NDArray[np.int64], most: int
+) -> Iterator[npt.NDArray[np.int64]]:
     if len(units) <= most:
         yield units
         return

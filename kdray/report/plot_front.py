@@ -17,9 +17,7 @@ def fronts(result: SweepResult, metric: Metric) -> list[Html]:
 
 def _front(cost: str, result: SweepResult, metric: Metric) -> Html:
     title = f"Score against {cost}"
-    measured = [
-        (trial, at, value) for trial in result["trials"] if (found := _place(trial, cost)) for at, value in [found]
-    ]
+    measured = [(trial, *place) for trial in result["trials"] if (place := _place(trial, cost))]
     if not measured:
         return svg.no_figure(title, f"Nothing to draw: no trial was finished, so none has a {cost}.")
     front = set(result.get("front") or ())
@@ -36,13 +34,9 @@ def _front(cost: str, result: SweepResult, metric: Metric) -> Html:
     frame = svg.frame(box, svg.ticks(x), svg.ticks(y), x_label=_COSTS[cost], y_label=y_label)
     shown = plural(len(measured), "finished trial")
     picture = svg.drawing(box, frame, marks, alternative=f"{title}: {shown}, {len(front)} of them on the front.")
-    keys = [
-        *state_legend([trial for trial, _, _ in measured]),
-        ("best", "on the front: no trial is better in everything"),
-    ]
-    return svg.figure(
-        title, picture, caption=f"{shown}; latency is measured while other trials run.", legend=svg.legend(keys)
-    )
+    keys = [*state_legend([trial for trial, _, _ in measured]), ("best", "no trial is better in everything")]
+    caption = "Latency was measured while other trials ran." if cost == "latency" else ""
+    return svg.figure(title, picture, caption=caption, legend=svg.legend(keys))
 
 
 def _place(trial: Trial, cost: str) -> tuple[float, float] | None:

@@ -83,7 +83,11 @@ def test_an_override_may_start_a_section(run_file):
 
 def test_unknown_keys_are_named(run_file):
     assert refusal(run_file, "method.temprature=4").startswith("run.yaml: method.ens_u.temprature is no setting")
-    assert refusal(run_file, "sotre=x").startswith("run.yaml: sotre is no setting; remove it")
+    assert refusal(run_file, "sotre=x") == "run.yaml: sotre is no setting; you may mean store."
+    assert refusal(run_file, "method.temprature=4").endswith("you may mean temperature.")
+    assert refusal(run_file, "prune.policy={name: match_rate, rho: 0.1, rh: 1}").endswith("you may mean rho.")
+    assert refusal(run_file, "teachers.0.train.epoch=1").endswith("you may mean epochs.")
+    assert refusal(run_file, "work.zzz=1").endswith("there are actors, cpus, gpus, retries, workers.")
     assert refusal(None, "train.epoch=3").startswith("settings: train.epoch is no setting")
     assert "teachers.1.layer is no setting" in refusal(run_file, "teachers.1.layer=3")
 

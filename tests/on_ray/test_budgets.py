@@ -44,7 +44,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def ends(asking: StudySearcher, name: str, *, hours: float) -> None:
     assert isinstance(asking.suggest(name), dict)
     asking.note(name, started=0.0, ended=3600 * hours)
-    asking.on_trial_complete(name, {VALUE: 0.5, BUDGET: 2, "digest": "d", "report": 0.5, "epochs": 1, "costs": {}})
+    asking.on_trial_complete(
+        name, {VALUE: 0.5, BUDGET: 2, "digest": "d", "report": 0.5, "epochs": 1, "latency": 1, "parameters": 1}
+    )
 
 
 def test_without_a_budget_it_never_ends(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:

@@ -16,7 +16,7 @@ START = {"label": "defaults", "params": {"x": 0.5, "kind": "a"}}
 EPOCHS = 3
 FULL = EPOCHS + 1
 FINISHED = "FINISHED"
-END = {"digest": "d", "report": 0.5, "epochs": EPOCHS, "costs": {"latency": 1.0, "parameters": 10}}
+END = {"digest": "d", "report": 0.5, "epochs": EPOCHS, "latency": 1.0, "parameters": 10}
 
 
 def space(trial: Any) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def test_several_objectives_are_told_in_order_and_stop_no_trial(tmp_path: Path) 
             assert not any(asking.should_stop(name, {VALUE: 0.0, BUDGET: epoch}) for epoch in range(1, EPOCHS + 1))
             x = config["overrides"]["x"]
             costs = {"parameters": round(100 * x), "latency": 1 + x}
-            asking.on_trial_complete(name, {VALUE: x, BUDGET: FULL, **END, "costs": costs})
+            asking.on_trial_complete(name, {VALUE: x, BUDGET: FULL, **END, **costs})
     studies = [book_in(tmp_path / name).study for name in ("whole", "broken")]
     assert studies[0].directions == [optuna.study.StudyDirection(2), *[optuna.study.StudyDirection(1)] * 2]
     whole, broken = ([(t.params, t.values) for t in study.trials] for study in studies)

@@ -1,8 +1,9 @@
 """Scales, ticks, words and marks, with numbers worked by hand."""
 
+import made_up
 import pytest
 
-from kdray.report import svg
+from kdray.report import render, svg
 from kdray.report.markup import Html, markup, tag
 from kdray.report.plot_search import parameter_scale
 from kdray.report.plot_time import phases

@@ -98,6 +98,6 @@ def test_other_tokenizers_are_refused(settings, tiny_encoder, tmp_path):
     (other / "vocab.txt").write_text("\n".join(vocabulary))
     tiny.BertTokenizer(vocab=str(other / "vocab.txt"), model_max_length=tiny.POSITIONS).save_pretrained(other)
     plain = [teacher.model_dump(mode="json") for teacher in settings().teachers]
-    run = settings(teachers=[plain[0], plain[1] | {"encoder": str(other)}])
+    run = settings(teachers=[plain[0], plain[1] | {"encoder": str(other)}], method={"name": "ens_u"})
     with pytest.raises(BadInput, match="these have different tokenizers; set teaching=separate"):
         prepare(run, Context(Store(run.store), InProcess(), data_dir=None))

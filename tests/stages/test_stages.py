@@ -110,8 +110,8 @@ def test_a_second_method_makes_only_what_it_needs_besides(students):
     made = [entry for entry in students["dekd"][1] if not entry[2]]
     assert made == [
         ("prune", "folder-opinions-lower_tail", False),  # the graph of one teacher's embeddings
-        ("assist", "folder-opinions-one-ta3", False),  # between 1 and 4 layers
-        ("outputs", "folder-opinions-one-ta3", False),
+        ("assist", "folder-opinions-one-ta2", False),  # between 1 and 4 layers
+        ("outputs", "folder-opinions-one-ta2", False),
         ("distil", "folder-opinions-dekd", False),
     ]
 
