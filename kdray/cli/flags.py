@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdray.cli.runs import with_corpus
-from kdray.config import RunConfig, apply_override, parse
+from kdray.config import RunConfig, apply_overrides, parse
 from kdray.errors import BadInput
 
 SMOKE = ("train.epochs=1", "corpus.limit=160", "outputs.preflight=false")
@@ -63,9 +63,7 @@ def run_config(
     for flag, key in (("epochs", "train.epochs"), ("store", "store")):
         if getattr(arguments, flag) is not None:
             overrides.append(f"{key}={getattr(arguments, flag)}")
-    for override in overrides:
-        plain = apply_override(plain, override)
-    return parse(plain, source="sweep")
+    return parse(apply_overrides(plain, overrides), source="sweep")
 
 
 def student_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The run file: every section's settings, gathered; read from YAML with dotted overrides."""
 
-from kdray.config.load import apply_override, load, parse
+from kdray.config.load import apply_overrides, load, parse
 from kdray.config.run import OutputsSettings, PruneSection, RunConfig, WorkSettings
 
-__all__ = ["OutputsSettings", "PruneSection", "RunConfig", "WorkSettings", "apply_override", "load", "parse"]
+__all__ = ["OutputsSettings", "PruneSection", "RunConfig", "WorkSettings", "apply_overrides", "load", "parse"]

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from kdray.config.run import RunConfig
 from kdray.errors import BadInput
 
+TAGS = ("method.name", "assistant.method.name", "prune.policy.name")  # they say which settings there are beside them
+
 
 def load(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run file and apply `key=value` overrides (values are YAML; dots descend; list items by number).
@@ -21,9 +23,7 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     """
     source = "settings" if path is None else path.name
     plain = _read(path) if path is not None else {}
-    for override in overrides:
-        plain = apply_override(plain, override)
-    return parse(plain, source=source)
+    return parse(apply_overrides(plain, overrides), source=source)
 
 
 def parse(plain: Mapping[str, Any], *, source: str) -> RunConfig:
@@ -52,8 +52,20 @@ def _read(path: Path) -> dict[str, Any]:
     return plain  # pyright: ignore[reportUnknownVariableType]
 
 
+def apply_overrides(plain: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of `plain` with every `key=value` applied, first those that name another method or policy.
+
+    Raises:
+        BadInput: As `apply_override`.
+    """
+    changed = dict(plain)
+    for override in sorted(overrides, key=lambda each: each.partition("=")[0] not in TAGS):
+        changed = apply_override(changed, override)
+    return changed
+
+
 def apply_override(plain: Mapping[str, Any], override: str) -> dict[str, Any]:
-    """A copy of `plain` with one `key=value` applied.
+    """A copy of `plain` with one `key=value` applied. Another method's or policy's name drops the settings of the old.
 
     Raises:
         BadInput: It is not of that form, or the key leads nowhere.
@@ -70,6 +82,8 @@ def apply_override(plain: Mapping[str, Any], override: str) -> dict[str, Any]:
     if isinstance(here, list):
         here[_index(here, last, key)] = value
     elif isinstance(here, dict):
+        if key in TAGS and here.get("name") != value:  # pyright: ignore[reportUnknownMemberType]
+            here.clear()
         here[last] = value
     else:
         raise BadInput(f"override {key}: {last!r} lies below a plain value.")

@@ -25,7 +25,8 @@ def _front(cost: str, result: SweepResult, metric: Metric) -> Html:
     x = svg.scale([at for _, at, _ in measured], box.left, box.right)
     y = svg.scale([value * metric.factor for _, _, value in measured], box.bottom, box.top)
     best = sorted((at, value * metric.factor) for trial, at, value in measured if trial["number"] in front)
-    marks = [svg.line([(x(at), y(value)) for at, value in best], class_="best-so-far")] if len(best) > 1 else []
+    is_flat = len(result.get("objectives", [])) == 2  # of three objectives, a line would join what lies apart
+    marks = [svg.line([(x(at), y(value)) for at, value in best], class_="best-so-far")] if is_flat and best[1:] else []
     for trial, at, value in measured:
         hint = f"{trial_words(trial, metric)}; {_cost_words(trial)}"
         mark = svg.MARKS[trial["state"]](x(at), y(value * metric.factor), class_=trial["state"], hint=hint)

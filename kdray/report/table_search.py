@@ -25,17 +25,20 @@ from kdray.report.words import (
 def confirmation(students: Sequence[Confirmed], metric: Metric, *, majority: float | None) -> Html:
     """The students trained again on several seeds, the winner first, those that it does not beat marked.
 
+    A comparison has no winner: its students stay in their order, and none is marked.
+
     Args:
         majority: What always answering the most frequent class scores on the report split, if it was measured.
     """
-    ahead = set(not_beaten(students))
+    ordered = winner_first(students)
+    winner = ordered[0] if ordered[0]["label"].startswith("winner") else None
+    ahead = set(not_beaten(students)) if winner else set[str]()
     headings = columns(
         "student", f"#{metric.name} on report", "#difference", "#on select", "#seeds", "#retention",
         "#distillation ratio", "#parameters", "#latency",
     )  # fmt: skip
-    ordered = winner_first(students)
     rows = [
-        _student(student, metric, is_winner=student is ordered[0], badge=_badge(student, ordered[0], ahead))
+        _student(student, metric, is_winner=student is winner, badge=_badge(student, winner, ahead))
         for student in ordered
     ]
     if majority is not None:
@@ -44,8 +47,8 @@ def confirmation(students: Sequence[Confirmed], metric: Metric, *, majority: flo
     return table(headings, rows, caption="Students trained again; mean ± standard deviation over the seeds.")
 
 
-def _badge(student: Confirmed, winner: Confirmed, ahead: Collection[str]) -> str:
-    if student is winner:
+def _badge(student: Confirmed, winner: Confirmed | None, ahead: Collection[str]) -> str:
+    if winner is None or student is winner:
         return ""
     if is_same(student, winner):
         return "the same settings as the winner"

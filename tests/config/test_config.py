@@ -200,3 +200,17 @@ def test_methods_that_compare_tokens_want_teachers_that_read_the_pruned_texts(na
     parse(method | {"outputs": {"teacher_view": "pruned"}}, source="test")
     parse(method | {"prune": {"policy": "none"}}, source="test")
     parse(method | {"prune": {"level": "example"}}, source="test")  # drops rows, and leaves texts as they are
+
+
+def test_another_methods_name_drops_the_settings_of_the_old_one(run_file):
+    """In whatever order they are given."""
+    old = load(run_file)
+    assert old.method.name == "ens_u"
+    for overrides in (["method.name=pkd", "method.beta=7"], ["method.beta=7", "method.name=pkd"]):
+        method = load(run_file, overrides).method
+        assert (method.name, method.beta) == ("pkd", 7)
+        assert method.temperature == type(method)().temperature
+    same = load(run_file, ["method.name=ens_u"]).method
+    assert same == old.method
+    changed = load(run_file, ["prune.policy={name: match_rate, rho: 0.1}", "prune.policy.name=lower_tail"])
+    assert changed.prune.policy.name == "match_rate"  # what is given whole is what holds

@@ -211,6 +211,8 @@ def test_a_comparison_names_the_highest_and_says_what_that_is_worth() -> None:
     result = made_up.comparison()
     page = render(result)
     assert "Highest of 2 students: vanilla KD, accuracy 60.4 ± 0.7" in page
+    assert "beaten by the winner" not in page
+    assert not [e for e in read(page) if e.attributes.get("class") == "winner-row"]
     assert "1 of 1 beat the student alone with p below 0.05, each tested by itself" in page
     result["confirmation"][1]["difference"]["p_value"] = 0.3
     assert "0 of 1 beat the student alone" in render(result)
