@@ -31,6 +31,7 @@ def kdray_sweep(job: Job) -> list[float]:
             "store": store,
             "corpus": corpus,
             "prune": {"policy": "none"},
+            "outputs": {"preflight": False},
             "teachers": [
                 {
                     "name": "teacher",
