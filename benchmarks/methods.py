@@ -120,8 +120,9 @@ def passes(result: dict[str, Any]) -> int:
     spec, rows = result["spec"], result["rows"]["train"]
     models = len(spec["teachers"]) + (spec["assistant"] is not None)
     method = parse_method(spec["method"])
-    online = {phase.name: bool(phase.method.needs & TOKEN_NEEDS) for phase in method.phases(spec["train"]["epochs"])}
-    cached = any(phase.method.needs and not online[phase.name] for phase in method.phases(spec["train"]["epochs"]))
+    phases = method.phases(spec["train"]["epochs"])
+    online = {phase.name: bool(phase.method.needs & TOKEN_NEEDS) for phase in phases}
+    cached = any(phase.method.needs and not online[phase.name] for phase in phases)
     beside = sum(online[epoch["phase"]] for epoch in result["history"])
     return models * rows * ((1 + method.dropout_passes) * cached + beside)
 

@@ -6,12 +6,10 @@ from tune_mrpc import ON_SAMPLE, SETTINGS
 
 from kdray.cli.compare import compare_main
 from kdray.config import RunConfig
-from kdray.models import encoder_layers
 
 
 def variants(run: RunConfig) -> dict[str, dict[str, Any]]:
-    teacher = run.teachers[0].layers or encoder_layers(run.teachers[0].encoder)
-    depths = range(run.student.layers + 1, teacher)
+    depths = range(run.student.layers + 1, run.teachers[0].depth)
     every = {f"assistant of {depth} layers": {"method": {"name": "dekd", "ta_depth": depth}} for depth in depths}
     return {"no assistant": {"method": {"name": "dekd", "assistant": False}}, **every}
 

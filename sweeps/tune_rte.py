@@ -8,7 +8,6 @@ from typing import Any
 
 from kdray.cli.sweep import sweep_main
 from kdray.config import RunConfig
-from kdray.models import encoder_layers
 
 BASE: dict[str, Any] = {
     "teachers": [
@@ -55,7 +54,7 @@ def space(trial: Any, run: RunConfig) -> dict[str, Any]:
 
 def assistant(trial: Any, run: RunConfig) -> dict[str, Any]:
     """DeKD's, of any depth between student and teacher; none where they are neighbours."""
-    deepest = (run.teachers[0].layers or encoder_layers(run.teachers[0].encoder)) - 1
+    deepest = run.teachers[0].depth - 1
     if run.student.layers >= deepest:
         return {"assistant": False}
     return {"ta_depth": trial.suggest_int("ta_depth", run.student.layers + 1, deepest)}

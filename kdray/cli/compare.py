@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdray.cli.flags import add_shared_flags, check_shared_flags, run_config, seeds_of, student_rows
+from kdray.cli.flags import add_shared_flags, check_shared_flags, heading, run_config, seeds_of, student_rows
 from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.config import RunConfig
@@ -77,7 +77,6 @@ def _compare(
             gpus=arguments.gpus_per_trial,
             origin=Origin(arguments.corpus, command, command),
         )
-    note = document["corpus"]["note"]
-    print(f"\n{document['corpus']['name']}{f' ({note})' if note else ''}: {document['metric']} on the report split")
+    print(f"\n{heading(document)}")
     print(table(student_rows(document)))
     print(f"\nreport: {Path(run.store) / 'sweeps' / name / 'report.html'}\n{document['seconds']['total']:.0f} s in all")

@@ -66,6 +66,13 @@ def run_config(
     return parse(apply_overrides(plain, overrides), source="sweep")
 
 
+def heading(document: Mapping[str, Any]) -> str:
+    """What a terminal shows above the table: the corpus, what must be known of it, and the metric."""
+    corpus = document["corpus"]
+    note = f" ({corpus['note']})" if corpus["note"] else ""
+    return f"{corpus['name']}{note}: {document['metric']} on the report split"
+
+
 def student_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The table of students, teachers and the commonest class, as a terminal shows it."""
     rows = [

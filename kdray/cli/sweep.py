@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdray.cli.flags import add_shared_flags, check_shared_flags, run_config, seeds_of, student_rows
+from kdray.cli.flags import add_shared_flags, check_shared_flags, heading, run_config, seeds_of, student_rows
 from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.config import RunConfig
@@ -195,11 +195,7 @@ def _resume(command: str, name: str) -> str:
 
 
 def _show(document: dict[str, Any], run: RunConfig) -> None:
-    note = document["corpus"]["note"]
-    print(
-        f"\n{document['corpus']['name']}{f' ({note})' if note else ''}: {document['metric']} on the report split, "
-        f"{len(document['trials'])} trials"
-    )
+    print(f"\n{heading(document)}, {len(document['trials'])} trials")
     print(table(student_rows(document)))
     for trial in (t for t in document["trials"] if t["state"] == "failed"):
         print(f"trial {trial['number']} failed: {trial['error']}")

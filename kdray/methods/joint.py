@@ -10,12 +10,12 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
-from kdray.methods.contract import Method, Step, Terms
+from kdray.methods.contract import Step, Terms
+from kdray.methods.finetune import FineTune
 from kdray.methods.losses import cross_entropy_rows
-from kdray.signals import Need
 
 
-class JointFineTuning(Method):
+class JointFineTuning(FineTune):
     """Every classifier's cross-entropy on gold labels, summed.
 
     Attributes:
@@ -24,19 +24,9 @@ class JointFineTuning(Method):
 
     title: ClassVar[str] = "Joint fine-tuning of teachers"
     source: ClassVar[str] = "Wu et al. 2021 (stage 1 of MT-BERT)"
-    access: ClassVar[str] = "none"
-    min_teachers: ClassVar[int] = 0
-    max_teachers: ClassVar[int | None] = 0
 
     name: Literal["joint"] = "joint"  # pyright: ignore[reportIncompatibleVariableOverride]
     models: int = Field(ge=2)
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        return frozenset()
-
-    def weights(self) -> dict[str, float]:
-        return {"hard": 1.0}
 
     def terms(self, step: Step) -> Terms:
         each = step.student.logits.unflatten(1, (self.models, -1)).unbind(1)

@@ -79,8 +79,8 @@ def projected(adapters: nn.Module, states: Float[Tensor, "*rows width"]) -> Floa
 
 
 def mapped(linear: nn.Module, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows other"]:
-    """States through a `projection`, in at least float32."""
-    return F.linear(wide(states), wide(linear.get_parameter("weight")))
+    """States through a `projection` or a head, in at least float32."""
+    return F.linear(wide(states), *map(wide, linear.parameters()))
 
 
 def token_mean(

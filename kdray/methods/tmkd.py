@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from kdray.methods.contract import Method, Pair, Phase, Step, Term, Terms, all_asked
-from kdray.methods.losses import Direction, Logits, kd_rows, log_probs, mse_rows, wide
+from kdray.methods.layers import mapped
+from kdray.methods.losses import Direction, Logits, kd_rows, log_probs, mse_rows
 from kdray.signals import Need
 
 HEAD_STD = 0.02
@@ -96,8 +96,8 @@ class TMKD(Method):
         if self.heads == "shared":
             return [step.student.logits] * len(step.teachers)
         assert step.student.cls is not None
-        vectors = wide(step.student.cls[:, -1])
-        return [F.linear(vectors, *map(wide, linear.parameters())) for linear in step.adapters.children()]
+        vectors = step.student.cls[:, -1]
+        return [mapped(linear, vectors) for linear in step.adapters.children()]
 
     def distance_rows(self, teachers: Sequence[Logits], heads: Sequence[Logits]) -> Float[Tensor, " batch"]:
         """(1/K)·Σ_k D_k, of teacher k and the student's head that listens to it."""

@@ -104,6 +104,7 @@ def save_classifier(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+@cache
 def _sha256(path: Path) -> str:
     total = hashlib.sha256()
     with path.open("rb") as file:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdray.config import RunConfig, parse
-from kdray.on_ray.confirm import Contender, confirm
-from kdray.on_ray.documents import ALONE, Origin, facts_of, students, write
+from kdray.on_ray.confirm import Contender, confirm, student_alone
+from kdray.on_ray.documents import Origin, facts_of, students, write
 from kdray.on_ray.trial import Shared, with_overrides
-from kdray.stages import Context, alone, prepare
+from kdray.stages import Context, prepare
 
 log = logging.getLogger(__name__)
 
@@ -57,5 +57,4 @@ def contenders_of(variants: Mapping[str, Mapping[str, Any]], run: RunConfig) -> 
     """
     plain = run.model_dump(mode="json")
     parsed = {label: parse(with_overrides(plain, dict(changes)), source=label) for label, changes in variants.items()}
-    note = "bottom layers of the encoder, whole texts, hard labels, no teacher at all"
-    return [*(Contender(label, each) for label, each in parsed.items()), Contender(ALONE, alone(run), note)]
+    return [*(Contender(label, each) for label, each in parsed.items()), student_alone(run)]

@@ -9,9 +9,11 @@ import ray
 
 from kdray.config import RunConfig
 from kdray.on_ray.trial import Shared, distil_one
+from kdray.stages import alone
 from kdray.stages.fitting import result_of
 
 log = logging.getLogger(__name__)
+ALONE = "student alone"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class Contender:
     label: str
     run: RunConfig
     note: str | None = None
+
+
+def student_alone(run: RunConfig) -> Contender:
+    """The baseline of every table."""
+    return Contender(ALONE, alone(run), "bottom layers of the encoder, whole texts, hard labels, no teacher at all")
 
 
 def confirm(

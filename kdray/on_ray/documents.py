@@ -15,13 +15,12 @@ from kdray import report
 from kdray.config import RunConfig
 from kdray.corpora import load_description
 from kdray.evaluate import against, spread
-from kdray.on_ray.confirm import Contender
+from kdray.on_ray.confirm import ALONE, Contender
 from kdray.on_ray.trial import store_folder
 from kdray.prune import changed_texts
 from kdray.stages import Context, Prepared
 from kdray.stages.fitting import result_of
 
-ALONE = "student alone"
 SHOWN_EXAMPLES = 20  # texts that pruning changed
 
 

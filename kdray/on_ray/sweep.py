@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from kdray.config import RunConfig, parse
 from kdray.errors import RunFailed
-from kdray.on_ray.confirm import Contender, confirm
-from kdray.on_ray.documents import ALONE, Origin, facts_of, students, write
+from kdray.on_ray.confirm import Contender, confirm, student_alone
+from kdray.on_ray.documents import Origin, facts_of, students, write
 from kdray.on_ray.trial import Shared, with_overrides
 from kdray.on_ray.tune import SearchResult, SweepSettings, check, search
 from kdray.stages import Context, Prepared, alone, prepare
@@ -78,7 +78,7 @@ def _contenders(settings: SweepSettings, run: RunConfig, found: SearchResult, be
     contenders = [
         Contender(f"winner (trial {best['number']}: {winner.method.name})", winner),
         Contender(VANILLA, vanilla, "the base's settings"),
-        Contender(ALONE, alone(run), "bottom layers of the encoder, whole texts, hard labels, no teacher at all"),
+        student_alone(run),
     ]
     if settings.confirm_start and run.student.init_from != "encoder":
         started = run.model_copy(update={"method": alone(run).method})

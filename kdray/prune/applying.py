@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kdray.errors import BadInput
-from kdray.prune.units import EXAMPLE, HASH_COLUMN, example_ids, field_texts, text_hash
+from kdray.prune.units import EXAMPLE, HASH_COLUMN, example_ids, field_texts, joined_texts, text_hash
 
 _Units = list[tuple[str, bool]]
 
@@ -47,7 +47,7 @@ def remaining(table: pa.Table, fields: Sequence[str], decisions: pa.Table, *, id
     """
     ids = example_ids(table, id_column)
     found = _by_field(decisions, ids)
-    joined = [" ".join(parts) for parts in zip(*(field_texts(table, field) for field in fields), strict=True)]
+    joined = joined_texts(table, fields)
     kept = [_matching(found, name, EXAMPLE, text)[0][1] for name, text in zip(ids, joined, strict=True)]
     return table.append_column(HASH_COLUMN, original_hashes(table, fields)).filter(pa.array(kept, pa.bool_()))
 

@@ -6,6 +6,7 @@ Source: "Clustering-Based Knowledge Distillation with Sentence Pruning", section
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -125,6 +126,13 @@ def nn_centres(weights: Weights) -> Mask:
         strongest = block.argmax(axis=1)
         centres[strongest[block.max(axis=1) > 0]] = True
     return centres
+
+
+def protected(weights: Weights, how: Literal["star", "nn"], *, theta: float | None = None) -> Clusters:
+    """The centres of `star` clusters, or strongest neighbours (`nn`), which form no clusters."""
+    if how == "star":
+        return star_clusters(weights, theta=theta)
+    return Clusters(Clusters.none(weights.num_nodes).labels, nn_centres(weights))
 
 
 def silhouettes(weights: Weights, labels: Ints) -> Floats:

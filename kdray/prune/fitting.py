@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from kdray.errors import BadInput
-from kdray.prune.clusters import Clusters, nn_centres, silhouette, star_clusters
+from kdray.prune.clusters import Clusters, protected, silhouette
 from kdray.prune.comparators import compared_clusters
 from kdray.prune.decisions import Verdict, decided, field_groups
 from kdray.prune.graph import MAX_UNITS, CosineWeights, unit_vectors
@@ -120,18 +120,15 @@ def _clusters(
     if protection == "none":
         return Clusters.none(num_units), None
     vectors = unit_vectors(embeddings, settings.edge)
-    if num_units > MAX_UNITS:
-        if protection not in ("star", "nn"):
+    if protection != "star" and protection != "nn":
+        if num_units > MAX_UNITS:
             raise BadInput(
                 f"prune.protect = {protection} clusters at most {MAX_UNITS:,} units, found {num_units:,}; take star "
                 "or nn."
             )
+        clusters = compared_clusters(protection, CosineWeights(vectors), settings.num_clusters)
+    elif num_units > MAX_UNITS:
         return parted_clusters(vectors.astype(np.float32), protection), None
-    weights = CosineWeights(vectors)
-    if protection == "nn":
-        return Clusters(Clusters.none(num_units).labels, nn_centres(weights)), None
-    if protection == "star":
-        clusters = star_clusters(weights)
     else:
-        clusters = compared_clusters(protection, weights, settings.num_clusters)
-    return clusters, silhouette(weights, clusters.labels)
+        clusters = protected(CosineWeights(vectors), protection)
+    return clusters, None if protection == "nn" else silhouette(CosineWeights(vectors), clusters.labels)

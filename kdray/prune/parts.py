@@ -6,12 +6,12 @@ the cost linear, keeps neighbours together, and needs memory for one part at a t
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from kdray.prune.clusters import Clusters, nn_centres, star_clusters
+from kdray.prune.clusters import Clusters, protected
 from kdray.prune.graph import MICRO, CosineWeights
 
 PART_UNITS = 10_000
@@ -28,23 +28,20 @@ def parts_of(vectors: npt.NDArray[np.float32], most: int = PART_UNITS) -> list[n
     return list(_halved(vectors, np.arange(len(vectors)), most))
 
 
-def parted_clusters(vectors: npt.NDArray[np.float32], how: str, *, workers: int = 1) -> Clusters:
+def parted_clusters(vectors: npt.NDArray[np.float32], how: Literal["star", "nn"], *, workers: int = 1) -> Clusters:
     """Star clusters or strongest neighbours (`nn`) of every part; what is strong is measured over all units.
 
     Args:
         vectors: [units, width], of length 1 or 0.
         workers: Parts at work at the same time; nothing else depends on it.
     """
-    theta = sampled_theta(vectors)
+    theta = sampled_theta(vectors) if how == "star" else None
     parts = parts_of(vectors)
     labels = np.full(len(vectors), -1, dtype=np.int32)
     centres = np.zeros(len(vectors), dtype=np.bool_)
 
     def within(part: npt.NDArray[np.int64]) -> Clusters:
-        weights = CosineWeights(vectors[part].astype(np.float64))
-        if how == "star":
-            return star_clusters(weights, theta=theta)
-        return Clusters(Clusters.none(len(part)).labels, nn_centres(weights))
+        return protected(CosineWeights(vectors[part].astype(np.float64)), how, theta=theta)
 
     seen = 0
     with ThreadPoolExecutor(workers) as pool:

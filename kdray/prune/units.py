@@ -56,6 +56,11 @@ def units_of(table: pa.Table, fields: Sequence[str], *, id_column: str = "id") -
     return pa.Table.from_arrays([pa.array(c, t) for c, t in _columns(found)], schema=_SCHEMA)
 
 
+def joined_texts(table: pa.Table, fields: Sequence[str]) -> list[str]:
+    """Each row as one text: its fields joined by a space."""
+    return [" ".join(parts) for parts in zip(*(field_texts(table, field) for field in fields), strict=True)]
+
+
 def example_units(
     table: pa.Table, fields: Sequence[str], *, id_column: str = "id", label_column: str = "label"
 ) -> pa.Table:
@@ -78,7 +83,7 @@ def example_units(
     if labels.null_count:
         row = labels.to_pylist().index(None)
         raise BadInput(f"Row {row} has no {label_column!r}; pruning whole examples needs every label, so give it one.")
-    texts = [" ".join(parts) for parts in zip(*(field_texts(table, field) for field in fields), strict=True)]
+    texts = joined_texts(table, fields)
     found = [
         (row, name, EXAMPLE, 0, 0, len(text), text) for row, (name, text) in enumerate(zip(ids, texts, strict=True))
     ]

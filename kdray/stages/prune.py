@@ -26,7 +26,7 @@ from kdray.prune import (
 from kdray.prune import fit as fit_pruning
 from kdray.prune.duplicates import find_duplicates
 from kdray.prune.graph import unit_vectors
-from kdray.prune.units import Level, Role, prunable_fields
+from kdray.prune.units import Level, Role, joined_texts, prunable_fields
 from kdray.stages.context import Context, Engine, TableMap
 from kdray.stages.corpus import opened
 from kdray.stages.outputs import load_speaker
@@ -79,14 +79,18 @@ def encoder_embedder(encoder: str) -> Speaker:
 def _build(
     settings: PruneSettings, stored: StoredCorpus, embedders: Sequence[Any], draft: Draft, context: Context
 ) -> dict[str, Any]:
-    whole = stored.table("train")
-    train, found = _without_duplicates(settings, stored, whole, embedders, draft, context)
+    train, found, made = _without_duplicates(settings, stored, embedders, draft, context)
     roles: list[tuple[str, Role]] = [(field.name, field.role) for field in stored.task.fields]
     names = prunable_fields(roles, prune_pairs=settings.prune_pairs)
     level = resolve_level(settings, level_counts(train, names, min_keep=settings.min_keep))
     units = units_at(train, roles, settings, level=level)
-    needed = embedders if settings.protection != "none" else []
-    embeddings = [embed(units, make, context.engine, title=f"embed {stored.task.name} units") for make in needed]
+    if settings.protection == "none":
+        embeddings = []
+    elif level == "example" and made:  # the units are the rows, which were embedded already
+        embeddings = made
+    else:
+        title = f"embed {stored.task.name} units"
+        embeddings = [embed(units, make, context.engine, title=title) for make in embedders]
     fitted = fit_pruning(units, embeddings, settings, level=level)
     pruned = prune_fitted(train, roles, fitted.pruner, fitted.decisions, is_train=True)
     splits = {"train": pruned.table} | _others(stored, roles, fitted, level, context)
@@ -107,25 +111,27 @@ def _build(
 def _without_duplicates(
     settings: PruneSettings,
     stored: StoredCorpus,
-    train: pa.Table,
     embedders: Sequence[Any],
     draft: Draft,
     context: Context,
-) -> tuple[pa.Table, dict[str, int] | None]:
-    """The training rows that are left, and how many were found; both tables of them are written."""
-    wanted = settings.duplicates
+) -> tuple[pa.Table, dict[str, int] | None, list[np.ndarray]]:
+    """The training rows that are left, how many were found, and the embeddings of those that are left, if made.
+
+    Both tables of what was found are written.
+    """
+    train, wanted = stored.table("train"), settings.duplicates
     if wanted is None:
-        return train, None
-    texts = [" ".join(parts) for parts in zip(*(train[f.name].to_pylist() for f in stored.task.fields), strict=True)]
+        return train, None, []
+    rows = pa.table({"text": joined_texts(train, [field.name for field in stored.task.fields])})
     title = f"embed {stored.task.name} rows"
-    made = [embed(pa.table({"text": texts}), make, context.engine, title=title) for make in embedders]
+    made = [embed(rows, make, context.engine, title=title) for make in embedders]
     found = find_duplicates(unit_vectors(made, settings.edge), stored.labels("train"), wanted)
     same, conflicts = found.tables(train["id"].to_pylist())
     pq.write_table(same, draft.file("duplicates.parquet"), compression="zstd")
     pq.write_table(conflicts, draft.file("conflicts.parquet"), compression="zstd")
     dropped = found.dropped if wanted.action == "drop" else np.zeros(len(train), dtype=np.bool_)
     counts = {"rows": len(same), "dropped": int(dropped.sum()), "conflicts": len(conflicts)}
-    return train.filter(pa.array(~dropped)), counts
+    return train.filter(pa.array(~dropped)), counts, [each[~dropped] for each in made]
 
 
 def _others(stored: StoredCorpus, roles: list[Any], fitted: Fit, level: Level, context: Context) -> dict[str, pa.Table]:

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kdray.corpora import CorpusSettings
+from kdray.models import encoder_layers
 from kdray.train import TrainSettings
 
 FINE_TUNING = TrainSettings(epochs=4, learning_rate=5e-5)
@@ -46,6 +47,11 @@ class TeacherSettings(BaseModel):
     classes: tuple[str, ...] = ()
     init_from: Intermediate | None = None
     train: TrainSettings = FINE_TUNING
+
+    @property
+    def depth(self) -> int:
+        """How many layers it has: those that are kept, or all of its encoder's."""
+        return self.layers or encoder_layers(self.encoder)
 
     @field_validator("classes")
     @classmethod

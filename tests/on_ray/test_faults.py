@@ -91,9 +91,7 @@ def test_each_fault_is_recorded_and_a_retry_runs_just_those(tiny_encoder: Path, 
     for number, words in FATES.items():
         assert words in ended[number][1], ended[number][1]
         assert ended[number][1]
-    assert first.stderr.strip().splitlines()[-1].startswith("all is written, but trials failed (1, 2, 3, 4)") or (
-        "trials failed (1, 2, 3, 4)" in first.stderr.strip().splitlines()[-1]
-    )
+    assert "trials failed (1, 2, 3, 4)" in first.stderr.strip().splitlines()[-1]
 
     again = run_sweep(tmp_path, "--resume", "--retry-failed")
     assert again.returncode == 1  # a learning rate of 1e30 fails every time

@@ -10,7 +10,7 @@ import pytest
 from kdray.config import RunConfig, parse
 from kdray.errors import BadInput
 from kdray.on_ray.compare import contenders_of
-from kdray.on_ray.documents import ALONE
+from kdray.on_ray.confirm import ALONE
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 NAMES = ("ablate_dekd", "selection_ratio", "ta_depth")
