@@ -15,6 +15,7 @@ from kdray.config import RunConfig
 from kdray.corpora import kdray_data
 from kdray.errors import BadInput, RunFailed
 from kdray.on_ray.session import session
+from kdray.on_ray.track import trackers_of
 from kdray.stages import check_depths
 from kdray.store import Store
 
@@ -59,6 +60,7 @@ def _parser(task: str) -> argparse.ArgumentParser:
     parser.add_argument("--depths", help="layers of students to search over, with commas (default: the base's)")
     parser.add_argument("--sampling", choices=("tpe", "random"), default="tpe", help="how settings are chosen")
     parser.add_argument("--pruning", choices=("asha", "median", "none"), help="how trials stop early (default asha)")
+    parser.add_argument("--track", help="follow trials in tensorboard, mlflow or wandb; with commas for several")
     parser.add_argument("--max-hours", type=float, help="end the search after this wall time; --resume goes on")
     parser.add_argument("--max-gpu-hours", type=float, help="end the search when trials have had as much GPU time")
     parser.add_argument("--max-failures", type=int, help="end the search when so many trials have failed")
@@ -83,6 +85,7 @@ def _sweep(
     if arguments.retry_failed and not arguments.resume:
         raise BadInput("--retry-failed works on a sweep that is there: add --resume.")
     run = run_config(task, arguments, base, on_sample)
+    trackers = trackers_of(arguments.track)
     objectives, depths = _objectives(arguments.objectives), _depths(arguments.depths, run)
     first = [{**each, "params": _with_depth(each["params"], run, depths)} for each in starts(run)]
     few = arguments.smoke or run.corpus.name == "sample"
@@ -94,10 +97,11 @@ def _sweep(
         flush=True,
     )
     with session(arguments.address) as cluster:
+        from kdray.on_ray.budget import Budget
         from kdray.on_ray.documents import Origin
         from kdray.on_ray.engine import OnRay
         from kdray.on_ray.sweep import sweep
-        from kdray.on_ray.tune import Budget, SweepSettings
+        from kdray.on_ray.tune import SweepSettings
         from kdray.stages import Context
 
         print(f"dashboard: {cluster.dashboard or 'none'}", flush=True)
@@ -115,6 +119,7 @@ def _sweep(
             sampling=arguments.sampling,
             objectives=objectives,
             retry_failed=arguments.retry_failed,
+            trackers=trackers,
             budget=Budget(arguments.max_hours, arguments.max_gpu_hours, arguments.max_failures),
         )
         context = Context(Store(run.store), OnRay(run.work), kdray_data())

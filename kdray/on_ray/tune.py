@@ -10,35 +10,21 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.tune import Callback
 
 from kdray.config import RunConfig
 from kdray.errors import BadInput
+from kdray.on_ray.budget import NO_BUDGET, Budget, Stopper
 from kdray.on_ray.search import VALUE, Pruning, Sampling, Space, StudyScheduler, StudySearcher
 from kdray.on_ray.study import ENDS, Objective, SweepStudy, metric_of, open_study
+from kdray.on_ray.track import Tracker, callbacks
 from kdray.on_ray.trial import Shared, store_folder, trial
+from kdray.on_ray.voice import Voice
 from kdray.stages import Context, Prepared
 from kdray.store import Store
 
 log = logging.getLogger(__name__)
 
-BUDGET_SECONDS = 5.0  # between two looks at what a search has used
 OTHERS_SECONDS = 10.0  # between two looks at what other drivers are at
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When a search ends early; what is then unfinished goes on by `--resume`. None is no limit.
-
-    Attributes:
-        hours: Wall time of this command's search.
-        gpu_hours: Hours of GPU that trials have had, over every `--resume`.
-        failures: Failed trials, over every `--resume`, but for those tried again.
-    """
-
-    hours: float | None = None
-    gpu_hours: float | None = None
-    failures: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +46,7 @@ class SweepSettings:
         sampling: How parameters are chosen: by TPE (of several objectives too), or at random.
         objectives: What is searched for; the metric on select first, then what a student costs.
         retry_failed: Try failed trials again first, with their own settings.
+        trackers: Where trials are followed beside the report.
     """
 
     name: str
@@ -75,7 +62,8 @@ class SweepSettings:
     sampling: Sampling = "tpe"
     objectives: Sequence[Objective] = ("metric",)
     retry_failed: bool = False
-    budget: Budget = Budget()
+    budget: Budget = NO_BUDGET
+    trackers: Sequence[Tracker] = ()
 
 
 @dataclass
@@ -152,7 +140,10 @@ def _search(
         objectives=settings.objectives,
     )
     ended = len(book.ended())
-    stopper = _Stopper(searcher, book, settings)
+    tracked = callbacks(
+        settings.trackers, sweep=settings.name, folder=store_folder(context.store, "sweeps", settings.name)
+    )
+    stopper = Stopper(searcher, book, settings.budget, gpus=settings.gpus)
     runnable = partial(trial, base=run.model_dump(mode="json"), shared=Shared.of(prepared), epochs=epochs)
     named = tune.with_resources(_named(runnable, f"distil_{task}"), {"CPU": settings.cpus, "GPU": settings.gpus})
     tune.Tuner(
@@ -173,7 +164,7 @@ def _search(
             storage_path=str(store_folder(context.store, "ray")) if context.store.is_local else f"{run.store}/ray",
             verbose=0,
             stop=stopper,
-            callbacks=[_Voice(searcher, ended, settings.trials, concurrent)],
+            callbacks=[Voice(searcher, ended, settings.trials, concurrent), *tracked],
         ),
     ).fit()
     return stopper.reason
@@ -225,129 +216,6 @@ def _first_difference(known: Any, given: Any, key: str = "") -> str:
                 inner = f"{key}.{name}".lstrip(".")
                 return _first_difference(known.get(name), given.get(name), inner)  # pyright: ignore[reportUnknownMemberType]
     return f"{key} was {known!r}, is {given!r}"
-
-
-class _Stopper(tune.Stopper):
-    """Ends the search when a budget is used up; what runs then stays unfinished in the study."""
-
-    def __init__(self, searcher: StudySearcher, book: SweepStudy, settings: SweepSettings) -> None:
-        self._searcher, self._book = searcher, book
-        self._budget, self._gpus = settings.budget, settings.gpus
-        self._start = self._looked = time.monotonic()
-        self.reason: str | None = None
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        now = time.monotonic()
-        if self.reason is None and self._budget != Budget() and now - self._looked > BUDGET_SECONDS:
-            self._looked = now
-            self.reason = self._used_up(now)
-            if self.reason:
-                self._searcher.is_closing = True
-                log.info("the search ends: %s", self.reason)
-        return self.reason is not None
-
-    def _used_up(self, now: float) -> str | None:
-        budget = self._budget
-        if budget.hours is not None and now - self._start > 3600 * budget.hours:
-            return f"--max-hours {budget.hours:g} are over"
-        trials = self._book.counted()
-        if budget.gpu_hours is not None:
-            facts = [trial.user_attrs for trial in trials]
-            used = self._gpus * sum(f["ended"] - f["started"] for f in facts if "ended" in f and "started" in f) / 3600
-            if used > budget.gpu_hours:
-                return f"--max-gpu-hours {budget.gpu_hours:g} are used up"
-        failed = sum(trial.state.name == "FAIL" for trial in trials)
-        if budget.failures is not None and failed >= budget.failures:
-            return f"{failed} trials have failed, --max-failures is {budget.failures}"
-        return None
-
-
-class _Voice(Callback):
-    """One line for every trial that ends, and the facts that the study keeps of it."""
-
-    def __init__(self, searcher: StudySearcher, done: int, asked: int, concurrent: int) -> None:
-        self._searcher, self._done, self._asked, self._concurrent = searcher, done, asked, concurrent
-        self._failed = self._stopped = 0
-        self._best: float | None = None
-        self._seconds: list[float] = []
-        self._start: dict[str, float] = {}
-        self._history: dict[str, list[dict[str, float]]] = {}
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._start[trial.trial_id] = time.time()
-        self._history[trial.trial_id] = []
-        log.info("trial %d starts: %s", trial.config["number"], _short(trial.config["overrides"]))
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        facts: dict[str, Any] = {
-            "started": self._start[trial.trial_id],
-            "ended": time.time(),
-            "worker": f"{result['hostname']}:{result['pid']}",
-        }
-        if "history" in result:
-            self._history[trial.trial_id] = result["history"]
-        else:
-            point = {"epoch": result["epochs"], "value": result[VALUE], "loss": result["loss"]}
-            self._history[trial.trial_id].append(point)
-            log.info("trial %d: epoch %d, select %.4f", trial.config["number"], result["epochs"], result[VALUE])
-        self._searcher.note(trial.trial_id, **facts, history=self._history[trial.trial_id])
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if self._searcher.is_closing:
-            return
-        value = trial.last_result.get(VALUE)
-        stopped = "digest" not in trial.last_result
-        self._stopped += stopped
-        if not stopped and value is not None and (self._best is None or value > self._best):
-            self._best = value
-        self._say(trial, "stopped early" if stopped else f"select {value:.4f}")
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._failed += 1
-        error = _last_line(trial)
-        self._searcher.fail(trial.trial_id, error=error, ended=time.time())
-        self._say(trial, f"failed: {error}")
-
-    def _say(self, trial: Any, what: str) -> None:
-        self._done += 1
-        self._seconds.append(time.time() - self._start.get(trial.trial_id, time.time()))
-        best = "none yet" if self._best is None else f"{self._best:.4f}"
-        log.info(
-            "trial %d %s; %d of %d ended (%d stopped early, %d failed), best %s%s",
-            trial.config["number"],
-            what,
-            self._done,
-            self._asked,
-            self._stopped,
-            self._failed,
-            best,
-            self._left(),
-        )
-
-    def _left(self) -> str:
-        """How long the rest will take if it is like what there was."""
-        missing = self._asked - self._done
-        minutes = missing * sum(self._seconds) / len(self._seconds) / self._concurrent / 60
-        return f", about {minutes:.0f} min left" if missing > 0 and minutes >= 1 else ""
-
-
-def _last_line(trial: Any) -> str:
-    path = getattr(trial, "error_file", None)
-    if not path:
-        return "its worker was lost"
-    with open(path) as file:  # noqa: PTH123 - Tune gives a string
-        lines = [line.strip() for line in file if line.strip()]
-    return lines[-1] if lines else "its worker was lost"
-
-
-def _short(overrides: Mapping[str, Any]) -> str:
-    shown = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in overrides.items()}
-    return ", ".join(f"{key} {value}" for key, value in shown.items())
 
 
 def _named(runnable: Any, name: str) -> Any:

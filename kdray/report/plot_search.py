@@ -34,7 +34,7 @@ def optimisation(result: SweepResult, metric: Metric) -> Html:
     """Each trial's score against its number, the best so far as a line, pruned and failed trials marked."""
     title = "Score of every trial"
     trials = sorted(result["trials"], key=lambda trial: trial["number"])
-    scored = _scored(trials, metric)
+    scored = with_scores(trials, metric)
     if not scored:
         return svg.no_figure(title, "Nothing to draw: no trial has a score.")
     box = Box()
@@ -57,7 +57,8 @@ def optimisation(result: SweepResult, metric: Metric) -> Html:
     return svg.figure(title, picture, caption=caption, legend=svg.legend(keys))
 
 
-def _scored(trials: Sequence[Trial], metric: Metric) -> list[Scored]:
+def with_scores(trials: Sequence[Trial], metric: Metric) -> list[Scored]:
+    """The trials that have a score, each with it."""
     return [(trial, value * metric.factor) for trial in trials if (value := trial.get("value")) is not None]
 
 
@@ -96,7 +97,7 @@ def importances(result: SweepResult) -> Html:
 
 def slices(result: SweepResult, metric: Metric) -> list[Html]:
     """One small figure per hyper-parameter: the score of every trial that had it, against its value."""
-    scored = _scored(result["trials"], metric)
+    scored = with_scores(result["trials"], metric)
     names = list(dict.fromkeys(name for trial, _ in scored for name in trial["params"]))
     if not names:
         return [svg.no_figure("Score against each hyper-parameter", "Nothing to draw: no scored trial has any.")]

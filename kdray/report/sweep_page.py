@@ -1,6 +1,6 @@
 """The page of a sweep."""
 
-from kdray.report import plot_curves, plot_front, plot_search, plot_time, table_origin, table_search
+from kdray.report import plot_curves, plot_front, plot_parallel, plot_search, plot_time, table_origin, table_search
 from kdray.report.markup import Child, Html, tag
 from kdray.report.page import (
     banner,
@@ -107,6 +107,7 @@ def _search(result: SweepResult, shown: Metric) -> list[Child]:
             plot_search.optimisation(result, shown),
             *plot_front.fronts(result, shown),
             plot_search.importances(result),
+            plot_parallel.parallel(result, shown),
             plot_curves.trial_curves(result, shown, of="value"),
             plot_curves.trial_curves(result, shown, of="loss"),
         ),

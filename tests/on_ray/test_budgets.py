@@ -8,10 +8,11 @@ import pytest
 
 from kdray.config import parse
 from kdray.errors import BadInput
-from kdray.on_ray import tune
+from kdray.on_ray import budget as budgets
+from kdray.on_ray.budget import Budget, Stopper
 from kdray.on_ray.search import BUDGET, VALUE, StudySearcher
 from kdray.on_ray.study import SweepStudy, open_study
-from kdray.on_ray.tune import Budget, SweepSettings, _pruning, _same_base, _Stopper
+from kdray.on_ray.tune import SweepSettings, _pruning, _same_base
 
 START = {"label": "defaults", "params": {"x": 0.5}}
 
@@ -20,8 +21,8 @@ def space(trial: Any) -> dict[str, Any]:
     return {"x": trial.suggest_float("x", 0, 1)}
 
 
-def settings(**budget: Any) -> SweepSettings:
-    return SweepSettings("s", space, [START], trials=9, gpus=0.5, budget=Budget(**budget))
+def settings() -> SweepSettings:
+    return SweepSettings("s", space, [START], trials=9, gpus=0.5)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def searcher(book: SweepStudy) -> StudySearcher:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     now = SimpleNamespace(seconds=0.0)
-    monkeypatch.setattr(tune.time, "monotonic", lambda: now.seconds)
+    monkeypatch.setattr(budgets.time, "monotonic", lambda: now.seconds)
     return now
 
 
@@ -50,13 +51,13 @@ def ends(asking: StudySearcher, name: str, *, hours: float) -> None:
 
 
 def test_without_a_budget_it_never_ends(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
-    stopper = _Stopper(searcher, book, settings())
+    stopper = Stopper(searcher, book, Budget(), gpus=0.5)
     clock.seconds = 1e9
     assert not stopper.stop_all()
 
 
 def test_wall_time(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
-    stopper = _Stopper(searcher, book, settings(hours=2))
+    stopper = Stopper(searcher, book, Budget(hours=2), gpus=0.5)
     clock.seconds = 7100
     assert not stopper.stop_all()
     clock.seconds = 7300
@@ -66,7 +67,7 @@ def test_wall_time(searcher: StudySearcher, book: SweepStudy, clock: SimpleNames
 
 
 def test_gpu_hours_count_the_share_of_a_gpu(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
-    stopper = _Stopper(searcher, book, settings(gpu_hours=2))
+    stopper = Stopper(searcher, book, Budget(gpu_hours=2), gpus=0.5)
     ends(searcher, "t0", hours=3)  # on half a GPU
     clock.seconds = 10
     assert not stopper.stop_all()
@@ -77,7 +78,7 @@ def test_gpu_hours_count_the_share_of_a_gpu(searcher: StudySearcher, book: Sweep
 
 
 def test_failures(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
-    stopper = _Stopper(searcher, book, settings(failures=2))
+    stopper = Stopper(searcher, book, Budget(failures=2), gpus=0.5)
     for number in range(2):
         clock.seconds += 10
         assert not stopper.stop_all()

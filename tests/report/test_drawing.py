@@ -2,9 +2,11 @@
 
 import made_up
 import pytest
+from reading import read, texts
 
 from kdray.report import render, svg
 from kdray.report.markup import Html, markup, tag
+from kdray.report.plot_parallel import parallel
 from kdray.report.plot_search import parameter_scale
 from kdray.report.plot_time import phases
 from kdray.report.words import duration, listing, metric, milliseconds, moment, number, p_value, parameters, setting
@@ -160,3 +162,28 @@ def test_a_front_is_drawn_for_each_cost_that_was_searched_for() -> None:
     for trial in result["trials"]:
         trial["latency_ms"] = None
     assert "no trial was finished, so none has a latency" in render(result)
+
+
+def test_parallel_coordinates_join_the_parameters_of_every_complete_trial() -> None:
+    result = made_up.sweep()
+    complete = [trial for trial in result["trials"] if trial["state"] == "complete"]
+    drawing = parallel(result, metric("accuracy", None))
+    lines = {e.attributes["class"]: [] for e in read(drawing) if e.tag == "polyline"}
+    for e in read(drawing):
+        if e.tag == "polyline":
+            points = [tuple(map(float, point.split(","))) for point in e.attributes["points"].split()]
+            lines[e.attributes["class"]].append(points)
+    every = [points for group in lines.values() for points in group]
+    (winner,) = lines["line winner"]
+    assert len(every) == len(complete)
+    assert len({y for _, y in winner}) == len(winner) == 6  # five parameters that differ, and the score
+    assert winner[-1][0] == max(points[-1][0] for points in every)
+    assert "seed" not in texts(drawing, "text")  # the same in every trial
+    without_layers = sum("layers" not in trial["params"] for trial in complete)
+    assert sum(16.0 in (x for x, _ in points) for points in every) == without_layers > 0
+
+
+def test_parallel_coordinates_need_trials_that_differ() -> None:
+    result = made_up.sweep()
+    result["trials"] = [trial | {"params": {"alpha": 1}} for trial in result["trials"]]
+    assert "fewer than two complete trials that differ" in parallel(result, metric("accuracy", None))

@@ -70,7 +70,8 @@ def test_every_figure_of_a_sweep_is_drawn_with_a_title_labels_and_words() -> Non
     drawn = [e for e in elements if e.tag == "figure" and e.attributes.get("class") != "empty"]
     titles = [e.text for e in elements if e.tag == "h3" and e.ancestors[-1] == "figure"]
     expected = {
-        "Every seed", "Score of every trial", "What mattered", "Learning curves", "Training loss",
+        "Every seed", "Score of every trial", "What mattered", "Settings and scores together",
+        "Learning curves", "Training loss",
         "Trials over workers", "Where the seconds went", "method", "temperature", "learning_rate", "alpha", "layers",
     }  # fmt: skip
     assert expected | {"seed"} == set(titles)
@@ -122,7 +123,7 @@ def test_a_trial_that_never_got_anywhere_leaves_reasons_in_place_of_figures() ->
     page = render(sweep)
     assert "No winner: none of 1 trial was completed." in texts(page, "p")
     reasons = [e.text for e in read(page) if e.attributes.get("class") == "nothing" and e.ancestors[-1] == "figure"]
-    assert len(reasons) == 7
+    assert len(reasons) == 8
     assert all(reason.startswith("Nothing to draw: ") for reason in reasons)
     assert "not measured" in page
 
@@ -312,4 +313,4 @@ def test_a_long_category_is_cut_to_the_room_beside_its_row() -> None:
     for trial in sweep["trials"]:
         trial["params"]["schedule"] = "linear" if trial["number"] % 2 else "cosine_with_hard_restarts_and_warm_up"
     labels = [e.text for e in read(render(sweep)) if e.tag == "text" and e.text.startswith("cosine")]
-    assert labels == ["cosine_with_hard…"]
+    assert labels == ["cosine_with_hard_restarts_…", "cosine_with_hard…"]
