@@ -1,5 +1,7 @@
 """Scales, ticks, words and marks, with numbers worked by hand."""
 
+from typing import Any
+
 import made_up
 import pytest
 from reading import read, texts
@@ -165,7 +167,7 @@ def test_a_front_is_drawn_for_each_cost_that_was_searched_for() -> None:
 
 
 def test_parallel_coordinates_join_the_parameters_of_every_complete_trial() -> None:
-    result = made_up.sweep()
+    result: Any = made_up.sweep()
     complete = [trial for trial in result["trials"] if trial["state"] == "complete"]
     drawing = parallel(result, metric("accuracy", None))
     lines = {e.attributes["class"]: [] for e in read(drawing) if e.tag == "polyline"}
@@ -184,6 +186,6 @@ def test_parallel_coordinates_join_the_parameters_of_every_complete_trial() -> N
 
 
 def test_parallel_coordinates_need_trials_that_differ() -> None:
-    result = made_up.sweep()
+    result: Any = made_up.sweep()
     result["trials"] = [trial | {"params": {"alpha": 1}} for trial in result["trials"]]
     assert "fewer than two complete trials that differ" in parallel(result, metric("accuracy", None))
