@@ -28,7 +28,7 @@ FLAGS = (
 class Tab:
     """One page of the browser; what it complains of is in `complaints`, what it asked for in `requests`."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: "aiohttp.ClientWebSocketResponse[Any]") -> None:
         self._socket, self._numbers = socket, itertools.count(1)
         self.complaints: list[str] = []
         self.requests: list[str] = []
