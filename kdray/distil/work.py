@@ -12,6 +12,7 @@ import torch
 import transformers
 
 import kdray
+from kdray import meters
 from kdray.corpora import StoredCorpus, choose, encode, load_corpus
 from kdray.distil.build import build_model, build_together, facts_of
 from kdray.distil.card import model_card
@@ -47,7 +48,8 @@ def run_fit(spec: FitSpec, *, ranks: WorldRanks, report: Callable[[dict[str, Any
     Args:
         report: Told about every finished epoch, on every rank.
     """
-    with stopwatch() as whole:
+    stage, _, _ = spec.title.partition(" ")
+    with stopwatch() as whole, meters.tagged(stage=stage, task=spec.corpus.name, method=str(spec.method["name"])):
         _Job(spec, ranks, report).run(whole)
 
 
@@ -91,7 +93,7 @@ class _Job:
                 settings=self.spec.train,
                 hooks=Hooks(
                     score=lambda student: self._scores(student, select_rows)[self.corpus.task.metrics[0]],
-                    report=self.report,
+                    report=self._report,
                     checkpoints=StoreCheckpoints(self.store.work(self.spec.digest)),
                     title=self.spec.title,
                 ),
@@ -101,6 +103,15 @@ class _Job:
         )
         if self.ranks.rank == 0:
             self._finish(model, tokenizer, result, prepared, whole, preparing.seconds)
+
+    def _report(self, epoch: dict[str, Any]) -> None:
+        if self.ranks.rank == 0:
+            for term, value in epoch["terms"].items():
+                meters.show("loss", value, term=term)
+            meters.show("score", epoch["score"])
+            if self.device.type == "cuda":
+                meters.show("gpu_memory_bytes", torch.cuda.max_memory_allocated(self.device))
+        self.report(epoch)
 
     def _model(self, seed: int) -> tuple[Any, Any]:
         spec = self.spec

@@ -15,6 +15,7 @@ import torch
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.execution import context as train_context
 
+from kdray import meters
 from kdray.config import WorkSettings
 from kdray.distil import FitSpec, run_fit
 from kdray.errors import BadInput, KdrayError, RunFailed
@@ -61,7 +62,7 @@ class OnRay:
         size = max(1, min(size, len(blocks)))
         dataset = ray.data.from_arrow(blocks).map_batches(
             type(_slug(title), (_Mapper,), {}),  # the dashboard shows the class's name
-            fn_constructor_kwargs={"factory": factory},
+            fn_constructor_kwargs={"factory": factory, "stage": title.partition(" ")[0]},
             batch_format="pyarrow",
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=size),
@@ -94,12 +95,14 @@ class OnRay:
 
 
 class _Mapper:
-    def __init__(self, factory: Callable[[], TableMap]) -> None:
+    def __init__(self, factory: Callable[[], TableMap], stage: str) -> None:
         torch.set_num_threads(1)
-        self._apply = factory()
+        self._apply, self._stage = factory(), stage
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        return self._apply(batch)
+        with meters.tagged(stage=self._stage):
+            meters.count("rows", len(batch))
+            return self._apply(batch)
 
 
 def _train_worker(config: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from kdray import meters
 from kdray.errors import BadInput, Terminated
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def session(address: str | None) -> Generator[Session]:
     was_there = ray.is_initialized()
     if not was_there:
         _connect(address)
+    _count_here()
     for noisy in ("ray.train", "ray.tune"):  # importing ray.data undoes it, so `OnRay.map` quiets that one
         logging.getLogger(noisy).setLevel(logging.ERROR)
     terminated = _end_on_sigterm()
@@ -71,7 +73,15 @@ def session(address: str | None) -> Generator[Session]:
         raise
     finally:
         if not was_there:
+            meters.install(None)
             ray.shutdown()
+
+
+def _count_here() -> None:
+    """This process's numbers go to Ray too; its log is whatever the command made of it."""
+    from kdray.on_ray.metrics import RayMetrics
+
+    meters.install(RayMetrics())
 
 
 def living_nodes() -> int:
@@ -83,7 +93,7 @@ def living_nodes() -> int:
 def _connect(address: str | None) -> None:
     import ray
 
-    setup = {"worker_process_setup_hook": "kdray.log.configure"}
+    setup = {"worker_process_setup_hook": "kdray.on_ray.metrics.set_up"}
     try:
         if address:
             ray.init(address=address, namespace="kdray", runtime_env=setup, logging_level=logging.ERROR)

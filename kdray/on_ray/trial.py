@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from kdray import meters
 from kdray.config import parse
 from kdray.distil import Ref, TeacherRef
 from kdray.on_ray.search import BUDGET, VALUE
@@ -68,7 +69,8 @@ def trial(config: dict[str, Any], *, base: dict[str, Any], shared: Shared, epoch
         best, budget = max(best, epoch["score"]), budget + 1
         tune.report({BUDGET: budget, VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
 
-    artifact = distil_one(with_overrides(base, config["overrides"]), shared, report)
+    with meters.tagged(trial=str(config["number"])):
+        artifact = distil_one(with_overrides(base, config["overrides"]), shared, report)
     result = result_of(artifact)
     metric = result["metric"]
     tune.report(

@@ -164,7 +164,7 @@ def _search(
             storage_path=str(store_folder(context.store, "ray")) if context.store.is_local else f"{run.store}/ray",
             verbose=0,
             stop=stopper,
-            callbacks=[Voice(searcher, ended, settings.trials, concurrent), *tracked],
+            callbacks=[Voice(settings.name, searcher, ended, settings.trials, concurrent), *tracked],
         ),
     ).fit()
     return stopper.reason

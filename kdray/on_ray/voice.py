@@ -2,11 +2,13 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from ray.tune import Callback
 
+from kdray import meters
 from kdray.on_ray.search import VALUE, StudySearcher
 
 log = logging.getLogger(__name__)
@@ -15,7 +17,8 @@ log = logging.getLogger(__name__)
 class Voice(Callback):
     """One line for every trial that ends, and the facts that the study keeps of it."""
 
-    def __init__(self, searcher: StudySearcher, done: int, asked: int, concurrent: int) -> None:
+    def __init__(self, sweep: str, searcher: StudySearcher, done: int, asked: int, concurrent: int) -> None:
+        self._sweep, self._states = sweep, Counter[str]()
         self._searcher, self._done, self._asked, self._concurrent = searcher, done, asked, concurrent
         self._failed = self._stopped = 0
         self._best: float | None = None
@@ -26,6 +29,7 @@ class Voice(Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._start[trial.trial_id] = time.time()
         self._history[trial.trial_id] = []
+        self._now("running", 1)
         log.info("trial %d starts: %s", trial.config["number"], _short(trial.config["overrides"]))
 
     def on_trial_result(
@@ -52,15 +56,22 @@ class Voice(Callback):
         self._stopped += stopped
         if not stopped and value is not None and (self._best is None or value > self._best):
             self._best = value
+        self._now("pruned" if stopped else "complete", 1)
         self._say(trial, "stopped early" if stopped else f"select {value:.4f}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._failed += 1
+        self._now("failed", 1)
         error = _last_line(trial)
         self._searcher.fail(trial.trial_id, error=error, ended=time.time())
         self._say(trial, f"failed: {error}")
 
+    def _now(self, state: str, change: int) -> None:
+        self._states[state] += change
+        meters.show("trials", self._states[state], sweep=self._sweep, state=state)
+
     def _say(self, trial: Any, what: str) -> None:
+        self._now("running", -1)
         self._done += 1
         self._seconds.append(time.time() - self._start.get(trial.trial_id, time.time()))
         best = "none yet" if self._best is None else f"{self._best:.4f}"

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from kdray import meters
 from kdray.distil import FitSpec, run_fit
 from kdray.log import stopwatch
 from kdray.store import Artifact, Draft, Store
@@ -79,6 +80,7 @@ class Context:
             artifact, reused = self.store.make(
                 stage, name, settings=settings, inputs=inputs, build=lambda draft: _announced(stage, name, build, draft)
             )
+        meters.count("artifacts", stage=stage, result="reused" if reused else "made")
         line = _line(artifact.summary)
         if reused:
             level = logging.DEBUG if self.is_trial else logging.INFO

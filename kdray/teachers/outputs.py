@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from transformers import AutoConfig
 
+from kdray import meters
 from kdray.corpora import encode
 from kdray.models import autocast, forward, load_classifier, load_tokenizer, num_heads
 from kdray.seeds import seed_of
@@ -77,6 +78,7 @@ class Speaker:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Columns id, and each signal as a fixed-size list of floats, flattened; in the table's order."""
+        meters.count("teacher_passes", len(table))
         rows = self._rows(table)
         parts: dict[str, list[np.ndarray]] = {kind: [] for kind in self._kinds}
         order: list[np.ndarray] = []
@@ -112,6 +114,7 @@ class DropoutSpeaker(Speaker):
         self._passes = passes
 
     def __call__(self, table: pa.Table) -> pa.Table:
+        meters.count("teacher_passes", self._passes * len(table))
         rows = self._rows(table)
         found: list[np.ndarray] = []
         self._model.train()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kdray import meters
 from kdray.corpora import Encoded, collate
 from kdray.models import autocast, forward
 from kdray.signals import TOKEN_NEEDS, Outputs, Signals
@@ -87,6 +88,7 @@ class OnlineTeacher:
     def answer(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
         if not len(indices):  # a model cannot run on no rows, but it knows what shape their signals have
             return self.answer(np.zeros(1, np.int64), device, needs).each(lambda value: value[:0])
+        meters.count("teacher_passes", len(indices))
         with torch.no_grad(), autocast(device, self._precision):
             if needs & TOKEN_NEEDS:
                 return forward(self._model, self._student_rows.batch(indices, device), needs)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdray import meters
 from kdray.methods import Ranks
 from kdray.train.objective import Reduced
 
@@ -69,6 +70,8 @@ class Progress:
 
     def show(self, rows: int, tally: Tally) -> None:
         self._done += rows
+        if self._speaks:
+            meters.count("rows", rows)
         now = time.perf_counter()
         if not self._speaks or now - self._last < EVERY_SECONDS:
             return

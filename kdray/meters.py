@@ -1,0 +1,81 @@
+"""What a run counts and shows of itself while it works: numbers under fixed names, for whoever watches.
+
+Code says `count` or `show`; nothing happens until a process has a sink (`kdray.on_ray.metrics` installs Ray's). What a
+number is about is told by tags, most of which hold for a whole piece of work: `with tagged(task="rte"): ...`.
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+_WORK = ("stage", "task", "method", "trial")
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Attributes:
+    kind: A `counter` only grows; a `gauge` is what was last said.
+    tags: What tells its series apart; one that nobody gave is empty.
+    """
+
+    kind: Literal["counter", "gauge"]
+    description: str
+    tags: tuple[str, ...]
+
+
+METERS = {
+    "rows": Meter("counter", "Rows that a stage has worked on; its rate is rows per second.", _WORK),
+    "teacher_passes": Meter("counter", "Rows that a teacher or an embedder was run on.", _WORK),
+    "artifacts": Meter("counter", "Artifacts that were asked for, by result: made or reused.", ("stage", "result")),
+    "loss": Meter("gauge", "Mean of a loss term over the last epoch.", (*_WORK, "term")),
+    "score": Meter("gauge", "The task's metric on the select split after the last epoch.", _WORK),
+    "trials": Meter("gauge", "Trials of a sweep, by state.", ("sweep", "state")),
+    "gpu_memory_bytes": Meter("gauge", "Most GPU memory that a training has held.", _WORK),
+}
+
+
+class Sink(Protocol):
+    """Where numbers go. Each call carries every tag of its meter."""
+
+    def count(self, name: str, amount: float, tags: Mapping[str, str]) -> None: ...
+
+    def show(self, name: str, value: float, tags: Mapping[str, str]) -> None: ...
+
+
+_sink: Sink | None = None
+_tags: ContextVar[Mapping[str, str]] = ContextVar("tags", default={})  # noqa: B039 - never changed in place
+
+
+def install(sink: Sink | None) -> None:
+    """From now on this process's numbers go there."""
+    global _sink
+    _sink = sink
+
+
+@contextmanager
+def tagged(**tags: str) -> Generator[None]:
+    """What every number of this work is about, on top of what was said around it."""
+    token = _tags.set({**_tags.get(), **tags})
+    try:
+        yield
+    finally:
+        _tags.reset(token)
+
+
+def count(name: str, amount: float = 1.0, **tags: str) -> None:
+    """Add to a counter."""
+    if _sink is not None and amount:
+        _sink.count(name, amount, _known(name, tags))
+
+
+def show(name: str, value: float, **tags: str) -> None:
+    """Set a gauge."""
+    if _sink is not None:
+        _sink.show(name, value, _known(name, tags))
+
+
+def _known(name: str, tags: Mapping[str, str]) -> dict[str, str]:
+    given = {**_tags.get(), **tags}
+    return {tag: given.get(tag, "") for tag in METERS[name].tags}
