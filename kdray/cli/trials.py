@@ -15,13 +15,14 @@ def run_trial(
     sweep: str, number: int, *, store: str, storage: str | None, address: str | None, quiet: bool
 ) -> dict[str, Any]:
     """Train one trial again with the settings that the study holds, and show its metric beside the recorded one."""
+    from kdray.on_ray.again import past_trial, train_again
+
+    opened = Store(store)
+    past = past_trial(opened, sweep, number, storage=storage)  # refused before Ray starts
     with session(address):
-        from kdray.on_ray.again import past_trial, train_again
         from kdray.on_ray.engine import OnRay
         from kdray.stages import Context
 
-        opened = Store(store)
-        past = past_trial(opened, sweep, number, storage=storage)
         result = train_again(past, Context(opened, OnRay(past.run.work), kdray_data()))
     metric = result["metric"]
     row = {

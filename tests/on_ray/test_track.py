@@ -42,7 +42,7 @@ def test_every_tracker_gets_settings_and_scores(
             name="s",
             storage_path=str(tmp_path / "ray"),
             verbose=0,
-            callbacks=callbacks(TRACKERS, sweep="s", folder=tmp_path),
+            callbacks=[*callbacks(TRACKERS, sweep="s", folder=tmp_path)],
         ),
     ).fit()
 
