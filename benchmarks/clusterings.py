@@ -20,7 +20,8 @@ from kdray.prune.comparators import Comparator, compared_clusters
 from kdray.prune.graph import cosine_weights
 from kdray.prune.units import example_units
 from kdray.stages import InProcess
-from kdray.stages.prune import embed, encoder_embedder
+from kdray.stages.embeddings import embed
+from kdray.stages.prune import encoder_embedder
 
 
 def main() -> None:
@@ -33,7 +34,9 @@ def main() -> None:
     corpus = read_corpus(CorpusSettings.model_validate({"name": arguments.corpus}), data_dir=kdray_data())
     rows = corpus.splits[REPORT].slice(0, arguments.limit)
     units = example_units(rows, [field.name for field in corpus.task.fields])
-    weights = cosine_weights([embed(units, partial(encoder_embedder, arguments.encoder), InProcess(), title="embed")])
+    weights = cosine_weights(
+        [embed(units["text"], partial(encoder_embedder, arguments.encoder), InProcess(), title="embed")]
+    )
     star = star_clusters(weights)
     number = arguments.clusters or int(star.labels.max()) + 1
     print(f"{arguments.corpus}: {units.num_rows} examples", file=sys.stderr)

@@ -14,7 +14,8 @@ from kdray.corpora import REPORT, CorpusSettings, kdray_data, read_corpus
 from kdray.prune import PruneSettings, fit
 from kdray.prune.units import example_units
 from kdray.stages import InProcess
-from kdray.stages.prune import embed, encoder_embedder
+from kdray.stages.embeddings import embed
+from kdray.stages.prune import encoder_embedder
 
 PAPER = {"sst2": 0.057, "rte": 0.328, "qnli": 0.317}  # S0, the share of the dev split that fell
 POLICIES = {
@@ -44,7 +45,7 @@ def _rates(name: str, encoder: str) -> dict[str, float]:
     """The share of examples that each policy removes."""
     corpus = read_corpus(CorpusSettings.model_validate({"name": name}), data_dir=kdray_data())
     units = example_units(corpus.splits[REPORT], [field.name for field in corpus.task.fields])
-    embeddings = embed(units, partial(encoder_embedder, encoder), InProcess(), title=name)
+    embeddings = embed(units["text"], partial(encoder_embedder, encoder), InProcess(), title=name)
     print(f"{name}: {units.num_rows} examples", file=sys.stderr)
     rates: dict[str, float] = {}
     for policy, plain in POLICIES.items():

@@ -1,6 +1,6 @@
 """Stage `prune`: units, embeddings, graph, importance, and the corpus without what fell."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -27,13 +27,12 @@ from kdray.prune import fit as fit_pruning
 from kdray.prune.duplicates import find_duplicates
 from kdray.prune.graph import unit_vectors
 from kdray.prune.units import Level, Role, joined_texts, prunable_fields
-from kdray.stages.context import Context, Engine, TableMap
+from kdray.stages.context import Context, TableMap
 from kdray.stages.corpus import opened
+from kdray.stages.embeddings import READING, Embedder, embedded
 from kdray.stages.outputs import load_speaker
 from kdray.store import Artifact, Draft
 from kdray.teachers import Speaker
-
-READING: dict[str, Any] = {"fields": ["text"], "max_length": 128, "precision": "fp32"}  # how units are embedded
 
 
 def needs_teachers(section: PruneSection) -> bool:
@@ -49,18 +48,18 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
         "prune",
         f"{opened(corpus).task.name}-{settings.policy.name}",
         settings=settings.model_dump(mode="json"),
-        inputs={"corpus": corpus.digest} | {f"embedder{i}": digest for i, (digest, _) in enumerate(embedders)},
-        build=lambda draft: _build(settings, opened(corpus), [make for _, make in embedders], draft, context),
+        inputs={"corpus": corpus.digest} | {f"embedder{i}": each.digest for i, each in enumerate(embedders)},
+        build=lambda draft: _build(settings, opened(corpus), embedders, draft, context),
     )
 
 
-def _embedders(section: PruneSection, teachers: Sequence[TeacherRef], context: Context) -> list[tuple[str, Any]]:
-    """Digest and factory of each model whose embeddings are needed; none if none are."""
+def _embedders(section: PruneSection, teachers: Sequence[TeacherRef], context: Context) -> list[Embedder]:
+    """Each model whose embeddings are needed; none if none are."""
     if not section.needs_embeddings:
         return []
     if section.embedders == "teachers":
-        return [(t.model.digest, partial(_teacher_embedder, context.store.uri, t)) for t in teachers]
-    return [(resolve_encoder(section.embedders).digest, partial(encoder_embedder, section.embedders))]
+        return [Embedder(t.model.digest, partial(_teacher_embedder, context.store.uri, t)) for t in teachers]
+    return [Embedder(resolve_encoder(section.embedders).digest, partial(encoder_embedder, section.embedders))]
 
 
 def _teacher_embedder(store: str, teacher: TeacherRef) -> Speaker:
@@ -77,7 +76,7 @@ def encoder_embedder(encoder: str) -> Speaker:
 
 
 def _build(
-    settings: PruneSettings, stored: StoredCorpus, embedders: Sequence[Any], draft: Draft, context: Context
+    settings: PruneSettings, stored: StoredCorpus, embedders: Sequence[Embedder], draft: Draft, context: Context
 ) -> dict[str, Any]:
     train, found, made = _without_duplicates(settings, stored, embedders, draft, context)
     roles: list[tuple[str, Role]] = [(field.name, field.role) for field in stored.task.fields]
@@ -89,8 +88,8 @@ def _build(
     elif level == "example" and made:  # the units are the rows, which were embedded already
         embeddings = made
     else:
-        title = f"embed {stored.task.name} units"
-        embeddings = [embed(units, make, context.engine, title=title) for make in embedders]
+        name = f"{stored.task.name}-{level}"
+        embeddings = [embedded(units["text"], each, context, name=name) for each in embedders]
     fitted = fit_pruning(units, embeddings, settings, level=level)
     pruned = prune_fitted(train, roles, fitted.pruner, fitted.decisions, is_train=True)
     splits = {"train": pruned.table} | _others(stored, roles, fitted, level, context)
@@ -111,7 +110,7 @@ def _build(
 def _without_duplicates(
     settings: PruneSettings,
     stored: StoredCorpus,
-    embedders: Sequence[Any],
+    embedders: Sequence[Embedder],
     draft: Draft,
     context: Context,
 ) -> tuple[pa.Table, dict[str, int] | None, list[np.ndarray]]:
@@ -122,9 +121,8 @@ def _without_duplicates(
     train, wanted = stored.table("train"), settings.duplicates
     if wanted is None:
         return train, None, []
-    rows = pa.table({"text": joined_texts(train, [field.name for field in stored.task.fields])})
-    title = f"embed {stored.task.name} rows"
-    made = [embed(rows, make, context.engine, title=title) for make in embedders]
+    rows = pa.chunked_array([joined_texts(train, [field.name for field in stored.task.fields])], pa.string())
+    made = [embedded(rows, each, context, name=f"{stored.task.name}-example") for each in embedders]
     found = find_duplicates(unit_vectors(made, settings.edge), stored.labels("train"), wanted)
     same, conflicts = found.tables(train["id"].to_pylist())
     pq.write_table(same, draft.file("duplicates.parquet"), compression="zstd")
@@ -148,17 +146,6 @@ def _others(stored: StoredCorpus, roles: list[Any], fitted: Fit, level: Level, c
 
 def _pruning(pruner: Pruner, roles: list[Any]) -> TableMap:
     return lambda table: prune_table(table, roles, pruner, is_train=False).table
-
-
-def embed(units: pa.Table, make: Callable[[], Speaker], engine: Engine, *, title: str) -> np.ndarray:
-    """Sentence embeddings [units, width], float32, in the order of the units."""
-    numbered = pa.table({"id": [str(i) for i in range(len(units))], "text": units["text"]})
-    found: dict[int, np.ndarray] = {}
-    for part in engine.map(numbered, make, title=title):
-        rows = part["sent_emb"].combine_chunks()
-        matrix = rows.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
-        found |= dict(zip(map(int, part["id"].to_pylist()), matrix, strict=True))
-    return np.stack([found[i] for i in range(len(units))]).astype(np.float32)
 
 
 def _task(stored: StoredCorpus) -> dict[str, Any]:

@@ -164,6 +164,10 @@ class Store:
                 f"{self.uri}/{where} is not valid JSON ({error}); remove its folder to make it anew."
             ) from None
 
+    def read_bytes(self, where: str) -> bytes:
+        with self._fs.open_input_stream(f"{self._root}/{where}") as stream:
+            return stream.read()
+
     def write_bytes(self, where: str, content: bytes) -> None:
         """Whole or not at all: to a temporary name first, then moved."""
         path = f"{self._root}/{where}"
@@ -261,7 +265,9 @@ class Work:
         latest = self.store.read_json(f"{self.where}/latest.json")
         if latest is None:
             return None
-        return {name: self._read(f"{latest['folder']}/{name}") for name in self.store.children(latest["folder"])}
+        return {
+            name: self.store.read_bytes(f"{latest['folder']}/{name}") for name in self.store.children(latest["folder"])
+        }
 
     def save_result(self, folder: Path) -> None:
         """Hand over the files of a finished job, from whichever node it ran on."""
@@ -281,10 +287,6 @@ class Work:
     def _remove_if_there(self, where: str) -> None:
         with contextlib.suppress(FileNotFoundError):  # another process may clear it at the same moment
             self._remove(where)
-
-    def _read(self, where: str) -> bytes:
-        with self.store._fs.open_input_stream(f"{self.store._root}/{where}") as stream:  # pyright: ignore[reportPrivateUsage]
-            return stream.read()
 
     def _remove(self, where: str) -> None:
         self.store._fs.delete_dir(f"{self.store._root}/{where}")  # pyright: ignore[reportPrivateUsage]
