@@ -60,7 +60,7 @@ def _refuse_first(is_bad: pa.ChunkedArray, shown: str, column: str, what: str) -
 
 
 def _texts(raw: pa.Table, column: str, shown: str) -> pa.ChunkedArray:
-    found = _as_text(raw[column])
+    found = _as_text(raw[column], shown, column)
     if found is None:
         raise BadInput(f'{shown}, column "{column}" is of type {raw[column].type}; a field must be text.')
     trimmed = pc.utf8_trim_whitespace(pc.fill_null(found, ""))
@@ -68,18 +68,38 @@ def _texts(raw: pa.Table, column: str, shown: str) -> pa.ChunkedArray:
     return found
 
 
-def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """As string; null-typed columns too, so that the error names the first row. None for any other type."""
+def _as_text(values: pa.ChunkedArray, shown: str, column: str) -> pa.ChunkedArray | None:
+    """As string; null-typed columns too, so that the error names the first row. None for any other type.
+
+    Raises:
+        BadInput: A value's bytes are no text: nothing checks that when a file is read.
+    """
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return values.cast(pa.string()) if is_text or pa.types.is_null(kind) else None
+    if not is_text and not pa.types.is_null(kind):
+        return None
+    found = values.cast(pa.string())
+    try:
+        found.validate(full=True)
+    except pa.ArrowInvalid:
+        is_bad = pa.chunked_array([[not _is_text(value) for value in found]])
+        _refuse_first(is_bad, shown, column, "is not valid UTF-8; mend or remove the row")
+    return found
+
+
+def _is_text(value: pa.Scalar) -> bool:
+    try:
+        value.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArray:
     values = raw[column]
     if pa.types.is_integer(values.type):
         numbers = values.cast(pa.int64())
-    elif (names := _as_text(values)) is not None:
+    elif (names := _as_text(values, shown, column)) is not None:
         numbers = _numbers_of(names, column, task, shown)
     else:
         raise BadInput(f'{shown}, column "{column}" is of type {values.type}; allowed are {_allowed(task)}.')
@@ -113,7 +133,7 @@ def _ids(raw: pa.Table, column: str, split: str, shown: str) -> pa.Array | pa.Ch
     if column not in raw.column_names:
         return pa.array([f"{split}:{row}" for row in range(raw.num_rows)])
     values = raw[column]
-    own = values.cast(pa.string()) if pa.types.is_integer(values.type) else _as_text(values)
+    own = values.cast(pa.string()) if pa.types.is_integer(values.type) else _as_text(values, shown, column)
     if own is None:
         raise BadInput(f'{shown}, column "{column}" is of type {values.type}; an id must be text or an integer.')
     own = pc.fill_null(own, "")

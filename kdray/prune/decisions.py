@@ -79,6 +79,8 @@ def field_groups(units: pa.Table) -> npt.NDArray[np.int64]:
 
 def class_groups(units: pa.Table) -> npt.NDArray[np.int64]:
     """Number the classes of whole-example units, from 0; rows without a label are a group of their own, the last."""
+    if not units.num_rows:
+        return np.zeros(0, dtype=np.int64)
     assert is_example_level(units)
     labels: list[Any] = units.column("label").to_pylist()
     numbers = {label: number for number, label in enumerate(sorted(set(labels), key=lambda x: (x is None, x)))}

@@ -87,7 +87,9 @@ class BottomQuintile(BaseModel):
 
 
 class MatchRate(BaseModel):
-    """The given share with the lowest importance, the earlier of equals first: any rate, by construction.
+    """The given share with the lowest importance, the later of equals first: any rate, by construction.
+
+    A field that must keep a sentence keeps the earliest of equals, so a larger share drops what a smaller one does.
 
     The frozen threshold is the lowest importance kept, so it never removes more than the share, and less with equals.
     """
@@ -104,7 +106,8 @@ class MatchRate(BaseModel):
 
     def drop(self, importance: Floats) -> Mask:
         dropped = np.zeros(len(importance), dtype=np.bool_)
-        dropped[np.argsort(importance, kind="stable")[: share(self.rho, len(importance))]] = True
+        later_first = np.lexsort((-np.arange(len(importance)), importance))
+        dropped[later_first[: share(self.rho, len(importance))]] = True
         return dropped
 
 

@@ -62,7 +62,8 @@ class Pruner:
         """Shorten texts before a model sees them; each keeps at least one sentence. Pass original texts only.
 
         Raises:
-            BadInput: The pruner drops whole training examples, or was fitted on an evaluation split.
+            BadInput: The pruner drops whole training examples, or was fitted on an evaluation split; or it is given
+                something else than a list of texts.
         """
         if self.level == "example":
             raise BadInput(
@@ -72,6 +73,11 @@ class Pruner:
             raise BadInput(
                 "This pruner was fitted with prune.stats = split; inference needs one with prune.stats = train."
             )
+        if isinstance(texts, str):
+            raise BadInput("prune takes a list of texts; put the one text into a list.")
+        for row, text in enumerate(texts):
+            if not _is_text(text):
+                raise BadInput(f"Row {row}: {text!r} is not a text of valid Unicode; mend or leave it out.")
         table = pa.table({"id": np.arange(len(texts)), "text": pa.array(list(texts), pa.string())})
         return shortened(table, ["text"], self.decide(units_of(table, ["text"])))["text"]
 
@@ -128,3 +134,11 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadInput(f"{path} is damaged (it holds no record); fit it again.")
     return content
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a string that UTF-8 can hold: a lone surrogate cannot be."""
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:
+        return False

@@ -58,7 +58,7 @@ def prune_table(
             are decided about on the whole training split (`prune_fitted`) and kept on every other.
     """
     refuse_pruned(table)
-    if pruner.level == "example":
+    if pruner.level == "example" and pruner.settings.policy.name != "none":
         raise BadInput(_refusal(is_train))
     units = units_at(table, fields, pruner.settings, level=pruner.level, id_column=id_column)
     return _applied(table, fields, pruner, pruner.decide(units), id_column)

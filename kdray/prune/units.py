@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -140,7 +140,7 @@ def example_ids(table: pa.Table, id_column: str) -> list[str]:
         BadInput: An id is missing or occurs twice, or the table was pruned before.
     """
     refuse_pruned(table)
-    ids = [None if value is None else str(value) for value in _column(table, id_column).to_pylist()]
+    ids = [None if value is None else str(value) for value in _values(table, id_column)]
     seen: set[str | None] = {None}
     for row, name in enumerate(ids):
         if name in seen:
@@ -154,9 +154,9 @@ def field_texts(table: pa.Table, field: str) -> list[str]:
     """A field's texts.
 
     Raises:
-        BadInput: The column is missing, or a text is null or no string.
+        BadInput: The column is missing, or a text is null, no string or not valid UTF-8.
     """
-    texts = _column(table, field).to_pylist()
+    texts = _values(table, field)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise BadInput(f"Row {row}: {field!r} is {text!r}, but must be a text; mend or remove the row.")
@@ -182,6 +182,24 @@ def text_column(units: pa.Table) -> list[str]:
 def text_hash(text: str) -> str:
     """The first 16 hexadecimal digits of a text's SHA-256."""
     return sha256(text.encode()).hexdigest()[:16]
+
+
+def _values(table: pa.Table, name: str) -> list[Any]:
+    """A column's values; a string column may hold bytes that are no text, which only reading them tells."""
+    column = _column(table, name)
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        row = next(row for row in range(len(column)) if not _is_readable(column[row]))
+        raise BadInput(f"Row {row}: {name!r} is not valid UTF-8; mend or remove the row.") from None
+
+
+def _is_readable(value: pa.Scalar) -> bool:
+    try:
+        value.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
