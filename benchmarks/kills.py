@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ import optuna
 
 from kdray.cli.main import guarded
 from kdray.errors import BadInput, RunFailed
+from kdray.on_ray.study import WITHDRAWN
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
-ENDED = ("COMPLETE", "PRUNED", "FAIL")
 Ended = dict[int, tuple[str, float | None]]
 
 
@@ -85,14 +86,15 @@ def _drivers(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         raise BadInput("--drivers needs --storage with the URL of a database server.")
     command = [*_command(arguments, "shared"), "--storage", arguments.storage]
     logs = [folder / f"shared-{number}.log" for number in range(arguments.drivers)]
-    drivers: list[subprocess.Popen[bytes]] = []
-    for log in logs:
-        drivers.append(subprocess.Popen(command, stdout=log.open("w"), stderr=subprocess.STDOUT))
-    codes = [driver.wait() for driver in drivers]
+    with ExitStack() as files:
+        opened = [files.enter_context(log.open("w")) for log in logs]
+        drivers = [subprocess.Popen(command, stdout=log, stderr=log) for log in opened]
+        codes = [driver.wait() for driver in drivers]
     trials = optuna.load_study(study_name="shared", storage=arguments.storage).trials
-    counted = [trial for trial in trials if not trial.user_attrs.get("withdrawn")]
+    counted = [trial for trial in trials if not trial.user_attrs.get(WITHDRAWN)]
     by_driver = [_starts([log]) for log in logs]
-    twice = sorted(set.intersection(*(set(starts) for starts in by_driver)))
+    drivers_of = Counter(number for starts in by_driver for number in starts)
+    twice = sorted(number for number, count in drivers_of.items() if count > 1)
     wrong = _miscounted(counted, arguments.trials)
     wrong += [f"trials {twice} were started by more than one driver"] if twice else []
     wrong += [f"drivers ended with {codes}"] if any(codes) else []
@@ -119,7 +121,7 @@ def _ended(folder: Path, name: str) -> Ended:
     if not (folder / "sweeps" / name / "study.db").exists():
         return {}
     trials = _study(folder, name).trials
-    return {t.number: (t.state.name, t.values[0] if t.values else None) for t in trials if t.state.name in ENDED}
+    return {t.number: (t.state.name, t.values[0] if t.values else None) for t in trials if t.state.is_finished()}
 
 
 def _wait_for_trials(folder: Path, name: str, driver: subprocess.Popen[bytes], *, more_than: int) -> None:
@@ -138,7 +140,7 @@ def _miscounted(trials: list[Any], asked: int) -> list[str]:
     numbers = Counter(trial.number for trial in trials)
     wrong = [f"{len(trials)} trials, {asked} were asked for"] if len(trials) != asked else []
     wrong += [f"trial {number} is there {count} times" for number, count in numbers.items() if count > 1]
-    return wrong + [f"trial {t.number} is {t.state.name}" for t in trials if t.state.name not in ENDED]
+    return wrong + [f"trial {t.number} is {t.state.name}" for t in trials if not t.state.is_finished()]
 
 
 def _starts(logs: list[Path]) -> Counter[int]:

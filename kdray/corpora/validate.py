@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from kdray.corpora.tasks import Task
 from kdray.errors import BadInput
+from kdray.utf8 import is_readable
 
 UNLABELLED = -1  # how GLUE writes a hidden label
 
@@ -82,17 +83,9 @@ def _as_text(values: pa.ChunkedArray, shown: str, column: str) -> pa.ChunkedArra
     try:
         found.validate(full=True)
     except pa.ArrowInvalid:
-        is_bad = pa.chunked_array([[not _is_text(value) for value in found]])
+        is_bad = pa.chunked_array([[not is_readable(value) for value in found]])
         _refuse_first(is_bad, shown, column, "is not valid UTF-8; mend or remove the row")
     return found
-
-
-def _is_text(value: pa.Scalar) -> bool:
-    try:
-        value.as_py()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArray:

@@ -18,6 +18,7 @@ from kdray.prune.importance import Scale, TermStatistics, score
 from kdray.prune.sentences import SPLITTER_VERSION
 from kdray.prune.settings import PruneSettings
 from kdray.prune.units import Level, text_column, units_of
+from kdray.utf8 import is_text
 
 FILE = "pruner.json"
 FORMAT = 1
@@ -76,7 +77,7 @@ class Pruner:
         if isinstance(texts, str):
             raise BadInput("prune takes a list of texts; put the one text into a list.")
         for row, text in enumerate(texts):
-            if not _is_text(text):
+            if not is_text(text):
                 raise BadInput(f"Row {row}: {text!r} is not a text of valid Unicode; mend or leave it out.")
         table = pa.table({"id": np.arange(len(texts)), "text": pa.array(list(texts), pa.string())})
         return shortened(table, ["text"], self.decide(units_of(table, ["text"])))["text"]
@@ -134,11 +135,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadInput(f"{path} is damaged (it holds no record); fit it again.")
     return content
-
-
-def _is_text(value: object) -> bool:
-    """Whether it is a string that UTF-8 can hold: a lone surrogate cannot be."""
-    try:
-        return isinstance(value, str) and bool(value.encode() or True)
-    except UnicodeEncodeError:
-        return False

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from kdray.errors import BadInput
 from kdray.prune.sentences import sentence_spans
+from kdray.utf8 import is_readable
 
 Role = Literal["context", "query", "body", "pair"]
 Level = Literal["sentence", "example"]
@@ -190,16 +191,8 @@ def _values(table: pa.Table, name: str) -> list[Any]:
     try:
         return column.to_pylist()
     except UnicodeDecodeError:
-        row = next(row for row in range(len(column)) if not _is_readable(column[row]))
+        row = next(row for row in range(len(column)) if not is_readable(column[row]))
         raise BadInput(f"Row {row}: {name!r} is not valid UTF-8; mend or remove the row.") from None
-
-
-def _is_readable(value: pa.Scalar) -> bool:
-    try:
-        value.as_py()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:

@@ -34,16 +34,18 @@ def parallel(result: SweepResult, metric: Metric) -> Html:
     names = _varied([trial for trial, _ in complete])
     if len(complete) < 2 or not names:
         return svg.no_figure(_TITLE, "Nothing to draw: fewer than two complete trials that differ in a parameter.")
-    shown = names[:_MOST_ROWS]
-    axes = [_axis(name, [trial for trial, _ in complete]) for name in shown]
+    axes = [_axis(name, [trial for trial, _ in complete]) for name in names[:_MOST_ROWS]]
     axes.append(_score_axis(complete, metric))
     box = Box(left=_LEFT, right=_RIGHT, top=0, bottom=0, width=460, height=_TOP + _ROW * len(axes))
     ranked = sorted(complete, key=lambda pair: pair[1])  # the best are drawn last, above the others
     better = math.ceil(_BETTER * len(ranked))
     lines = [
-        svg.line(_points(axes, trial), class_=_class(trial, result, is_better=at >= len(ranked) - better), hint=hint)
+        svg.line(
+            _points(axes, trial),
+            class_=_class(trial, result, is_better=at >= len(ranked) - better),
+            hint=trial_words(trial, metric),
+        )
         for at, (trial, _) in enumerate(ranked)
-        if (hint := trial_words(trial, metric))
     ]
     alternative = (
         f"{_TITLE}: {plural(len(complete), 'complete trial')} through {', '.join(axis.name for axis in axes)}."

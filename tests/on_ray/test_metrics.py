@@ -41,13 +41,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_co
     run = parse(
         {
             "store": str(tmp_path_factory.mktemp("metrics") / "store"),
-            "corpus": {
-                "name": "folder",
-                "path": str(tiny_corpus),
-                "columns": {"id": "id", "label": "label"},
-                "fields": [{"name": "text", "role": "body"}],
-                "labels": ["negative", "positive"],
-            },
+            "corpus": {"name": "folder", "path": str(tiny_corpus), "labels": ["negative", "positive"]},
             "prune": {"policy": "none"},
             "outputs": {"preflight": False},
             "teachers": [{"name": "t", "encoder": str(tiny_encoder), "train": training}],
