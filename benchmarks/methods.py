@@ -29,7 +29,7 @@ ALONE, LONGER, STARTED = "student alone", "student alone, 4 x the epochs", "teac
 TEACHER_TRAIN = {
     "emotion": {"epochs": 4, "learning_rate": 2e-4, "max_length": 64},
     "mrpc": {"epochs": 4, "learning_rate": 1e-4},
-    "sst2": {"epochs": 1, "learning_rate": 5e-5, "max_length": 64},
+    "sst2": {"epochs": 1, "learning_rate": 1e-4, "max_length": 64},
     "rte": {"epochs": 1, "learning_rate": 5e-5},
     "sample": {"epochs": 2, "learning_rate": 1e-4, "batch_size": 16, "max_length": 64},
 }
@@ -72,6 +72,8 @@ def main() -> None:
 def base(arguments: argparse.Namespace) -> RunConfig:
     """What all methods share; each method has its own defaults."""
     train = TEACHER_TRAIN[arguments.corpus]
+    if arguments.teacher_epochs:
+        train = train | {"epochs": arguments.teacher_epochs}
     names = {"minilm": 0, "minilm-b": 1}
     first = {"init_from": "mnli"} if arguments.corpus == "rte" else {}
     corpus: dict[str, Any] = {"name": arguments.corpus} | ({"limit": arguments.limit} if arguments.limit else {})
@@ -143,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rate", type=float, default=1e-4, help="learning rate of students")
+    parser.add_argument("--teacher-epochs", type=int, help="more of them where --limit leaves few rows to learn from")
     parser.add_argument("--store", default="store")
     parser.add_argument("--out", default="methods.json")
     parser.add_argument("--address")

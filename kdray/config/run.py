@@ -47,6 +47,7 @@ class WorkSettings(BaseModel):
         cpus: Processors of one worker; 0 shares what there is.
         gpus: GPUs of one worker, may be a fraction; None takes one where the cluster has any.
         actors: Actors that embed and ask teachers; 0 decides by the cluster.
+        block_rows: Rows that an actor is handed at once, in whole ranges (of 1,024 rows); more means fewer tasks.
         retries: How often a lost worker is started again.
     """
 
@@ -56,6 +57,7 @@ class WorkSettings(BaseModel):
     cpus: int = Field(default=0, ge=0)
     gpus: float | None = Field(default=None, ge=0)
     actors: int = Field(default=0, ge=0)
+    block_rows: int = Field(default=1024, ge=1)
     retries: int = Field(default=3, ge=0)
 
 

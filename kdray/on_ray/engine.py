@@ -3,27 +3,25 @@
 import logging
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import ray
-import ray.data
+import ray.exceptions
 import ray.train
-import torch
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.execution import context as train_context
 
-from kdray import meters
 from kdray.config import WorkSettings
 from kdray.distil import FitSpec, run_fit
 from kdray.errors import BadInput, KdrayError, RunFailed
+from kdray.on_ray.maps import mapped
 from kdray.on_ray.session import living_nodes
 from kdray.stages.context import TableMap
 from kdray.train import GroupRanks, SingleRank
 
-BLOCK_ROWS = 512
 COLLECTIVE_TIMEOUT_SECONDS = 600
 
 
@@ -54,22 +52,25 @@ class OnRay:
         except Exception as error:
             raise _ours(error, spec.title) from error
 
-    def map(self, table: pa.Table, factory: Callable[[], TableMap], *, title: str) -> Iterator[pa.Table]:
-        logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing ray.data had set it back
-        ray.data.DataContext.get_current().enable_progress_bars = False
-        size, cpus, gpus = self._pool()
-        blocks = [table.slice(start, BLOCK_ROWS) for start in range(0, len(table), BLOCK_ROWS)]
-        size = max(1, min(size, len(blocks)))
-        dataset = ray.data.from_arrow(blocks).map_batches(
-            type(_slug(title), (_Mapper,), {}),  # the dashboard shows the class's name
-            fn_constructor_kwargs={"factory": factory, "stage": title.partition(" ")[0]},
-            batch_format="pyarrow",
-            batch_size=None,
-            compute=ray.data.ActorPoolStrategy(size=size),
-            num_cpus=cpus,
-            num_gpus=gpus,
-        )
-        yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")  # pyright: ignore[reportReturnType]
+    def map(
+        self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
+    ) -> Iterator[tuple[int, pa.Table]]:
+        if not parts:
+            return
+        actors, cpus, gpus = self._pool()
+        try:
+            yield from mapped(
+                parts,
+                factory,
+                title=title,
+                name=_slug(title),
+                actors=actors,
+                cpus=cpus,
+                gpus=gpus,
+                block_rows=self.work.block_rows,
+            )
+        except ray.exceptions.RayError as error:
+            raise _ours(error, title) from error
 
     def _per_worker(self) -> tuple[float, float]:
         """CPUs and GPUs of a training worker, refused if the cluster can never give them."""
@@ -92,17 +93,6 @@ class OnRay:
         if have.get("GPU", 0):
             return self.work.actors or int(have["GPU"]), 0.5, 1.0
         return self.work.actors or max(1, int(have.get("CPU", 1))), 0.5, 0.0
-
-
-class _Mapper:
-    def __init__(self, factory: Callable[[], TableMap], stage: str) -> None:
-        torch.set_num_threads(1)
-        self._apply, self._stage = factory(), stage
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        with meters.tagged(stage=self._stage):
-            meters.count("rows", len(batch))
-            return self._apply(batch)
 
 
 def _train_worker(config: dict[str, Any]) -> None:

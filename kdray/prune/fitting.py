@@ -14,7 +14,7 @@ from kdray.prune.comparators import compared_clusters
 from kdray.prune.decisions import Verdict, decided, field_groups
 from kdray.prune.graph import MAX_UNITS, CosineWeights, unit_vectors
 from kdray.prune.importance import Floats, Scale, TermStatistics, count_terms, freeze, score
-from kdray.prune.parts import parted_clusters
+from kdray.prune.parts import Runner, parted_clusters
 from kdray.prune.policies import Mask, limit_threshold
 from kdray.prune.pruner import Pruner
 from kdray.prune.settings import PruneSettings
@@ -65,8 +65,10 @@ def fit_scores(
     *,
     level: Level,
     statistics: TermStatistics,
+    run: Runner = map,
 ) -> Fit:
-    """`fit` with scores [units] that were computed elsewhere, from the given statistics."""
+    """`fit` with scores [units] that were computed elsewhere, from the given statistics; `run` is who works on the
+    parts of a graph that is cut into parts."""
     assert len(scores) == units.num_rows
     _check(units, embeddings, settings, level)
     scale = Scale.of(scores)
@@ -78,7 +80,7 @@ def fit_scores(
     if threshold < wanted:
         warnings = (_warning(below, wanted, threshold, settings.prune_rate_limit),)
         below &= importance < threshold
-    clusters, apart = _clusters(units.num_rows, embeddings, settings)
+    clusters, apart = _clusters(units.num_rows, embeddings, settings, run)
     pruner = Pruner(settings, level, statistics, scale, threshold)
     verdict = Verdict(importance, below, clusters, settings.protection != "none")
     return Fit(pruner, decided(units, verdict, settings, level), warnings, apart)
@@ -113,7 +115,7 @@ def _warning(below: Mask, wanted: float, threshold: float, limit: float) -> str:
 
 
 def _clusters(
-    num_units: int, embeddings: Sequence[npt.NDArray[Any]], settings: PruneSettings
+    num_units: int, embeddings: Sequence[npt.NDArray[Any]], settings: PruneSettings, run: Runner
 ) -> tuple[Clusters, float | None]:
     """The clusters, and how well they separate."""
     protection = settings.protection
@@ -128,7 +130,7 @@ def _clusters(
             )
         clusters = compared_clusters(protection, CosineWeights(vectors), settings.num_clusters)
     elif num_units > MAX_UNITS:
-        return parted_clusters(vectors.astype(np.float32), protection), None
+        return parted_clusters(vectors.astype(np.float32), protection, run=run), None
     else:
         clusters = protected(CosineWeights(vectors), protection)
     return clusters, None if protection == "nn" else silhouette(CosineWeights(vectors), clusters.labels)

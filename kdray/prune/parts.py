@@ -4,8 +4,8 @@ A graph of all pairs costs the square of the units. Halving them by their own ma
 the cost linear, keeps neighbours together, and needs memory for one part at a time.
 """
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from kdray.prune.clusters import Clusters, protected
 from kdray.prune.graph import MICRO, CosineWeights
+
+Vectors = npt.NDArray[np.float32]
+Runner = Callable[[Callable[[Vectors], Clusters], Sequence[Vectors]], Iterable[Clusters]]
 
 PART_UNITS = 10_000
 PAIRS = 1_000_000  # sampled to measure how large weights are
@@ -28,28 +31,28 @@ def parts_of(vectors: npt.NDArray[np.float32], most: int = PART_UNITS) -> list[n
     return list(_halved(vectors, np.arange(len(vectors)), most))
 
 
-def parted_clusters(vectors: npt.NDArray[np.float32], how: Literal["star", "nn"], *, workers: int = 1) -> Clusters:
+def parted_clusters(vectors: Vectors, how: Literal["star", "nn"], *, run: Runner = map) -> Clusters:
     """Star clusters or strongest neighbours (`nn`) of every part; what is strong is measured over all units.
 
     Args:
         vectors: [units, width], of length 1 or 0.
-        workers: Parts at work at the same time; nothing else depends on it.
+        run: As `map`, which works on one part after the other; others may send parts elsewhere.
     """
     theta = sampled_theta(vectors) if how == "star" else None
     parts = parts_of(vectors)
     labels = np.full(len(vectors), -1, dtype=np.int32)
     centres = np.zeros(len(vectors), dtype=np.bool_)
-
-    def within(part: npt.NDArray[np.int64]) -> Clusters:
-        return protected(CosineWeights(vectors[part].astype(np.float64)), how, theta=theta)
-
     seen = 0
-    with ThreadPoolExecutor(workers) as pool:
-        for part, found in zip(parts, pool.map(within, parts), strict=True):
-            labels[part] = np.where(found.labels < 0, -1, found.labels + seen)
-            centres[part] = found.centres
-            seen += max(0, int(found.labels.max(initial=-1)) + 1)
+    found_in = run(partial(_within, how=how, theta=theta), [vectors[part] for part in parts])
+    for part, found in zip(parts, found_in, strict=True):
+        labels[part] = np.where(found.labels < 0, -1, found.labels + seen)
+        centres[part] = found.centres
+        seen += max(0, int(found.labels.max(initial=-1)) + 1)
     return Clusters(labels, centres)
+
+
+def _within(part: Vectors, *, how: Literal["star", "nn"], theta: float | None) -> Clusters:
+    return protected(CosineWeights(part.astype(np.float64)), how, theta=theta)
 
 
 def sampled_theta(vectors: npt.NDArray[np.float32]) -> float:

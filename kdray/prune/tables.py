@@ -36,7 +36,7 @@ def units_at(
     """
     if level == "example":
         return example_units(table, [name for name, _ in fields], id_column=id_column, label_column=label_column)
-    names = _sentence_fields(fields, settings)
+    names = sentence_fields(fields, settings)
     return units_of(table, names, id_column=id_column)
 
 
@@ -101,11 +101,12 @@ def _applied(
     if pruner.level == "example":
         names = [name for name, _ in fields]
         return Pruned(remaining(table, names, decisions, id_column=id_column), decisions)
-    names = _sentence_fields(fields, pruner.settings)
+    names = sentence_fields(fields, pruner.settings)
     return Pruned(with_texts(table, shortened(table, names, decisions, id_column=id_column)), decisions)
 
 
-def _sentence_fields(fields: Sequence[tuple[str, Role]], settings: PruneSettings) -> list[str]:
+def sentence_fields(fields: Sequence[tuple[str, Role]], settings: PruneSettings) -> list[str]:
+    """The prunable fields; refused where there is none and sentences are to fall."""
     names = prunable_fields(fields, prune_pairs=settings.prune_pairs)
     if not names and settings.policy.name != "none":
         roles = ", ".join(f"{name} is {role}" for name, role in fields)

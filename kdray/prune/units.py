@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from kdray.errors import BadInput
@@ -112,26 +113,22 @@ def _columns(found: list[tuple[int, str, str, int, int, int, str]]) -> list[tupl
 
 @dataclass(frozen=True)
 class LevelCounts:
-    """How many examples have a field that could lose a sentence. Counts of shards add up with ``+``."""
+    """How many examples there are, and how many have a field that could lose a sentence."""
 
     num_examples: int
     num_divisible: int
 
-    def __add__(self, other: "LevelCounts") -> "LevelCounts":
-        return LevelCounts(self.num_examples + other.num_examples, self.num_divisible + other.num_divisible)
 
-
-def level_counts(table: pa.Table, fields: Sequence[str], *, min_keep: int = 1) -> LevelCounts:
-    """Count a table's rows, and those with a field of more than ``min_keep`` sentences.
+def level_counts(units: pa.Table, num_examples: int, *, min_keep: int = 1) -> LevelCounts:
+    """Count the examples with a field of more than ``min_keep`` sentences.
 
     Args:
-        table: Examples, or a shard of them.
-        fields: The prunable fields' names; with none, no row can lose a sentence.
+        units: All sentences of the examples' prunable fields, from `units_of`; none where no field is prunable.
+        num_examples: How many examples there are.
         min_keep: Sentences that every field keeps at least.
     """
-    texts = [field_texts(table, field) for field in fields]
-    rows = (any(len(sentence_spans(column[row])) > min_keep for column in texts) for row in range(table.num_rows))
-    return LevelCounts(table.num_rows, sum(rows))
+    longer = units["unit"].to_numpy() >= min_keep
+    return LevelCounts(num_examples, len(np.unique(units["row"].to_numpy()[longer])))
 
 
 def example_ids(table: pa.Table, id_column: str) -> list[str]:

@@ -1,7 +1,7 @@
 """What a stage is given: the store, where its work runs, and a journal of what was made and what was there."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,8 +26,10 @@ class Engine(Protocol):
         """Run one training; its result is in the work folder afterwards."""
         ...
 
-    def map(self, table: pa.Table, factory: Callable[[], TableMap], *, title: str) -> Iterator[pa.Table]:
-        """Apply `factory()` to shards of `table`; results come in any order and carry the rows' ids."""
+    def map(
+        self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
+    ) -> Iterator[tuple[int, pa.Table]]:
+        """Apply `factory()` to each part as a whole; results come in any order, with the numbers of their parts."""
         ...
 
 
@@ -48,9 +50,12 @@ class InProcess:
     def fit(self, spec: FitSpec) -> None:
         run_fit(spec, ranks=SingleRank(), report=self.report)
 
-    def map(self, table: pa.Table, factory: Callable[[], TableMap], *, title: str) -> Iterator[pa.Table]:
+    def map(
+        self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
+    ) -> Iterator[tuple[int, pa.Table]]:
         del title
-        yield factory()(table)
+        if parts:
+            yield from enumerate(map(factory(), parts))
 
 
 @dataclass(frozen=True)

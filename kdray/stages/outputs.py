@@ -15,7 +15,8 @@ from kdray.signals import OUTPUT_KINDS, OutputsWriter
 from kdray.stages.context import Context
 from kdray.stages.corpus import opened
 from kdray.stages.fitting import result_of
-from kdray.store import Artifact, Draft, Store
+from kdray.stages.ranges import in_ranges, parts_of
+from kdray.store import Artifact, Draft, Store, digest_of
 from kdray.teachers import DropoutSpeaker, OutputShapes, Speaker, check_teacher
 
 
@@ -41,22 +42,26 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
         precision=precision,
     )
 
+    settings = {"kinds": list(OUTPUT_KINDS), "max_length": length, "precision": precision, "preflight": preflight}
+    inputs = {"teacher": teacher.digest, "corpus": corpus.digest}
+    work = context.store.work(digest_of("outputs", settings=settings, inputs=inputs))
+
     def build(draft: Draft) -> dict[str, Any]:
         shapes = OutputShapes.of_model(teacher.file("model")).of(OUTPUT_KINDS)
         tables = {split: stored.table(split) for split in stored.splits}
         title = f"outputs {stored.task.name}/{name}"
-        _write(tables, context.engine.map(_joined(tables), loader, title=title), shapes, draft.folder)
+        _write(
+            tables,
+            in_ranges(parts_of(_joined(tables)), loader, context, work, "rows", title=title),
+            shapes,
+            draft.folder,
+        )
         checked = _preflight(name, stored, labels, draft.folder) if preflight else {}
         rows = sum(stored.info["rows"].values())
         return {"rows": rows, "kinds": ", ".join(OUTPUT_KINDS)} | {k: round(v, 4) for k, v in checked.items()}
 
-    artifact = context.make(
-        "outputs",
-        f"{stored.task.name}-{name}",
-        settings={"kinds": list(OUTPUT_KINDS), "max_length": length, "precision": precision, "preflight": preflight},
-        inputs={"teacher": teacher.digest, "corpus": corpus.digest},
-        build=build,
-    )
+    artifact = context.make("outputs", f"{stored.task.name}-{name}", settings=settings, inputs=inputs, build=build)
+    work.clear()
     shapes = OutputShapes.of_model(teacher.file("model"))
     return TeacherRef(
         name=name,
@@ -94,20 +99,25 @@ def asked_with_dropout(teacher: TeacherRef, corpus: Artifact, context: Context, 
         passes=passes,
     )
 
+    settings = {"kinds": ["mc_probs"], "passes": passes, "max_length": length, "precision": precision}
+    inputs = {"teacher": model.digest, "corpus": corpus.digest}
+    work = context.store.work(digest_of("outputs", settings=settings, inputs=inputs))
+
     def build(draft: Draft) -> dict[str, Any]:
         shapes = OutputShapes.of_model(model.file("model")).of(["mc_probs"])
         tables = {"train": stored.table("train")}
         title = f"dropout outputs {stored.task.name}/{teacher.name}"
-        _write(tables, context.engine.map(tables["train"], loader, title=title), shapes, draft.folder)
+        _write(
+            tables,
+            in_ranges(parts_of(tables["train"]), loader, context, work, "rows", title=title),
+            shapes,
+            draft.folder,
+        )
         return {"rows": len(tables["train"]), "passes": passes}
 
-    artifact = context.make(
-        "outputs",
-        f"{stored.task.name}-{teacher.name}-dropout",
-        settings={"kinds": ["mc_probs"], "passes": passes, "max_length": length, "precision": precision},
-        inputs={"teacher": model.digest, "corpus": corpus.digest},
-        build=build,
-    )
+    name = f"{stored.task.name}-{teacher.name}-dropout"
+    artifact = context.make("outputs", name, settings=settings, inputs=inputs, build=build)
+    work.clear()
     return teacher.model_copy(update={"dropout_outputs": Ref.to(artifact)})
 
 

@@ -1,6 +1,7 @@
 """Stage `prune`: units, embeddings, graph, importance, and the corpus without what fell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,25 +15,31 @@ from kdray.distil import TeacherRef
 from kdray.models import resolve_encoder
 from kdray.prune import (
     Fit,
-    Pruner,
     PruneSettings,
+    fit_scores,
+    freeze,
     level_counts,
     prune_fitted,
-    prune_table,
     resolve_level,
+    shards,
     summary,
     units_at,
 )
-from kdray.prune import fit as fit_pruning
+from kdray.prune.clusters import Clusters
 from kdray.prune.duplicates import find_duplicates
 from kdray.prune.graph import unit_vectors
+from kdray.prune.parts import Vectors
+from kdray.prune.tables import sentence_fields
 from kdray.prune.units import Level, Role, joined_texts, prunable_fields
-from kdray.stages.context import Context, TableMap
+from kdray.stages.context import Context, InProcess, TableMap
 from kdray.stages.corpus import opened
 from kdray.stages.embeddings import READING, Embedder, embedded
 from kdray.stages.outputs import load_speaker
-from kdray.store import Artifact, Draft
+from kdray.stages.ranges import RANGE_ROWS, in_ranges, parts_of
+from kdray.store import Artifact, Draft, Work, digest_of
 from kdray.teachers import Speaker
+
+FEW = 8 * RANGE_ROWS  # rows whose words are counted sooner here than workers start
 
 
 def needs_teachers(section: PruneSection) -> bool:
@@ -44,13 +51,18 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
     near-duplicates are looked for also `duplicates.parquet` and `conflicts.parquet` (rows of train)."""
     settings = PruneSettings.model_validate(section.model_dump(exclude={"embedders"}))
     embedders = _embedders(section, teachers, context)
-    return context.make(
+    plain = settings.model_dump(mode="json")
+    inputs = {"corpus": corpus.digest} | {f"embedder{i}": each.digest for i, each in enumerate(embedders)}
+    work = context.store.work(digest_of("prune", settings=plain, inputs=inputs))
+    artifact = context.make(
         "prune",
         f"{opened(corpus).task.name}-{settings.policy.name}",
-        settings=settings.model_dump(mode="json"),
-        inputs={"corpus": corpus.digest} | {f"embedder{i}": each.digest for i, each in enumerate(embedders)},
-        build=lambda draft: _build(settings, opened(corpus), embedders, draft, context),
+        settings=plain,
+        inputs=inputs,
+        build=lambda draft: _Pruning(settings, opened(corpus), embedders, draft, context, work).build(),
     )
+    work.clear()
+    return artifact
 
 
 def _embedders(section: PruneSection, teachers: Sequence[TeacherRef], context: Context) -> list[Embedder]:
@@ -75,77 +87,112 @@ def encoder_embedder(encoder: str) -> Speaker:
     return Speaker(folder, name=encoder, labels=("0", "1"), kinds=("sent_emb",), embeds_only=True, **READING)
 
 
-def _build(
-    settings: PruneSettings, stored: StoredCorpus, embedders: Sequence[Embedder], draft: Draft, context: Context
-) -> dict[str, Any]:
-    train, found, made = _without_duplicates(settings, stored, embedders, draft, context)
-    roles: list[tuple[str, Role]] = [(field.name, field.role) for field in stored.task.fields]
-    names = prunable_fields(roles, prune_pairs=settings.prune_pairs)
-    level = resolve_level(settings, level_counts(train, names, min_keep=settings.min_keep))
-    units = units_at(train, roles, settings, level=level)
-    if settings.protection == "none":
-        embeddings = []
-    elif level == "example" and made:  # the units are the rows, which were embedded already
-        embeddings = made
-    else:
-        name = f"{stored.task.name}-{level}"
-        embeddings = [embedded(units["text"], each, context, name=name) for each in embedders]
-    fitted = fit_pruning(units, embeddings, settings, level=level)
-    pruned = prune_fitted(train, roles, fitted.pruner, fitted.decisions, is_train=True)
-    splits = {"train": pruned.table} | _others(stored, roles, fitted, level, context)
-    fitted.pruner.save(draft.folder)
-    pq.write_table(fitted.decisions, draft.file("decisions.parquet"), compression="zstd")
-    info = dict(stored.info) | {"rows": {split: table.num_rows for split, table in splits.items()}}
-    save_splits(splits, {"task": _task(stored), "info": info}, draft.folder)
-    counted = summary(fitted.decisions, train)
-    return counted | {
-        "policy": settings.policy.name,
-        "level": level,
-        "silhouette": fitted.silhouette,
-        "duplicates": found,
-        "warnings": list(fitted.warnings),
-    }
+@dataclass(frozen=True)
+class _Pruning:
+    """One pruned corpus in the making."""
 
+    settings: PruneSettings
+    stored: StoredCorpus
+    embedders: Sequence[Embedder]
+    draft: Draft
+    context: Context
+    work: Work
 
-def _without_duplicates(
-    settings: PruneSettings,
-    stored: StoredCorpus,
-    embedders: Sequence[Embedder],
-    draft: Draft,
-    context: Context,
-) -> tuple[pa.Table, dict[str, int] | None, list[np.ndarray]]:
-    """The training rows that are left, how many were found, and the embeddings of those that are left, if made.
+    def build(self) -> dict[str, Any]:
+        settings, draft = self.settings, self.draft
+        train, found, made = self._without_duplicates()
+        units, level = self._units(train)
+        statistics = freeze(shards.counted(self._each(units, shards.counts, "terms"), len(units)))
+        scores = shards.scored(self._each(units, partial(shards.scores, statistics, settings.score), "scores"))
+        embeddings = self._embeddings(units, level, made)
+        fitted = fit_scores(
+            units, scores, embeddings, settings, level=level, statistics=statistics, run=self._elsewhere
+        )
+        pruned = prune_fitted(train, self.roles, fitted.pruner, fitted.decisions, is_train=True)
+        splits = {"train": pruned.table} | self._others(fitted, level)
+        fitted.pruner.save(draft.folder)
+        pq.write_table(fitted.decisions, draft.file("decisions.parquet"), compression="zstd")
+        info = dict(self.stored.info) | {"rows": {split: table.num_rows for split, table in splits.items()}}
+        save_splits(splits, {"task": _task(self.stored), "info": info}, draft.folder)
+        return summary(fitted.decisions, train) | {
+            "policy": settings.policy.name,
+            "level": level,
+            "silhouette": fitted.silhouette,
+            "duplicates": found,
+            "warnings": list(fitted.warnings),
+        }
 
-    Both tables of what was found are written.
-    """
-    train, wanted = stored.table("train"), settings.duplicates
-    if wanted is None:
-        return train, None, []
-    rows = pa.chunked_array([joined_texts(train, [field.name for field in stored.task.fields])], pa.string())
-    made = [embedded(rows, each, context, name=f"{stored.task.name}-example") for each in embedders]
-    found = find_duplicates(unit_vectors(made, settings.edge), stored.labels("train"), wanted)
-    same, conflicts = found.tables(train["id"].to_pylist())
-    pq.write_table(same, draft.file("duplicates.parquet"), compression="zstd")
-    pq.write_table(conflicts, draft.file("conflicts.parquet"), compression="zstd")
-    dropped = found.dropped if wanted.action == "drop" else np.zeros(len(train), dtype=np.bool_)
-    counts = {"rows": len(same), "dropped": int(dropped.sum()), "conflicts": len(conflicts)}
-    return train.filter(pa.array(~dropped)), counts, [each[~dropped] for each in made]
+    @property
+    def roles(self) -> list[tuple[str, Role]]:
+        return [(field.name, field.role) for field in self.stored.task.fields]
 
+    def _each(self, table: pa.Table, factory: Callable[[], TableMap], name: str) -> Iterator[pa.Table]:
+        """What the map makes of every range of rows."""
+        context = self.context if len(table) > FEW else replace(self.context, engine=InProcess())
+        title = f"prune {self.stored.task.name} {name}"
+        return in_ranges(parts_of(table), factory, context, self.work, name, title=title)
 
-def _others(stored: StoredCorpus, roles: list[Any], fitted: Fit, level: Level, context: Context) -> dict[str, pa.Table]:
-    """The splits that models are scored on, shortened by frozen statistics; level example leaves them as they are."""
-    if level == "example":
-        return {}
-    tables = {split: stored.table(split) for split in stored.scored}
-    factory = partial(_pruning, fitted.pruner, roles)
-    shards = context.engine.map(pa.concat_tables(list(tables.values())), factory, title=f"prune {stored.task.name}")
-    shortened = pa.concat_tables(list(shards))
-    at = {row: i for i, row in enumerate(shortened["id"].to_pylist())}
-    return {split: shortened.take([at[row] for row in t["id"].to_pylist()]) for split, t in tables.items()}
+    def _units(self, train: pa.Table) -> tuple[pa.Table, Level]:
+        """The units and their level; where it is open, sentences are made first and counted."""
+        settings = self.settings
+        names = prunable_fields(self.roles, prune_pairs=settings.prune_pairs)
+        if settings.level == "sentence":
+            names = sentence_fields(self.roles, settings)
+        if settings.level == "example" or (settings.level == "auto" and not names):
+            return units_at(train, self.roles, settings, level="example"), "example"
+        found = self._each(train, partial(shards.sentences, self.roles, settings), "units")
+        units = shards.joined(found, map(len, parts_of(train)))
+        level = resolve_level(settings, level_counts(units, len(train), min_keep=settings.min_keep))
+        return (units if level == "sentence" else units_at(train, self.roles, settings, level=level)), level
 
+    def _embeddings(self, units: pa.Table, level: Level, made: list[np.ndarray]) -> list[np.ndarray]:
+        if self.settings.protection == "none":
+            return []
+        if level == "example" and made:  # the units are the rows, which were embedded already
+            return made
+        name = f"{self.stored.task.name}-{level}"
+        return [embedded(units["text"], each, self.context, name=name) for each in self.embedders]
 
-def _pruning(pruner: Pruner, roles: list[Any]) -> TableMap:
-    return lambda table: prune_table(table, roles, pruner, is_train=False).table
+    def _elsewhere(self, function: Callable[[Vectors], Clusters], parts: Sequence[Vectors]) -> Iterator[Clusters]:
+        """`map`, on the engine's workers."""
+        title = f"prune {self.stored.task.name} graph"
+        tables = [shards.as_rows(part) for part in parts]
+        return shards.as_clusters(
+            in_ranges(tables, partial(shards.clusters_of, function), self.context, self.work, "graph", title=title)
+        )
+
+    def _without_duplicates(self) -> tuple[pa.Table, dict[str, int] | None, list[np.ndarray]]:
+        """The training rows that are left, how many were found, and the embeddings of those that are left, if made.
+
+        Both tables of what was found are written.
+        """
+        stored, draft = self.stored, self.draft
+        train, wanted = stored.table("train"), self.settings.duplicates
+        if wanted is None:
+            return train, None, []
+        rows = pa.chunked_array([joined_texts(train, [field.name for field in stored.task.fields])], pa.string())
+        made = [embedded(rows, each, self.context, name=f"{stored.task.name}-example") for each in self.embedders]
+        found = find_duplicates(unit_vectors(made, self.settings.edge), stored.labels("train"), wanted)
+        same, conflicts = found.tables(train["id"].to_pylist())
+        pq.write_table(same, draft.file("duplicates.parquet"), compression="zstd")
+        pq.write_table(conflicts, draft.file("conflicts.parquet"), compression="zstd")
+        dropped = found.dropped if wanted.action == "drop" else np.zeros(len(train), dtype=np.bool_)
+        counts = {"rows": len(same), "dropped": int(dropped.sum()), "conflicts": len(conflicts)}
+        return train.filter(pa.array(~dropped)), counts, [each[~dropped] for each in made]
+
+    def _others(self, fitted: Fit, level: Level) -> dict[str, pa.Table]:
+        """The splits models are scored on, shortened by frozen statistics; level example leaves them as they are."""
+        if level == "example":
+            return {}
+        tables = {split: self.stored.table(split) for split in self.stored.scored}
+        whole = pa.concat_tables(list(tables.values()))
+        factory = partial(shards.shortens, self.roles, fitted.pruner)
+        shortened = pa.concat_tables(list(self._each(whole, factory, "scored")))
+        ends = np.cumsum([len(table) for table in tables.values()]).tolist()
+        return {
+            split: shortened.slice(end - len(table), len(table))
+            for (split, table), end in zip(tables.items(), ends, strict=True)
+        }
 
 
 def _task(stored: StoredCorpus) -> dict[str, Any]:

@@ -16,8 +16,9 @@ import psutil
 import pytest
 import tiny
 
-from kdray.config import RunConfig, parse
-from kdray.stages import Context, InProcess, prepare, read, teach
+from kdray.config import PruneSection, RunConfig, WorkSettings, parse
+from kdray.corpora import CorpusSettings
+from kdray.stages import Context, InProcess, prepare, prune, ranges, read, teach
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Store
 
@@ -87,6 +88,25 @@ def test_outputs_by_ray_data_are_those_of_one_process(
     assert found["here"].digest == found["ray"].digest
     for name in ("train.logits.npy", "report.cls.npy", "select.sent_emb.npy"):
         assert found["here"].file(name).read_bytes() == found["ray"].file(name).read_bytes()
+
+
+@pytest.mark.parametrize(("actors", "block_rows"), [(1, 100), (2, 10_000), (4, 1)])
+def test_pruning_by_ray_data_gives_the_bytes_of_one_process(
+    ray_session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, actors: int, block_rows: int
+) -> None:
+    from kdray.on_ray.engine import OnRay
+
+    monkeypatch.setattr(sys.modules["kdray.stages.prune"], "FEW", 0)
+    monkeypatch.setattr(ranges, "RANGE_ROWS", 50)
+    corpus = CorpusSettings.model_validate({"name": "sample"})
+    section = PruneSection.model_validate({"policy": "lower_tail", "protect": "none", "level": "sentence"})
+    found: dict[str, dict[str, bytes]] = {}
+    for place, engine in (("here", InProcess()), ("ray", OnRay(WorkSettings(actors=actors, block_rows=block_rows)))):
+        context = Context(Store(str(tmp_path / place)), engine, None)
+        made = prune(section, read(corpus, context), [], context)
+        found[place] = {file.name: file.read_bytes() for file in made.folder.iterdir() if file.name != "manifest.json"}
+    assert "decisions.parquet" in found["here"]
+    assert found["here"] == found["ray"]
 
 
 def test_killed_worker_is_started_again_and_ends_with_the_same_metrics(

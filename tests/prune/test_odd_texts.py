@@ -42,7 +42,6 @@ from kdray.prune import (
     fit,
     fit_scores,
     freeze,
-    level_counts,
     originals,
     prune_fitted,
     prune_table,
@@ -476,7 +475,7 @@ def test_bytes_that_are_no_unicode_are_refused_by_row_and_column(level: Any, col
 def test_bytes_that_are_no_unicode_are_not_counted() -> None:
     table = pa.table({"id": ["a"], "text": raw_strings([b"\xff. A dog."])})
     with pytest.raises(BadInput, match=r"Row 0.*'text'"):
-        level_counts(table, ["text"])
+        units_of(table, ["text"])
 
 
 def test_a_query_that_is_no_unicode_is_left_as_it_is() -> None:

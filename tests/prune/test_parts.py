@@ -1,4 +1,4 @@
-"""Graphs that are cut into parts: every unit in one part, the same for any number of workers, exact where it can be."""
+"""Graphs that are cut into parts: every unit in one part, the same in whatever order, exact where it can be."""
 
 import numpy as np
 import pyarrow as pa
@@ -62,12 +62,20 @@ def test_in_one_part_it_is_the_whole_graph(monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["star", "nn"])
-def test_any_number_of_workers_finds_the_same(monkeypatch, how):
+def test_parts_may_be_worked_on_anywhere(monkeypatch, how):
     monkeypatch.setattr(parts.parts_of, "__defaults__", (40,))
     vectors, own = heaps(8, 40)
-    one, three = parted_clusters(vectors, how), parted_clusters(vectors, how, workers=3)
-    assert np.array_equal(one.labels, three.labels)
-    assert np.array_equal(one.centres, three.centres)
+    one, sizes = parted_clusters(vectors, how), []
+
+    def elsewhere(function, pieces):
+        sizes.extend(map(len, pieces))
+        return reversed([function(piece) for piece in reversed(pieces)])
+
+    other = parted_clusters(vectors, how, run=elsewhere)
+    assert len(sizes) == 8
+    assert max(sizes) <= 40
+    assert np.array_equal(one.labels, other.labels)
+    assert np.array_equal(one.centres, other.centres)
     assert one.centres.any()
     if how == "star":
         assert (one.labels >= 0).all()

@@ -132,12 +132,13 @@ def test_roles_decide_what_is_prunable() -> None:
         prunable_fields([("text", "body")], prune_pairs=True)
 
 
-def test_level_counts_of_shards_add_up() -> None:
-    rows = table(id=["a", "b", "c"], text=["One. Two.", "One.", ""])
-    assert level_counts(rows, ["text"]) == LevelCounts(3, 1)
-    assert level_counts(rows, ["text"], min_keep=2) == LevelCounts(3, 0)
-    assert level_counts(rows, []) == LevelCounts(3, 0)
-    assert level_counts(rows[:1], ["text"]) + level_counts(rows[1:], ["text"]) == LevelCounts(3, 1)
+def test_level_counts() -> None:
+    rows = table(id=["a", "b", "c"], text=["One. Two.", "One.", ""], more=["One.", "One.", "Five. Six. Seven."])
+    assert level_counts(units_of(rows, ["text"]), 3) == LevelCounts(3, 1)
+    assert level_counts(units_of(rows, ["text"]), 3, min_keep=2) == LevelCounts(3, 0)
+    assert level_counts(units_of(rows, ["text", "more"]), 3) == LevelCounts(3, 2)
+    assert level_counts(units_of(rows, ["text", "more"]), 3, min_keep=2) == LevelCounts(3, 1)
+    assert level_counts(units_of(rows, []), 3) == LevelCounts(3, 0)
 
 
 @pytest.mark.real
@@ -148,6 +149,6 @@ def test_level_counts_of_shards_add_up() -> None:
 )
 def test_counts_of_the_real_dev_splits(task: str, field: str, expected: tuple[int, int, int]) -> None:
     rows = pq.read_table(Path(os.environ["KDRAY_DATA"]) / task / "validation.parquet")
-    counts = level_counts(rows, [field])
     units = units_of(rows, [field], id_column="idx")
+    counts = level_counts(units, len(rows))
     assert (counts.num_examples, counts.num_divisible, units.num_rows) == expected

@@ -1,0 +1,16 @@
+"""Tables as bytes, in Arrow's stream format: between processes, and in the work folders of stores."""
+
+import pyarrow as pa
+
+
+def packed(table: pa.Table) -> bytes:
+    """A table as bytes; equal tables give equal bytes, however their columns were chunked."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    return sink.getvalue().to_pybytes()
+
+
+def unpacked(content: bytes) -> pa.Table:
+    """The table that `packed` made."""
+    return pa.ipc.open_stream(content).read_all()

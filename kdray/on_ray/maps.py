@@ -1,0 +1,83 @@
+"""Maps over tables by Ray Data. Its workers import this and what the map itself needs: no torch for counting words."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import ray.data
+
+from kdray import meters
+from kdray.ipc import packed, unpacked
+
+TableMap = Callable[[pa.Table], pa.Table]
+
+
+def mapped(
+    parts: Sequence[pa.Table],
+    factory: Callable[[], TableMap],
+    *,
+    title: str,
+    name: str,
+    actors: int,
+    cpus: float,
+    gpus: float,
+    block_rows: int,
+) -> Iterator[tuple[int, pa.Table]]:
+    """Numbers of the parts and what `factory()` makes of them, in any order.
+
+    Parts travel as bytes, one row each, so that Ray Data, which cuts and joins blocks as it likes, cannot cut one.
+
+    Args:
+        name: Of the actors' class, which the dashboard shows.
+        block_rows: Of the parts together, that one block holds; at least one part.
+    """
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing ray.data had set it back
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    blocks = [_block(parts, numbers) for numbers in _blocks(parts, block_rows)]
+    dataset = ray.data.from_arrow(blocks).map_batches(
+        type(name, (_Mapper,), {}),
+        fn_constructor_kwargs={"factory": factory, "stage": title.partition(" ")[0]},
+        batch_format="pyarrow",
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(size=max(1, min(actors, len(blocks)))),
+        num_cpus=cpus,
+        num_gpus=gpus,
+    )
+    batches: Iterable[Any] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+    for batch in batches:
+        for number, made in zip(batch["part"].to_pylist(), batch["rows"], strict=True):
+            yield number, unpacked(made.as_buffer())
+
+
+class _Mapper:
+    def __init__(self, factory: Callable[[], TableMap], stage: str) -> None:
+        self._apply, self._stage = factory(), stage
+        if "torch" in sys.modules:  # other actors run beside this one
+            sys.modules["torch"].set_num_threads(1)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        found: list[bytes] = []
+        with meters.tagged(stage=self._stage):
+            for rows in batch["rows"]:
+                part = unpacked(rows.as_buffer())
+                meters.count("rows", len(part))
+                found.append(packed(self._apply(part)))
+        return pa.table({"part": batch["part"], "rows": pa.array(found, pa.large_binary())})
+
+
+def _blocks(parts: Sequence[pa.Table], block_rows: int) -> Iterator[list[int]]:
+    block, rows = list[int](), 0
+    for number, part in enumerate(parts):
+        if block and rows + len(part) > block_rows:
+            yield block
+            block, rows = [], 0
+        block.append(number)
+        rows += len(part)
+    if block:
+        yield block
+
+
+def _block(parts: Sequence[pa.Table], numbers: list[int]) -> pa.Table:
+    return pa.table({"part": numbers, "rows": pa.array([packed(parts[n]) for n in numbers], pa.large_binary())})

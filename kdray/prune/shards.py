@@ -1,0 +1,106 @@
+"""Pruning's passes over a corpus, shard by shard: maps from table to table that need neither torch nor Ray.
+
+A worker makes its map from a factory, such as ``partial(count_shard)``; statistics, once frozen, travel with it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from kdray.prune.clusters import Clusters
+from kdray.prune.importance import Floats, ScoreKind, TermCounts, TermStatistics, count_terms, score
+from kdray.prune.pruner import Pruner
+from kdray.prune.settings import PruneSettings
+from kdray.prune.tables import prune_table, units_at
+from kdray.prune.units import Role, text_column
+
+TableMap = Callable[[pa.Table], pa.Table]
+Fields = Sequence[tuple[str, Role]]
+
+
+def sentences(fields: Fields, settings: PruneSettings) -> TableMap:
+    """Rows to the sentences of their prunable fields; see `joined` for all shards together."""
+    return partial(units_at, fields=fields, settings=settings, level="sentence")
+
+
+def joined(shards: Iterable[pa.Table], sizes: Iterable[int]) -> pa.Table:
+    """The units of all shards in order, with ``row`` counted over all of them.
+
+    Args:
+        shards: From `sentences`.
+        sizes: The rows that each was made from.
+    """
+    found, start = list[pa.Table](), 0
+    for units, size in zip(shards, sizes, strict=True):
+        row = units.column_names.index("row")
+        found.append(units.set_column(row, "row", pa.array(units["row"].to_numpy() + start, pa.int64())))
+        start += size
+    return pa.concat_tables(found)
+
+
+def counts() -> TableMap:
+    """Units to their terms, and in how many of the units each occurs: the first pass of TF-IDF."""
+
+    def apply(units: pa.Table) -> pa.Table:
+        found = count_terms(text_column(units)).document_frequency
+        terms = sorted(found)
+        return pa.table(
+            {"term": pa.array(terms, pa.string()), "units": pa.array([found[term] for term in terms], pa.int64())}
+        )
+
+    return apply
+
+
+def counted(shards: Iterable[pa.Table], num_units: int) -> TermCounts:
+    """The counts of all shards together; memory for the terms, not for the texts."""
+    total: Counter[str] = Counter()
+    for shard in shards:
+        total.update(dict(zip(shard["term"].to_pylist(), shard["units"].to_pylist(), strict=True)))
+    return TermCounts(num_units, total)
+
+
+def scores(statistics: TermStatistics, how: ScoreKind) -> TableMap:
+    """Units to their scores: the second pass."""
+    return lambda units: pa.table({"score": score(text_column(units), statistics, how)})
+
+
+def scored(shards: Iterable[pa.Table]) -> Floats:
+    """The scores of all shards, in order."""
+    return np.concatenate([shard["score"].to_numpy() for shard in shards])
+
+
+def shortens(fields: Fields, pruner: Pruner) -> TableMap:
+    """Rows to rows whose texts are shortened by frozen statistics."""
+    return lambda rows: prune_table(rows, fields, pruner, is_train=False).table
+
+
+def clusters_of(function: Callable[[npt.NDArray[np.float32]], Clusters]) -> TableMap:
+    """Vectors of one part of a graph to their clusters; see `as_rows` and `as_clusters`."""
+
+    def apply(part: pa.Table) -> pa.Table:
+        found = function(_vectors(part))
+        return pa.table({"cluster": found.labels, "is_centre": pa.array(found.centres)})
+
+    return apply
+
+
+def as_rows(vectors: npt.NDArray[np.float32]) -> pa.Table:
+    """Vectors [units, width] as a table."""
+    flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).ravel())
+    return pa.table({"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
+
+
+def as_clusters(shards: Iterable[pa.Table]) -> Iterator[Clusters]:
+    """What `clusters_of` made."""
+    for shard in shards:
+        centres = shard["is_centre"].to_numpy().astype(np.bool_)
+        yield Clusters(shard["cluster"].to_numpy(), centres)
+
+
+def _vectors(part: pa.Table) -> npt.NDArray[np.float32]:
+    column = part["vector"].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(column), -1)
