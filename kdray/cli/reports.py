@@ -1,4 +1,4 @@
-"""`kdray report STORE`: a page for every sweep and every student, and a list of them."""
+"""`kdray report STORE`: a page for every sweep, every student and every pruned corpus, and a list of them."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import kdray
 from kdray import report
 from kdray.corpora import load_description
 from kdray.errors import BadInput, KdrayError
@@ -20,13 +21,14 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
     """Write `STORE/report/*.html` and its `index.html`. What cannot be shown is named, and keeps no other page back.
 
     Raises:
-        BadInput: The store holds no sweep and no student that could be shown.
+        BadInput: The store holds nothing that could be shown.
     """
     opened = Store(store)
     folder = opened.local_path(PAGES)
     pages: dict[str, Callable[[], dict[str, Any] | None]] = {}
     pages |= {f"sweep-{name}.html": partial(_sweep, opened, name) for name in opened.children("sweeps")}
     pages |= {f"run-{a.folder.name}.html": partial(_run, opened, a) for a in opened.artifacts("distil")}
+    pages |= {f"prune-{a.folder.name}.html": partial(_prune, opened, a) for a in opened.artifacts("prune")}
     entries: list[Mapping[str, Any]] = []
     left_out: list[str] = []
     for href, read in pages.items():
@@ -40,7 +42,8 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
     for sentence in left_out:
         log.warning("left out: %s", sentence)
     if not entries:
-        raise BadInput(f"store {store!r} holds no finished sweep and no student to show; make one with kdray run.")
+        what = "no finished sweep, student or pruned corpus"
+        raise BadInput(f"store {store!r} holds {what} to show; make one with kdray run.")
     index = folder / "index.html"
     report.write_index(entries, index)
     if not quiet:
@@ -66,6 +69,23 @@ def _run(store: Store, artifact: Artifact) -> dict[str, Any]:
         "student": {"layers": result["cost"]["layers"], **result["cost"]},
         "history": [{**epoch, "select": epoch["score"]} for epoch in result["history"]],
         "settings": spec,
+    }
+
+
+def _prune(store: Store, artifact: Artifact) -> dict[str, Any]:
+    from kdray.stages.prune import record
+
+    info = load_description(artifact.folder)["info"]
+    return {
+        "kind": "prune",
+        "name": artifact.folder.name,
+        "created": artifact.manifest["made"],
+        "command": "kdray prune RUN.yaml",
+        "kdray": kdray.__version__,
+        "corpus": {key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")},
+        "prune": record(artifact),
+        "seconds": {"total": artifact.manifest["seconds"]},
+        "settings": artifact.manifest["settings"],
     }
 
 

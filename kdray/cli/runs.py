@@ -64,15 +64,21 @@ def _prune(run: RunConfig, context: Any, show: int) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     from kdray.prune import changed_texts
-    from kdray.stages import prepare
+    from kdray.stages import prepare, read, viewed
+    from kdray.stages.prune import needs_teachers
 
-    prepared = prepare(run, context)
-    if prepared.view is None:
+    if run.prune.changes_nothing:
         raise BadInput("prune.policy = none removes nothing; choose lower_tail or literal.")
-    summary = dict(prepared.view.summary)
+    prepared = (
+        prepare(run, context) if needs_teachers(run.prune) else viewed(run, read(run.corpus, context), [], context)
+    )
+    view = prepared.view
+    assert view is not None
+    summary = dict(view.summary)
     del summary["examples"]
-    examples = changed_texts(pq.read_table(prepared.view.file("decisions.parquet")), show)
-    return {"summary": summary, "examples": examples, "rows": []}
+    examples = changed_texts(pq.read_table(view.file("decisions.parquet")), show)
+    folder = view.folder if context.store.is_local else view.where
+    return {"summary": summary, "examples": examples, "rows": [], "pruned": str(folder)}
 
 
 def _distil(run: RunConfig, context: Any) -> dict[str, Any]:
@@ -120,5 +126,7 @@ def _show(document: dict[str, Any]) -> None:
     if "summary" in document:
         shown = {key: value for key, value in document["summary"].items() if not isinstance(value, dict | list)}
         print("\n" + table([shown]))
+    if "pruned" in document:
+        print(f"\nThe pruned corpus, every decision and the fitted pruner are in {document['pruned']}")
     if "model" in document:
         print(f"\nThe student is in {document['model']}")

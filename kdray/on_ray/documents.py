@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 import kdray
 from kdray import report
 from kdray.config import RunConfig
@@ -17,11 +15,9 @@ from kdray.corpora import load_description
 from kdray.evaluate import against, spread
 from kdray.on_ray.confirm import ALONE, Contender
 from kdray.on_ray.trial import store_folder
-from kdray.prune import changed_texts
 from kdray.stages import Context, Prepared
 from kdray.stages.fitting import result_of
-
-SHOWN_EXAMPLES = 20  # texts that pruning changed
+from kdray.stages.prune import record as pruning_record
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, or
         | {"requested": origin.requested},
         "metric": metric,
         "teachers": [_teacher(ref, context, metric) for ref in prepared.teachers],
-        "prune": _pruned(prepared),
+        "prune": None if prepared.view is None else pruning_record(prepared.view),
         "stages": context.journal,
         "settings": run.model_dump(mode="json"),
     }
@@ -125,32 +121,6 @@ def _teacher(ref: Any, context: Context, metric: str) -> dict[str, Any]:
         "majority": result["majority"]["report"],
         "parameters": result["cost"]["parameters"],
         "latency_ms": result["cost"]["latency_ms"],
-    }
-
-
-def _pruned(prepared: Prepared) -> dict[str, Any] | None:
-    if prepared.view is None:
-        return None
-    summary = prepared.view.summary
-    decisions = pq.read_table(prepared.view.file("decisions.parquet"))
-    return {
-        "policy": summary["policy"],
-        "level": summary["level"],
-        "units": summary["num_units"],
-        "kept": summary["num_kept"],
-        "rate": summary["prune_rate"],
-        "per_class": {
-            label: {
-                "units": each["num_units"],
-                "kept": each["num_units_kept"],
-                "rate": 1 - each["num_units_kept"] / each["num_units"] if each["num_units"] else None,
-            }
-            for label, each in summary["classes"].items()
-        },
-        "examples": [
-            {"before": [text for text, _ in changed["units"]], "kept": [kept for _, kept in changed["units"]]}
-            for changed in changed_texts(decisions, SHOWN_EXAMPLES)
-        ],
     }
 
 

@@ -3,6 +3,7 @@
 from kdray.prune.applying import originals
 from kdray.prune.fitting import Fit, fit, fit_scores
 from kdray.prune.importance import TermCounts, count_terms, freeze, score
+from kdray.prune.picture import picture
 from kdray.prune.pruner import Pruner
 from kdray.prune.settings import PruneSettings, resolve_level
 from kdray.prune.summary import changed_texts, summary
@@ -24,6 +25,7 @@ __all__ = [
     "freeze",
     "level_counts",
     "originals",
+    "picture",
     "prune_fitted",
     "prune_table",
     "resolve_level",

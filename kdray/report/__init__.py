@@ -13,6 +13,7 @@ from typing import Any
 from kdray.errors import RunFailed
 from kdray.report.comparison_page import comparison_page
 from kdray.report.index_page import index_page
+from kdray.report.prune_page import prune_page
 from kdray.report.run_page import run_page
 from kdray.report.schema import IndexEntry, checked, checked_entry
 from kdray.report.sweep_page import sweep_page
@@ -33,6 +34,8 @@ def render(result: Mapping[str, Any]) -> str:
     record = checked(result)
     if record["kind"] == "sweep":
         return sweep_page(record)
+    if record["kind"] == "prune":
+        return prune_page(record)
     return comparison_page(record) if record["kind"] == "comparison" else run_page(record)
 
 
@@ -79,15 +82,15 @@ def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
         corpus=corpus["name"],
         is_sample=corpus["is_sample"],
         note=corpus.get("note"),
-        metric=record.get("metric"),
+        metric=None if record["kind"] == "prune" else record.get("metric"),
         rows=corpus["rows"].get("report"),
         seconds=seconds["total"] if seconds else None,
     )
     if record["kind"] == "run":
         entry["report"] = record["metrics"].get("report", {}).get(record.get("metric") or "")
         return entry
-    if record["kind"] == "comparison":
-        return entry  # many students, none of which is the one
+    if record["kind"] == "comparison" or record["kind"] == "prune":
+        return entry  # many students, none of which is the one; or none
     entry["trials"] = len(record["trials"])
     entry["failed"] = sum(trial["state"] == "failed" for trial in record["trials"])
     if confirmation := record.get("confirmation", []):

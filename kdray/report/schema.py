@@ -1,4 +1,4 @@
-"""What the page is made from: the shape of the `result.json` of a sweep, a comparison or a run, and its check.
+"""What the page is made from: the shape of the `result.json` of a sweep, a comparison, a run or a pruning.
 
 Keys under `NotRequired` and values of `None` are shown as "not measured". Every score is in the metric's own unit
 (an accuracy of 0.64, not 64); every metric is better when higher. Keys this file does not name are ignored.
@@ -117,6 +117,42 @@ class PruneExample(TypedDict):
     kept: list[bool]
 
 
+class PruneSpread(TypedDict):
+    """A histogram of importance: one more edge than counts."""
+
+    edges: list[float]
+    kept: list[int]
+    dropped: list[int]
+
+
+class PruneLengths(TypedDict):
+    """Units of `first` to `last` words (None: no end)."""
+
+    first: int
+    last: int | None
+    units: int
+    kept: int
+
+
+class PruneSizes(TypedDict):
+    """Clusters of `first` to `last` units (None: no end)."""
+
+    first: int
+    last: int | None
+    clusters: int
+
+
+class PruneUnit(TypedDict):
+    """One unit and what became of it."""
+
+    id: str
+    field: str
+    text: str
+    importance: float
+    kept: bool
+    reason: str
+
+
 class Prune(TypedDict):
     """`rate` is pruned units / units; `per_class` gives each class's rate, or its `units`, `kept` and `rate`."""
 
@@ -125,6 +161,11 @@ class Prune(TypedDict):
     units: int
     kept: int
     rate: NotRequired[float | None]
+    threshold: NotRequired[float | None]
+    importance: NotRequired[PruneSpread | None]
+    lengths: NotRequired[list[PruneLengths] | None]
+    clusters: NotRequired[list[PruneSizes] | None]
+    nearest: NotRequired[list[PruneUnit] | None]
     examples: NotRequired[list[PruneExample]]
     per_class: NotRequired[dict[str, float | dict[str, float | None] | None] | None]
 
@@ -214,11 +255,17 @@ class RunResult(_Result):
     metric: NotRequired[str | None]
 
 
+class PruneResult(_Result):
+    """A pruned corpus, as `kdray prune` leaves it."""
+
+    kind: Literal["prune"]
+
+
 class IndexEntry(TypedDict):
     """One line of the list of reports; `href` is relative to the list."""
 
     href: str
-    kind: Literal["sweep", "comparison", "run"]
+    kind: Literal["sweep", "comparison", "run", "prune"]
     name: str
     created: str
     corpus: str
@@ -232,12 +279,13 @@ class IndexEntry(TypedDict):
     seconds: NotRequired[float | None]
 
 
-Result: TypeAlias = SweepResult | ComparisonResult | RunResult
+Result: TypeAlias = SweepResult | ComparisonResult | RunResult | PruneResult
 
 _KINDS: dict[str, TypeAdapter[Any]] = {
     "sweep": TypeAdapter(SweepResult),
     "comparison": TypeAdapter(ComparisonResult),
     "run": TypeAdapter(RunResult),
+    "prune": TypeAdapter(PruneResult),
 }
 _ENTRY: TypeAdapter[IndexEntry] = TypeAdapter(IndexEntry)
 
@@ -251,14 +299,16 @@ def checked(result: Mapping[str, Any]) -> Result:
     kind = result.get("kind")
     if kind not in _KINDS:
         raise BadInput(
-            f"result.json: kind is {kind!r}, but a report is made of a 'sweep', a 'comparison' or a 'run'; give "
-            "another file."
+            f"result.json: kind is {kind!r}, but a report is made of a 'sweep', a 'comparison', a 'run' or "
+            "a 'prune'; give another file."
         )
     finite = {key: value if key == "settings" else _finite(value) for key, value in result.items()}
     try:
         record: Result = _KINDS[kind].validate_python(finite)
     except ValidationError as error:
         raise BadInput(f"result.json ({kind}): {_sentence(error)}") from error
+    if kind == "prune" and not record.get("prune"):
+        raise BadInput("result.json (prune): the key 'prune' is missing, and it is what the page is about.")
     _check_examples(record)
     return record
 

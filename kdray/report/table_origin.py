@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from kdray.report import plot_prune
 from kdray.report.markup import Child, Html, markup, tag
+from kdray.report.page import figures
 from kdray.report.schema import Best, Commands, Prune, PruneExample, Result, Stage, Teacher
 from kdray.report.tables import Cell, Row, columns, facts, table
 from kdray.report.words import NOT_MEASURED, Metric, count, duration, milliseconds, parameters, setting, share
@@ -58,7 +60,14 @@ def prune(record: Prune | None) -> Html:
     )
     classes = record.get("per_class") or {}
     per_class = _per_class(classes) if classes else tag("p", "Prune rate per class: not measured.", class_="nothing")
-    return markup(summary, per_class, _examples(record.get("examples", [])))
+    near = record.get("nearest")
+    return markup(
+        summary,
+        figures(*plot_prune.figures(record)),
+        per_class,
+        _examples(record.get("examples", [])),
+        plot_prune.nearest(near) if near else "",
+    )
 
 
 def _per_class(classes: Mapping[str, float | dict[str, float | None] | None]) -> Html:

@@ -16,9 +16,11 @@ from kdray.models import resolve_encoder
 from kdray.prune import (
     Fit,
     PruneSettings,
+    changed_texts,
     fit_scores,
     freeze,
     level_counts,
+    picture,
     prune_fitted,
     resolve_level,
     shards,
@@ -39,7 +41,8 @@ from kdray.stages.ranges import RANGE_ROWS, in_ranges, parts_of
 from kdray.store import Artifact, Draft, Work, digest_of
 from kdray.teachers import Speaker
 
-FEW = 8 * RANGE_ROWS  # rows whose words are counted sooner here than workers start
+SHOWN_EXAMPLES = 20  # texts that pruning changed
+FEW = 64 * RANGE_ROWS  # rows whose words are counted sooner here than workers start
 
 
 def needs_teachers(section: PruneSection) -> bool:
@@ -63,6 +66,32 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
     )
     work.clear()
     return artifact
+
+
+def record(view: Artifact) -> dict[str, Any]:
+    """What a report shows of a pruned corpus; `kdray.report.schema` names the keys."""
+    found = view.summary
+    changed = changed_texts(pq.read_table(view.file("decisions.parquet")), SHOWN_EXAMPLES)
+    return {
+        "policy": found["policy"],
+        "level": found["level"],
+        "units": found["num_units"],
+        "kept": found["num_kept"],
+        "rate": found["prune_rate"],
+        "per_class": {
+            label: {
+                "units": each["num_units"],
+                "kept": each["num_units_kept"],
+                "rate": 1 - each["num_units_kept"] / each["num_units"] if each["num_units"] else None,
+            }
+            for label, each in found["classes"].items()
+        },
+        "examples": [
+            {"before": [text for text, _ in each["units"]], "kept": [kept for _, kept in each["units"]]}
+            for each in changed
+        ],
+        **found.get("picture", {}),
+    }
 
 
 def _embedders(section: PruneSection, teachers: Sequence[TeacherRef], context: Context) -> list[Embedder]:
@@ -120,6 +149,7 @@ class _Pruning:
             "silhouette": fitted.silhouette,
             "duplicates": found,
             "warnings": list(fitted.warnings),
+            "picture": picture(fitted.decisions, fitted.pruner.threshold),
         }
 
     @property

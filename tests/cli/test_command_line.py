@@ -98,7 +98,7 @@ def test_dropped_sentences_are_struck_out(capsys: pytest.CaptureFixture[str], mo
 
 def test_report_of_an_empty_store_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
-    assert "holds no finished sweep" in capsys.readouterr().err
+    assert "holds no finished sweep, student or pruned corpus" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)

@@ -134,6 +134,26 @@ def comparison() -> dict[str, Any]:
     return {**_origin(), "kind": "comparison", "metric": "accuracy", "confirmation": students}
 
 
+def pruning() -> dict[str, Any]:
+    """A pruned corpus with everything that its page can show."""
+    result = {**_origin(), "kind": "prune"}
+    result["prune"] |= {
+        "threshold": 0.23,
+        "importance": {"edges": [0.0, 0.25, 0.5, 0.75, 1.0], "kept": [141, 2900, 700, 100], "dropped": [1279, 0, 0, 0]},
+        "lengths": [
+            {"first": 1, "last": 4, "units": 1000, "kept": 250},
+            {"first": 5, "last": 9, "units": 0, "kept": 0},
+            {"first": 10, "last": None, "units": 4120, "kept": 3591},
+        ],
+        "clusters": [{"first": 1, "last": 1, "clusters": 30}, {"first": 2, "last": 4, "clusters": 0}, {"first": 5, "last": None, "clusters": 90}],
+        "nearest": [
+            {"id": "train:7", "field": "text", "text": "It <b>was</b> a Tuesday.", "importance": 0.2299, "kept": False, "reason": "below threshold"},
+            {"id": "train:9", "field": "*", "text": "Rain fell. " * 40, "importance": 0.2301, "kept": True, "reason": "kept"},
+        ],
+    }
+    return result
+
+
 def run() -> dict[str, Any]:
     """A run of one student over four epochs."""
     history = [

@@ -8,7 +8,7 @@ from browser import Tab, visit
 
 from kdray.report import index_entry, render, render_index, write
 
-PAGES = {"sweep": made_up.sweep, "comparison": made_up.comparison, "run": made_up.run}
+PAGES = {"sweep": made_up.sweep, "comparison": made_up.comparison, "run": made_up.run, "prune": made_up.pruning}
 
 # Every drawing with its size, and whether each of its marks lies inside it.
 DRAWINGS = """Array.from(document.querySelectorAll("figure > svg[role=img]"), (svg) => {

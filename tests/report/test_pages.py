@@ -246,6 +246,35 @@ def test_strikes_out_pruned_sentences_only() -> None:
     assert texts(render(made_up.sweep()), "del") == ["It was a Tuesday."]
 
 
+def test_shows_what_pruning_did() -> None:
+    page = render(made_up.pruning())
+    assert "25.0 % of the sentences fell." in texts(page, "p")
+    assert texts(page, "h1") == ["invented: pruned by lower_tail"]
+    titles = texts(page, "title")
+    assert "importance 0.00 to 0.25: 141 units kept" in titles
+    assert "importance 0.00 to 0.25: 1,279 units fallen" in titles
+    assert "threshold 0.2300" in titles
+    assert not [title for title in titles if "0.50 to 0.75" in title and "fallen" in title]
+    assert "1 to 4 (1,000): 75.0 %" in titles
+    assert not [title for title in titles if title.startswith("5 to 9")]
+    assert "10 or more (4,120): 12.8 %" in titles
+    assert "5 or more (90): 75.0 %" in titles
+    assert texts(page, "del") == ["It was a Tuesday.", "It <b>was</b> a Tuesday."]
+    assert max(len(text) for text in texts(page, "span")) <= 160
+
+
+def test_a_pruned_corpus_of_an_older_version_has_a_page_without_figures() -> None:
+    older = made_up.pruning()
+    for key in ("threshold", "importance", "lengths", "clusters", "nearest"):
+        del older["prune"][key]
+    assert "<figure" not in render(older)
+
+
+def test_a_page_about_pruning_needs_a_pruning() -> None:
+    with pytest.raises(BadInput, match="the key 'prune' is missing"):
+        render(made_up.pruning() | {"prune": None})
+
+
 def test_names_the_sample_and_the_subset_in_title_heading_and_banner() -> None:
     sweep = made_up.sweep()
     assert not [e for e in read(render(sweep)) if e.attributes.get("class") == "banner"]
