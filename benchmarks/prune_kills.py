@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from prune import cut_encoder
+
 from kdray.cli.main import guarded
 from kdray.errors import RunFailed
 
@@ -29,7 +31,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     folder = Path(arguments.store)
     folder.mkdir(parents=True, exist_ok=True)
-    encoder = _cut(arguments.layers, folder) if arguments.layers else "minilm"
+    encoder = str(cut_encoder(arguments.layers, folder)) if arguments.layers else "minilm"
     ways: list[dict[str, Any]] = []
     for actors, block in WIDTHS[: arguments.ways]:
         begun = time.monotonic()
@@ -120,22 +122,6 @@ def _files(store: Path) -> dict[str, str]:
         for path in sorted(found)
         if path.name != "manifest.json"
     }
-
-
-def _cut(layers: int, folder: Path) -> str:
-    """MiniLM's first layers as an encoder of their own."""
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
-
-    from kdray.models import resolve_encoder
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    source, target = resolve_encoder("minilm").folder, folder / f"minilm-{layers}"
-    model: Any = AutoModel.from_pretrained(source, num_hidden_layers=layers)
-    model.save_pretrained(target)
-    AutoTokenizer.from_pretrained(source).save_pretrained(target)
-    return str(target)
 
 
 def _parser() -> argparse.ArgumentParser:

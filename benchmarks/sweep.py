@@ -11,21 +11,18 @@ all its children, wall seconds, and the metric. The peers live in a folder that 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
+from family import measured
 
 from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.config import parse
 from kdray.corpora import kdray_data, load_corpus
 from kdray.distil import ModelSource, Ref, build_model
-from kdray.errors import RunFailed
 from kdray.models import save_classifier
 from kdray.stages import Context, InProcess, read, teach
 from kdray.store import Store
@@ -34,7 +31,6 @@ HERE = Path(__file__).parent
 TEMPERATURES, ALPHAS = (2.0, 5.0, 10.0, 20.0), (0.5, 0.9)
 RUNNERS = ("kdray", "hf-128", "hf-dynamic", "textbrewer")
 PEERS = {"hf-128": "hf", "hf-dynamic": "hf", "textbrewer": "textbrewer"}
-POLL_SECONDS = 0.2
 
 
 def main() -> None:
@@ -90,38 +86,15 @@ def _timed(name: str, job: Path, folder: Path) -> dict[str, Any]:
     paths = [str(HERE.parent), str(HERE.parent / ".peers" / PEERS[name])] if name in PEERS else [str(HERE.parent)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, str(HERE / "sweep_runners.py"), name, str(job), str(out)]
-    start, used = time.perf_counter(), dict[tuple[int, float], float]()
-    with (
-        (folder / f"{name}.log").open("w") as log,
-        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,
-    ):
-        while process.poll() is None:
-            _look(process.pid, used)
-            time.sleep(POLL_SECONDS)
-    wall = time.perf_counter() - start
-    if process.returncode:
-        raise RunFailed(f"{name} failed:\n{(folder / f'{name}.log').read_text()[-2000:]}")
+    used = measured(command, folder / f"{name}.log", environment)
     scores = json.loads(out.read_text())
     return {
-        "cpu s": sum(used.values()),
-        "wall s": wall,
+        "cpu s": used.cpu,
+        "wall s": used.wall,
         "mean": sum(scores) / len(scores),
         "best": max(scores),
         "scores": scores,
     }
-
-
-def _look(root: int, used: dict[tuple[int, float], float]) -> None:
-    try:
-        family = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
-    except psutil.Error:
-        return
-    for process in family:
-        try:
-            times = process.cpu_times()
-            used[process.pid, process.create_time()] = times.user + times.system
-        except psutil.Error:
-            continue
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,24 +8,23 @@ from kdray.cli.show import struck_out, table
 from kdray.config import RunConfig, load
 from kdray.corpora import kdray_data, resolve_auto
 from kdray.errors import BadInput
-from kdray.on_ray.session import session
 
 
 def run_stage(
     command: str, file: Path, overrides: Sequence[str], *, address: str | None, quiet: bool, show: int = 3
 ) -> Any:
-    """Run one stage and those before it on Ray; prints what came out unless `quiet`.
+    """Run one stage and those before it, on Ray where something must be made; prints what came out unless `quiet`.
 
     Args:
         show: How many texts that pruning changed to show, of command `prune`.
     """
     run = with_corpus(load(file, overrides), "rte", quiet=quiet)
-    with session(address):
-        from kdray.on_ray.engine import OnRay
-        from kdray.stages import Context
-        from kdray.store import Store
+    from kdray.on_ray.demand import on_demand
+    from kdray.stages import Context
+    from kdray.store import Store
 
-        context = Context(Store(run.store), OnRay(run.work), kdray_data())
+    with on_demand(run.work, address) as engine:
+        context = Context(Store(run.store), engine, kdray_data())
         document = _prune(run, context, show) if command == "prune" else _STAGES[command](run, context)
     document["stages"] = context.journal
     if not quiet:

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ def spread(values: Sequence[float]) -> Spread:
 
 def welch(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Two-sided p-value of Welch's t-test; None when it is undefined (one score, or no spread on either side)."""
+    from scipy import stats  # half a second that no worker needs
+
     if min(len(a), len(b)) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
         return None
     one, two = ((float(np.mean(x)), float(np.std(x, ddof=1)), len(x)) for x in (a, b))

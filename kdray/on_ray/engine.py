@@ -52,6 +52,13 @@ class OnRay:
         except Exception as error:
             raise _ours(error, spec.title) from error
 
+    @property
+    def threads(self) -> int:
+        """All processors, where this is the only machine and has no GPU; none if actors were asked for."""
+        have = ray.cluster_resources()
+        alone = living_nodes() == 1 and not have.get("GPU", 0) and not self.work.actors
+        return int(have.get("CPU", 1)) if alone else 0
+
     def map(
         self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
     ) -> Iterator[tuple[int, pa.Table]]:

@@ -1,12 +1,15 @@
 """What a stage is given: the store, where its work runs, and a journal of what was made and what was there."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+import torch
 
 from kdray import meters
 from kdray.distil import FitSpec, run_fit
@@ -20,7 +23,14 @@ TableMap = Callable[[pa.Table], pa.Table]
 
 
 class Engine(Protocol):
-    """Where work runs. Nothing that an engine decides may change a result."""
+    """Where work runs. Nothing that an engine decides may change a result.
+
+    Attributes:
+        threads: How many threads here are as good as its workers, once these have started; 0: none.
+    """
+
+    @property
+    def threads(self) -> int: ...
 
     def fit(self, spec: FitSpec) -> None:
         """Run one training; its result is in the work folder afterwards."""
@@ -46,6 +56,7 @@ class InProcess:
     """
 
     report: Callable[[dict[str, Any]], None] = _ignore
+    threads: int = 0
 
     def fit(self, spec: FitSpec) -> None:
         run_fit(spec, ranks=SingleRank(), report=self.report)
@@ -56,6 +67,23 @@ class InProcess:
         del title
         if parts:
             yield from enumerate(map(factory(), parts))
+
+
+@dataclass(frozen=True)
+class InThreads(InProcess):
+    """Maps in threads of this process, each with a map and a processor of its own; numbers are those of one thread."""
+
+    def map(
+        self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
+    ) -> Iterator[tuple[int, pa.Table]]:
+        own = threading.local()
+
+        def begin() -> None:
+            torch.set_num_threads(1)  # of the operators that this thread calls
+            own.apply = factory()
+
+        with ThreadPoolExecutor(self.threads, initializer=begin) as pool:
+            yield from enumerate(pool.map(lambda part: own.apply(part), parts))
 
 
 @dataclass(frozen=True)

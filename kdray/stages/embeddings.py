@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kdray.stages.context import Context, Engine
-from kdray.stages.ranges import in_order, in_ranges, parts_of
+from kdray.stages.context import Context, Engine, InThreads
+from kdray.stages.ranges import RANGE_ROWS, in_order, in_ranges, parts_of
 from kdray.store import Draft, digest_of
 from kdray.teachers import Speaker
 
 READING: dict[str, Any] = {"fields": ["text"], "max_length": 128, "precision": "fp32"}  # how texts are read
+
+
+FEW = 16 * RANGE_ROWS  # texts that threads have embedded before workers have started
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,9 @@ def embedded(texts: pa.ChunkedArray, embedder: Embedder, context: Context, *, na
     work = context.store.work(digest_of("embeddings", settings=settings, inputs=inputs))
 
     def build(draft: Draft) -> dict[str, Any]:
-        ranges = in_ranges(parts_of(_rows(different)), embedder.make, context, work, "texts", title=f"embed {name}")
+        threads = context.engine.threads if len(different) <= FEW else 0
+        here = replace(context, engine=InThreads(threads=threads)) if threads else context
+        ranges = in_ranges(parts_of(_rows(different)), embedder.make, here, work, "texts", title=f"embed {name}")
         width = _stacked(map(_matrix, ranges), len(different), draft)
         return {"texts": len(different), "width": width}
 

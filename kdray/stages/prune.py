@@ -70,7 +70,7 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
 
 def record(view: Artifact) -> dict[str, Any]:
     """What a report shows of a pruned corpus; `kdray.report.schema` names the keys."""
-    found = view.summary
+    found, labels = view.summary, opened(view).task.labels
     changed = changed_texts(pq.read_table(view.file("decisions.parquet")), SHOWN_EXAMPLES)
     return {
         "policy": found["policy"],
@@ -79,7 +79,7 @@ def record(view: Artifact) -> dict[str, Any]:
         "kept": found["num_kept"],
         "rate": found["prune_rate"],
         "per_class": {
-            label: {
+            labels[int(label)] if label.isdecimal() else label: {
                 "units": each["num_units"],
                 "kept": each["num_units_kept"],
                 "rate": 1 - each["num_units_kept"] / each["num_units"] if each["num_units"] else None,

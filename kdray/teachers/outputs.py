@@ -1,6 +1,6 @@
 """What a teacher says of rows: a callable that maps a table of texts to a table of signals, wherever it runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from kdray import meters
 from kdray.corpora import encode
 from kdray.models import autocast, forward, load_classifier, load_tokenizer, num_heads
 from kdray.seeds import seed_of
-from kdray.signals import DTYPES
+from kdray.signals import DTYPES, Signals
 from kdray.teachers.labels import label_names, task_columns
-from kdray.train.data import Rows, ask
+from kdray.train.data import Rows, ask, ask_sorted
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Speaker:
         folder: A Hugging Face folder.
         labels: The task's classes, whose order the logits are given in.
         kinds: Signals to give: `logits`, `cls`, `sent_emb`.
-        embeds_only: Its class scores are not wanted, so its label order does not matter.
+        embeds_only: Its class scores are not wanted, so its label order does not matter, nor do the last bits of
+            what it says, which then depend on the other rows of the table.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Speaker:
         known = list(labels) if embeds_only else label_names(folder)
         self._columns = task_columns(known, labels, name=name)
         self._fields, self._kinds, self._max_length = fields, kinds, max_length
-        self._precision = precision
+        self._precision, self._embeds_only = precision, embeds_only
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model.to(self._device)
 
@@ -82,9 +83,9 @@ class Speaker:
         rows = self._rows(table)
         parts: dict[str, list[np.ndarray]] = {kind: [] for kind in self._kinds}
         order: list[np.ndarray] = []
-        everyone, needs = np.arange(len(rows)), frozenset(self._kinds)
+        needs = frozenset(self._kinds)
         with torch.inference_mode(), autocast(self._device, self._precision):  # pyright: ignore[reportArgumentType]
-            for places, signals in ask(self._model, rows, everyone, needs=needs, device=self._device):
+            for places, signals in self._asked(rows, needs):
                 order.append(places)
                 for kind in self._kinds:
                     value = getattr(signals, kind).float()
@@ -93,6 +94,11 @@ class Speaker:
         back = np.argsort(np.concatenate(order))
         columns = {kind: _fixed(np.concatenate(values)[back], kind) for kind, values in parts.items()}
         return pa.table({"id": table["id"], **columns})
+
+    def _asked(self, rows: Rows, needs: frozenset[str]) -> Iterator[tuple[np.ndarray, Signals]]:
+        if self._embeds_only:
+            return ask_sorted(self._model, rows, needs=needs, device=self._device)
+        return ask(self._model, rows, np.arange(len(rows)), needs=needs, device=self._device)
 
     def _rows(self, table: pa.Table) -> Rows:
         encoded = encode(self._tokenizer, [table[f].to_pylist() for f in self._fields], max_length=self._max_length)

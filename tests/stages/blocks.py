@@ -23,6 +23,7 @@ class Backwards:
     dies_after: int | None = None
     done: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     texts: list[str] = field(default_factory=list[str])
+    threads: int = 0
 
     def map(
         self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str

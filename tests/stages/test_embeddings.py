@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from blocks import Backwards, Killed
 
-from kdray.stages import Context, ranges
+from kdray.stages import Context, InProcess, embeddings, ranges
+from kdray.stages.context import InThreads
 from kdray.stages.embeddings import Embedder, embed, embedded
 from kdray.stages.prune import encoder_embedder
 from kdray.store import Store
@@ -55,6 +56,21 @@ def test_a_killed_job_does_only_what_is_missing(tmp_path: Path, embedder: Embedd
     assert file(tmp_path / "killed") == file(tmp_path / "whole")
     assert sorted(first.texts + second.texts) == sorted(set(TEXTS.to_pylist()))
     assert not list((tmp_path / "killed" / "work").glob("*"))
+
+
+def test_threads_embed_what_one_thread_embeds(embedder: Embedder) -> None:
+    one = embed(TEXTS, embedder.make, InProcess(), title="embed")
+    np.testing.assert_array_equal(embed(TEXTS, embedder.make, InThreads(threads=3), title="embed"), one)
+
+
+def test_few_texts_wait_for_no_workers(tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = Backwards(threads=2)
+    found = made(tmp_path / "few", alone, embedder)
+    assert alone.texts == []
+    np.testing.assert_array_equal(found, made(tmp_path / "whole", Backwards(), embedder))
+    monkeypatch.setattr(embeddings, "FEW", DIFFERENT - 1)
+    made(tmp_path / "many", alone, embedder)
+    assert len(alone.texts) == DIFFERENT
 
 
 def test_a_second_asking_embeds_nothing(tmp_path: Path, embedder: Embedder) -> None:

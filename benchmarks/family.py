@@ -1,0 +1,65 @@
+"""Run a command and measure it with everything it starts: processor time, wall time, memory."""
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from kdray.errors import RunFailed
+
+POLL_SECONDS = 0.2
+MIB = 2**20
+
+
+@dataclass
+class Used:
+    """Attributes:
+    cpu: Processor seconds of the command and of all its descendants, as last seen of each.
+    wall: Seconds.
+    driver: Most private memory of the command itself, MiB: what is resident less what is shared.
+    worker: The same of its largest descendant.
+    """
+
+    cpu: float = 0.0
+    wall: float = 0.0
+    driver: float = 0.0
+    worker: float = 0.0
+    _seconds: dict[tuple[int, float], float] = field(default_factory=dict[tuple[int, float], float], repr=False)
+
+    def look(self, root: int) -> None:
+        try:
+            family = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
+        except psutil.Error:
+            return
+        for process in family:
+            try:
+                times, memory = process.cpu_times(), process.memory_info()
+                self._seconds[process.pid, process.create_time()] = times.user + times.system
+            except psutil.Error:
+                continue
+            private = (memory.rss - memory.shared) / MIB
+            if process.pid == root:
+                self.driver = max(self.driver, private)
+            else:
+                self.worker = max(self.worker, private)
+        self.cpu = sum(self._seconds.values())
+
+
+def measured(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Used:
+    """Run a command to its end.
+
+    Raises:
+        RunFailed: It failed; the end of its log is told.
+    """
+    used, start = Used(), time.perf_counter()
+    with log.open("w") as file, subprocess.Popen(command, env=environment, stdout=file, stderr=file) as process:
+        while process.poll() is None:
+            used.look(process.pid)
+            time.sleep(POLL_SECONDS)
+    used.wall = time.perf_counter() - start
+    if process.returncode:
+        raise RunFailed(f"{' '.join(command)} failed:\n{log.read_text()[-2000:]}")
+    return used

@@ -1,0 +1,55 @@
+"""An engine that starts Ray when the first work needs it: what is in the store, or small, waits for no cluster."""
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import torch
+
+from kdray.config import WorkSettings
+from kdray.distil import FitSpec
+from kdray.on_ray.session import session
+from kdray.stages.context import Engine, TableMap
+
+
+@contextmanager
+def on_demand(work: WorkSettings, address: str | None) -> Generator["OnDemand"]:
+    """The engine; what it started is stopped at the end."""
+    with ExitStack() as stack:
+        yield OnDemand(work, address, stack)
+
+
+@dataclass
+class OnDemand:
+    """`OnRay` in a session that begins with the first training or map."""
+
+    work: WorkSettings
+    address: str | None
+    stack: ExitStack
+    _ray: list[Engine] = field(default_factory=list[Engine])
+
+    @property
+    def threads(self) -> int:
+        """All processors of this machine if there is no cluster and no GPU, as `OnRay.threads`."""
+        if self._ray or self.address or self.work.actors or torch.cuda.is_available():
+            return self._started().threads
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def fit(self, spec: FitSpec) -> None:
+        self._started().fit(spec)
+
+    def map(
+        self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
+    ) -> Iterator[tuple[int, pa.Table]]:
+        if parts:
+            yield from self._started().map(parts, factory, title=title)
+
+    def _started(self) -> Engine:
+        if not self._ray:
+            self.stack.enter_context(session(self.address))
+            from kdray.on_ray.engine import OnRay  # Ray reads its settings from the environment as it is imported
+
+            self._ray.append(OnRay(self.work))
+        return self._ray[0]

@@ -1,0 +1,22 @@
+"""What a command loads before it says a word: no library that only a later step needs."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("module", "not_yet"),
+    [
+        ("kdray.cli.main", {"torch", "ray", "transformers", "sklearn", "scipy", "pandas", "optuna"}),
+        ("kdray.cli.runs", {"ray", "sklearn", "scipy", "pandas", "optuna"}),
+        ("kdray.prune.shards", {"torch", "ray", "transformers", "sklearn", "scipy"}),
+        ("kdray.on_ray.maps", {"torch", "transformers", "sklearn", "optuna"}),
+        ("kdray.stages", {"ray", "sklearn", "scipy", "optuna"}),
+    ],
+)
+def test_a_module_loads_only_what_it_uses(module: str, not_yet: set[str]) -> None:
+    code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}} & {not_yet!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
