@@ -82,10 +82,27 @@ def _prune(run: RunConfig, context: Any, show: int) -> dict[str, Any]:
 
 def _distil(run: RunConfig, context: Any) -> dict[str, Any]:
     from kdray.stages import distil, prepare
-    from kdray.stages.fitting import result_of
 
     prepared = prepare(run, context)
-    artifact = distil(run, prepared, context)
+    return _student(run, prepared, distil(run, prepared, context), context)
+
+
+def _evaluate(run: RunConfig, context: Any) -> dict[str, Any]:
+    from kdray.stages import distil, prepare
+    from kdray.stages.effect import pruning_effect
+
+    prepared = prepare(run, context)
+    student = distil(run, prepared, context)
+    document = _student(run, prepared, student, context)
+    if run.prune.policy.name != "none":
+        scores, times = pruning_effect(run, prepared, student, context)
+        document |= {"pruning": scores, "pruning_times": times}
+    return document
+
+
+def _student(run: RunConfig, prepared: Any, artifact: Any, context: Any) -> dict[str, Any]:
+    from kdray.stages.fitting import result_of
+
     result = result_of(artifact)
     rows = [_scored(f"student ({run.method.name})", result)]
     rows += [_scored(t.name, result_of(t.model.open(context.store))) for t in prepared.teachers]
@@ -99,7 +116,7 @@ _STAGES: dict[str, Any] = {
     "teach": _teach,
     "outputs": _outputs,
     "distil": _distil,
-    "evaluate": _distil,
+    "evaluate": _evaluate,
 }
 
 
@@ -119,6 +136,9 @@ def _scored(name: str, result: dict[str, Any]) -> dict[str, Any]:
 def _show(document: dict[str, Any]) -> None:
     if document["rows"]:
         print(table(document["rows"]))
+    for title, name in (("The effect of pruning", "pruning"), ("Its speed", "pruning_times")):
+        if document.get(name):
+            print(f"\n{title} on the report split:\n" + table(document[name]))
     for example in document.get("examples", []):
         words = (text if kept else struck_out(text) for text, kept in example["units"])
         print(f"\n{example['id']} {example['field']}: {''.join(words).strip()}")

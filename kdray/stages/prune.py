@@ -53,7 +53,7 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
     """The pruned corpus: every split as parquet, `decisions.parquet` (units of train), and the fitted pruner; where
     near-duplicates are looked for also `duplicates.parquet` and `conflicts.parquet` (rows of train)."""
     settings = PruneSettings.model_validate(section.model_dump(exclude={"embedders"}))
-    embedders = _embedders(section, teachers, context)
+    embedders = embedders_of(section, teachers, context)
     plain = settings.model_dump(mode="json")
     inputs = {"corpus": corpus.digest} | {f"embedder{i}": each.digest for i, each in enumerate(embedders)}
     work = context.store.work(digest_of("prune", settings=plain, inputs=inputs))
@@ -94,7 +94,7 @@ def record(view: Artifact) -> dict[str, Any]:
     }
 
 
-def _embedders(section: PruneSection, teachers: Sequence[TeacherRef], context: Context) -> list[Embedder]:
+def embedders_of(section: PruneSection, teachers: Sequence[TeacherRef], context: Context) -> list[Embedder]:
     """Each model whose embeddings are needed; none if none are."""
     if not section.needs_embeddings:
         return []

@@ -1,0 +1,211 @@
+"""What pruning does to a student's scores and speed: the tables of S0 ("effect of pruning", "speed-up").
+
+S0 very probably scored the pruned data on fewer rows than the base: whole examples had fallen. Both readings are given,
+apart: all rows with shortened texts, and the rows that are kept as they are, with their share of all rows.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from kdray.config import RunConfig
+from kdray.corpora import REPORT, encode
+from kdray.errors import BadInput
+from kdray.evaluate import predict, score_all
+from kdray.evaluate.cost import REPEATS, WARM_UP
+from kdray.models import load_classifier, load_tokenizer
+from kdray.prune import Pruner, PruneSettings, count_terms, fit, freeze, prune_table, score, units_of
+from kdray.prune.importance import Scale
+from kdray.prune.policies import limit_threshold
+from kdray.prune.units import Role, example_units, prunable_fields, text_column
+from kdray.stages.context import Context
+from kdray.stages.corpus import opened
+from kdray.stages.embeddings import embedded
+from kdray.stages.fitting import result_of
+from kdray.stages.prepare import Prepared
+from kdray.stages.prune import embedders_of
+from kdray.store import Artifact
+from kdray.train import Rows
+
+POLICIES = ("lower_tail", "literal", "literal_centers", "bottom_quintile", "match_rate")
+PRINTED_RATES = {"sst2": 0.057, "rte": 0.328, "qnli": 0.317}  # S0: what fell of the dev split, in `match_rate`'s row
+TIMED_ROWS, BATCH_ROWS = 128, 32
+
+
+def pruning_effect(
+    run: RunConfig, prepared: Prepared, student: Artifact, context: Context
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """One row a policy, of scores and of times, for a trained student on the report split.
+
+    Scores: `pruned` is the share of the report split's sentences that statistics of train remove; `accuracy` and
+    `macro F1` of the shortened texts stand beside those of whole texts (`base`). `rows kept` is the share of whole rows
+    that the policy keeps by statistics of the report split itself; `kept accuracy` and `kept macro F1` are those of
+    whole texts on just these rows.
+
+    Times, in milliseconds for `TIMED_ROWS` rows in batches of `BATCH_ROWS` padded to their longest, medians of
+    `REPEATS` after `WARM_UP`: the forward pass, and all of pruning, tokenising and forward; `bound` is what the number
+    of tokens allows.
+
+    Raises:
+        BadInput: The run prunes nothing.
+    """
+    if run.prune.policy.name == "none":
+        raise BadInput("prune.policy = none: there is no pruning whose effect could be measured.")
+    stored = opened(prepared.corpus)
+    roles: list[tuple[str, Role]] = [(field.name, field.role) for field in stored.task.fields]
+    report, labels = stored.table(REPORT), np.asarray(stored.labels(REPORT))
+    model = _Model.of(student, [name for name, _ in roles])
+    base = model.predicted(report)
+    plain = score_all(stored.task.metrics, labels, base)
+    names = prunable_fields(roles, prune_pairs=run.prune.prune_pairs)
+    pruner_of = _frozen(stored.table("train"), names, run.prune) if names else None
+    whole = example_units(_labelled(report), [name for name, _ in roles])
+    embeddings = [
+        embedded(whole["text"], each, context, name=f"{stored.task.name}-report")
+        for each in embedders_of(run.prune, prepared.teachers, context)
+    ]
+    scores: list[dict[str, Any]] = []
+    times: list[dict[str, Any]] = []
+    whole_time = model.timed(lambda: report.slice(0, TIMED_ROWS))
+    for settings in _every_policy(run.prune, stored.task.name):
+        row: dict[str, Any] = {"policy": settings.policy.name}
+        if pruner_of is not None:
+            pruner = pruner_of(settings)
+            shorter = prune_table(report, roles, pruner, is_train=False)
+            found = score_all(stored.task.metrics, labels, model.predicted(shorter.table))
+            row |= {"pruned": 1 - float(np.mean(shorter.decisions["kept"].to_numpy()))}
+            row |= {"base accuracy": plain["accuracy"], "accuracy": found["accuracy"]}
+            row |= {"base macro F1": plain["macro_f1"], "macro F1": found["macro_f1"]}
+            first = report.slice(0, TIMED_ROWS)
+            mine = model.timed(lambda: prune_table(first, roles, pruner, is_train=False).table)  # noqa: B023
+            times.append({"policy": settings.policy.name} | whole_time.against(mine))
+        kept = _kept(whole, embeddings, settings)
+        if kept is not None:
+            on_kept = score_all(stored.task.metrics, labels[kept], base[kept])
+            row |= {"rows kept": float(kept.mean()), "kept accuracy": on_kept["accuracy"]}
+            row |= {"kept macro F1": on_kept["macro_f1"]}
+        scores.append(row)
+    return scores, times
+
+
+def _frozen(train: pa.Table, names: Sequence[str], section: PruneSettings) -> Callable[[PruneSettings], Pruner]:
+    """Pruners of any policy, by statistics of the training split's sentences."""
+    texts = text_column(units_of(train, names))
+    terms = freeze(count_terms(texts))
+    scores = score(texts, terms, section.score)
+    scale = Scale.of(scores)
+    importance = scale.importance(scores)
+
+    def pruner(settings: PruneSettings) -> Pruner:
+        wanted = settings.policy.threshold(importance)
+        return Pruner(
+            settings, "sentence", terms, scale, limit_threshold(importance, wanted, settings.prune_rate_limit)
+        )
+
+    return pruner
+
+
+@dataclass(frozen=True)
+class _Times:
+    """Median milliseconds, and tokens read."""
+
+    making: float
+    encoding: float
+    forward: float
+    tokens: int
+
+    def against(self, pruned: "_Times") -> dict[str, Any]:
+        return {
+            "forward base ms": self.forward,
+            "forward ms": pruned.forward,
+            "speed-up": self.forward / pruned.forward,
+            "all base ms": self.encoding + self.forward,
+            "all ms": pruned.making + pruned.encoding + pruned.forward,
+            "speed-up of all": (self.encoding + self.forward) / (pruned.making + pruned.encoding + pruned.forward),
+            "bound": self.tokens / pruned.tokens,
+        }
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A trained student on this machine."""
+
+    model: Any
+    tokenizer: Any
+    fields: Sequence[str]
+    max_length: int
+    device: torch.device
+
+    @staticmethod
+    def of(student: Artifact, fields: Sequence[str]) -> "_Model":
+        folder, spec = student.file("model"), result_of(student)["spec"]
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_classifier(folder, labels=spec["labels"], seed=0).to(device)
+        return _Model(model, load_tokenizer(folder), fields, spec["train"]["max_length"], device)
+
+    def rows(self, table: pa.Table) -> Rows:
+        encoded = encode(self.tokenizer, [table[name].to_pylist() for name in self.fields], max_length=self.max_length)
+        return Rows(table["id"].to_pylist(), encoded, torch.full((len(table),), -1), self.tokenizer.pad_token_id)
+
+    def predicted(self, table: pa.Table) -> np.ndarray:
+        return self._logits(self.rows(table)).argmax(axis=1)
+
+    def timed(self, make: Callable[[], pa.Table]) -> _Times:
+        table = make()
+        rows = self.rows(table)
+        return _Times(
+            making=_median_ms(make),
+            encoding=_median_ms(lambda: self.rows(table)),
+            forward=_median_ms(lambda: self._logits(rows)),
+            tokens=int(rows.encoded.lengths.sum()),
+        )
+
+    def _logits(self, rows: Rows) -> np.ndarray:
+        return predict(self.model, rows, batch_size=BATCH_ROWS, device=self.device, precision="fp32")
+
+
+def _median_ms(work: Callable[[], Any]) -> float:
+    seconds: list[float] = []
+    for _ in range(WARM_UP + REPEATS):
+        start = time.perf_counter()
+        work()  # the last logits are on the CPU, so a GPU has ended when this returns
+        seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds[WARM_UP:])
+
+
+def _every_policy(section: PruneSettings, task: str) -> list[PruneSettings]:
+    """All policies with their own defaults, the run's as it was set."""
+    plain: dict[str, Any] = {"score": section.score, "prune_pairs": section.prune_pairs, "min_keep": section.min_keep}
+    found: list[PruneSettings] = []
+    for name in POLICIES:
+        policy: Mapping[str, Any] = {"name": name}
+        if name == section.policy.name:
+            policy = section.policy.model_dump()
+        elif name == "match_rate":
+            if task not in PRINTED_RATES:
+                continue
+            policy = {"name": name, "rho": PRINTED_RATES[task]}
+        found.append(PruneSettings.model_validate(plain | {"policy": policy}))
+    return found
+
+
+def _kept(whole: pa.Table, embeddings: Sequence[np.ndarray], settings: PruneSettings) -> np.ndarray | None:
+    """Which rows of the split the policy keeps, by statistics of the split itself; None: its graph is not there."""
+    chosen = PruneSettings(policy=settings.policy, score=settings.score, level="example", stats="split")
+    if chosen.protection == "none":
+        embeddings = []
+    elif not embeddings:
+        return None
+    return fit(whole, embeddings, chosen, level="example").decisions["kept"].to_numpy().astype(np.bool_)
+
+
+def _labelled(report: pa.Table) -> pa.Table:
+    """Rows without a label are a class of their own, as nothing here may fall for having none."""
+    label = report.column_names.index("label")
+    return report.set_column(label, "label", report["label"].fill_null(-1))

@@ -1,0 +1,98 @@
+"""The effect of pruning: both readings of S0's table, each counted again here, and times that fit the tokens."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kdray.config import parse
+from kdray.errors import BadInput
+from kdray.prune import Pruner, PruneSettings, fit
+from kdray.prune.units import example_units
+from kdray.stages import Context, InProcess, distil, prepare
+from kdray.stages.corpus import opened
+from kdray.stages.effect import TIMED_ROWS, pruning_effect
+from kdray.stages.fitting import result_of
+from kdray.store import Store
+
+WORDS = ("good", "bad", "film", "the", "was", "very", "and", "it")
+
+
+def films(count: int, seed: int) -> pa.Table:
+    draw = np.random.default_rng(seed)
+    sentences = lambda: " ".join(draw.choice(WORDS, draw.integers(2, 9)).tolist()).capitalize() + ". "  # noqa: E731
+    texts = ["".join(sentences() for _ in range(draw.integers(1, 5))) for _ in range(count)]
+    return pa.table({"text": texts, "label": [i % 2 for i in range(count)]})
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    for number, (split, count) in enumerate({"train": 80, "validation": 20, "test": 60}.items()):
+        pq.write_table(films(count, number), folder / f"{split}.parquet")
+    return folder
+
+
+def effect(corpus: Path, encoder: Path, folder: Path, **prune: Any) -> Any:
+    train = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 64, "precision": "fp32", "epochs": 1}
+    run = parse(
+        {
+            "corpus": {"name": "folder", "path": str(corpus), "labels": ["bad", "good"]},
+            "prune": {"policy": "lower_tail", "embedders": str(encoder)} | prune,
+            "teachers": [],
+            "method": {"name": "finetune"},
+            "student": {"encoder": str(encoder), "layers": 1},
+            "train": train,
+        },
+        source="test",
+    )
+    context = Context(Store(str(folder)), InProcess(), None)
+    prepared = prepare(run, context)
+    student = distil(run, prepared, context)
+    return prepared, student, pruning_effect(run, prepared, student, context)
+
+
+def test_both_readings(corpus: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    prepared, student, (scores, times) = effect(corpus, tiny_encoder, tmp_path)
+    by_policy = {row["policy"]: row for row in scores}
+    assert list(by_policy) == ["lower_tail", "literal", "literal_centers", "bottom_quintile"]
+    assert [row["policy"] for row in times] == list(by_policy)
+    mine, result = by_policy["lower_tail"], result_of(student)
+    # the student was scored on the shortened report split when it was trained: the same statistics, the same texts
+    assert mine["accuracy"] == pytest.approx(result["metrics"]["report"]["accuracy"])
+    assert mine["macro F1"] == pytest.approx(result["metrics"]["report"]["macro_f1"])
+    report = opened(prepared.corpus).table("report")
+    decided = Pruner.load(prepared.view.folder).prune(report["text"].to_pylist())
+    assert decided == opened(prepared.view).table("report")["text"].to_pylist()
+    assert 0 < mine["pruned"] < by_policy["literal"]["pruned"] < 1
+    # whole rows, by statistics of the split itself and without a graph
+    settings = PruneSettings(policy="bottom_quintile", level="example", stats="split")  # pyright: ignore
+    kept = fit(example_units(report, ["text"]), [], settings, level="example").decisions["kept"].to_pylist()
+    assert by_policy["bottom_quintile"]["rows kept"] == pytest.approx(sum(kept) / len(kept))
+    assert by_policy["literal_centers"]["rows kept"] > by_policy["literal"]["rows kept"]
+    assert 0 <= mine["kept accuracy"] <= 1
+
+
+def test_the_bound_is_the_ratio_of_tokens(corpus: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    _, _, (scores, times) = effect(
+        corpus, tiny_encoder, tmp_path, policy={"name": "match_rate", "rho": 0.4}, protect="none"
+    )
+    assert "literal_centers" in {row["policy"] for row in scores}
+    assert (
+        next(row for row in scores if row["policy"] == "literal_centers").get("rows kept") is None
+    )  # no graph was made
+    bounds = {row["policy"]: row["bound"] for row in times}
+    assert 1 < bounds["match_rate"] < bounds["literal"]
+    for row in times:
+        assert row["speed-up"] == pytest.approx(row["forward base ms"] / row["forward ms"])
+        assert row["all ms"] > row["forward ms"] > 0
+    assert TIMED_ROWS >= 60  # all rows of this corpus, so that the ratio is that of the whole
+
+
+def test_without_pruning_there_is_no_effect(tmp_path: Path) -> None:
+    context, nothing = Context(Store(str(tmp_path)), InProcess(), None), Any
+    with pytest.raises(BadInput, match="there is no pruning"):
+        pruning_effect(parse({"prune": {"policy": "none"}}, source="test"), nothing, nothing, context)  # pyright: ignore
