@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup setup-dev tune test check lint types floors fast
+.PHONY: setup setup-dev tune test cluster check lint types floors fast
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,7 +23,10 @@ tune: setup
 
 # three workers also on two cores: the one with the Ray tests mostly waits
 test: setup-dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster" $(ARGS)
+
+cluster: setup-dev
+	$(BIN)/python -m pytest -m cluster $(ARGS)
 
 fast: setup-dev
 	$(BIN)/python -m pytest -m "not slow and not ray" $(ARGS)

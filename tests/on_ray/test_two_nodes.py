@@ -1,0 +1,205 @@
+"""Two nodes of one processor each on this machine: who works where, and what a lost node costs. Asked for by itself:
+`make cluster`."""
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import tiny
+
+from kdray.config import PruneSection, RunConfig, WorkSettings, parse
+from kdray.corpora import CorpusSettings
+from kdray.stages import Context, InProcess, outputs, prune, ranges, read, teach
+from kdray.stages.fitting import result_of
+from kdray.stages.ranges import in_ranges, parts_of
+from kdray.store import Artifact, Store
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # Ray's test cluster leaves sockets
+]
+NODE = {"num_cpus": 1, "object_store_memory": 150_000_000}
+
+
+@dataclass
+class Nodes:
+    """A head and one more node, which can be lost and replaced."""
+
+    cluster: Any
+    second: Any
+
+    def lose(self) -> None:
+        """As if its power went: every process of the node is killed."""
+        self.cluster.remove_node(self.second, allow_graceful=False)
+
+    def replace(self) -> None:
+        self.second = self.cluster.add_node(**NODE)
+
+    @staticmethod
+    def of_actors(named: str) -> set[str]:
+        """The nodes on which actors of a class have worked since the start."""
+        import ray
+
+        found: dict[str, Any] = ray._private.state.actors()
+        return {actor["Address"]["NodeID"] for actor in found.values() if named in actor["ActorClassName"]} - {""}
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    os.environ["RAY_AUTH_MODE"] = "disabled"  # loopback only
+    from ray.cluster_utils import Cluster
+
+    from kdray.on_ray.session import session
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "dashboard_port": port})
+    second = cluster.add_node(**NODE)
+    with session(cluster.address):
+        yield Nodes(cluster, second)
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_opinions(tmp_path_factory.mktemp("two") / "opinions", train=80, test=24)
+
+
+@pytest.fixture(autouse=True)
+def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "RANGE_ROWS", 8)
+
+
+def run_config(corpus: Path, encoder: Path, *, epochs: int) -> RunConfig:
+    training = {"epochs": epochs, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
+    return parse(
+        {
+            "corpus": {"name": "folder", "path": str(corpus), "labels": ["negative", "positive"]},
+            "teachers": [{"name": "t", "encoder": str(encoder), "train": {**training, "precision": "fp32"}}],
+        },
+        source="test",
+    )
+
+
+def context(store: Path, engine: Any = None) -> Context:
+    return Context(Store(str(store)), engine or InProcess(), None)
+
+
+def files(artifact: Artifact) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in artifact.folder.iterdir() if path.name != "manifest.json"}
+
+
+def test_outputs_and_pruning_work_on_both_nodes_and_give_the_same_bytes(
+    nodes: Nodes, corpus: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    from kdray.on_ray.engine import OnRay
+
+    monkeypatch.setattr(sys.modules["kdray.stages.prune"], "FEW", 0)
+    run = run_config(corpus, tiny_encoder, epochs=1)
+    here = context(tmp_path / "here")
+    teacher = teach(run.teachers[0], read(run.corpus, here), here)
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    section = PruneSection.model_validate(
+        {"policy": "bottom_quintile", "level": "sentence", "embedders": str(tiny_encoder), "protect": "star"}
+    )
+    sample = CorpusSettings.model_validate({"name": "sample", "limit": 100})
+    found: dict[str, list[dict[str, bytes]]] = {}
+    for name, engine in (("here", InProcess()), ("there", OnRay(WorkSettings(actors=2, block_rows=8)))):
+        at = context(tmp_path / name, engine)
+        said = outputs(teacher, read(run.corpus, at), at, name="t", preflight=False)
+        found[name] = [files(said.outputs.open(at.store)), files(prune(section, read(sample, at), [], at))]
+    assert found["here"] == found["there"]
+    for kind in ("outputs_folder_t", "embed_sample_sentence"):
+        assert len(nodes.of_actors(kind)) == 2, kind
+
+
+def test_a_training_on_both_nodes_is_that_of_one_process(
+    nodes: Nodes, corpus: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    from kdray.on_ray.engine import OnRay
+
+    run = run_config(corpus, tiny_encoder, epochs=2)
+    results: list[dict[str, Any]] = []
+    for name, engine in (("one", InProcess()), ("two", OnRay(WorkSettings(workers=2, cpus=1)))):
+        at = context(tmp_path / name, engine)
+        results.append(result_of(teach(run.teachers[0], read(run.corpus, at), at)))
+    one, two = results
+    assert one["metrics"] == two["metrics"]
+    assert [e["loss"] for e in one["history"]] == pytest.approx([e["loss"] for e in two["history"]], rel=1e-4)
+    assert len(nodes.of_actors("RayTrainWorker")) == 2
+
+
+def test_a_node_lost_in_the_middle_of_a_map_costs_only_what_it_had_in_hand(nodes: Nodes, tmp_path: Path) -> None:
+    from kdray.on_ray.engine import OnRay
+
+    log, folder = tmp_path / "log", tmp_path / "store"
+    log.mkdir()
+
+    def slow() -> Callable[[pa.Table], pa.Table]:
+        def apply(part: pa.Table) -> pa.Table:
+            (log / f"{part['number'][0].as_py()}-{time.time_ns()}").touch()
+            time.sleep(0.5)
+            return pa.table({"double": [2 * number for number in part["number"].to_pylist()]})
+
+        return apply
+
+    parts = parts_of(pa.table({"number": range(320)}))
+    at = context(folder, OnRay(WorkSettings(actors=2, block_rows=8)))
+    hunter = Thread(target=_when, args=(lambda: len(list(folder.glob("work/*/slow/*"))) > 3, nodes.lose))
+    hunter.start()
+    work = at.store.work("0" * 64)
+    found = pa.concat_tables(list(in_ranges(parts, slow, at, work, "slow", title="slow map")))
+    hunter.join()
+    nodes.replace()
+    assert found["double"].to_pylist() == [2 * number for number in range(320)]
+    begun = [path.name.partition("-")[0] for path in log.iterdir()]
+    assert len(set(begun)) == len(parts)
+    assert len(begun) - len(parts) <= 4  # of what the lost node had made or had in hand and nobody had read yet
+
+
+def test_a_node_lost_in_the_middle_of_a_training_costs_no_epoch(
+    nodes: Nodes, corpus: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    from kdray.on_ray.engine import OnRay
+
+    run = run_config(corpus, tiny_encoder, epochs=40)
+    engine = OnRay(WorkSettings(workers=2, cpus=1))
+    whole = context(tmp_path / "whole", engine)
+    expected = result_of(teach(run.teachers[0], read(run.corpus, whole), whole))
+    broken = context(tmp_path / "broken", engine)
+
+    def lose_and_replace() -> None:
+        nodes.lose()
+        time.sleep(2)
+        nodes.replace()
+
+    has_checkpoint = lambda: bool(list((tmp_path / "broken").glob("work/*/latest.json")))  # noqa: E731
+    hunter = Thread(target=_when, args=(has_checkpoint, lose_and_replace))
+    hunter.start()
+    found = result_of(teach(run.teachers[0], read(run.corpus, broken), broken))
+    hunter.join()
+    assert found["metrics"] == expected["metrics"]
+    assert [e["loss"] for e in found["history"]] == pytest.approx([e["loss"] for e in expected["history"]], rel=1e-5)
+
+
+def _when(condition: Callable[[], bool], act: Callable[[], None]) -> None:
+    end = time.monotonic() + 180
+    while time.monotonic() < end:
+        if condition():
+            act()
+            return
+        time.sleep(0.02)
+    raise TimeoutError("what was waited for did not come")
