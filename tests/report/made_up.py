@@ -145,10 +145,28 @@ def pruning() -> dict[str, Any]:
             {"first": 5, "last": 9, "units": 0, "kept": 0},
             {"first": 10, "last": None, "units": 4120, "kept": 3591},
         ],
-        "clusters": [{"first": 1, "last": 1, "clusters": 30}, {"first": 2, "last": 4, "clusters": 0}, {"first": 5, "last": None, "clusters": 90}],
+        "clusters": [
+            {"first": 1, "last": 1, "clusters": 30},
+            {"first": 2, "last": 4, "clusters": 0},
+            {"first": 5, "last": None, "clusters": 90},
+        ],
         "nearest": [
-            {"id": "train:7", "field": "text", "text": "It <b>was</b> a Tuesday.", "importance": 0.2299, "kept": False, "reason": "below threshold"},
-            {"id": "train:9", "field": "*", "text": "Rain fell. " * 40, "importance": 0.2301, "kept": True, "reason": "kept"},
+            {
+                "id": "train:7",
+                "field": "text",
+                "text": "It <b>was</b> a Tuesday.",
+                "importance": 0.2299,
+                "kept": False,
+                "reason": "below threshold",
+            },
+            {
+                "id": "train:9",
+                "field": "*",
+                "text": "Rain fell. " * 40,
+                "importance": 0.2301,
+                "kept": True,
+                "reason": "kept",
+            },
         ],
     }
     return result
