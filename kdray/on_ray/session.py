@@ -99,6 +99,7 @@ def _connect(address: str | None) -> None:
             ray.init(address=address, namespace="kdray", runtime_env=setup, logging_level=logging.ERROR)
         else:
             ray.init(
+                address="local",  # also beside a cluster of this machine, which `auto` would be
                 namespace="kdray",
                 runtime_env=setup,
                 include_dashboard=True,
