@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # Ray's test cluster leaves sockets
 ]
-NODE = {"num_cpus": 1, "object_store_memory": 150_000_000}
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 150_000_000}
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Nodes:
         """The nodes on which actors of a class have worked since the start."""
         import ray
 
-        found: dict[str, Any] = ray._private.state.actors()
+        found: dict[str, Any] = ray._private.state.actors()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
         return {actor["Address"]["NodeID"] for actor in found.values() if named in actor["ActorClassName"]} - {""}
 
 
