@@ -1,10 +1,12 @@
 """Pruning by kdray and by what people write otherwise: `python benchmarks/prune.py --rows 10000 40000`.
 
 Whole texts of SST-2's training split, each made different by a word of noise where there are not enough; policy
-`lower_tail` with the strongest neighbours protected, so that all runners decide the same. Each runner is a process of
-its own: kdray's stage `prune` on Ray; sentence-transformers with scikit-learn and all cosines at once; plain Ray Data
-with batches of 32 as they come, then the same. Printed: processor and wall seconds with everything that was started,
-private memory of the largest process, texts per second, and the share of decisions that agree with kdray's.
+`lower_tail` with the strongest neighbours protected, so that all runners decide the same (above 20,000 rows kdray's
+graph is cut into parts, and decisions differ: see the last column). Each runner is a process of its own: kdray's stage
+`prune`, on Ray above 16,384 texts and in threads below; sentence-transformers with scikit-learn and all cosines at
+once; plain Ray Data with batches of 32 as they come, then the same. Printed: processor and wall seconds with everything
+that was started, private memory of the largest process, texts per second, and the share of decisions that agree with
+kdray's.
 Install the peer, in a folder that no environment knows, with
 `pip install --no-deps --target .peers/st sentence-transformers`.
 """

@@ -1,12 +1,14 @@
 """Pruning that is killed again and again: `python benchmarks/prune_kills.py --corpus sst2 --kills 10`.
 
-Prunes the corpus with 1, 2 and 4 actors and blocks of 100 and 10,000 rows, each into its own store; then once more,
-killed with SIGKILL at random moments and started again with another number of actors and another block size. Compares
-every file byte by byte, and counts the parts that a later try found and the parts that it made again (there must be
-none). `--layers 1` cuts the encoder, which changes what is embedded but nothing of what is measured here.
+Prunes the corpus with 1, 2 and 4 actors and blocks of 100 and 10,000 rows (a block holds at least one range of 1,024
+rows), each into its own store; then once more, killed with SIGKILL again and again, each time at a random moment after
+some part was done, and started again with another number of actors and another block size. Compares every file byte by
+byte, and looks all the time for parts in the work folders: one that was written twice was done twice, and there must be
+none. `--layers 1` cuts the encoder, which changes what is embedded but nothing of what is measured here.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +58,8 @@ def main() -> None:
         )
     document = {"command": sys.argv, "ways": ways, "killed": killed, "wrong": wrong}
     Path(arguments.out).write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps({"files compared": sorted(expected), "tries": killed["tries"], "wrong": wrong}, indent=1))
+    shown = {"files compared": sorted(expected), **killed, "files": len(killed["files"]), "wrong": wrong}
+    print(json.dumps(shown, indent=1))
     if wrong or not expected:
         raise RunFailed("; ".join(wrong) or "no file was made")
 
@@ -64,31 +68,37 @@ def _killed(arguments: argparse.Namespace, encoder: str, store: Path) -> dict[st
     draw = random.Random(arguments.seed)
     wrong: list[str] = []
     tries: list[dict[str, Any]] = []
-    seen: dict[str, int] = {}
-    again, code = 0, -1
-    while code:
+    seen: dict[str, set[int]] = {}  # each part that ever was, and when it was written
+    code = -1
+    while code and len(tries) < arguments.kills + 5:
         actors, block = WIDTHS[len(tries) % len(WIDTHS)]
         log = store.parent / f"killed-{len(tries)}.log"
         begun = time.monotonic()
         driver = _start(arguments, encoder, store, actors, block, log)
-        if len(tries) < arguments.kills:
-            _wait(driver, draw.uniform(arguments.earliest, arguments.latest))
-            if driver.poll() is None:
-                os.killpg(driver.pid, signal.SIGKILL)
+        kill, before = len(tries) < arguments.kills, len(seen)
+        if kill:  # once it has done something, so that each try has its share
+            _watch(driver, lambda before=before: len(seen) > before, store, seen)
+            moment = time.monotonic() + draw.uniform(0, arguments.latest)
+            _watch(driver, lambda moment=moment: time.monotonic() > moment, store, seen)
+        else:
+            _watch(driver, lambda: False, store, seen)
+        if driver.poll() is None:
+            os.killpg(driver.pid, signal.SIGKILL)
         code = driver.wait()
-        parts = _parts(store)
-        again += sum(parts.get(name, when) != when for name, when in seen.items())
-        row = {"second": round(time.monotonic() - begun), "exit": code, "found": len(seen), "parts": len(parts)}
+        _look(store, seen)
+        row = {"second": round(time.monotonic() - begun), "exit": code, "parts so far": len(seen)}
         tries.append({"actors": actors, "block rows": block} | row)
         print(json.dumps(tries[-1]), flush=True)
-        seen = parts
         if code > 0:
             wrong.append(f"try {len(tries)} ended with {code}; look into {log}")
             break
+    again = sum(len(when) > 1 for when in seen.values())
+    wrong += [f"the last of {len(tries)} tries ended with {code}"] if code else []
     wrong += [f"{again} parts were made again"] if again else []
     kills = sum(one["exit"] == -signal.SIGKILL for one in tries)
     wrong += [f"{kills} kills instead of {arguments.kills}: the job was done before"] if kills < arguments.kills else []
-    return {"tries": tries, "kills": kills, "made again": again, "files": _files(store), "wrong": wrong}
+    found = {"kills": kills, "parts": len(seen), "made again": again}
+    return found | {"tries": tries, "files": _files(store), "wrong": wrong}
 
 
 def _start(
@@ -103,15 +113,17 @@ def _start(
         return subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
 
 
-def _wait(driver: subprocess.Popen[bytes], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while driver.poll() is None and time.monotonic() < until:
-        time.sleep(0.1)
+def _watch(driver: subprocess.Popen[bytes], done: Callable[[], bool], store: Path, seen: dict[str, set[int]]) -> None:
+    while driver.poll() is None and not done():
+        _look(store, seen)
+        time.sleep(0.2)
 
 
-def _parts(store: Path) -> dict[str, int]:
-    """Every whole part in the work folders, and when it was written."""
-    return {str(path.relative_to(store)): path.stat().st_mtime_ns for path in store.glob("work/*/*/*.arrow")}
+def _look(store: Path, seen: dict[str, set[int]]) -> None:
+    """Adds every whole part in the work folders, and when it was written."""
+    for path in store.glob("work/*/*/*.arrow"):
+        with contextlib.suppress(FileNotFoundError):  # cleared since it was listed
+            seen.setdefault(str(path.relative_to(store)), set()).add(path.stat().st_mtime_ns)
 
 
 def _files(store: Path) -> dict[str, str]:
@@ -130,8 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--corpus", default="sst2")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--ways", type=int, default=3, help=f"how many of {WIDTHS} (actors, rows of a block)")
-    parser.add_argument("--earliest", type=float, default=10.0, help="a kill comes so many seconds after the start ...")
-    parser.add_argument("--latest", type=float, default=40.0, help="... or up to so many")
+    parser.add_argument(
+        "--latest", type=float, default=15.0, help="a kill comes up to so many seconds after a first part"
+    )
     parser.add_argument("--layers", type=int, help="of the encoder (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--store", default="store/prune-kills")

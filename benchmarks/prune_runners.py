@@ -45,7 +45,7 @@ def ray_data(corpus: Path, encoder: Path, store: Path) -> np.ndarray:
     import ray
     import ray.data
 
-    ray.init(log_to_driver=False)
+    ray.init("local", log_to_driver=False)
     rows = pq.read_table(corpus / "train.parquet", columns=["text"])
     rows = rows.append_column("row", pa.array(range(len(rows))))
     dataset = ray.data.from_arrow(rows).repartition(int(ray.cluster_resources()["CPU"]) * 4)

@@ -72,7 +72,7 @@ def hf_sweep(job: Job, *, pad: bool) -> list[float]:
     import ray
     from ray import tune
 
-    ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
 
     def trainable(config: dict[str, Any]) -> None:
         torch.set_num_threads(1)

@@ -1,6 +1,10 @@
 """Tables as bytes, in Arrow's stream format: between processes, and in the work folders of stores."""
 
+from collections.abc import Callable
+
 import pyarrow as pa
+
+TableMap = Callable[[pa.Table], pa.Table]
 
 
 def packed(table: pa.Table) -> bytes:

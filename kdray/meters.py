@@ -64,6 +64,14 @@ def tagged(**tags: str) -> Generator[None]:
         _tags.reset(token)
 
 
+@contextmanager
+def working_on(rows: int, **tags: str) -> Generator[None]:
+    """Counts rows; what is counted while they are worked on bears the same tags."""
+    with tagged(**tags):
+        count("rows", rows)
+        yield
+
+
 def count(name: str, amount: float = 1.0, **tags: str) -> None:
     """Add to a counter."""
     if _sink is not None and amount:

@@ -10,6 +10,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizer
 
 from kdray.corpora import Encoded
+from kdray.methods import Answers, Evidence, Pair
 from kdray.seeds import seed_of
 from kdray.signals import OutputsWriter
 from kdray.train import Rows
@@ -88,13 +89,33 @@ def write_outputs(folder: Path, values: Mapping[str, np.ndarray], *, split: str 
     return folder
 
 
+def evidence_for(pair: Pair) -> Evidence:
+    """Teachers who know something of the labels, the later ones more."""
+    generator = torch.Generator().manual_seed(99)
+
+    def answers(rows: int) -> Answers:
+        labels = torch.randint(0, pair.student.classes, (rows,), generator=generator)
+        right = torch.eye(pair.student.classes)[labels]
+        return Answers(
+            labels,
+            tuple(
+                torch.randn(rows, each.classes, generator=generator) + (1 + number) * right[:, : each.classes]
+                for number, each in enumerate(pair.teachers)
+            ),
+        )
+
+    return Evidence(answers(40), answers(20))
+
+
 def random_outputs(
     folder: Path, number: int, *, seed: int, classes: int = 2, layers: int = 4, width: int = WIDTH
 ) -> Path:
     draw = np.random.default_rng(seed)
     logits = 2 * draw.standard_normal((number, classes))
     cls, sent_emb = draw.standard_normal((number, layers + 1, width)), draw.standard_normal((number, width))
-    return write_outputs(folder, {"logits": logits, "cls": cls, "sent_emb": sent_emb})
+    with_dropout = 2 * draw.standard_normal((number, classes))
+    mc_probs = np.exp(with_dropout) / np.exp(with_dropout).sum(axis=1, keepdims=True)
+    return write_outputs(folder, {"logits": logits, "cls": cls, "sent_emb": sent_emb, "mc_probs": mc_probs})
 
 
 def opinion(number: int, *, tone: str | None = None) -> dict[str, Any]:

@@ -5,16 +5,24 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kdray.cli.flags import add_shared_flags, check_shared_flags, heading, run_config, seeds_of, student_rows
+from kdray.cli.flags import (
+    add_shared_flags,
+    check_shared_flags,
+    corpus_read,
+    heading,
+    run_config,
+    seeds_of,
+    student_rows,
+)
 from kdray.cli.main import guarded
-from kdray.cli.show import table
+from kdray.cli.show import show_plan, table
 from kdray.config import RunConfig
-from kdray.corpora import kdray_data
 from kdray.on_ray.session import session
-from kdray.store import Store
+from kdray.redact import without_passwords
 
 Variants = Callable[[RunConfig], Mapping[str, Mapping[str, Any]]]
 
@@ -43,7 +51,7 @@ def compare_main(
     )
     add_shared_flags(parser, task)
     arguments = parser.parse_args(argv)
-    command = shlex.join(["python", *sys.argv])
+    command = without_passwords(shlex.join(["python", *sys.argv]))
     work = lambda: _compare(what, task, arguments, command, base, on_sample, variants)  # noqa: E731
     sys.exit(guarded(work, debug=arguments.debug))
 
@@ -60,19 +68,24 @@ def _compare(
     check_shared_flags(arguments)
     run = run_config(task, arguments, base, on_sample)
     name = arguments.name or f"{run.corpus.name}-{what.replace(' ', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
+    seeds = seeds_of(arguments)
+    context = corpus_read(run)
     with session(arguments.address) as cluster:
         from kdray.on_ray.compare import compare
         from kdray.on_ray.documents import Origin
         from kdray.on_ray.engine import OnRay
-        from kdray.stages import Context
+        from kdray.on_ray.plan import Trials, plan
 
         print(f"comparison {name} on {run.corpus.name}; dashboard: {cluster.dashboard or 'none'}", flush=True)
+        engine, settings = OnRay(run.work), variants(run)
+        students = Trials("students", len(settings) * len(seeds), arguments.cpus_per_trial, arguments.gpus_per_trial)
+        show_plan(plan(run, engine, students))
         document = compare(
             name,
-            variants(run),
+            settings,
             run,
-            Context(Store(run.store), OnRay(run.work), kdray_data()),
-            seeds=seeds_of(arguments),
+            replace(context, engine=engine),
+            seeds=seeds,
             cpus=arguments.cpus_per_trial,
             gpus=arguments.gpus_per_trial,
             origin=Origin(arguments.corpus, command, command),

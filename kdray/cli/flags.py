@@ -6,7 +6,10 @@ from typing import Any
 
 from kdray.cli.runs import with_corpus
 from kdray.config import RunConfig, apply_overrides, parse
+from kdray.corpora import kdray_data
 from kdray.errors import BadInput
+from kdray.stages import Context, InProcess, read
+from kdray.store import Store
 
 SMOKE = ("train.epochs=1", "corpus.limit=160", "outputs.preflight=false")
 SMOKE_SEEDS = 2
@@ -64,6 +67,19 @@ def run_config(
         if getattr(arguments, flag) is not None:
             overrides.append(f"{key}={getattr(arguments, flag)}")
     return parse(apply_overrides(plain, overrides), source="sweep")
+
+
+def corpus_read(run: RunConfig) -> Context:
+    """The corpus in the store, and the context it was read in: what is wrong with the data is said before Ray starts.
+
+    Raises:
+        BadInput: The data is bad, or the store is not on a disk, where a sweep's folder has to be.
+    """
+    store = Store(run.store)
+    store.local_path("sweeps")
+    context = Context(store, InProcess(), kdray_data())
+    read(run.corpus, context)
+    return context
 
 
 def heading(document: Mapping[str, Any]) -> str:

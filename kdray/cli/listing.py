@@ -8,7 +8,7 @@ from kdray.methods import METHODS
 
 
 def method_rows() -> list[dict[str, Any]]:
-    """One row a method: name, title, what it needs of a teacher, access, teachers, source."""
+    """One row a method: name, title, what it needs of a teacher, access, teachers, source, status."""
     rows: list[dict[str, Any]] = []
     for method in METHODS:
         defaults = method()  # pyright: ignore[reportCallIssue]
@@ -24,6 +24,7 @@ def method_rows() -> list[dict[str, Any]]:
                 "access": method.access,
                 "teachers": teachers,
                 "source": method.source,
+                "status": method.status,
             }
         )
     return rows

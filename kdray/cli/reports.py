@@ -27,8 +27,8 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
     folder = opened.local_path(PAGES)
     pages: dict[str, Callable[[], dict[str, Any] | None]] = {}
     pages |= {f"sweep-{name}.html": partial(_sweep, opened, name) for name in opened.children("sweeps")}
-    pages |= {f"run-{a.folder.name}.html": partial(_run, opened, a) for a in opened.artifacts("distil")}
-    pages |= {f"prune-{a.folder.name}.html": partial(_prune, opened, a) for a in opened.artifacts("prune")}
+    pages |= {f"run-{a.path.name}.html": partial(_run, opened, a) for a in opened.artifacts("distil")}
+    pages |= {f"prune-{a.path.name}.html": partial(_prune, opened, a) for a in opened.artifacts("prune")}
     entries: list[Mapping[str, Any]] = []
     left_out: list[str] = []
     for href, read in pages.items():
@@ -61,7 +61,7 @@ def _run(store: Store, artifact: Artifact) -> dict[str, Any]:
     info = _corpus(store, spec["corpus"])
     return {
         **result,
-        "name": artifact.folder.name,
+        "name": artifact.path.name,
         "created": artifact.manifest["made"],
         "command": "kdray run RUN.yaml",
         "kdray": result["versions"]["kdray"],
@@ -78,10 +78,10 @@ def _prune(store: Store, artifact: Artifact) -> dict[str, Any]:
     info = load_description(artifact.folder)["info"]
     return {
         "kind": "prune",
-        "name": artifact.folder.name,
+        "name": artifact.path.name,
         "created": artifact.manifest["made"],
         "command": "kdray prune RUN.yaml",
-        "kdray": kdray.__version__,
+        "kdray": artifact.manifest.get("kdray", kdray.__version__),
         "corpus": {key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")},
         "prune": record(artifact),
         "seconds": {"total": artifact.manifest["seconds"]},

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdray.cli.show import struck_out, table
+from kdray.cli.show import show_plan, struck_out, table
 from kdray.config import RunConfig, load
 from kdray.corpora import kdray_data, resolve_auto
 from kdray.errors import BadInput
@@ -23,7 +23,13 @@ def run_stage(
     from kdray.stages import Context
     from kdray.store import Store
 
-    with on_demand(run.work, address) as engine:
+    def started(engine: Any) -> None:
+        from kdray.on_ray.plan import plan
+
+        if not quiet and command in ("run", "distil", "evaluate"):
+            show_plan(plan(run, engine))
+
+    with on_demand(run.work, address, started=started) as engine:
         context = Context(Store(run.store), engine, kdray_data())
         document = _prune(run, context, show) if command == "prune" else _STAGES[command](run, context)
     document["stages"] = context.journal
@@ -76,7 +82,7 @@ def _prune(run: RunConfig, context: Any, show: int) -> dict[str, Any]:
     summary = dict(view.summary)
     del summary["examples"]
     examples = changed_texts(pq.read_table(view.file("decisions.parquet")), show)
-    folder = view.folder if context.store.is_local else view.where
+    folder = view.path if context.store.is_local else view.where
     return {"summary": summary, "examples": examples, "rows": [], "pruned": str(folder)}
 
 

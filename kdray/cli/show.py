@@ -24,6 +24,16 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([lines[0].rstrip(), "  ".join("-" * w for w in widths), *(line.rstrip() for line in lines[1:])])
 
 
+def show_plan(shares: Sequence[Any]) -> None:
+    """What `kdray.on_ray.plan` says will run where, and what may not fit."""
+    from kdray.on_ray.plan import warnings
+
+    print("\nwhat is not in the store yet will run like this:")
+    print(table([share.row() for share in shares]), end="\n\n", flush=True)
+    for sentence in warnings(shares):
+        print(f"kdray: {sentence}", file=sys.stderr, flush=True)
+
+
 def _aligned(cell: str, width: int, right: bool) -> str:
     return cell.rjust(width) if right else cell.ljust(width)
 

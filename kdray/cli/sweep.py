@@ -5,17 +5,26 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kdray.cli.flags import add_shared_flags, check_shared_flags, heading, run_config, seeds_of, student_rows
+from kdray.cli.flags import (
+    add_shared_flags,
+    check_shared_flags,
+    corpus_read,
+    heading,
+    run_config,
+    seeds_of,
+    student_rows,
+)
 from kdray.cli.main import guarded
-from kdray.cli.show import table
+from kdray.cli.show import show_plan, table
 from kdray.config import RunConfig
-from kdray.corpora import kdray_data
 from kdray.errors import BadInput, RunFailed
 from kdray.on_ray.session import session
 from kdray.on_ray.track import trackers_of
+from kdray.redact import without_passwords
 from kdray.stages import check_depths
 from kdray.store import Store
 
@@ -43,7 +52,7 @@ def sweep_main(
         starts: Run to the parameters to try first, each `{"label", "params"}`; the first are the defaults.
     """
     arguments = _parser(task).parse_args(argv)
-    command = shlex.join(["python", *sys.argv])
+    command = without_passwords(shlex.join(["python", *sys.argv]))
     sys.exit(guarded(lambda: _sweep(task, arguments, command, base, on_sample, space, starts), debug=arguments.debug))
 
 
@@ -92,6 +101,11 @@ def _sweep(
     trials = arguments.trials or (SMALL_TRIALS if few else max(FULL_TRIALS, len(first)))
     seeds = seeds_of(arguments)
     name = _name(run, arguments)
+    if arguments.storage:
+        from kdray.on_ray.study import check_storage
+
+        check_storage(arguments.storage)
+    context = corpus_read(run)
     print(
         f"sweep {name}: {trials} trials on {run.corpus.name}; to go on after a stop: {_resume(command, name)}",
         flush=True,
@@ -100,11 +114,14 @@ def _sweep(
         from kdray.on_ray.budget import Budget
         from kdray.on_ray.documents import Origin
         from kdray.on_ray.engine import OnRay
+        from kdray.on_ray.plan import Trials, plan
         from kdray.on_ray.sweep import sweep
         from kdray.on_ray.tune import SweepSettings
-        from kdray.stages import Context
 
         print(f"dashboard: {cluster.dashboard or 'none'}", flush=True)
+        engine = OnRay(run.work)
+        search = Trials("trials", trials, arguments.cpus_per_trial, arguments.gpus_per_trial)
+        show_plan(plan(run, engine, search))
         settings = SweepSettings(
             name=name,
             space=lambda trial: _asked(trial, space, run, depths),
@@ -122,9 +139,12 @@ def _sweep(
             trackers=trackers,
             budget=Budget(arguments.max_hours, arguments.max_gpu_hours, arguments.max_failures),
         )
-        context = Context(Store(run.store), OnRay(run.work), kdray_data())
         document = sweep(
-            settings, run, context, seeds=seeds, origin=Origin(arguments.corpus, command, _resume(command, name))
+            settings,
+            run,
+            replace(context, engine=engine),
+            seeds=seeds,
+            origin=Origin(arguments.corpus, command, _resume(command, name)),
         )
     _show(document, run)
     if failed := [trial for trial in document["trials"] if trial["state"] == "failed"]:

@@ -118,24 +118,43 @@ def _index(items: list[Any], part: str, key: str) -> int:
 
 def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
+    key, tag = _key(problem["loc"])
     if problem["type"] == "union_tag_not_found":
         example = ", for example method.name=kd (see kdray methods)" if key == "method" else ""
         return f"{key}.name is missing: say which one{example}."
     if problem["type"] == "union_tag_invalid":
         told = problem.get("ctx", {})
         given, known = told["tag"], told["expected_tags"].replace("'", "").split(", ")
-        near = difflib.get_close_matches(given, known, n=1)
+        near = difflib.get_close_matches(str(given).lower(), known, n=1)
         return f"{key}.name = {given!r} is not known: {f'you may mean {near[0]}' if near else ', '.join(known)}."
     if problem["type"] == "extra_forbidden":
         *where, given = problem["loc"]
         known = _settings_at(where)
         near = difflib.get_close_matches(str(given), known, n=1)
-        return f"{key} is no setting; " + (f"you may mean {near[0]}." if near else f"there are {', '.join(known)}.")
-    message = problem["msg"].removeprefix("Value error, ")
+        return f"{key} is no setting{f' of {tag}' if tag else ''}; " + (
+            f"you may mean {near[0]}." if near else f"there are {', '.join(known)}."
+        )
     given = problem["input"]
+    if f"{key}.name" in TAGS and not isinstance(given, dict):
+        return f"{key} is a section of settings: say {key}.name={given}, or {key}: {{name: {given}}} in a file."
+    message = problem["msg"].removeprefix("Value error, ")
     shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{key}: {message}{shown}." if key else f"{message}."
+
+
+def _key(where: Sequence[str | int]) -> tuple[str, str]:
+    """The key as it is typed, and the method or policy whose setting it is: pydantic puts that into its place too."""
+    models: list[type[BaseModel]] = [RunConfig]
+    typed, tag = list[str](), ""
+    for part in where:
+        is_tag = isinstance(part, str) and not any(part in model.model_fields for model in models)
+        below = _models_below(models, part) if isinstance(part, str) else models
+        if is_tag and below != models:
+            tag = str(part)
+        else:
+            typed.append(str(part))
+        models = below
+    return ".".join(typed), tag
 
 
 def _settings_at(where: Sequence[str | int]) -> list[str]:

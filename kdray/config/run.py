@@ -32,7 +32,7 @@ class OutputsSettings(BaseModel):
             the student reads.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     preflight: bool = True
     access: Literal["cached", "online"] = "cached"
@@ -51,7 +51,7 @@ class WorkSettings(BaseModel):
         retries: How often a lost worker is started again.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     workers: int = Field(default=1, ge=1)
     cpus: int = Field(default=0, ge=0)
@@ -71,7 +71,7 @@ class RunConfig(BaseModel):
             differ; the epoch that is kept is the one in which their mean probabilities score best.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     store: str = "store"
     corpus: CorpusSettings = CorpusSettings()

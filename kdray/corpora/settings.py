@@ -30,7 +30,7 @@ class CorpusSettings(BaseModel):
         limit: use only this many rows of train, a stratified sample, for smoke runs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = "auto"
     path: str | None = None

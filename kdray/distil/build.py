@@ -30,9 +30,10 @@ def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store:
         assert source.encoder is not None
         folder = resolve_encoder(source.encoder).folder
     weights = folder if source.member is None else folder / str(source.member)
+    columns = task_columns(label_names(folder), labels, name=folder.name) if source.classes_from_elsewhere else None
     model = load_classifier(weights, labels=labels, seed=seed)
-    if source.classes_from_elsewhere:
-        reorder_classes(model, task_columns(label_names(folder), labels, name=folder.name), labels)
+    if columns is not None:
+        reorder_classes(model, columns, labels)
     if source.layers is not None:
         keep_layers(model, layers_to_keep(source.init, keep=source.layers, of=num_layers(model)))
     return model, load_tokenizer(folder)

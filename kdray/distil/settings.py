@@ -18,7 +18,7 @@ class StudentSettings(BaseModel):
         init_from: `encoder` (fresh classifier) or `teacher`, `assistant` (their fine-tuned layers and classifier).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     encoder: str = "minilm"
     layers: int = Field(default=3, ge=1)
@@ -39,7 +39,7 @@ class AssistantSettings(BaseModel):
         init: Which of the teacher's layers it starts from.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     init: Literal["bottom", "skip"] = "skip"
     method: VanillaKD = VanillaKD()

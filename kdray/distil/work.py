@@ -19,7 +19,7 @@ from kdray.distil.card import model_card
 from kdray.distil.spec import FitSpec, TeacherRef
 from kdray.evaluate import cost_of, majority, predict, score_all
 from kdray.log import stopwatch
-from kdray.methods import Answers, Evidence, Facts, Method, Pair, Prepared, parse_method
+from kdray.methods import Answers, Evidence, Facts, Method, Pair, Prepared, Reward, parse_method
 from kdray.models import load_classifier, load_tokenizer, save_classifier
 from kdray.seeds import seed_of
 from kdray.store import Store
@@ -53,6 +53,21 @@ def run_fit(spec: FitSpec, *, ranks: WorldRanks, report: Callable[[dict[str, Any
         _Job(spec, ranks, report).run(whole)
 
 
+def reward_apart(rows: Rows, reward: Reward | None, *, seed: int) -> tuple[Rows, Rows | None]:
+    """The rows to train on, and the labelled ones that a reward is measured on, half of these at most, by class: a hash
+    of ids and seed decides."""
+    if reward is None:
+        return rows, None
+    labelled = np.flatnonzero(rows.labels.numpy() >= 0)
+    wanted = reward.rows if reward.rows >= 1 else reward.rows * len(labelled)
+    count = max(1, min(int(wanted + 0.5), len(labelled) // 2))
+    ids = [rows.ids[int(row)] for row in labelled]
+    strata = rows.labels[labelled].numpy()
+    chosen = labelled[choose(ids, strata, count=count, seed=seed, purpose="reward")]
+    rest = np.setdiff1d(np.arange(len(rows)), chosen) if reward.held_out else np.arange(len(rows))
+    return rows.take(rest), rows.take(chosen)
+
+
 class _Job:
     def __init__(self, spec: FitSpec, ranks: WorldRanks, report: Callable[[dict[str, Any]], None]) -> None:
         self.spec, self.ranks, self.report = spec, ranks, report
@@ -68,7 +83,8 @@ class _Job:
             model, tokenizer = self._model(seed)
             pair = self._pair(facts_of(model, "student", tokenizer))
             self.method.check(pair)
-            train_rows, reward_rows = self._reward_apart(self._rows(tokenizer, self.view, "train"))
+            whole_rows = self._rows(tokenizer, self.view, "train")
+            train_rows, reward_rows = reward_apart(whole_rows, self.method.reward, seed=self.spec.train.seed)
             select_rows = self._rows(tokenizer, self.corpus, "select")
             prepared = self._prepared(train_rows)
             material = Material(
@@ -194,20 +210,6 @@ class _Job:
 
         assistant = facts(self.spec.assistant) if self.spec.assistant else None
         return Pair(student, tuple(facts(teacher) for teacher in self.spec.teachers), assistant)
-
-    def _reward_apart(self, rows: Rows) -> tuple[Rows, Rows | None]:
-        """The rows to train on, and those that the method's reward is measured on: a hash of the seed decides."""
-        reward = self.method.reward
-        if reward is None:
-            return rows, None
-        labelled = np.flatnonzero(rows.labels.numpy() >= 0)
-        wanted = reward.rows if reward.rows >= 1 else reward.rows * len(labelled)
-        count = max(1, min(int(wanted + 0.5), len(labelled) // 2))
-        ids = [rows.ids[int(row)] for row in labelled]
-        strata = rows.labels[labelled].numpy()
-        chosen = labelled[choose(ids, strata, count=count, seed=self.spec.train.seed, purpose="reward")]
-        rest = np.setdiff1d(np.arange(len(rows)), chosen) if reward.held_out else np.arange(len(rows))
-        return rows.take(rest), rows.take(chosen)
 
     def _prepared(self, train_rows: Rows) -> Prepared:
         outputs = [teacher.outputs.open(self.store).folder for teacher in self.spec.teachers]

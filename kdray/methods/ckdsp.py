@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from kdray.errors import BadInput
-from kdray.methods.contract import Evidence, Method, Pair, Phase, Prepared, Probe, Reward, Step, Term, Terms
+from kdray.methods.contract import Evidence, Method, Pair, Phase, Prepared, Probe, Reward, Status, Step, Term, Terms
 from kdray.methods.ens_u import UniformEnsemble
 from kdray.methods.ens_w import WeightedEnsemble
 from kdray.methods.losses import Direction, Reduction, unit
@@ -45,6 +45,7 @@ class PrunedEnsemble(Method):
 
     title: ClassVar[str] = "CKD-SP (ensemble on pruned text)"
     source: ClassVar[str] = "S0"
+    status: ClassVar[Status] = "gaps filled"
     min_teachers: ClassVar[int] = 2
     max_teachers: ClassVar[int | None] = None
 
@@ -82,9 +83,10 @@ class PrunedEnsemble(Method):
 
     def check(self, pair: Pair) -> None:
         super().check(pair)
-        widths = {teacher.width for teacher in pair.teachers}
+        widths = sorted({teacher.width for teacher in pair.teachers})
         if self.eta and len(widths) > 1:
-            raise BadInput(f"method ckdsp: method.eta averages vectors of teachers, but their widths are {widths}.")
+            shown = " and ".join(map(str, widths))
+            raise BadInput(f"method ckdsp: method.eta averages vectors of teachers, but their widths are {shown}.")
 
     def phases(self, epochs: int) -> tuple[Phase, ...]:
         if self.combine_teachers == "rlkd":

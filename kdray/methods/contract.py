@@ -199,13 +199,17 @@ class Phase:
     scored: bool = True
 
 
+Status = Literal["as published", "gaps filled", "task variant", "reconstruction"]
+
+
 class Method(BaseModel):
     """A frozen settings record with pure functions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     title: ClassVar[str]
     source: ClassVar[str]
+    status: ClassVar[Status] = "as published"
     access: ClassVar[str] = "cached"
     min_teachers: ClassVar[int] = 1
     max_teachers: ClassVar[int | None] = 1

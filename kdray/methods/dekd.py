@@ -8,7 +8,8 @@ Refuses: a teacher with fewer layers than the student; ratios outside (0, 1]; on
 Defaults: λ = .5/.3/.2, T = 5, r = .5 (S1 §4.3); assistant in the geometric middle of teacher and student (S1
     Figure 3: 6 is best between 3 and 12, 9 between 6 and 12).
 Differs from the source: T² on (D2); CE on all rows (D7); entropy normalised by log d, not log|Y| (D8); margin selects
-    the uncertain rows (D6); widths that differ get a bias-free projection on the student's side (D14).
+    the uncertain rows (D6); the assistant has the settings of the run's `assistant` section, not DeKD's own; widths
+    that differ get a bias-free projection on the student's side (D14).
 """
 
 import math
@@ -20,7 +21,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from kdray.errors import BadInput
-from kdray.methods.contract import Method, Pair, Ranks, Step, Term, Terms
+from kdray.methods.contract import Method, Pair, Ranks, Status, Step, Term, Terms
 from kdray.methods.layers import middle_depth, projected, student_projection
 from kdray.methods.losses import Direction, entropy_rows, kd_rows, log_probs, mse_rows, unit
 from kdray.methods.selection import Strategy, most, uncertainty
@@ -43,6 +44,7 @@ class DeKD(Method):
 
     title: ClassVar[str] = "DeKD"
     source: ClassVar[str] = "S1 eq. 1–12"
+    status: ClassVar[Status] = "gaps filled"
 
     name: Literal["dekd"] = "dekd"  # pyright: ignore[reportIncompatibleVariableOverride]
     temperature: float = Field(default=5.0, gt=0)
@@ -61,8 +63,10 @@ class DeKD(Method):
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "DeKD":
-        if not self.assistant:
-            self.refuse_idle(("ta_depth",), because="assistant is false")
+        if not (self.lambda1 or self.lambda2 or self.lambda3):
+            raise ValueError("lambda1, lambda2 and lambda3 are all 0, so that nothing would be learnt")
+        if not self.uses_assistant:
+            self.refuse_idle(("ta_depth",), because="assistant is false" if self.lambda2 else "lambda2 is 0")
         if not self.lambda3:
             self.refuse_idle(("granularity",), because="lambda3 is 0")
         if self.r == 1:
@@ -77,7 +81,7 @@ class DeKD(Method):
 
     @property
     def uses_assistant(self) -> bool:
-        return self.assistant
+        return self.assistant and self.lambda2 > 0  # its term has λ2
 
     def assistant_depths(self, *, student: int, teacher: int) -> tuple[int, ...]:
         depth = self.ta_depth or middle_depth(student, teacher)
@@ -101,7 +105,7 @@ class DeKD(Method):
 
     def weights(self) -> dict[str, float]:
         names = {"hard": self.lambda1, "kd_teacher": self.lambda2}
-        names |= {"kd_assistant": self.lambda2} if self.assistant else {}
+        names |= {"kd_assistant": self.lambda2} if self.uses_assistant else {}
         return names | ({"layers": self.lambda3} if self.lambda3 else {})
 
     def terms(self, step: Step) -> Terms:
@@ -110,7 +114,7 @@ class DeKD(Method):
         certain = selected & ~uncertain
         terms = {"kd_teacher": Term(self._kd(step.teachers[0].logits, step.student.logits), certain)}
         queries = {"teacher": selected if self.lambda3 else certain}
-        if self.assistant:
+        if self.uses_assistant:
             assert step.assistant is not None
             terms["kd_assistant"] = Term(self._kd(step.assistant.logits, step.student.logits), uncertain)
             queries["assistant"] = uncertain
@@ -128,7 +132,7 @@ class DeKD(Method):
         return most(uncertainty(logits, self.strategy), everything, self.r, step.ranks, at_least=1)
 
     def _uncertain(self, step: Step, selected: Bool[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
-        if not self.assistant:
+        if not self.uses_assistant:
             return torch.zeros_like(selected)
         return most(uncertainty(step.student.logits, "entropy"), selected, 0.5, step.ranks, at_least=0)
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kdray.methods.contract import Method, Pair, Step, Term, Terms
+from kdray.methods.contract import Method, Pair, Status, Step, Term, Terms
 from kdray.methods.layers import projected, student_projection, token_mean
 from kdray.methods.losses import Direction, kd_rows, log_probs, unit, wide
 from kdray.signals import Need
@@ -35,6 +35,7 @@ class DistilBERT(Method):
 
     title: ClassVar[str] = "DistilBERT (task)"
     source: ClassVar[str] = "Sanh et al. 2019; S1 §2; class logits in place of MLM"
+    status: ClassVar[Status] = "task variant"
     access: ClassVar[str] = "online"
 
     name: Literal["distilbert"] = "distilbert"  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -14,7 +14,7 @@ Differs from the source: no source prints the regression. It is fitted on the se
 
 from typing import ClassVar, Literal
 
-from kdray.methods.contract import Evidence, Prepared
+from kdray.methods.contract import Evidence, Prepared, Status
 from kdray.methods.fitted import FittedEnsemble, fitted
 
 
@@ -23,6 +23,7 @@ class FittedOnSelect(FittedEnsemble):
 
     title: ClassVar[str] = "LR-Dev-Ensemble"
     source: ClassVar[str] = "S0 Table 4; Yuan et al. 2021"
+    status: ClassVar[Status] = "gaps filled"
 
     name: Literal["ens_lr_dev"] = "ens_lr_dev"  # pyright: ignore[reportIncompatibleVariableOverride]
 

@@ -15,7 +15,7 @@ Differs from the source: no source prints the regression. Teachers know the trai
 import logging
 from typing import ClassVar, Literal
 
-from kdray.methods.contract import Evidence, Prepared
+from kdray.methods.contract import Evidence, Prepared, Status
 from kdray.methods.fitted import FittedEnsemble, fitted
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ class FittedOnTrain(FittedEnsemble):
 
     title: ClassVar[str] = "LR-Train-Ensemble"
     source: ClassVar[str] = "S0 §4.3; Yuan et al. 2021"
+    status: ClassVar[Status] = "gaps filled"
 
     name: Literal["ens_lr_train"] = "ens_lr_train"  # pyright: ignore[reportIncompatibleVariableOverride]
 

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, field_validator
 
 from kdray.errors import BadInput
-from kdray.methods.contract import Evidence, Method, Pair, Prepared, Step, Terms
+from kdray.methods.contract import Evidence, Method, Pair, Prepared, Status, Step, Terms
 from kdray.methods.ensembles import accuracies, labelled, soft_terms
 from kdray.methods.losses import Direction, Reduction, ensemble_log_probs
 
@@ -31,6 +31,7 @@ class WeightedEnsemble(Method):
 
     title: ClassVar[str] = "W-Ensemble"
     source: ClassVar[str] = "S0 Table 4; Yuan et al. 2021"
+    status: ClassVar[Status] = "gaps filled"
     min_teachers: ClassVar[int] = 2
     max_teachers: ClassVar[int | None] = None
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from kdray.errors import BadInput
 from kdray.methods.actor_critic import ActorCritic
 from kdray.methods.batchwise import value_per_row, whole_batch
-from kdray.methods.contract import Method, Pair, Phase, Probe, Ranks, Reward, Step, Term, Terms
+from kdray.methods.contract import Method, Pair, Phase, Probe, Ranks, Reward, Status, Step, Term, Terms
 from kdray.methods.layers import patient_differences, projected, refuse_shallow_teachers, student_projection
 from kdray.methods.losses import cross_entropy_rows, entropy_rows, kd_rows, log_probs, unit, wide
 from kdray.signals import Need, Signals
@@ -52,6 +52,7 @@ class KSM(Method):
 
     title: ClassVar[str] = "KSM (reconstruction)"
     source: ClassVar[str] = "reconstruction after the abstract of Wang et al. 2022; S1 Table 3"
+    status: ClassVar[Status] = "reconstruction"
 
     name: Literal["ksm"] = "ksm"  # pyright: ignore[reportIncompatibleVariableOverride]
     temperature: float = Field(default=5.0, gt=0)

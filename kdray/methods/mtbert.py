@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdray.methods.contract import Method, Pair, Step, Term, Terms, all_asked
+from kdray.methods.contract import Method, Pair, Status, Step, Term, Terms, all_asked
 from kdray.methods.layers import (
     mapped,
     projection,
@@ -49,6 +49,7 @@ class MTBERT(Method):
 
     title: ClassVar[str] = "MT-BERT"
     source: ClassVar[str] = "Wu et al. 2021; S0 Table 4 (stage 1: `teaching=joint`)"
+    status: ClassVar[Status] = "gaps filled"
     access: ClassVar[str] = "online"
     min_teachers: ClassVar[int] = 2
     max_teachers: ClassVar[int | None] = None

@@ -12,7 +12,8 @@ Defaults: T = 10, α = 0.5 (Yuan et al.); γ = 0.5 of S0's grid; η = 1e-3, one 
 Differs from the source: F is the first teacher's vector, standardised, not an extra model's [CLS]. Policy pre-training
     samples choices, under the student that the whole ensemble has taught. With reward 1 the expected update is 0, as
     no choice changes the CE of a student that stands still: that policy drifts. The accuracy of reward 3 is the same
-    for a whole episode, so that r̄ takes it away. A and b start at 0.
+    for a whole episode, so that r̄ takes it away. A and b start at 0. The student's dropout is on while the
+    policy learns.
 """
 
 from typing import ClassVar, Literal
@@ -21,7 +22,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from kdray.methods.contract import Method, Pair, Phase, Probe, Reward, Step, Term, Terms, all_asked
+from kdray.methods.contract import Method, Pair, Phase, Probe, Reward, Status, Step, Term, Terms, all_asked
 from kdray.methods.ens_u import UniformEnsemble
 from kdray.methods.ensembles import soft_rows
 from kdray.methods.losses import Direction, Reduction, cross_entropy_rows, log_probs
@@ -49,6 +50,7 @@ class ReinforcedSelection(Method):
 
     title: ClassVar[str] = "RL-KD"
     source: ClassVar[str] = "Yuan et al. 2021; S0 Table 4"
+    status: ClassVar[Status] = "gaps filled"
     min_teachers: ClassVar[int] = 2
     max_teachers: ClassVar[int | None] = None
 

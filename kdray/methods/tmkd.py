@@ -22,7 +22,7 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kdray.methods.contract import Method, Pair, Phase, Step, Term, Terms, all_asked
+from kdray.methods.contract import Method, Pair, Phase, Status, Step, Term, Terms, all_asked
 from kdray.methods.layers import mapped
 from kdray.methods.losses import Direction, Logits, kd_rows, log_probs, mse_rows
 from kdray.signals import Need
@@ -43,6 +43,7 @@ class TMKD(Method):
 
     title: ClassVar[str] = "TMKD"
     source: ClassVar[str] = "Yang et al. 2020; S0 (cited for U-Ensemble)"
+    status: ClassVar[Status] = "gaps filled"
     min_teachers: ClassVar[int] = 2
     max_teachers: ClassVar[int | None] = None
 

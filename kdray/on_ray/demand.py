@@ -4,21 +4,29 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import torch
 
 from kdray.config import WorkSettings
 from kdray.distil import FitSpec
+from kdray.ipc import TableMap
 from kdray.on_ray.session import session
-from kdray.stages.context import Engine, TableMap
+from kdray.stages.context import Engine
 
 
 @contextmanager
-def on_demand(work: WorkSettings, address: str | None) -> Generator["OnDemand"]:
-    """The engine; what it started is stopped at the end."""
+def on_demand(
+    work: WorkSettings, address: str | None, *, started: Callable[[Any], None] = lambda engine: None
+) -> Generator["OnDemand"]:
+    """The engine; what it started is stopped at the end.
+
+    Args:
+        started: Told the engine on Ray, once Ray has started and before it works.
+    """
     with ExitStack() as stack:
-        yield OnDemand(work, address, stack)
+        yield OnDemand(work, address, stack, started)
 
 
 @dataclass
@@ -28,6 +36,7 @@ class OnDemand:
     work: WorkSettings
     address: str | None
     stack: ExitStack
+    started: Callable[[Any], None]
     _ray: list[Engine] = field(default_factory=list[Engine])
 
     @property
@@ -52,4 +61,5 @@ class OnDemand:
             from kdray.on_ray.engine import OnRay  # Ray reads its settings from the environment as it is imported
 
             self._ray.append(OnRay(self.work))
+            self.started(self._ray[0])
         return self._ray[0]

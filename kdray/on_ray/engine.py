@@ -17,9 +17,10 @@ from ray.train.v2._internal.execution import context as train_context
 from kdray.config import WorkSettings
 from kdray.distil import FitSpec, run_fit
 from kdray.errors import BadInput, KdrayError, RunFailed
+from kdray.ipc import TableMap
 from kdray.on_ray.maps import mapped
 from kdray.on_ray.session import living_nodes
-from kdray.stages.context import TableMap
+from kdray.store import Store
 from kdray.train import GroupRanks, SingleRank
 
 COLLECTIVE_TIMEOUT_SECONDS = 600
@@ -32,7 +33,7 @@ class OnRay:
     work: WorkSettings
 
     def fit(self, spec: FitSpec) -> None:
-        cpus, gpus = self._per_worker()
+        cpus, gpus = self.per_worker()
         trainer = TorchTrainer(
             _train_worker,
             train_loop_config={"spec": spec.model_dump(mode="json")},
@@ -42,7 +43,7 @@ class OnRay:
             ),
             run_config=ray.train.RunConfig(
                 name=f"{_slug(spec.title)}-{uuid.uuid4().hex[:6]}",
-                storage_path=_ray_storage(spec.store),
+                storage_path=Store(spec.store).uri_of("ray"),
                 logging_config=ray.train.LoggingConfig(log_level="ERROR"),
                 failure_config=ray.train.FailureConfig(max_failures=self.work.retries),
             ),
@@ -64,7 +65,7 @@ class OnRay:
     ) -> Iterator[tuple[int, pa.Table]]:
         if not parts:
             return
-        actors, cpus, gpus = self._pool()
+        actors, cpus, gpus = self.pool()
         try:
             yield from mapped(
                 parts,
@@ -75,11 +76,12 @@ class OnRay:
                 cpus=cpus,
                 gpus=gpus,
                 block_rows=self.work.block_rows,
+                retries=self.work.retries,
             )
         except ray.exceptions.RayError as error:
             raise _ours(error, title) from error
 
-    def _per_worker(self) -> tuple[float, float]:
+    def per_worker(self) -> tuple[float, float]:
         """CPUs and GPUs of a training worker, refused if the cluster can never give them."""
         have = ray.cluster_resources()
         gpus = self.work.gpus if self.work.gpus is not None else float(have.get("GPU", 0) >= self.work.workers)
@@ -94,7 +96,7 @@ class OnRay:
                 )
         return cpus, gpus
 
-    def _pool(self) -> tuple[int, float, float]:
+    def pool(self) -> tuple[int, float, float]:
         """Actors, and CPUs and GPUs of each: a GPU each if there are any, else half a CPU (a whole one hangs)."""
         have = ray.cluster_resources()
         if have.get("GPU", 0):
@@ -113,13 +115,6 @@ def _train_worker(config: dict[str, Any]) -> None:
         ray.train.report({"epoch": epoch["epoch"], "score": epoch["score"], "loss": epoch["loss"]})
 
     run_fit(spec, ranks=ranks, report=report)
-
-
-def _ray_storage(store: str) -> str:
-    from kdray.store import Store
-
-    opened = Store(store)
-    return str(opened.local_path("ray")) if opened.is_local else f"{store.rstrip('/')}/ray"
 
 
 def _slug(title: str) -> str:

@@ -2,16 +2,18 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+import ray
 import ray.data
+from ray.util.annotations import RayDeprecationWarning
 
 from kdray import meters
-from kdray.ipc import packed, unpacked
-
-TableMap = Callable[[pa.Table], pa.Table]
+from kdray.ipc import TableMap, packed, unpacked
 
 
 def mapped(
@@ -24,6 +26,7 @@ def mapped(
     cpus: float,
     gpus: float,
     block_rows: int,
+    retries: int,
 ) -> Iterator[tuple[int, pa.Table]]:
     """Numbers of the parts and what `factory()` makes of them, in any order.
 
@@ -32,19 +35,24 @@ def mapped(
     Args:
         name: Of the actors' class, which the dashboard shows.
         block_rows: Of the parts together, that one block holds; at least one part.
+        retries: How often a lost actor is started again, and a block that was lost with it worked on again.
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing ray.data had set it back
     ray.data.DataContext.get_current().enable_progress_bars = False
-    blocks = [_block(parts, numbers) for numbers in _blocks(parts, block_rows)]
-    dataset = ray.data.from_arrow(blocks).map_batches(
-        type(name, (_Mapper,), {}),
-        fn_constructor_kwargs={"factory": factory, "stage": title.partition(" ")[0]},
-        batch_format="pyarrow",
-        batch_size=None,
-        compute=ray.data.ActorPoolStrategy(size=max(1, min(actors, len(blocks)))),
-        num_cpus=cpus,
-        num_gpus=gpus,
-    )
+    blocks: list[Any] = [ray.put(_block(parts, numbers)) for numbers in _blocks(parts, block_rows)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RayDeprecationWarning)  # there is no other way yet to say how often to restart
+        dataset = ray.data.from_arrow_refs(blocks).map_batches(
+            type(name, (_Mapper,), {}),
+            fn_constructor_kwargs={"factory": factory, "stage": title.partition(" ")[0]},
+            batch_format="pyarrow",
+            batch_size=None,
+            compute=ray.data.ActorPoolStrategy(size=max(1, min(actors, len(blocks)))),
+            num_cpus=cpus,
+            num_gpus=gpus,
+            max_restarts=retries,
+            max_task_retries=retries,
+        )
     batches: Iterable[Any] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
     for batch in batches:
         for number, made in zip(batch["part"].to_pylist(), batch["rows"], strict=True):
@@ -52,17 +60,23 @@ def mapped(
 
 
 class _Mapper:
+    """The map is made with the first block: what a constructor raises, Ray tells only as text."""
+
     def __init__(self, factory: Callable[[], TableMap], stage: str) -> None:
-        self._apply, self._stage = factory(), stage
+        self._factory, self._stage = factory, stage
+
+    @cached_property
+    def _apply(self) -> TableMap:
+        apply = self._factory()
         if "torch" in sys.modules:  # other actors run beside this one
             sys.modules["torch"].set_num_threads(1)
+        return apply
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         found: list[bytes] = []
-        with meters.tagged(stage=self._stage):
-            for rows in batch["rows"]:
-                part = unpacked(rows.as_buffer())
-                meters.count("rows", len(part))
+        for rows in batch["rows"]:
+            part = unpacked(rows.as_buffer())
+            with meters.working_on(len(part), stage=self._stage):
                 found.append(packed(self._apply(part)))
         return pa.table({"part": batch["part"], "rows": pa.array(found, pa.large_binary())})
 

@@ -17,6 +17,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from kdray.errors import BadInput
+from kdray.redact import without_passwords
 
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 60  # without a heartbeat a trial is taken for dead
@@ -184,18 +185,8 @@ def open_study(
         BadInput: The database cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    is_shared = not url.startswith("sqlite:")
     with filelock.FileLock(folder / "claim.lock"):  # of two drivers only one creates it
-        try:
-            with _own_heartbeats():
-                storage = optuna.storages.RDBStorage(
-                    url,
-                    heartbeat_interval=HEARTBEAT_SECONDS if is_shared else None,
-                    grace_period=GRACE_SECONDS if is_shared else None,
-                )
-        except Exception as error:  # SQLAlchemy's and each database driver's own kinds
-            reason = str(error).strip().splitlines()[0]
-            raise BadInput(f"--storage {_without_password(url)} cannot be opened ({reason}).") from None
+        storage = _opened(url)
         study = optuna.create_study(
             study_name=name,
             storage=storage,
@@ -205,7 +196,35 @@ def open_study(
         if not study.get_trials(deepcopy=False):
             for start in starts:
                 study.enqueue_trial(dict(start["params"]), user_attrs={"label": start["label"]})
-    return SweepStudy(study, folder, is_shared=is_shared)
+    return SweepStudy(study, folder, is_shared=_is_shared(url))
+
+
+def check_storage(url: str) -> None:
+    """Open the database and close it again.
+
+    Raises:
+        BadInput: It cannot be opened.
+    """
+    storage = _opened(url)
+    storage.remove_session()
+    storage._backend.engine.dispose()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+
+
+def _opened(url: str) -> Any:
+    try:
+        with _own_heartbeats():
+            return optuna.storages.RDBStorage(
+                url,
+                heartbeat_interval=HEARTBEAT_SECONDS if _is_shared(url) else None,
+                grace_period=GRACE_SECONDS if _is_shared(url) else None,
+            )
+    except Exception as error:  # SQLAlchemy's and each database driver's own kinds
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(without_passwords(f"--storage {url} cannot be opened ({reason}).")) from None
+
+
+def _is_shared(url: str) -> bool:
+    return not url.startswith("sqlite:")
 
 
 @contextmanager
@@ -215,11 +234,3 @@ def _own_heartbeats() -> Generator[None]:
         warnings.filterwarnings("ignore", message=".*heartbeat", category=optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", message="Heartbeat of storage", category=UserWarning)
         yield
-
-
-def _without_password(url: str) -> str:
-    head, at, host = url.rpartition("@")
-    if not at:
-        return url
-    scheme, slashes, user = head.partition("://")
-    return f"{scheme}{slashes}{user.split(':')[0]}@{host}"

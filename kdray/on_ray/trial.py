@@ -31,7 +31,7 @@ def with_overrides(plain: dict[str, Any], overrides: dict[str, Any]) -> dict[str
 class Shared(BaseModel):
     """What all students of one sweep have in common, by its place in the store."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     corpus: Ref
     teachers: tuple[TeacherRef, ...]

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import ray
 from ray import tune
 
 from kdray.config import RunConfig
 from kdray.errors import BadInput
 from kdray.on_ray.budget import NO_BUDGET, Budget, Stopper
+from kdray.on_ray.plan import fitting
 from kdray.on_ray.search import VALUE, Pruning, Sampling, Space, StudyScheduler, StudySearcher
 from kdray.on_ray.study import ENDS, Objective, SweepStudy, metric_of, open_study
 from kdray.on_ray.track import Tracker, callbacks
@@ -88,7 +88,7 @@ def check(settings: SweepSettings, run: RunConfig, store: Store) -> None:
         BadInput: The cluster can never give what one trial needs, the study cannot be opened or is at work
             elsewhere, or it was begun with other settings.
     """
-    _concurrent(settings)
+    fitting(settings.cpus, settings.gpus)
     _pruning(settings)
     book = _book(settings, store)
     with closing(book), book.driving():
@@ -101,7 +101,7 @@ def search(settings: SweepSettings, run: RunConfig, prepared: Prepared, context:
     Raises:
         BadInput: As `check`.
     """
-    concurrent = _concurrent(settings)
+    concurrent = fitting(settings.cpus, settings.gpus)
     book = _book(settings, context.store)
     stopped: str | None = None
     with closing(book), book.driving():
@@ -161,7 +161,7 @@ def _search(
         ),
         run_config=tune.RunConfig(
             name=f"{settings.name}-{int(time.time())}",
-            storage_path=str(store_folder(context.store, "ray")) if context.store.is_local else f"{run.store}/ray",
+            storage_path=context.store.uri_of("ray"),
             verbose=0,
             stop=stopper,
             callbacks=[Voice(settings.name, searcher, ended, settings.trials, concurrent), *tracked],
@@ -226,19 +226,6 @@ def _named(runnable: Any, name: str) -> Any:
 
     run.__name__ = run.__qualname__ = name
     return run
-
-
-def _concurrent(settings: SweepSettings) -> int:
-    have = ray.cluster_resources()
-    fits = [int(have.get("CPU", 0) // settings.cpus)]
-    if settings.gpus:
-        fits.append(int(have.get("GPU", 0) / settings.gpus + 1e-9))
-    if min(fits) < 1:
-        raise BadInput(
-            f"a trial needs {settings.cpus} CPUs and {settings.gpus:g} GPUs, there are {have.get('CPU', 0):g} CPUs "
-            f"and {have.get('GPU', 0):g} GPUs; lower --cpus-per-trial or --gpus-per-trial."
-        )
-    return min(fits)
 
 
 def _record(trial: Any) -> dict[str, Any]:

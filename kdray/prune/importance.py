@@ -28,11 +28,6 @@ class TermCounts:
     num_units: int
     document_frequency: Mapping[str, int]
 
-    def __add__(self, other: "TermCounts") -> "TermCounts":
-        total = Counter(self.document_frequency)
-        total.update(other.document_frequency)
-        return TermCounts(self.num_units + other.num_units, dict(total))
-
 
 @dataclass(frozen=True)
 class TermStatistics:

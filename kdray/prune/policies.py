@@ -20,7 +20,7 @@ Mask = npt.NDArray[np.bool_]
 class LowerTail(BaseModel):
     """Below the mean by more than ``deviations`` standard deviations: 31 % of a normal distribution at 0.5."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "star"
     default_max_prune_rate: ClassVar[float] = 0.5
 
@@ -37,7 +37,7 @@ class LowerTail(BaseModel):
 class AsPrinted(BaseModel):
     """The two stages as printed: below a percentile, then below the survivors' mean plus some standard deviations."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0  # a guard would make it another policy: it removes about 95 %
 
@@ -55,7 +55,7 @@ class AsPrinted(BaseModel):
 class LiteralCenters(BaseModel):
     """The printed thresholds, and the abstract's sentence that cluster centres are preserved."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "nn"
     default_max_prune_rate: ClassVar[float] = 1.0
 
@@ -73,7 +73,7 @@ class LiteralCenters(BaseModel):
 class BottomQuintile(BaseModel):
     """Below the 20th percentile: "80 %" read as the share that is kept."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "none"
     default_max_prune_rate: ClassVar[float] = 0.5
 
@@ -94,7 +94,7 @@ class MatchRate(BaseModel):
     The frozen threshold is the lowest importance kept, so it never removes more than the share, and less with equals.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0
 
@@ -114,7 +114,7 @@ class MatchRate(BaseModel):
 class Keep(BaseModel):
     """The control: nothing falls."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0
 

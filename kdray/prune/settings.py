@@ -23,7 +23,7 @@ class DuplicateSettings(BaseModel):
         min_per_class: Rows that every class keeps at least (all, if it has fewer).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     threshold: float = Field(default=0.95, gt=0, le=1)
     action: Literal["report", "drop"] = "report"
@@ -53,7 +53,7 @@ class PruneSettings(BaseModel):
         duplicates: What becomes of training rows that say the same, before anything else; None does not look for them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     policy: Policy = LowerTail()
     level: Literal["sentence", "example", "auto"] = "auto"

@@ -1,6 +1,6 @@
 """Pruning's passes over a corpus, shard by shard: maps from table to table that need neither torch nor Ray.
 
-A worker makes its map from a factory, such as ``partial(count_shard)``; statistics, once frozen, travel with it.
+A worker makes its map from a factory, such as `sentences`; statistics, once frozen, travel with it.
 """
 
 from collections import Counter
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from kdray.ipc import TableMap
 from kdray.prune.clusters import Clusters
 from kdray.prune.importance import Floats, ScoreKind, TermCounts, TermStatistics, count_terms, score
 from kdray.prune.pruner import Pruner
@@ -18,7 +19,6 @@ from kdray.prune.settings import PruneSettings
 from kdray.prune.tables import prune_table, units_at
 from kdray.prune.units import Role, text_column
 
-TableMap = Callable[[pa.Table], pa.Table]
 Fields = Sequence[tuple[str, Role]]
 
 

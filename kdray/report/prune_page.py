@@ -18,14 +18,14 @@ def prune_page(result: PruneResult) -> Html:
     kind = "sentences" if record["level"] == "sentence" else "rows"
     sections = [
         section("Pruning", table_origin.prune(record)),
-        section("Settings and commands", corpus_facts(corpus), table_origin.settings(result)),
+        section("Corpus and settings", corpus_facts(corpus), table_origin.settings(result)),
         section(
             "How to read this page",
             facts(
                 [
                     (
                         "Importance",
-                        "What a unit says: the sum of its TF-IDF vector, scaled to 0..1 over the training split.",
+                        "What a unit says: its TF-IDF vector's sum or mean (prune.score), scaled to 0..1.",
                     ),
                     (
                         "Threshold",

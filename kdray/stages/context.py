@@ -13,13 +13,12 @@ import torch
 
 from kdray import meters
 from kdray.distil import FitSpec, run_fit
+from kdray.ipc import TableMap
 from kdray.log import stopwatch
 from kdray.store import Artifact, Draft, Store
 from kdray.train import SingleRank
 
 log = logging.getLogger(__name__)
-
-TableMap = Callable[[pa.Table], pa.Table]
 
 
 class Engine(Protocol):
@@ -43,6 +42,14 @@ class Engine(Protocol):
         ...
 
 
+def _counted(apply: TableMap, title: str) -> TableMap:
+    def counted(part: pa.Table) -> pa.Table:
+        with meters.working_on(len(part), stage=title.partition(" ")[0]):
+            return apply(part)
+
+    return counted
+
+
 def _ignore(epoch: Mapping[str, Any]) -> None:
     del epoch
 
@@ -64,9 +71,8 @@ class InProcess:
     def map(
         self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
     ) -> Iterator[tuple[int, pa.Table]]:
-        del title
         if parts:
-            yield from enumerate(map(factory(), parts))
+            yield from enumerate(map(_counted(factory(), title), parts))
 
 
 @dataclass(frozen=True)
@@ -78,18 +84,24 @@ class InThreads(InProcess):
     ) -> Iterator[tuple[int, pa.Table]]:
         own = threading.local()
 
-        def begin() -> None:
-            torch.set_num_threads(1)  # of the operators that this thread calls
-            own.apply = factory()
+        def apply(part: pa.Table) -> pa.Table:
+            if not hasattr(own, "map"):
+                torch.set_num_threads(1)  # of the operators that this thread calls
+                own.map = _counted(factory(), title)
+            return own.map(part)
 
-        with ThreadPoolExecutor(self.threads, initializer=begin) as pool:
-            yield from enumerate(pool.map(lambda part: own.apply(part), parts))
+        threads = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(self.threads) as pool:
+                yield from enumerate(pool.map(apply, parts))
+        finally:
+            torch.set_num_threads(threads)  # torch hands what a thread sets on to threads that have asked nothing yet
 
 
 @dataclass(frozen=True)
 class Context:
     """Attributes:
-    journal: One record for every artifact asked for: stage, name, digest, seconds, reused, summary.
+    journal: One record for every different artifact asked for: stage, name, digest, seconds, reused, summary.
     is_trial: Of many trials over the same artifacts each keeps quiet about what was there.
     """
 
@@ -113,6 +125,8 @@ class Context:
             artifact, reused = self.store.make(
                 stage, name, settings=settings, inputs=inputs, build=lambda draft: _announced(stage, name, build, draft)
             )
+        if any(artifact.digest == entry["digest"] for entry in self.journal):
+            return artifact  # asked for before in this command, and told then
         meters.count("artifacts", stage=stage, result="reused" if reused else "made")
         line = _line(artifact.summary)
         if reused:

@@ -76,7 +76,8 @@ def pruning_effect(
     for settings in _every_policy(run.prune, stored.task.name):
         row: dict[str, Any] = {"policy": settings.policy.name}
         if pruner_of is not None:
-            pruner = pruner_of(settings)
+            is_own = settings.policy.name == run.prune.policy.name
+            pruner = (_stored(prepared.view) if is_own else None) or pruner_of(settings)
             shorter = prune_table(report, roles, pruner, is_train=False)
             found = score_all(stored.task.metrics, labels, model.predicted(shorter.table))
             row |= {"pruned": 1 - float(np.mean(shorter.decisions["kept"].to_numpy()))}
@@ -92,6 +93,12 @@ def pruning_effect(
             row |= {"kept macro F1": on_kept["macro_f1"]}
         scores.append(row)
     return scores, times
+
+
+def _stored(view: Artifact | None) -> Pruner | None:
+    """The run's own pruner, as it was fitted; None where it pruned whole rows."""
+    found = None if view is None else Pruner.load(view.folder)
+    return found if found is not None and found.level == "sentence" else None
 
 
 def _frozen(train: pa.Table, names: Sequence[str], section: PruneSettings) -> Callable[[PruneSettings], Pruner]:
@@ -180,14 +187,16 @@ def _median_ms(work: Callable[[], Any]) -> float:
 
 
 def _every_policy(section: PruneSettings, task: str) -> list[PruneSettings]:
-    """All policies with their own defaults, the run's as it was set."""
+    """All policies with their own defaults, the run's as it was set; how units are read and scored is the run's."""
     plain: dict[str, Any] = {"score": section.score, "prune_pairs": section.prune_pairs, "min_keep": section.min_keep}
+    own = PruneSettings.model_validate(section.model_dump(include=set(PruneSettings.model_fields)))
     found: list[PruneSettings] = []
     for name in POLICIES:
         policy: Mapping[str, Any] = {"name": name}
-        if name == section.policy.name:
-            policy = section.policy.model_dump()
-        elif name == "match_rate":
+        if name == own.policy.name:
+            found.append(own)
+            continue
+        if name == "match_rate":
             if task not in PRINTED_RATES:
                 continue
             policy = {"name": name, "rho": PRINTED_RATES[task]}
@@ -197,7 +206,9 @@ def _every_policy(section: PruneSettings, task: str) -> list[PruneSettings]:
 
 def _kept(whole: pa.Table, embeddings: Sequence[np.ndarray], settings: PruneSettings) -> np.ndarray | None:
     """Which rows of the split the policy keeps, by statistics of the split itself; None: its graph is not there."""
-    chosen = PruneSettings(policy=settings.policy, score=settings.score, level="example", stats="split")
+    unused = {"min_keep", "prune_pairs", "duplicates"} | ({"edge"} if settings.protection == "none" else set[str]())
+    plain = settings.model_dump(exclude=unused)
+    chosen = PruneSettings.model_validate(plain | {"level": "example", "stats": "split"})
     if chosen.protection == "none":
         embeddings = []
     elif not embeddings:

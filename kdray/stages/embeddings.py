@@ -34,7 +34,7 @@ def embedded(texts: pa.ChunkedArray, embedder: Embedder, context: Context, *, na
     """Embeddings [texts, width], float32, in the order of the texts; each different text is embedded once.
 
     Args:
-        name: Of the artifact.
+        name: Of what the texts are, for the log. The artifact is named by nothing but its content.
     """
     encoded = texts.combine_chunks().dictionary_encode()
     different = encoded.dictionary
@@ -50,7 +50,7 @@ def embedded(texts: pa.ChunkedArray, embedder: Embedder, context: Context, *, na
         return {"texts": len(different), "width": width}
 
     apart = replace(context, journal=[])  # part of what asks for it, and asked for only where that is not there yet
-    artifact = apart.make("embeddings", name, settings=settings, inputs=inputs, build=build)
+    artifact = apart.make("embeddings", "texts", settings=settings, inputs=inputs, build=build)
     work.clear()
     return np.load(artifact.file("embeddings.npy"), mmap_mode="r")[encoded.indices.to_numpy()]
 

@@ -1,5 +1,6 @@
 """Everything that students of one run have in common: corpus, pruned corpus, teachers and their outputs."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from kdray.stages.outputs import outputs
 from kdray.stages.prune import needs_teachers, prune
 from kdray.stages.teach import teach, teach_together
 from kdray.store import Artifact
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) ->
     check_depths(run)
     corpus = read(run.corpus, context)
     check_method(run, opened(corpus).task)
-    made = taught(run, corpus, context) if every_teacher or _needs_teachers(run) else ()
+    asked = run if every_teacher else _of_use(run)
+    made = taught(asked, corpus, context) if every_teacher or _needs_teachers(run) else ()
     preflight = run.outputs.preflight
     teachers = [outputs(model, corpus, context, name=name, preflight=preflight) for name, model in made]
     return viewed(run, corpus, teachers, context)
@@ -54,6 +58,18 @@ def viewed(run: RunConfig, corpus: Artifact, teachers: Sequence[TeacherRef], con
     if run.prune.changes_nothing:
         return Prepared(corpus, teachers, None)
     return Prepared(corpus, teachers, prune(run.prune, corpus, teachers, context))
+
+
+def _of_use(run: RunConfig) -> RunConfig:
+    """The run without teachers that its method has no place for; pruning may ask them all the same."""
+    most = max(1, len(run.teachers) if run.method.max_teachers is None else run.method.max_teachers)
+    rest = [teacher.name for teacher in run.teachers[most:]]
+    if not rest:
+        return run
+    log.warning("method %s learns from the first of the teachers, not from %s", run.method.name, ", ".join(rest))
+    if needs_teachers(run.prune) or run.teaching == "joint":
+        return run
+    return run.model_copy(update={"teachers": run.teachers[:most]})
 
 
 def _needs_teachers(run: RunConfig) -> bool:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from kdray.config import PruneSection
 from kdray.corpora import StoredCorpus, save_splits
 from kdray.distil import TeacherRef
+from kdray.ipc import TableMap
 from kdray.models import resolve_encoder
 from kdray.prune import (
     Fit,
@@ -33,7 +34,7 @@ from kdray.prune.graph import unit_vectors
 from kdray.prune.parts import Vectors
 from kdray.prune.tables import sentence_fields
 from kdray.prune.units import Level, Role, joined_texts, prunable_fields
-from kdray.stages.context import Context, InProcess, TableMap
+from kdray.stages.context import Context, InProcess
 from kdray.stages.corpus import opened
 from kdray.stages.embeddings import READING, Embedder, embedded
 from kdray.stages.outputs import load_speaker

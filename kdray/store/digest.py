@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 FORMAT_VERSION = 1  # raised when the bytes of some artifact change their meaning
@@ -17,3 +18,12 @@ def digest_of(stage: str, *, settings: Mapping[str, Any], inputs: Mapping[str, s
     """The sha256 (hex, 64 characters) of one stage's resolved `settings` and its `inputs` (name to digest)."""
     text = canonical({"format": FORMAT_VERSION, "stage": stage, "settings": settings, "inputs": inputs})
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_sha256(file: Path) -> str:
+    """The sha256 (hex) of a file's contents."""
+    total = hashlib.sha256()
+    with file.open("rb") as content:
+        while block := content.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()

@@ -6,6 +6,7 @@ what is still being made. `manifest.json` is written last; without it the artifa
 
 import contextlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -16,30 +17,53 @@ import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import filelock
 from pyarrow import fs
 
+import kdray
 from kdray.errors import BadInput, RunFailed
-from kdray.store.digest import digest_of
+from kdray.redact import without_passwords
+from kdray.store.digest import digest_of, file_sha256
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+PATIENCE_SECONDS, RETRY_SECONDS = 120.0, 2.0
+T = TypeVar("T")
+_intact: set[Path] = set()  # artifacts whose files this process has compared
 SHORT = 12  # characters of the digest in a folder's name; the whole digest is in the manifest
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """Something whole in a store. `folder` is a local folder to read from; `where` is its place in the store."""
+    """Something whole in a store; `where` is its place there, `path` a local folder with its files."""
 
     stage: str
     name: str
     digest: str
-    folder: Path
+    path: Path
     where: str
     manifest: Mapping[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """`path`, to read from: the first time in a process every file is compared with what was written.
+
+        Raises:
+            RunFailed: A file is missing or has other contents.
+        """
+        if self.path not in _intact:
+            for name, written in self.manifest["files"].items():
+                file = self.path / name
+                if not file.is_file() or not _is_as(written, file):
+                    raise RunFailed(f"{file} is not what was written there; remove {self.path} to make it anew.")
+            _intact.add(self.path)
+        return self.path
 
     @property
     def summary(self) -> Mapping[str, Any]:
@@ -65,11 +89,25 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        if without_passwords(uri) != uri:
+            raise BadInput(
+                f"store {without_passwords(uri)!r} holds a secret, which would be written down with the settings; "
+                "give it as the cloud wants it (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a role, a profile)."
+            )
         try:
             self._fs, self._root = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).absolute()))
         except (ValueError, OSError) as error:
-            raise BadInput(f"store {uri!r} is not a folder or a URI that pyarrow knows: {error}") from error
+            raise BadInput(
+                f"store {without_passwords(uri)!r} is not a folder or a URI that pyarrow knows: {error}"
+            ) from error
         self.is_local = isinstance(self._fs, fs.LocalFileSystem)
+
+    def uri_of(self, where: str) -> str:
+        """A place in the store for those that take a folder's path or a URI, such as Ray."""
+        if self.is_local:
+            return f"{self._root}/{where}"
+        address, mark, options = self.uri.partition("?")
+        return f"{address.rstrip('/')}/{where}{mark}{options}"
 
     def folder_name(self, stage: str, name: str, digest: str) -> str:
         for part in (stage, name):
@@ -84,7 +122,9 @@ class Store:
         if manifest is None:
             return None
         if manifest["digest"] != digest:
-            raise RunFailed(f"{self.uri}/{where}: its manifest holds digest {manifest['digest']}, asked was {digest}.")
+            raise RunFailed(
+                f"{self.uri_of(where)}: its manifest holds digest {manifest['digest']}, asked was {digest}."
+            )
         return Artifact(stage, name, digest, self._local(where), where, manifest)
 
     def make(
@@ -112,7 +152,13 @@ class Store:
             if found is not None:
                 return found, True
             manifest = {"stage": stage, "name": name, "digest": digest, "settings": settings, "inputs": inputs}
-            self._build(self.folder_name(stage, name, digest), manifest, build)
+            try:
+                self._build(self.folder_name(stage, name, digest), manifest, build)
+            except RunFailed:
+                found = self.find(stage, name, digest)
+                if found is None:
+                    raise
+                return found, True  # on an object store another process was sooner, and cleared the work of both
         made = self.find(stage, name, digest)
         assert made is not None
         return made, False
@@ -134,7 +180,8 @@ class Store:
 
     @contextmanager
     def lock(self, digest: str) -> Generator[None]:
-        """Held by one process at a time on a local or shared disk; a no-op on object stores (publishing is atomic)."""
+        """Held by one process at a time on a local or shared disk; a no-op on object stores, where the first that
+        publishes wins."""
         if not self.is_local:
             yield
             return
@@ -144,41 +191,63 @@ class Store:
             yield
 
     def children(self, where: str) -> list[str]:
-        selector = fs.FileSelector(f"{self._root}/{where}", allow_not_found=True)
-        return sorted(info.base_name for info in self._fs.get_file_info(selector))
+        selector = fs.FileSelector(self._at(where), allow_not_found=True)
+        return sorted(info.base_name for info in self._patiently(lambda: self._fs.get_file_info(selector)))
 
     def exists(self, where: str) -> bool:
-        return self._fs.get_file_info(f"{self._root}/{where}").type != fs.FileType.NotFound
+        return self._patiently(lambda: self._fs.get_file_info(self._at(where))).type != fs.FileType.NotFound
 
     def read_json(self, where: str) -> Any:
         """The parsed file, or None if there is none."""
-        path = f"{self._root}/{where}"
-        if self._fs.get_file_info(path).type == fs.FileType.NotFound:
+        if not self.exists(where):
             return None
-        with self._fs.open_input_stream(path) as stream:
-            text = stream.read()
         try:
-            return json.loads(text)
+            return json.loads(self.read_bytes(where))
         except ValueError as error:
             raise RunFailed(
-                f"{self.uri}/{where} is not valid JSON ({error}); remove its folder to make it anew."
+                f"{self.uri_of(where)} is not valid JSON ({error}); remove its folder to make it anew."
             ) from None
 
     def read_bytes(self, where: str) -> bytes:
-        with self._fs.open_input_stream(f"{self._root}/{where}") as stream:
-            return stream.read()
+        def read() -> bytes:
+            with self._fs.open_input_stream(self._at(where)) as stream:
+                return stream.read()
+
+        return self._patiently(read)
 
     def write_bytes(self, where: str, content: bytes) -> None:
         """Whole or not at all: to a temporary name first, then moved."""
-        path = f"{self._root}/{where}"
-        self._fs.create_dir(path.rsplit("/", 1)[0], recursive=True)
+        path = self._at(where)
         temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
-        with self._fs.open_output_stream(temporary) as stream:
-            stream.write(content)
-        self._fs.move(temporary, path)
+
+        def write() -> None:
+            self._fs.create_dir(path.rsplit("/", 1)[0], recursive=True)
+            with self._fs.open_output_stream(temporary) as stream:
+                stream.write(content)
+            if self.is_local:
+                _flush(Path(temporary))
+            self._fs.move(temporary, path)
+
+        self._patiently(write)
 
     def write_json(self, where: str, value: Any) -> None:
         self.write_bytes(where, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def remove(self, where: str) -> None:
+        """A folder and all in it, if it is there."""
+        with contextlib.suppress(FileNotFoundError):  # another process may remove it at the same moment
+            if self.exists(where):
+                self._patiently(lambda: self._fs.delete_dir(self._at(where)))
+
+    def copy_in(self, folder: Path, where: str) -> None:
+        def copy() -> None:
+            self._fs.create_dir(self._at(where), recursive=True)
+            fs.copy_files(str(folder), self._at(where), destination_filesystem=self._fs)
+
+        self._patiently(copy)
+
+    def copy_out(self, where: str, folder: Path) -> None:
+        self._patiently(lambda: fs.copy_files(self._at(where), str(folder), source_filesystem=self._fs))
 
     def local_path(self, where: str) -> Path:
         """Where a thing lies on a local or mounted disk.
@@ -197,44 +266,61 @@ class Store:
         folder = Path(tempfile.mkdtemp(prefix=where.replace("/", "-") + "-", dir=drafts))
         try:
             summary = build(Draft(folder))
+            if not self.is_local and self.exists(f"{where}/{MANIFEST}"):
+                return  # another process was sooner, and others may read what it published
             manifest |= {
                 "summary": dict(summary),
                 "seconds": time.time() - start,
                 "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "host": socket.gethostname(),
-                "files": _sizes(folder),
+                "kdray": kdray.__version__,
+                "files": _contents(folder),
             }
             self._publish(folder, where, manifest)
         except OSError as error:
-            raise RunFailed(f"{self.uri}/{where} could not be written: {error.strerror or error}.") from error
+            raise RunFailed(f"{self.uri_of(where)} could not be made: {error.strerror or error}.") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _publish(self, folder: Path, where: str, manifest: dict[str, Any]) -> None:
-        target = f"{self._root}/{where}"
-        if self._fs.get_file_info(target).type != fs.FileType.NotFound:
-            self._fs.delete_dir(target)  # left behind by a killed run: it has no manifest
-        self._fs.create_dir(target.rsplit("/", 1)[0], recursive=True)
+        self.remove(where)  # left behind by a killed run: it has no manifest
         if self.is_local:
             _sync(folder)
             folder.chmod(0o755)
-            folder.rename(target)
+            folder.rename(_with_parent(Path(self._at(where))))
         else:
-            fs.copy_files(str(folder), target, destination_filesystem=self._fs)
+            self.copy_in(folder, where)
         self.write_json(f"{where}/{MANIFEST}", manifest)
 
     def _local(self, where: str) -> Path:
         if self.is_local:
             return Path(self._root) / where
-        mirror = Path(tempfile.gettempdir()) / "kdray-mirror" / where
-        with filelock.FileLock(f"{_parent(mirror)}.lock"):
+        mirror = Path(tempfile.gettempdir()) / "kdray-mirror" / sha256(self.uri.encode()).hexdigest()[:SHORT] / where
+        with filelock.FileLock(f"{_with_parent(mirror)}.lock"):
             if not (mirror / MANIFEST).exists():
                 partial = mirror.with_name(mirror.name + ".partial")
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir(parents=True)
-                fs.copy_files(f"{self._root}/{where}", str(partial), source_filesystem=self._fs)
+                self.copy_out(where, partial)
                 partial.rename(mirror)
         return mirror
+
+    def _at(self, where: str) -> str:
+        return f"{self._root}/{where}"
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """What `action` returns; it is tried again for `PATIENCE_SECONDS` while an object store refuses connections."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return action()
+            except OSError as error:
+                if self.is_local or "NETWORK_CONNECTION" not in str(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise RunFailed(f"{self.uri} does not answer ({error}).") from error
+                log.warning("store %s does not answer; it is tried again (%s)", self.uri, error)
+                time.sleep(RETRY_SECONDS)
 
     def _make_folder(self, folder: Path) -> None:
         try:
@@ -258,7 +344,7 @@ class Work:
             self.store.write_bytes(f"{folder}/{name}", content)
         self.store.write_json(f"{self.where}/latest.json", {"folder": folder})
         if previous is not None:
-            self._remove(previous["folder"])
+            self.store.remove(previous["folder"])
 
     def load(self) -> dict[str, bytes] | None:
         """The files of the last whole checkpoint, or None."""
@@ -271,28 +357,18 @@ class Work:
 
     def save_result(self, folder: Path) -> None:
         """Hand over the files of a finished job, from whichever node it ran on."""
-        self._remove_if_there(f"{self.where}/result")
-        fs.copy_files(str(folder), f"{self._at()}/result", destination_filesystem=self.store._fs)  # pyright: ignore[reportPrivateUsage]
+        self.store.remove(f"{self.where}/result")
+        self.store.copy_in(folder, f"{self.where}/result")
 
     def take_result(self, folder: Path) -> None:
         """Copy what `save_result` handed over into `folder`."""
-        fs.copy_files(f"{self._at()}/result", str(folder), source_filesystem=self.store._fs)  # pyright: ignore[reportPrivateUsage]
+        self.store.copy_out(f"{self.where}/result", folder)
 
     def clear(self) -> None:
-        self._remove_if_there(self.where)
-
-    def _at(self) -> str:
-        return f"{self.store._root}/{self.where}"  # pyright: ignore[reportPrivateUsage]
-
-    def _remove_if_there(self, where: str) -> None:
-        with contextlib.suppress(FileNotFoundError):  # another process may clear it at the same moment
-            self._remove(where)
-
-    def _remove(self, where: str) -> None:
-        self.store._fs.delete_dir(f"{self.store._root}/{where}")  # pyright: ignore[reportPrivateUsage]
+        self.store.remove(self.where)
 
 
-def _parent(path: Path) -> Path:
+def _with_parent(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -301,12 +377,24 @@ def _sync(folder: Path) -> None:
     """Force the files to disk, so that a power loss after the manifest cannot leave empty files behind it."""
     for path in folder.rglob("*"):
         if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _flush(path)
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
+def _flush(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _contents(folder: Path) -> dict[str, dict[str, Any]]:
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: {"bytes": file.stat().st_size, "sha256": file_sha256(file)} for name, file in files.items()}
+
+
+def _is_as(written: Any, file: Path) -> bool:
+    """Whether a file is as its manifest says; those of older stores hold its size alone."""
+    if isinstance(written, int):
+        return file.stat().st_size == written
+    return file.stat().st_size == written["bytes"] and file_sha256(file) == written["sha256"]

@@ -1,5 +1,6 @@
 """Label order: a teacher from elsewhere may count its classes in another order than the task does."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ import pyarrow.compute as pc
 from transformers import AutoConfig
 
 from kdray.errors import BadInput
+
+log = logging.getLogger(__name__)
 
 UNNAMED = re.compile(r"LABEL_\d+")
 
@@ -23,12 +26,14 @@ def label_names(folder: Path) -> list[str]:
 def task_columns(teacher: Sequence[str], task: Sequence[str], *, name: str) -> list[int]:
     """For each class of the task, the teacher's column.
 
-    A teacher whose labels are unnamed (`LABEL_0` …) is taken to count as the task does.
+    A teacher whose labels are unnamed (`LABEL_0` …) is taken to count as the task does, with a warning.
 
     Raises:
         BadInput: The teacher lacks a class, or has others.
     """
     if len(teacher) == len(task) and all(UNNAMED.fullmatch(label) for label in teacher):
+        shown = ", ".join(task)
+        log.warning("teacher %r does not name its classes; they are taken to be %s, in this order", name, shown)
         return list(range(len(task)))
     at = {label.lower(): i for i, label in enumerate(teacher)}
     if set(at) != {label.lower() for label in task}:

@@ -19,7 +19,7 @@ class Intermediate(BaseModel):
         merge: Class of the intermediate task to class of this task, for classes whose names differ.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     corpus: CorpusSettings
     merge: dict[str, str] = Field(default_factory=dict[str, str])
@@ -38,7 +38,7 @@ class TeacherSettings(BaseModel):
             them. Methods that merge such teachers (`uhc`, `muki`, `dfa`, `cfl`) need every class in one of them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(default="teacher", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     encoder: str = "minilm"

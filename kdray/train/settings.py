@@ -21,7 +21,7 @@ class TrainSettings(BaseModel):
         checkpoint_steps: Save every so many steps as well as after every epoch; 0 only after epochs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(default=3, ge=1)
     batch_size: int = Field(default=32, ge=1)

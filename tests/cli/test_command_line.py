@@ -46,13 +46,14 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 
 def test_readme_table_is_the_listing() -> None:
     section = (ROOT / "README.md").read_text().partition("\n## Methods\n")[2].partition("\n#")[0]
-    lines = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", section, re.M)
+    lines = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", section, re.M)
     expected = {
         row["method"]: (
             row["needs"] + (", assistant" if row["assistant"] == "yes" else ""),
             row["teachers"] if row["teachers"] != "0–0" else "0",
             row["access"],
             row["source"],
+            row["status"],
         )
         for row in method_rows()
     }
@@ -68,8 +69,15 @@ def test_corpora_lists_names(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "sentence"),
     [
         (["run", "nowhere.yaml"], "nowhere.yaml: No such file"),
-        (["run", "{recipe}", "method.temprature=3"], "method.kd.temprature is no setting"),
-        (["run", "{recipe}", "method.temperature=-1"], "method.kd.temperature"),
+        (
+            ["run", "{recipe}", "method.temprature=3"],
+            ": method.temprature is no setting of kd; you may mean temperature.",
+        ),
+        (["run", "{recipe}", "method.temperature=-1"], ": method.temperature: "),
+        (["run", "{recipe}", "method.temperature=.inf"], ": method.temperature: Input should be a finite number"),
+        (["run", "{recipe}", "method=kd"], ": method is a section of settings: say method.name=kd,"),
+        (["run", "{recipe}", "method.name=KD"], "method.name = 'KD' is not known: you may mean kd."),
+        (["run", "{recipe}", "prune.policy.name=literal", "prune.policy.x=1"], ": prune.policy.x is no setting"),
         (["run", "{recipe}", "method.name=dekdd"], "method.name = 'dekdd' is not known: you may mean dekd."),
         (["run", "{recipe}", "method.name=sorcery"], "method.name = 'sorcery' is not known: finetune, kd,"),
         (["run", "{recipe}", "temperature"], "not of the form key=value"),

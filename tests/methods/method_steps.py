@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from tiny import evidence_for
 from torch import Tensor, nn
 
-from kdray.methods import Answers, Evidence, Facts, Method, Pair, Phase, Step, Terms
+from kdray.methods import Facts, Method, Pair, Phase, Step, Terms
 from kdray.signals import Signals
 from kdray.train import SingleRank
 
@@ -100,24 +101,6 @@ def step_for(
         adapters=method.adapters(pair).double(),
         prepared=method.prepare(evidence_for(pair)),
     )
-
-
-def evidence_for(pair: Pair) -> Evidence:
-    """Teachers who know something of the labels, the later ones more."""
-    generator = torch.Generator().manual_seed(99)
-
-    def answers(rows: int) -> Answers:
-        labels = torch.randint(0, pair.student.classes, (rows,), generator=generator)
-        right = torch.eye(pair.student.classes)[labels]
-        return Answers(
-            labels,
-            tuple(
-                torch.randn(rows, each.classes, generator=generator) + (1 + number) * right[:, : each.classes]
-                for number, each in enumerate(pair.teachers)
-            ),
-        )
-
-    return Evidence(answers(40), answers(20))
 
 
 def floats(signals: Signals) -> dict[str, Tensor]:

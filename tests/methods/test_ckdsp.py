@@ -91,6 +91,16 @@ def test_a_policy_learns_through_it():
         assert torch.equal(outer.adapters.policy.state_dict()[name], value)
 
 
+@pytest.mark.parametrize("gamma", [0.3, 0.9])
+def test_a_policy_has_the_settings_that_were_given(gamma):
+    soft = {"temperature": 3.0, "alpha": 0.4, "t2_scaling": False, "direction": "reverse"}
+    method = PrunedEnsemble(combine_teachers="rlkd", reward_number=3, gamma=gamma, ensemble_epochs=2, **soft)
+    policy = ReinforcedSelection(reward_number=3, gamma=gamma, ensemble_epochs=2, **soft)
+    assert method._ensemble() == policy
+    assert method.reward == policy.reward
+    assert len(method.phases(3)) == len(policy.phases(3))
+
+
 def test_refusals():
     for settings in (
         {"gamma": 0.3},

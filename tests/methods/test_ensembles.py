@@ -229,9 +229,11 @@ def test_refusals():
         WeightedEnsemble().prepare(Evidence(train=accurate(1.0), select=accurate(0.0, 0.0)))
     with pytest.raises(BadInput, match=r"2 method\.shares for 3 teachers"):
         WeightedEnsemble(shares=(1, 2)).check(pair_for(WeightedEnsemble()))
-    for shares in ((), (0, 0), (1, -1), (float("inf"), 1)):
+    for shares in ((), (0, 0), (1, -1)):
         with pytest.raises(ValidationError, match="shares are finite numbers"):
             WeightedEnsemble(shares=shares)
+    with pytest.raises(ValidationError, match="finite number"):
+        WeightedEnsemble(shares=(float("inf"), 1))
     with pytest.raises(ValidationError, match="combine would have no effect, because mode is stacking"):
         FittedOnTrain(mode="stacking", combine="logit")
 
@@ -242,3 +244,14 @@ def test_train_and_select_are_told_apart():
     swapped = Evidence(train=known.select, select=known.train)
     torch.testing.assert_close(FittedOnTrain().prepare(known), FittedOnSelect().prepare(swapped))
     assert not torch.equal(FittedOnTrain().prepare(known)["weights"], FittedOnSelect().prepare(known)["weights"])
+
+
+@pytest.mark.parametrize(("wrong", "warned"), [(0, True), (1, False)])
+def test_teachers_that_know_the_train_rows_by_heart_are_warned_about(caplog, wrong, warned):
+    labels = torch.arange(50) % 2
+    said = 4.0 * torch.eye(2)[labels]
+    heard = said.clone()
+    heard[:wrong] = heard[:wrong].flip(1)  # one of 50 rows: 98 %
+    answers = Answers(labels, (said, heard))
+    FittedOnTrain().prepare(Evidence(answers, answers))
+    assert ("every teacher is right on 100.0 % of the train rows or more" in caplog.text) == warned

@@ -28,6 +28,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # Ray's test cluster leaves sockets
 ]
+EPOCHS = 40
 NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 150_000_000}
 
 
@@ -137,6 +138,8 @@ def test_a_training_works_on_both_nodes(nodes: Nodes, corpus: Path, tiny_encoder
 
 
 def test_a_node_lost_in_the_middle_of_a_map_costs_only_what_it_had_in_hand(nodes: Nodes, tmp_path: Path) -> None:
+    import ray
+
     from kdray.on_ray.engine import OnRay
 
     log, folder = tmp_path / "log", tmp_path / "store"
@@ -144,7 +147,7 @@ def test_a_node_lost_in_the_middle_of_a_map_costs_only_what_it_had_in_hand(nodes
 
     def slow() -> Callable[[pa.Table], pa.Table]:
         def apply(part: pa.Table) -> pa.Table:
-            (log / f"{part['number'][0].as_py()}-{time.time_ns()}").touch()
+            (log / f"{part['number'][0].as_py()}-{time.time_ns()}-{ray.get_runtime_context().get_node_id()}").touch()
             time.sleep(0.5)
             return pa.table({"double": [2 * number for number in part["number"].to_pylist()]})
 
@@ -159,9 +162,39 @@ def test_a_node_lost_in_the_middle_of_a_map_costs_only_what_it_had_in_hand(nodes
     hunter.join()
     nodes.replace()
     assert found["double"].to_pylist() == [2 * number for number in range(320)]
-    begun = [path.name.partition("-")[0] for path in log.iterdir()]
+    begun, _, on = zip(*(path.name.split("-") for path in log.iterdir()), strict=True)
     assert len(set(begun)) == len(parts)
+    assert len(set(on)) == 2
     assert len(begun) - len(parts) <= 4  # of what the lost node had made or had in hand and nobody had read yet
+
+
+def test_a_node_lost_in_the_middle_of_a_training_costs_the_epoch_it_was_in(
+    nodes: Nodes, corpus: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """The group waits until there are two processors again, and goes on from the last checkpoint."""
+    from kdray.on_ray.engine import OnRay
+
+    run = run_config(corpus, tiny_encoder, epochs=EPOCHS)
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("whole", "broken"):
+        at = context(tmp_path / name, OnRay(WorkSettings(workers=2, cpus=1)))
+        read_corpus = read(run.corpus, at)
+
+        def lose_and_replace(store: Path = tmp_path / name) -> None:
+            _when(lambda: bool(list(store.glob("work/*/latest.json"))), nodes.lose)
+            nodes.replace()
+
+        hunter = Thread(target=lose_and_replace if name == "broken" else lambda: None)
+        hunter.start()
+        found[name] = result_of(teach(run.teachers[0], read_corpus, at))
+        hunter.join()
+    assert found["broken"]["metrics"] == found["whole"]["metrics"]
+    assert _scores(found["broken"]) == _scores(found["whole"])
+    assert len(_scores(found["whole"])) == EPOCHS
+
+
+def _scores(result: dict[str, Any]) -> list[tuple[float, float]]:
+    return [(epoch["score"], epoch["loss"]) for epoch in result["history"]]
 
 
 def _when(condition: Callable[[], bool], act: Callable[[], None]) -> None:

@@ -1,9 +1,11 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from kdray.prune import shards
 from kdray.prune.importance import Scale, TermCounts, count_terms, freeze, score
 
 CATS = [
@@ -52,10 +54,13 @@ def test_equals_a_dense_oracle(texts: list[str], how: str) -> None:
 
 @given(st.lists(st.text(max_size=20), max_size=12), st.integers(0, 12))
 def test_counts_of_shards_add_up(texts: list[str], cut: int) -> None:
+    def of_shards(*parts: list[str]) -> TermCounts:
+        tables = [shards.counts()(pa.table({"text": pa.array(part, pa.string())})) for part in parts]
+        return shards.counted(tables, len(texts))
+
     whole = count_terms(texts)
-    assert count_terms(texts[:cut]) + count_terms(texts[cut:]) == whole
-    assert TermCounts(0, {}) + whole == whole
-    swapped = freeze(count_terms(texts[cut:]) + count_terms(texts[:cut]))
+    assert of_shards(texts[:cut], texts[cut:]) == of_shards(texts, []) == whole
+    swapped = freeze(of_shards(texts[cut:], texts[:cut]))
     assert list(swapped.idf.items()) == list(freeze(whole).idf.items())
 
 

@@ -14,7 +14,7 @@ from kdray.prune import Pruner, PruneSettings, fit
 from kdray.prune.units import example_units
 from kdray.stages import Context, InProcess, distil, prepare
 from kdray.stages.corpus import opened
-from kdray.stages.effect import TIMED_ROWS, pruning_effect
+from kdray.stages.effect import pruning_effect
 from kdray.stages.fitting import result_of
 from kdray.store import Store
 
@@ -73,7 +73,21 @@ def test_both_readings(corpus: Path, tiny_encoder: Path, tmp_path: Path) -> None
     kept = fit(example_units(report, ["text"]), [], settings, level="example").decisions["kept"].to_pylist()
     assert by_policy["bottom_quintile"]["rows kept"] == pytest.approx(sum(kept) / len(kept))
     assert by_policy["literal_centers"]["rows kept"] > by_policy["literal"]["rows kept"]
-    assert 0 <= mine["kept accuracy"] <= 1
+
+
+def test_the_runs_own_row_is_of_its_own_settings(corpus: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    prepared, student, (scores, _) = effect(corpus, tiny_encoder, tmp_path, max_prune_rate=0.1, protect="none")
+    (mine,) = [row for row in scores if row["policy"] == "lower_tail"]
+    decided = Pruner.load(prepared.view.folder)
+    assert decided.settings.max_prune_rate == 0.1
+    _, _, (others, _) = effect(corpus, tiny_encoder, tmp_path)
+    (usual,) = [row for row in others if row["policy"] == "lower_tail"]
+    assert 0 < mine["pruned"] < usual["pruned"]
+    assert mine["accuracy"] == pytest.approx(result_of(student)["metrics"]["report"]["accuracy"])
+    report = example_units(opened(prepared.corpus).table("report"), ["text"])
+    settings = PruneSettings(policy="lower_tail", max_prune_rate=0.1, protect="none", level="example", stats="split")  # pyright: ignore
+    kept = fit(report, [], settings, level="example").decisions["kept"].to_pylist()
+    assert mine["rows kept"] == pytest.approx(sum(kept) / len(kept))
 
 
 def test_the_bound_is_the_ratio_of_tokens(corpus: Path, tiny_encoder: Path, tmp_path: Path) -> None:
@@ -86,10 +100,7 @@ def test_the_bound_is_the_ratio_of_tokens(corpus: Path, tiny_encoder: Path, tmp_
     )  # no graph was made
     bounds = {row["policy"]: row["bound"] for row in times}
     assert 1 < bounds["match_rate"] < bounds["literal"]
-    for row in times:
-        assert row["speed-up"] == pytest.approx(row["forward base ms"] / row["forward ms"])
-        assert row["all ms"] > row["forward ms"] > 0
-    assert TIMED_ROWS >= 60  # all rows of this corpus, so that the ratio is that of the whole
+    assert all(row["all ms"] > row["forward ms"] > 0 for row in times)
 
 
 def test_without_pruning_there_is_no_effect(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def made(folder: Path, engine: Backwards, embedder: Embedder) -> np.ndarray:
 
 
 def file(folder: Path) -> bytes:
-    (found,) = folder.glob("embeddings/films-*/embeddings.npy")
+    (found,) = folder.glob("embeddings/texts-*/embeddings.npy")
     return found.read_bytes()
 
 

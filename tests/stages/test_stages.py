@@ -336,6 +336,22 @@ def test_a_teacher_with_its_classes_in_another_order_is_mapped(students, setting
     np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
 
+def test_a_teacher_with_other_classes_is_refused_before_it_is_loaded(settings, store, tmp_path):
+    run = settings()
+    folder = tiny.save_fine_tuned(tmp_path / "three", tiny.classifier(seed=0, classes=3, layers=1), ("x", "y", "z"))
+    given = run.teachers[0].model_copy(update={"name": "three", "encoder": str(folder), "fine_tuned": True})
+    with pytest.raises(BadInput, match=r"^teacher 'three' knows the classes \['x', 'y', 'z'\], the task has"):
+        teach(given, read(run.corpus, context(store)), context(store))
+
+
+def test_a_teacher_that_the_method_has_no_place_for_is_left_alone_and_named(settings, store, tmp_path, caplog):
+    two = settings(method=KD, teachers=two_teachers(settings()))
+    here = context(Store(str(tmp_path / "store")))
+    assert [teacher.name for teacher in prepare(two, here).teachers] == ["one"]
+    assert "method kd learns from the first of the teachers, not from two" in caplog.text
+    assert [entry["name"] for entry in here.journal if entry["stage"] == "teach"] == ["folder-opinions-one"]
+
+
 def test_a_teacher_that_knows_nothing_is_refused(settings, store, tmp_path):
     here = context(store)
     run = settings()

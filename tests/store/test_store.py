@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+import re
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from kdray.seeds import seed_of
 from kdray.store import Draft, Store, canonical, digest_of
 
 DIGEST = digest_of("teach", settings=SETTINGS, inputs={})
+FILES = ("data.txt", "inner/more.txt")
 
 
 @pytest.fixture
@@ -80,7 +83,8 @@ def test_made_once_and_found_from_then_on(store):
     assert made.where == f"teach/t-{DIGEST[:12]}"
     assert made.file("inner/more.txt").read_text() == "more"
     assert made.summary == {"rows": 7}
-    assert made.manifest["files"] == {"data.txt": 4, "inner/more.txt": 4}
+    files = {name: {"bytes": 4, "sha256": sha256(made.file(name).read_bytes()).hexdigest()} for name in FILES}
+    assert made.manifest["files"] == files
     assert (made.manifest["settings"], made.manifest["inputs"], made.manifest["digest"]) == (SETTINGS, {}, DIGEST)
     assert store.artifacts("teach") == [made]
     assert not list((Path(store.uri) / "drafts").iterdir())
@@ -180,7 +184,7 @@ def test_a_read_only_folder_is_one_sentence(tmp_path):
 def test_what_stands_in_the_way_of_publishing_is_one_sentence(store):
     Path(store.uri).mkdir()
     (Path(store.uri) / "teach").write_text("a file where a stage's folder belongs")
-    with pytest.raises(RunFailed, match=rf"^{store.uri}/teach/t-{DIGEST[:12]} could not be written: .*\.$"):
+    with pytest.raises(RunFailed, match=rf"^{store.uri}/teach/t-{DIGEST[:12]} could not be made: .*\.$"):
         make(store)
     assert not list((Path(store.uri) / "drafts").iterdir())
 
@@ -192,7 +196,7 @@ def test_a_full_disk_is_one_sentence(store):
         draft.file("data.txt").write_text("no space for this")
         return {}
 
-    with pytest.raises(RunFailed, match=r"could not be written: No space left on device\.$"):
+    with pytest.raises(RunFailed, match=r"could not be made: No space left on device\.$"):
         make(store, build=fill)
     assert store.find("teach", "t", DIGEST) is None
 
@@ -287,7 +291,7 @@ def test_no_manifest_is_written_for_a_folder_that_vanishes(store):
         shutil.rmtree(draft.folder)
         return {}
 
-    with pytest.raises(RunFailed, match="could not be written"):
+    with pytest.raises(RunFailed, match="could not be made"):
         make(store, build=vanish)
     assert store.find("teach", "t", DIGEST) is None
 
@@ -295,6 +299,30 @@ def test_no_manifest_is_written_for_a_folder_that_vanishes(store):
 def test_manifests_are_plain_json(store):
     made, _ = make(store)
     plain = json.loads(made.file("manifest.json").read_text())
-    assert {"stage", "name", "digest", "settings", "inputs", "summary", "seconds", "made", "host", "files"} == set(
-        plain
-    )
+    said = {"stage", "name", "digest", "settings", "inputs", "summary", "seconds", "made", "host", "kdray", "files"}
+    assert set(plain) == said
+
+
+@pytest.mark.parametrize("damage", [b"dat", b"dada", None])
+def test_a_file_that_is_not_what_was_written_is_named(store, monkeypatch, damage):
+    """Cut off, changed at the same size, or gone."""
+    made, _ = make(store)
+    assert made.file("data.txt").read_text() == "data"
+    file = made.path / "data.txt"
+    file.unlink() if damage is None else file.write_bytes(damage)
+    monkeypatch.setattr("kdray.store.store._intact", set())  # as in another process
+    again, reused = make(store)
+    assert reused
+    with pytest.raises(RunFailed, match=re.escape(f"{file} is not what was written there; remove {made.path} ")):
+        again.file("inner/more.txt")
+
+
+def test_manifests_of_older_stores_hold_sizes_alone(store, monkeypatch):
+    made, _ = make(store)
+    manifest = store.read_json(f"{made.where}/manifest.json")
+    store.write_json(f"{made.where}/manifest.json", manifest | {"files": {"data.txt": 4, "inner/more.txt": 4}})
+    assert store.find("teach", "t", DIGEST).file("data.txt").read_text() == "data"
+    (made.path / "data.txt").write_text("cut")
+    monkeypatch.setattr("kdray.store.store._intact", set())
+    with pytest.raises(RunFailed, match="is not what was written"):
+        store.find("teach", "t", DIGEST).file("data.txt")

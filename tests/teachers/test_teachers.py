@@ -30,8 +30,10 @@ ROWS = pa.table({"id": ["a", "b", "c"], "text": ["good film", "a very bad film",
         (("LABEL_0", "LABEL_1", "LABEL_2"), [0, 1, 2]),
     ],
 )
-def test_columns_follow_the_tasks_order(teacher, columns):
+def test_columns_follow_the_tasks_order(teacher, columns, caplog):
     assert task_columns(teacher, NLI, name="t") == columns
+    guessed = "teacher 't' does not name its classes; they are taken to be entailment, neutral, contradiction, in this"
+    assert (guessed in caplog.text) == (teacher[0] == "LABEL_0")
 
 
 @pytest.mark.parametrize(

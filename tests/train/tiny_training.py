@@ -60,6 +60,57 @@ class Case:
         return TrainSettings.model_validate(SETTINGS | dict(self.train))
 
 
+KD = {"name": "kd", "temperature": 2.0}
+DEKD = {"name": "dekd", "temperature": 2.0}
+# 13 rows: batches of 5, 5, 3, and of 6, 6, 1, where the second process has no row of the last batch.
+CASES = {
+    "kd-5": Case(KD, {"batch_size": 5}),
+    "kd-6": Case(KD, {"batch_size": 6}),
+    "kd-online": Case(KD, {"batch_size": 6}, online=True),
+    "kd-unlabelled": Case(KD, {"batch_size": 5}, unlabelled=(0, 2, 3, 7, 9, 12)),
+    "kd-accumulated": Case(KD, {"batch_size": 5, "accumulate": 2}, unlabelled=(0, 2, 3)),
+    "ensemble": Case({"name": "ens_u", "temperature": 2.0}, {"batch_size": 5}),
+    "finetune": Case({"name": "finetune"}, {"batch_size": 6}),
+    "dekd-5": Case(DEKD, {"batch_size": 5}),
+    "dekd-6": Case(DEKD, {"batch_size": 6}),
+    "dekd-random": Case(DEKD | {"strategy": "random"}, {"batch_size": 5}),
+    "dekd-selected": Case(DEKD | {"ce_on": "selected", "granularity": "instance", "r": 0.3}, {"batch_size": 6}),
+    "pkd": Case({"name": "pkd", "temperature": 2.0, "beta": 1.0}, {"batch_size": 6}),
+    "mtbert": Case({"name": "mtbert", "tokens": "cls"}, {"batch_size": 5}, unlabelled=(0, 2, 3)),
+    "tinybert-tokens": Case({"name": "tinybert", "intermediate_epochs": 1}, {"batch_size": 6}, online=True),
+    "minilmv2-tokens": Case({"name": "minilmv2", "relation_epochs": 1}, {"batch_size": 5}, online=True),
+    "minilmv2-middle": Case(
+        {"name": "minilmv2", "relation_epochs": 1, "teacher_layer": 3}, {"batch_size": 5}, online=True
+    ),
+    "tmkd-heads": Case({"name": "tmkd", "heads": "multi"}, {"batch_size": 6}, unlabelled=(0, 2, 3)),
+    "joint": Case(
+        {"name": "joint", "models": 3}, {"batch_size": 5, "accumulate": 2}, unlabelled=(0, 2, 3, 7), members=3
+    ),
+    "dfa-tokens": Case({"name": "dfa", "align_number": -1}, {"batch_size": 5}, online=True),
+    "cfl-tokens": Case({"name": "cfl"}, {"batch_size": 6}, online=True),
+    "ksm": Case({"name": "ksm", "interval": 1}, {"batch_size": 5, "accumulate": 2}, unlabelled=(0, 2, 3)),
+    "rlkd": Case({"name": "rlkd", "temperature": 2.0, "policy_rate": 0.05}, {"batch_size": 5}, unlabelled=(0, 2, 3)),
+    "ckdsp": Case({"name": "ckdsp", "combine_teachers": "rlkd", "eta": 0.2}, {"batch_size": 6}),
+    "ens_rand": Case({"name": "ens_rand"}, {"batch_size": 5, "accumulate": 2}),
+    "ens_w": Case({"name": "ens_w"}, {"batch_size": 6}),
+    "ens_best": Case({"name": "ens_best"}, {"batch_size": 5}),
+    "ens_lr_train": Case({"name": "ens_lr_train"}, {"batch_size": 6}),
+    "ens_lr_dev": Case({"name": "ens_lr_dev"}, {"batch_size": 5}, unlabelled=(0, 2, 3)),
+    "takd": Case({"name": "takd"}, {"batch_size": 6}),
+    "pd": Case({"name": "pd"}, {"batch_size": 5}, unlabelled=(0, 2, 3)),
+    "uhc": Case({"name": "uhc"}, {"batch_size": 6}),
+    "muki": Case({"name": "muki"}, {"batch_size": 5}),
+    "distilbert": Case({"name": "distilbert"}, {"batch_size": 6}, online=True),
+    "minilm": Case({"name": "minilm", "relation_epochs": 1}, {"batch_size": 5}, online=True),
+    "steps": Case(DEKD, {"batch_size": 6, "checkpoint_steps": 1}, dropout=0.2),
+}
+# Of three steps and an epoch's end, twice: after one, after the last one of an epoch, and at an epoch's end.
+STOPS = (1, 3, 4, 7)
+CASES |= {
+    f"steps@{k}": Case(DEKD, {"batch_size": 6, "checkpoint_steps": 1}, dropout=0.2, goes_on_from=k) for k in STOPS
+}
+
+
 @dataclass(frozen=True)
 class Trained:
     result: FitResult
@@ -145,6 +196,7 @@ def train(
             rows,
             [teacher(f"teacher{k}", 10 + k) for k in range(number)],
             teacher("assistant", 20) if method.uses_assistant else None,
+            prepared=method.prepare(tiny.evidence_for(pair)),
             reward_rows=rows.take(np.flatnonzero(rows.labels.numpy() >= 0)) if method.reward else None,
         ),
         settings=case.settings,

@@ -1,0 +1,144 @@
+"""What will run where, told before anything runs: processes, how many at once, what each takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from kdray.config import RunConfig
+from kdray.errors import BadInput
+from kdray.models import Weights, asking_bytes, resolve_encoder, training_bytes
+from kdray.models.memory import PROCESS_BYTES
+from kdray.on_ray.engine import OnRay
+from kdray.on_ray.session import living_nodes
+from kdray.signals import TOKEN_NEEDS
+from kdray.train import TrainSettings
+
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Share:
+    """One kind of work.
+
+    Attributes:
+        at_once: Processes that run beside each other.
+        memory: Bytes that one of them may need; an estimate (see `kdray.models.memory`).
+    """
+
+    work: str
+    processes: int
+    at_once: int
+    cpus: float
+    gpus: float
+    memory: float
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "work": self.work,
+            "processes": self.processes,
+            "at once": self.at_once,
+            "CPUs each": f"{self.cpus:g}",
+            "GPUs each": f"{self.gpus:g}",
+            "memory each": f"about {self.memory / GB:.1f} GB",
+        }
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A search's or comparison's students, `each` of them with so many CPUs and GPUs."""
+
+    what: str
+    count: int
+    cpus: int
+    gpus: float
+
+
+def plan(run: RunConfig, engine: OnRay, trials: Trials | None = None) -> list[Share]:
+    """What is not in the store yet will run like this.
+
+    Raises:
+        BadInput: The cluster can never give what one worker or trial needs.
+    """
+    shares = [*_teachers(run, engine), *_asked(run, engine)]
+    if trials is None:
+        cpus, gpus = engine.per_worker()
+        workers = run.work.workers
+        return [*shares, Share("student", workers, workers, cpus, gpus, _student_bytes(run, workers))]
+    memory = _student_bytes(run, 1)
+    at_once = min(trials.count, fitting(trials.cpus, trials.gpus))
+    return [*shares, Share(trials.what, trials.count, at_once, trials.cpus, trials.gpus, memory)]
+
+
+def fitting(cpus: int, gpus: float) -> int:
+    """How many processes of this size the cluster runs at once.
+
+    Raises:
+        BadInput: Not even one, with what is there now.
+    """
+    have = ray.cluster_resources()
+    fits = [int(have.get("CPU", 0) // cpus)]
+    if gpus:
+        fits.append(int(have.get("GPU", 0) / gpus + 1e-9))
+    if min(fits) < 1:
+        raise BadInput(
+            f"a trial needs {cpus} CPUs and {gpus:g} GPUs, there are {have.get('CPU', 0):g} CPUs and "
+            f"{have.get('GPU', 0):g} GPUs; lower --cpus-per-trial or --gpus-per-trial."
+        )
+    return min(fits)
+
+
+def warnings(shares: Sequence[Share]) -> list[str]:
+    """One sentence for each kind of work that may not fit into a node's memory, if it is spread evenly."""
+    nodes = living_nodes()
+    smallest = min(node["Resources"].get("memory", float("inf")) for node in ray.nodes() if node["Alive"])
+    said: list[str] = []
+    for share in shares:
+        on_one = -(-share.at_once // nodes)
+        if on_one * share.memory > smallest:
+            said.append(
+                f"{share.work}: {on_one} at once on one node may need {on_one * share.memory / GB:.0f} GB, the "
+                f"smallest node has {smallest / GB:.0f} GB; give each more CPUs, so that fewer run at once, or shorten "
+                "train.max_length or train.batch_size."
+            )
+    return said
+
+
+def _teachers(run: RunConfig, engine: OnRay) -> list[Share]:
+    trained = [teacher for teacher in run.teachers if not teacher.fine_tuned]
+    if not trained or not run.method.max_teachers:
+        return []
+    cpus, gpus = engine.per_worker()
+    workers = run.work.workers
+    each = [_training(teacher.encoder, teacher.layers, teacher.train, workers) for teacher in trained]
+    memory = sum(each) if run.teaching == "joint" else max(each)
+    how = "together" if run.teaching == "joint" else "one after the other"
+    work = f"{len(trained)} teachers, {how}" if len(trained) > 1 else "teacher"
+    return [Share(work, workers, workers, cpus, gpus, memory)]
+
+
+def _asked(run: RunConfig, engine: OnRay) -> list[Share]:
+    if not run.method.max_teachers:
+        return []
+    actors, cpus, gpus = engine.pool()
+    memory = max(asking_bytes(_weights(teacher.encoder), layers=teacher.layers) for teacher in run.teachers)
+    return [Share("outputs, embeddings", actors, actors, cpus, gpus, memory)]
+
+
+def _student_bytes(run: RunConfig, workers: int) -> float:
+    origin = run.student.encoder if run.student.init_from == "encoder" else run.teachers[0].encoder
+    memory = _training(origin, run.student.layers, run.train, workers)
+    if run.method.needs & TOKEN_NEEDS:  # the teachers run beside the student
+        for teacher in run.teachers[: run.method.max_teachers]:
+            memory += asking_bytes(_weights(teacher.encoder), layers=teacher.layers) - PROCESS_BYTES
+    return memory
+
+
+def _training(encoder: str, layers: int | None, train: TrainSettings, workers: int) -> float:
+    rows = -(-train.batch_size // (train.accumulate * workers))
+    return training_bytes(_weights(encoder), layers=layers, rows=rows, tokens=train.max_length)
+
+
+def _weights(encoder: str) -> Weights:
+    return Weights.of(resolve_encoder(encoder).folder)

@@ -1,0 +1,74 @@
+"""The table before a run: what it says of clusters that are only described here."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from kdray.config import RunConfig, parse
+from kdray.errors import BadInput
+from kdray.on_ray import engine, plan
+from kdray.on_ray.engine import OnRay
+from kdray.on_ray.plan import Share, Trials
+
+
+def cluster(monkeypatch: pytest.MonkeyPatch, *, nodes: int, cpus: int, gpus: int, memory: float = 64e9) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"memory": memory}}] * nodes)
+    for module in (engine, plan):
+        monkeypatch.setattr(module, "living_nodes", lambda: nodes)
+
+
+def run(encoder: Path, **settings: Any) -> RunConfig:
+    teachers = [{"name": name, "encoder": str(encoder)} for name in ("a", "b")]
+    student = {"encoder": str(encoder), "layers": 1}
+    return parse({"teachers": teachers, "student": student, **settings}, source="test")
+
+
+def planned(run: RunConfig, trials: Trials | None = None) -> dict[str, Share]:
+    return {share.work: share for share in plan.plan(run, OnRay(run.work), trials)}
+
+
+def test_trials_share_gpus(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster(monkeypatch, nodes=2, cpus=16, gpus=2)
+    found = planned(run(tiny_encoder, work={"workers": 2}), Trials("trials", 24, 1, 0.25))
+    trials = found["trials"]
+    assert (trials.processes, trials.at_once, trials.cpus, trials.gpus) == (24, 8, 1, 0.25)
+    teachers = found["2 teachers, one after the other"]
+    assert (teachers.at_once, teachers.cpus, teachers.gpus) == (2, 8, 1)
+    assert (found["outputs, embeddings"].at_once, found["outputs, embeddings"].gpus) == (2, 1)
+
+
+def test_no_more_at_once_than_there_are(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster(monkeypatch, nodes=1, cpus=16, gpus=0)
+    assert planned(run(tiny_encoder), Trials("trials", 3, 1, 0.0))["trials"].at_once == 3
+
+
+def test_what_a_cluster_can_never_give_is_refused(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster(monkeypatch, nodes=1, cpus=2, gpus=0)
+    with pytest.raises(BadInput, match=r"a trial needs 4 CPUs and 0 GPUs, there are 2 CPUs.*--cpus-per-trial"):
+        planned(run(tiny_encoder), Trials("trials", 3, 4, 0.0))
+    with pytest.raises(BadInput, match=r"work.workers = 3 .* the cluster has 2; lower work.workers"):
+        planned(run(tiny_encoder, work={"workers": 3, "cpus": 1}))
+
+
+def test_teachers_beside_the_student_count(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster(monkeypatch, nodes=1, cpus=2, gpus=0)
+    cached = planned(run(tiny_encoder, method={"name": "kd"}))["student"].memory
+    beside = planned(run(tiny_encoder, method={"name": "minilm"}, prune={"policy": "none"}))["student"].memory
+    assert beside - cached == 4 * plan.Weights.of(tiny_encoder).parameters()
+
+
+def test_without_a_teacher_there_is_only_the_student(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster(monkeypatch, nodes=1, cpus=2, gpus=0)
+    assert list(planned(run(tiny_encoder, method={"name": "finetune"}))) == ["student"]
+
+
+def test_what_may_not_fit_is_said(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster(monkeypatch, nodes=2, cpus=16, gpus=0, memory=3e9)
+    shares = list(planned(run(tiny_encoder), Trials("trials", 24, 1, 0.0)).values())
+    (said,) = [sentence for sentence in plan.warnings(shares) if sentence.startswith("trials")]
+    assert said.startswith("trials: 8 at once on one node may need 4 GB, the smallest node has 3 GB")
+    cluster(monkeypatch, nodes=2, cpus=16, gpus=0, memory=40e9)
+    assert plan.warnings(shares) == []

@@ -1,0 +1,103 @@
+"""Whoever can write into a store cannot make its readers run code: no file of it is ever unpickled."""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+
+from kdray.config import RunConfig, parse
+from kdray.errors import RunFailed
+from kdray.stages import Context, InProcess, distil, prepare
+from kdray.store import Store
+
+FITTING = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32", "epochs": 1}
+
+
+class Bomb:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.mark),)
+
+
+def settings(folder: Path, encoder: Path) -> RunConfig:
+    return parse(
+        {
+            "store": str(folder / "store"),
+            "corpus": {"name": "folder", "path": str(folder / "corpus"), "labels": ["negative", "positive"]},
+            "prune": {"policy": "lower_tail", "protect": "nn"},
+            "outputs": {"preflight": False},
+            "teachers": [{"name": "t", "encoder": str(encoder), "train": FITTING}],
+            "student": {"encoder": str(encoder), "layers": 1},
+            "train": FITTING,
+            "method": {"name": "kd"},
+        },
+        source="test",
+    )
+
+
+def distilled(run: RunConfig) -> None:
+    context = Context(Store(run.store), InProcess(), None)
+    distil(run, prepare(run, context), context)
+
+
+def pickles(file: Path, mark: Path) -> bytes:
+    """What unpickles into a folder, as large as the file it replaces so that its size gives nothing away."""
+    if file.suffix == ".npy":
+        buffer = io.BytesIO()
+        np.save(buffer, np.array([Bomb(mark)], dtype=object), allow_pickle=True)
+        content = buffer.getvalue()
+    else:
+        content = pickle.dumps(Bomb(mark))
+    return content.ljust(file.stat().st_size, b"\0")
+
+
+def test_a_bomb_is_one(tmp_path: Path) -> None:
+    mark = tmp_path / "exploded"
+    pickle.loads(pickle.dumps(Bomb(mark)))
+    assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("poisoned", "missing"),  # what is in its place, and what must be made anew from it
+    [
+        ("corpus/*/train.parquet", "prune"),
+        ("teach/*/model/model.safetensors", "outputs"),
+        ("outputs/*/train.logits.npy", "distil"),
+        ("embeddings/*/embeddings.npy", "prune"),
+        ("prune/*/train.parquet", "distil"),
+    ],
+)
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_pickle_in_place_of_an_artifacts_file_is_never_loaded(
+    poisoned: str, missing: str, forged: bool, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused as not what was written; where the manifest was forged too, by whoever expects a table or an array."""
+    tiny.save_opinions(tmp_path / "corpus")
+    run = settings(tmp_path, tiny_encoder)
+    distilled(run)
+    store, mark = tmp_path / "store", tmp_path / "exploded"
+    (file,) = store.glob(poisoned)
+    file.write_bytes(pickles(file, mark))
+    if forged:
+        artifact = file.relative_to(store).parts[:2]
+        listed = store.joinpath(*artifact, "manifest.json")
+        manifest = json.loads(listed.read_text())
+        said = manifest["files"][str(file.relative_to(listed.parent))]
+        said["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        listed.write_text(json.dumps(manifest))
+    for stage in {missing, "distil"}:
+        shutil.rmtree(store / stage)
+    monkeypatch.setattr("kdray.store.store._intact", set())  # as in another process
+    with pytest.raises(Exception if forged else RunFailed, match=None if forged else f"{file.name} is not what was"):
+        distilled(run)
+    assert not mark.exists()

@@ -1,0 +1,96 @@
+"""Parts that outlive a kill: whose they are, and whether they are whole."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from blocks import Backwards
+
+from kdray import meters
+from kdray.errors import BadInput
+from kdray.stages import Context, ranges
+from kdray.stages.context import InProcess, InThreads
+from kdray.stages.ranges import in_ranges, parts_of
+from kdray.store import Store
+
+
+@pytest.fixture(autouse=True)
+def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "RANGE_ROWS", 4)
+
+
+def doubling() -> Callable[[pa.Table], pa.Table]:
+    return lambda part: pa.table({"double": [2 * number for number in part["number"].to_pylist()]})
+
+
+def doubled(folder: Path, numbers: range, engine: Backwards) -> list[int]:
+    context = Context(Store(str(folder)), engine, None)
+    parts = parts_of(pa.table({"number": list(numbers)}))
+    found = in_ranges(parts, doubling, context, context.store.work("ab" * 32), "doubles", title="double")
+    return pa.concat_tables(list(found))["double"].to_pylist()
+
+
+def test_what_was_made_of_other_rows_is_not_taken(tmp_path: Path) -> None:
+    assert doubled(tmp_path, range(10), Backwards()) == list(range(0, 20, 2))
+    again = Backwards()
+    assert doubled(tmp_path, range(10), again) == list(range(0, 20, 2))
+    assert again.done == []
+    moved = Backwards()  # as if texts were cut another way: the second part has the same rows
+    assert doubled(tmp_path, range(-4, 8), moved) == list(range(-8, 16, 2))
+    assert len(moved.done) == 3
+
+
+@pytest.mark.parametrize("left", [0, 40, 200])
+def test_a_damaged_part_is_made_again(tmp_path: Path, left: int) -> None:
+    """A file that a power loss left empty, or cut off after the schema, where Arrow would read no rows at all."""
+    doubled(tmp_path, range(10), Backwards())
+    (file,) = tmp_path.glob("work/*/doubles/1-*.arrow")
+    whole = file.read_bytes()
+    assert len(whole) > 200
+    file.write_bytes(whole[:left])
+    again = Backwards()
+    assert doubled(tmp_path, range(10), again) == list(range(0, 20, 2))
+    assert again.done == [("double", 4)]
+    assert file.read_bytes() == whole
+
+
+def test_threads_tell_what_was_wrong_with_the_map() -> None:
+    def broken() -> Callable[[pa.Table], pa.Table]:
+        raise BadInput("the encoder is damaged")
+
+    with pytest.raises(BadInput, match="the encoder is damaged"):
+        list(InThreads(threads=2).map([pa.table({"number": [1]})], broken, title="double"))
+
+
+def test_threads_leave_the_number_of_torchs_threads_alone() -> None:
+    def used() -> Callable[[pa.Table], pa.Table]:
+        return lambda part: pa.table({"double": [float(torch.ones(2).sum()) for _ in part["number"]]})
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        list(InThreads(threads=2).map([pa.table({"number": [1]})] * 4, used, title="double"))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("engine", [InProcess(), InThreads(threads=2)])
+def test_rows_are_counted_wherever_they_are_worked_on(engine: InProcess) -> None:
+    counted: list[tuple[str, float, str]] = []
+
+    class Counts:
+        def count(self, name: str, amount: float, tags: Mapping[str, str]) -> None:
+            counted.append((name, amount, tags["stage"]))
+
+        def show(self, name: str, value: float, tags: Mapping[str, str]) -> None: ...
+
+    meters.install(Counts())
+    try:
+        found = list(engine.map(parts_of(pa.table({"number": list(range(10))})), doubling, title="embed some"))
+    finally:
+        meters.install(None)
+    assert len(found) == 3
+    assert sorted(counted) == [("rows", 2, "embed"), ("rows", 4, "embed"), ("rows", 4, "embed")]

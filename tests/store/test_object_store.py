@@ -1,0 +1,185 @@
+"""A store in a bucket: the same promises as in a folder."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import objects
+import pytest
+from objects import Server
+
+from kdray.errors import BadInput, RunFailed
+from kdray.store import Artifact, Draft, Store, Work
+from kdray.store import store as store_module
+
+SETTINGS = {"a": 1}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with objects.serving(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for key, value in objects.ENVIRONMENT.items():
+        monkeypatch.setenv(key, value)
+    another_machine(monkeypatch, tmp_path / "one")
+
+
+def another_machine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """One whose copies of what is in the store lie elsewhere."""
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+
+@pytest.fixture
+def store(server: Server, request: pytest.FixtureRequest) -> Store:
+    bucket = "".join(letter for letter in request.node.name if letter.isalnum()).lower()[:60]
+    return Store(server.uri(f"{bucket}/inner"))
+
+
+def build(draft: Draft) -> dict[str, Any]:
+    draft.file("data.txt").write_text("data")
+    draft.file("inner").mkdir()
+    draft.file("inner/more.txt").write_text("more")
+    return {"rows": 7}
+
+
+def make(store: Store, **changes: Any) -> tuple[Artifact, bool]:
+    return store.make("teach", "t", **({"settings": SETTINGS, "inputs": {}, "build": build} | changes))
+
+
+def test_made_once_and_found_from_then_on(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, reused = make(store)
+    assert not reused
+    assert made.file("inner/more.txt").read_text() == "more"
+    assert made.summary == {"rows": 7}
+    another_machine(monkeypatch, tmp_path / "two")
+    again, reused = make(store, build=lambda draft: pytest.fail("built twice"))
+    assert reused
+    assert again.folder != made.folder
+    assert again.file("inner/more.txt").read_text() == "more"
+    assert [artifact.digest for artifact in store.artifacts("teach")] == [made.digest]
+    assert store.children("work") == []
+
+
+def test_without_a_manifest_there_is_no_artifact(store: Store) -> None:
+    """A process killed while it published leaves files that no manifest vouches for."""
+    digest = make(Store(store.uri.replace("/inner", "/other")))[0].digest
+    where = store.folder_name("teach", "t", digest)
+    store.write_bytes(f"{where}/left-behind.txt", b"from the killed run")
+    assert store.find("teach", "t", digest) is None
+    assert store.artifacts("teach") == []
+    made, reused = make(store)
+    assert not reused
+    assert store.children(where) == ["data.txt", "inner", "manifest.json"]
+    assert not made.file("left-behind.txt").exists()
+
+
+def test_copies_of_two_stores_are_kept_apart(store: Store) -> None:
+    """Artifacts with one digest may differ in what depends on the machine, such as seconds and hosts."""
+    other = Store(store.uri.replace("/inner", "/other"))
+    mine, _ = make(store)
+    theirs, _ = make(other, build=lambda draft: {**build(draft), "rows": 8})
+    assert mine.digest == theirs.digest
+    assert (mine.summary["rows"], theirs.summary["rows"]) == (7, 8)
+    assert mine.folder != theirs.folder
+
+
+def test_a_build_that_raises_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    def fails(draft: Draft) -> dict[str, Any]:
+        build(draft)
+        raise BadInput("no")
+
+    with pytest.raises(BadInput, match="no"):
+        make(store, build=fails)
+    assert store.artifacts("teach") == []
+    assert not list((tmp_path / "one" / "kdray-drafts").iterdir())
+
+
+class TestWork:
+    @pytest.fixture
+    def work(self, store: Store) -> Work:
+        return store.work("ab" * 32)
+
+    def test_the_last_whole_save_is_loaded(self, store: Store, work: Work) -> None:
+        assert work.load() is None
+        work.save({"weights": b"1", "state": b"one"})
+        work.save({"weights": b"2"})
+        assert work.load() == {"weights": b"2"}
+        assert len(store.children(work.where)) == 2  # the pointer and the last folder
+
+    def test_results_are_handed_over_whole(self, work: Work, tmp_path: Path) -> None:
+        (tmp_path / "made" / "inner").mkdir(parents=True)
+        (tmp_path / "made" / "inner" / "weights").write_bytes(b"w")
+        (tmp_path / "taken").mkdir()
+        work.save_result(tmp_path / "made")
+        work.take_result(tmp_path / "taken")
+        assert (tmp_path / "taken" / "inner" / "weights").read_bytes() == b"w"
+
+    def test_clearing_leaves_nothing_and_may_be_repeated(self, work: Work) -> None:
+        work.save({"weights": b"1"})
+        work.clear()
+        work.clear()
+        assert work.load() is None
+
+
+@pytest.mark.slow
+def test_a_server_that_comes_back_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Longer than Arrow's own six seconds."""
+    monkeypatch.setattr(store_module, "RETRY_SECONDS", 0.1)
+    port = objects.free_port()
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(Store(objects.uri(port, "bucket/inner")).exists, "nothing")
+        while "does not answer" not in caplog.text:
+            assert not found.done()
+            time.sleep(0.1)
+        with objects.serving(tmp_path, port):
+            assert found.result() is False
+
+
+def test_a_server_that_stays_away_is_an_error_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "PATIENCE_SECONDS", 0.0)
+    store = Store(objects.uri(objects.free_port(), "bucket/inner"))
+    with pytest.raises(RunFailed, match=r"^s3://bucket/inner\S* does not answer"):
+        store.exists("nothing")
+
+
+def test_places_within_it_keep_its_options(server: Server) -> None:
+    assert Store(server.uri("bucket/inner/")).uri_of("ray") == server.uri("bucket/inner/ray")
+
+
+@pytest.mark.parametrize("uri", ["s3://name:geheim@bucket/inner", "s3://name:geheim@bucket?region=us-east-1"])
+def test_keys_in_the_uri_are_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(BadInput, match="AWS_SECRET_ACCESS_KEY") as refused:
+        Store(uri)
+    assert "geheim" not in str(refused.value)
+
+
+def test_who_comes_second_takes_what_the_first_published(store: Store) -> None:
+    """Two processes make the same thing: nothing locks a bucket."""
+
+    def second(draft: Draft) -> dict[str, Any]:
+        first, reused = make(Store(store.uri))
+        assert not reused
+        return {**build(draft), "rows": first.summary["rows"] + 1}
+
+    made, _ = make(store, build=second)
+    assert made.summary == {"rows": 7}
+
+
+def test_who_lost_its_work_to_the_first_takes_what_that_published(store: Store) -> None:
+    def second(draft: Draft) -> dict[str, Any]:
+        make(Store(store.uri))
+        raise FileNotFoundError("a part that the first has cleared")
+
+    made, reused = make(store, build=second)
+    assert reused
+    assert made.summary == {"rows": 7}
