@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the network is wrong
+os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15, workers starve beside other tests and time out
 
 from pathlib import Path
 

@@ -65,8 +65,10 @@ class DeKD(Method):
     def _no_idle_settings(self) -> "DeKD":
         if not (self.lambda1 or self.lambda2 or self.lambda3):
             raise ValueError("lambda1, lambda2 and lambda3 are all 0, so that nothing would be learnt")
-        if not self.uses_assistant:
-            self.refuse_idle(("ta_depth",), because="assistant is false" if self.lambda2 else "lambda2 is 0")
+        if not self.lambda2:
+            self.refuse_idle(("assistant", "ta_depth"), because="lambda2 is 0")
+        elif not self.assistant:
+            self.refuse_idle(("ta_depth",), because="assistant is false")
         if not self.lambda3:
             self.refuse_idle(("granularity",), because="lambda3 is 0")
         if self.r == 1:

@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"\b\w\w+\b")
 
 @dataclass(frozen=True)
 class TermCounts:
-    """The first pass: how many units there are, and in how many of them each term occurs. Shards add up with ``+``."""
+    """The first pass: how many units there are, and in how many of them each term occurs."""
 
     num_units: int
     document_frequency: Mapping[str, int]

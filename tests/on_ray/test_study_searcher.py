@@ -258,5 +258,5 @@ def test_a_local_study_has_one_driver(tmp_path: Path) -> None:
 def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         open_study("nonsense://me:secret@host/db", name="s", folder=tmp_path, starts=[])
-    assert "nonsense://me@host/db" in str(caught.value)
+    assert "nonsense://me:***@host/db" in str(caught.value)
     assert "secret" not in str(caught.value)

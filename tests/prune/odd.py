@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from kdray.prune import Fit, PruneSettings, fit, units_at
+from kdray.prune import Fit, PruneSettings, fit, shards, units_at
+from kdray.prune.importance import TermCounts
 
 Floats = npt.NDArray[np.float64]
 Row = tuple[str, str, int]
@@ -55,6 +56,12 @@ def make(rows: Sequence[Row], ids: list[str] | None = None) -> pa.Table:
     return pa.table(
         {"id": ids or [f"r{i}" for i in range(len(rows))], "text": texts, "question": questions, "label": labels}
     )
+
+
+def counted_apart(*texts: list[str]) -> TermCounts:
+    """The counts of texts that lie in several shards, added up."""
+    tables = [shards.counts()(pa.table({"text": pa.array(part, pa.string())})) for part in texts]
+    return shards.counted(tables, sum(map(len, texts)))
 
 
 def chosen(policy: Any, level: str, layout: Layout = ONE, **more: Any) -> PruneSettings:

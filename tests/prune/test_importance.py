@@ -1,12 +1,11 @@
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from odd import counted_apart
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from kdray.prune import shards
-from kdray.prune.importance import Scale, TermCounts, count_terms, freeze, score
+from kdray.prune.importance import Scale, count_terms, freeze, score
 
 CATS = [
     "the cat sat on the mat",
@@ -53,14 +52,10 @@ def test_equals_a_dense_oracle(texts: list[str], how: str) -> None:
 
 
 @given(st.lists(st.text(max_size=20), max_size=12), st.integers(0, 12))
-def test_counts_of_shards_add_up(texts: list[str], cut: int) -> None:
-    def of_shards(*parts: list[str]) -> TermCounts:
-        tables = [shards.counts()(pa.table({"text": pa.array(part, pa.string())})) for part in parts]
-        return shards.counted(tables, len(texts))
-
+def test_counts_counted_apart_add_up(texts: list[str], cut: int) -> None:
     whole = count_terms(texts)
-    assert of_shards(texts[:cut], texts[cut:]) == of_shards(texts, []) == whole
-    swapped = freeze(of_shards(texts[cut:], texts[:cut]))
+    assert counted_apart(texts[:cut], texts[cut:]) == counted_apart(texts, []) == whole
+    swapped = freeze(counted_apart(texts[cut:], texts[:cut]))
     assert list(swapped.idf.items()) == list(freeze(whole).idf.items())
 
 

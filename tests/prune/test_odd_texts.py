@@ -22,6 +22,7 @@ from odd import (
     Layout,
     Row,
     chosen,
+    counted_apart,
     embeddings_of,
     fitted,
     make,
@@ -292,7 +293,7 @@ def test_fitting_from_shards_in_any_order_is_fitting_the_whole(
     wanted = chosen(policy, level)
     cut = random.randrange(table.num_rows + 1)
     shards = [units_at(t, ONE, wanted, level=level)["text"].to_pylist() for t in (table[:cut], table[cut:])]
-    statistics = freeze(count_terms(shards[1]) + count_terms(shards[0]))
+    statistics = freeze(counted_apart(shards[1], shards[0]))
     scores = np.concatenate([score(texts, statistics) for texts in shards])
     units = units_at(table, ONE, wanted, level=level)
     vectors = embeddings_of(units["text"].to_pylist(), seed) if wanted.needs_embeddings else []

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odd import counted_apart
 
 from kdray.errors import BadInput
 from kdray.prune import (
@@ -104,7 +105,7 @@ def test_fitting_from_merged_counts_and_scores_of_shards_is_the_same() -> None:
     chosen = PruneSettings(protect="none")
     shards = [units_at(shard, FIELDS, chosen, level="sentence") for shard in (table[:1], table[1:])]
     texts = [text_column(shard) for shard in shards]
-    statistics = freeze(count_terms(texts[1]) + count_terms(texts[0]))
+    statistics = freeze(counted_apart(texts[1], texts[0]))
     scores = np.concatenate([score(t, statistics) for t in texts])
     units = units_at(table, FIELDS, chosen, level="sentence")
     merged = fit_scores(units, scores, [], chosen, level="sentence", statistics=statistics)
