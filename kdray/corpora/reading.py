@@ -63,7 +63,7 @@ def read_corpus(settings: CorpusSettings, *, data_dir: Path | None) -> Corpus:
     return Corpus(
         task=task,
         splits=splits,
-        note=_note(raw, task, settings),
+        note=_note(raw, task, settings, splits[TRAIN]),
         origin=raw.origin,
         is_sample=settings.name == "sample",
         fingerprint=fingerprint(splits),
@@ -130,7 +130,7 @@ def _split(checked: Mapping[str, pa.Table], task: Task, settings: CorpusSettings
     return {TRAIN: train, SELECT: select, REPORT: checked[task.report_split], **extra}
 
 
-def _note(raw: RawCorpus, task: Task, settings: CorpusSettings) -> str | None:
+def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, train: pa.Table) -> str | None:
     rows = {split: table.num_rows for split, table in raw.tables.items()}
     phrases = [size_note(task, rows, raw.facts)]
     if settings.name == "sample":
@@ -138,4 +138,6 @@ def _note(raw: RawCorpus, task: Task, settings: CorpusSettings) -> str | None:
     if settings.limit is not None:
         there = sum(rows.get(split, 0) for split in (TRAIN, *task.extra_train))
         phrases.append(f"limited to {settings.limit:,} of {there:,} train rows")
+    if unlabelled := train["label"].null_count:
+        phrases.append(f"{unlabelled:,} of {train.num_rows:,} train rows without a label")
     return "; ".join(phrase for phrase in phrases if phrase) or None

@@ -157,7 +157,9 @@ def test_hidden_labels_are_null_in_train(tmp_path):
 def test_an_empty_csv_cell_is_no_label(tmp_path):
     rows = texts(20)
     rows[3]["label"] = ""
-    assert read_own(with_train(tmp_path, rows, ".csv")).splits["train"]["label"].null_count == 1
+    corpus = read_own(with_train(tmp_path, rows, ".csv"))
+    assert corpus.splits["train"]["label"].null_count == 1
+    assert corpus.note == f"1 of {corpus.splits['train'].num_rows} train rows without a label"
 
 
 def test_test_is_reported_and_validation_selected_on(tmp_path):
