@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
+STARTS = 3
 LOCAL_ENVIRONMENT = {"RAY_AUTH_MODE": "disabled"}  # loopback only; clusters set `token` in their YAML
 
 
@@ -98,6 +99,17 @@ def _connect(address: str | None) -> None:
         if address:
             ray.init(address=address, namespace="kdray", runtime_env=setup, logging_level=logging.ERROR)
         else:
+            start_local(setup)
+    except ConnectionError as error:
+        raise BadInput(f"--address {address}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
+
+
+def start_local(setup: dict[str, str]) -> None:
+    """A local Ray. It gives up after 30 s, which a busy machine may need: then once more, and a last time."""
+    import ray
+
+    for left in reversed(range(STARTS)):
+        try:
             ray.init(
                 address="local",  # also beside a cluster of this machine, which `auto` would be
                 namespace="kdray",
@@ -107,8 +119,13 @@ def _connect(address: str | None) -> None:
                 object_store_memory=400_000_000,
                 logging_level=logging.ERROR,
             )
-    except ConnectionError as error:
-        raise BadInput(f"--address {address}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
+        except Exception as error:
+            if not left or "timed out during startup" not in str(error):
+                raise
+            log.warning("Ray did not start within 30 s, the machine is busy; trying again")
+            ray.shutdown()
+        else:
+            return
 
 
 def _end_on_sigterm() -> threading.Event:

@@ -223,7 +223,7 @@ def test_hard_labels_over_all_rows_or_the_selected_ones():
     step = logits_step(Z4, [T4], Y4)
     rows = oracle.cross_entropy(Z4, np.array(Y4))
     assert rows.mean() == near(0.886833)
-    off = {"assistant": False, "lambda2": 0, "lambda3": 0, "lambda1": 1}
+    off = {"lambda2": 0, "lambda3": 0, "lambda1": 1}
     assert total(DeKD(ce_on="all", **off), step) == near(rows.mean())
     assert total(DeKD(ce_on="selected", **off), step) == near(rows[[1, 3]].mean())
 

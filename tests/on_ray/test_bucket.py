@@ -94,4 +94,4 @@ def wait_for(condition: Any, process: "subprocess.Popen[str]") -> None:
     while not condition():
         assert process.poll() is None, "the run ended before it could be disturbed"
         assert time.monotonic() < end
-        time.sleep(0.05)
+        time.sleep(0.2)
