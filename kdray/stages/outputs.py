@@ -1,6 +1,6 @@
 """Stage `outputs`: what one teacher (or assistant) says of every row, once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,41 +27,20 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
         BadInput: The teacher is no better than the commonest class (unless `preflight` is off).
     """
     stored = opened(corpus)
-    spec = result_of(teacher)["spec"]
-    length, precision = spec["train"]["max_length"], spec["train"]["precision"]
-    labels: list[str] = spec["labels"]
-    loader = partial(
-        load_speaker,
-        context.store.uri,
-        Ref.to(teacher),
+    labels: list[str] = result_of(teacher)["spec"]["labels"]
+    artifact = _said(
+        teacher,
+        corpus,
+        context,
         name=name,
-        labels=labels,
-        fields=[field.name for field in stored.task.fields],
+        artifact=f"{stored.task.name}-{name}",
+        title=f"outputs {stored.task.name}/{name}",
         kinds=OUTPUT_KINDS,
-        max_length=length,
-        precision=precision,
+        splits=stored.splits,
+        settings={"preflight": preflight},
+        speaker=partial(load_speaker, kinds=OUTPUT_KINDS),
+        check=partial(_preflight, name, stored, labels) if preflight else None,
     )
-
-    settings = {"kinds": list(OUTPUT_KINDS), "max_length": length, "precision": precision, "preflight": preflight}
-    inputs = {"teacher": teacher.digest, "corpus": corpus.digest}
-    work = context.store.work(digest_of("outputs", settings=settings, inputs=inputs))
-
-    def build(draft: Draft) -> dict[str, Any]:
-        shapes = OutputShapes.of_model(teacher.file("model")).of(OUTPUT_KINDS)
-        tables = {split: stored.table(split) for split in stored.splits}
-        title = f"outputs {stored.task.name}/{name}"
-        _write(
-            tables,
-            in_ranges(parts_of(_joined(tables)), loader, context, work, "rows", title=title),
-            shapes,
-            draft.folder,
-        )
-        checked = _preflight(name, stored, labels, draft.folder) if preflight else {}
-        rows = sum(stored.info["rows"].values())
-        return {"rows": rows, "kinds": ", ".join(OUTPUT_KINDS)} | {k: round(v, 4) for k, v in checked.items()}
-
-    artifact = context.make("outputs", f"{stored.task.name}-{name}", settings=settings, inputs=inputs, build=build)
-    work.clear()
     shapes = OutputShapes.of_model(teacher.file("model"))
     return TeacherRef(
         name=name,
@@ -83,42 +62,59 @@ def asked_again(teacher: TeacherRef, view: Artifact, context: Context) -> Teache
 
 def asked_with_dropout(teacher: TeacherRef, corpus: Artifact, context: Context, *, passes: int) -> TeacherRef:
     """The same teacher with its mean probabilities over `passes` passes with dropout, on the train split."""
-    model, stored = teacher.model.open(context.store), opened(corpus)
-    spec = result_of(model)["spec"]
-    length, precision = spec["train"]["max_length"], spec["train"]["precision"]
-    loader = partial(
-        load_speaker,
-        context.store.uri,
-        teacher.model,
-        kind=DropoutSpeaker,
+    task = opened(corpus).task.name
+    artifact = _said(
+        teacher.model.open(context.store),
+        corpus,
+        context,
         name=teacher.name,
-        labels=spec["labels"],
-        fields=[field.name for field in stored.task.fields],
-        max_length=length,
-        precision=precision,
-        passes=passes,
+        artifact=f"{task}-{teacher.name}-dropout",
+        title=f"dropout outputs {task}/{teacher.name}",
+        kinds=["mc_probs"],
+        splits=["train"],
+        settings={"passes": passes},
+        speaker=partial(load_speaker, kind=DropoutSpeaker, passes=passes),
     )
+    return teacher.model_copy(update={"dropout_outputs": Ref.to(artifact)})
 
-    settings = {"kinds": ["mc_probs"], "passes": passes, "max_length": length, "precision": precision}
-    inputs = {"teacher": model.digest, "corpus": corpus.digest}
+
+def _said(
+    teacher: Artifact,
+    corpus: Artifact,
+    context: Context,
+    *,
+    name: str,
+    artifact: str,
+    title: str,
+    kinds: Sequence[str],
+    splits: Sequence[str],
+    settings: dict[str, Any],
+    speaker: Callable[..., Speaker],
+    check: Callable[[Path], Mapping[str, float]] | None = None,
+) -> Artifact:
+    """What a teacher says of some splits, in ranges that outlive a kill; `check` may refuse it before it is kept."""
+    stored, spec = opened(corpus), result_of(teacher)["spec"]
+    reading = {"max_length": spec["train"]["max_length"], "precision": spec["train"]["precision"]}
+    fields = [field.name for field in stored.task.fields]
+    loader = partial(
+        speaker, context.store.uri, Ref.to(teacher), name=name, labels=spec["labels"], fields=fields, **reading
+    )
+    settings = {"kinds": list(kinds), **settings, **reading}
+    inputs = {"teacher": teacher.digest, "corpus": corpus.digest}
     work = context.store.work(digest_of("outputs", settings=settings, inputs=inputs))
 
     def build(draft: Draft) -> dict[str, Any]:
-        shapes = OutputShapes.of_model(model.file("model")).of(["mc_probs"])
-        tables = {"train": stored.table("train")}
-        title = f"dropout outputs {stored.task.name}/{teacher.name}"
-        _write(
-            tables,
-            in_ranges(parts_of(tables["train"]), loader, context, work, "rows", title=title),
-            shapes,
-            draft.folder,
-        )
-        return {"rows": len(tables["train"]), "passes": passes}
+        shapes = OutputShapes.of_model(teacher.file("model")).of(kinds)
+        tables = {split: stored.table(split) for split in splits}
+        rows = _joined(tables)
+        answers = in_ranges(parts_of(rows), loader, context, work, "rows", title=title)
+        _write(tables, answers, shapes, draft.folder)
+        checked = check(draft.folder) if check else {}
+        return {"rows": len(rows), "kinds": ", ".join(kinds)} | {k: round(v, 4) for k, v in checked.items()}
 
-    name = f"{stored.task.name}-{teacher.name}-dropout"
-    artifact = context.make("outputs", name, settings=settings, inputs=inputs, build=build)
+    made = context.make("outputs", artifact, settings=settings, inputs=inputs, build=build)
     work.clear()
-    return teacher.model_copy(update={"dropout_outputs": Ref.to(artifact)})
+    return made
 
 
 def load_speaker(store: str, teacher: Ref, *, kind: type[Speaker] = Speaker, **settings: Any) -> Speaker:
