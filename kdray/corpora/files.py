@@ -45,7 +45,7 @@ def read_table(path: Path, shown: str) -> pa.Table:
         table = READERS[path.suffix](path, shown)
     except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{shown} cannot be read as {path.suffix[1:]}: {reason}.") from error
+        raise BadInput(f"{shown} cannot be read as {path.suffix[1:]}: {reason.rstrip(chr(46))}.") from error
     if len(set(table.column_names)) < table.num_columns:
         raise BadInput(f"{shown} has two columns of one name: {', '.join(table.column_names)}; rename one.")
     if table.num_rows == 0:

@@ -78,7 +78,7 @@ class PruneSettings(BaseModel):
         changed = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
         for names, reason in self._unused():
             if ignored := sorted(changed & names):
-                raise ValueError(f"{', '.join(ignored)} would be ignored, because {reason}; remove the setting.")
+                raise ValueError(f"{', '.join(ignored)} would be ignored, because {reason}; remove the setting")
         if self.policy.name == "literal_centers" and self.protect == "none":
             raise ValueError("protect = none makes policy literal_centers the policy literal; name that one instead.")
         if self.policy.name == "match_rate" and self.policy.rho > self.prune_rate_limit:
