@@ -121,16 +121,16 @@ def _clusters(
     protection = settings.protection
     if protection == "none":
         return Clusters.none(num_units), None
-    vectors = unit_vectors(embeddings, settings.edge)
-    if protection != "star" and protection != "nn":
+    if protection == "star" or protection == "nn":
         if num_units > MAX_UNITS:
-            raise BadInput(
-                f"prune.protect = {protection} clusters at most {MAX_UNITS:,} units, found {num_units:,}; take star "
-                "or nn."
-            )
-        clusters = compared_clusters(protection, CosineWeights(vectors), settings.num_clusters)
+            return parted_clusters(unit_vectors(embeddings, settings.edge, np.float32), protection, run=run), None
+        weights = CosineWeights(unit_vectors(embeddings, settings.edge))
+        clusters = protected(weights, protection)
     elif num_units > MAX_UNITS:
-        return parted_clusters(vectors.astype(np.float32), protection, run=run), None
+        raise BadInput(
+            f"prune.protect = {protection} clusters at most {MAX_UNITS:,} units, found {num_units:,}; take star or nn."
+        )
     else:
-        clusters = protected(CosineWeights(vectors), protection)
-    return clusters, None if protection == "nn" else silhouette(CosineWeights(vectors), clusters.labels)
+        weights = CosineWeights(unit_vectors(embeddings, settings.edge))
+        clusters = compared_clusters(protection, weights, settings.num_clusters)
+    return clusters, None if protection == "nn" else silhouette(weights, clusters.labels)

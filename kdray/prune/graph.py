@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 MAX_UNITS = 20_000  # beyond, exact weights of all pairs take too long: see `kdray.prune.parts`
 MICRO = 1_000_000
 _BLOCK_ROWS = 512
+_AT_ONCE = 65_536  # rows that are normalised at once
 
 
 class Weights(Protocol):
@@ -77,8 +78,11 @@ def cosine_weights(embeddings: Sequence[npt.NDArray[Any]], edge: Edge | None = N
     return CosineWeights(unit_vectors(embeddings, edge))
 
 
-def unit_vectors(embeddings: Sequence[npt.NDArray[Any]], edge: Edge | None = None) -> Floats:
-    """Vectors [units, width] whose dot products are the weights of the graph.
+def unit_vectors(
+    embeddings: Sequence[npt.NDArray[Any]], edge: Edge | None = None, dtype: type[Any] = np.float64
+) -> npt.NDArray[Any]:
+    """Vectors [units, width] whose dot products are the weights of the graph. They are made in float64, some rows at a
+    time, and kept as `dtype`.
 
     Args:
         embeddings: One array [units, width] for each teacher.
@@ -93,13 +97,24 @@ def unit_vectors(embeddings: Sequence[npt.NDArray[Any]], edge: Edge | None = Non
     widths = [array.shape[1] for array in embeddings]
     if edge == "mean_embedding" and len(set(widths)) > 1:
         raise BadInput(f"prune.edge = mean_embedding needs teachers of one width, found {widths}; use mean_cosine.")
-    if edge == "mean_cosine" or len(set(widths)) > 1:
-        unit = np.concatenate([_normalised(array) for array in embeddings], axis=1)
-        return unit / math.sqrt(len(embeddings))
+    side_by_side = edge == "mean_cosine" or len(set(widths)) > 1
+    vectors = np.empty((len(embeddings[0]), sum(widths) if side_by_side else widths[0]), dtype)
+    for start in range(0, len(vectors), _AT_ONCE):
+        rows = [array[start : start + _AT_ONCE] for array in embeddings]
+        vectors[start : start + _AT_ONCE] = _side_by_side(rows) if side_by_side else _normalised(_total(rows))
+    return vectors
+
+
+def _side_by_side(embeddings: Sequence[npt.NDArray[Any]]) -> Floats:
+    unit = np.concatenate([_normalised(array) for array in embeddings], axis=1)
+    return unit / math.sqrt(len(embeddings))
+
+
+def _total(embeddings: Sequence[npt.NDArray[Any]]) -> Floats:
     total = np.zeros(embeddings[0].shape)
     for array in embeddings:
         total += array
-    return _normalised(total)
+    return total
 
 
 def _check(embeddings: Sequence[npt.NDArray[Any]]) -> None:

@@ -20,6 +20,7 @@ Runner = Callable[[Callable[[Vectors], Clusters], Sequence[Vectors]], Iterable[C
 PART_UNITS = 10_000
 PAIRS = 1_000_000  # sampled to measure how large weights are
 _SAMPLE_ROWS, _POWER_STEPS = 2_048, 20
+_AT_ONCE = 65_536  # rows that are copied at once
 
 
 def parts_of(vectors: npt.NDArray[np.float32], most: int = PART_UNITS) -> list[npt.NDArray[np.int64]]:
@@ -76,7 +77,9 @@ def _halved(
     if len(units) <= most:
         yield units
         return
-    along = np.round(vectors[units] @ _main_direction(vectors[units[_spread(len(units))]]), 5)
+    direction = _main_direction(vectors[units[_spread(len(units))]])
+    some = [vectors[units[start : start + _AT_ONCE]] @ direction for start in range(0, len(units), _AT_ONCE)]
+    along = np.round(np.concatenate(some), 5)
     order = np.argsort(along, kind="stable")
     middle = len(units) // 2
     for half in (order[:middle], order[middle:]):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from kdray.errors import BadInput
 from kdray.prune import clusters as clusters_module
 from kdray.prune import graph
 from kdray.prune.clusters import nn_centres, profile, silhouette, silhouettes, star_clusters
-from kdray.prune.graph import MatrixWeights, cosine_weights
+from kdray.prune.graph import MatrixWeights, cosine_weights, unit_vectors
 
 
 def symmetric(n: int, upper: list[float]) -> np.ndarray:
@@ -138,3 +140,13 @@ def test_teachers_vectors_give_the_cosines_of_numpy() -> None:
     assert np.abs(np.concatenate([weights.rows(0, 300), weights.rows(300, 700)]) / 1e6 - dense).max() <= 5.1e-7
     sets, _ = slow_star(dense[:60, :60])
     assert as_sets(star_clusters(cosine_weights([first[:60], second[:60]])).labels) == sets
+
+
+@pytest.mark.parametrize("edge", ["mean_embedding", "mean_cosine"])
+def test_vectors_do_not_depend_on_how_many_are_made_at_once(edge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    embeddings = [draw.standard_normal((50, 6)).astype(np.float32) for _ in range(2)]
+    whole = unit_vectors(embeddings, edge)
+    monkeypatch.setattr(graph, "_AT_ONCE", 7)
+    assert np.array_equal(unit_vectors(embeddings, edge), whole)
+    assert np.array_equal(unit_vectors(embeddings, edge, np.float32), whole.astype(np.float32))
