@@ -1,5 +1,6 @@
 """The settings of pruning, as a run file gives them under ``prune``."""
 
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -78,7 +79,11 @@ class PruneSettings(BaseModel):
         changed = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
         for names, reason in self._unused():
             if ignored := sorted(changed & names):
-                raise ValueError(f"{', '.join(ignored)} would be ignored, because {reason}; remove the setting")
+                defaults = [json.dumps(type(self).model_fields[name].default).strip('"') for name in ignored]
+                unset = ", ".join(f"{name}={default}" for name, default in zip(ignored, defaults, strict=True))
+                raise ValueError(
+                    f"{', '.join(ignored)} would be ignored, because {reason}; remove the setting, or give {unset}"
+                )
         if self.policy.name == "literal_centers" and self.protect == "none":
             raise ValueError("protect = none makes policy literal_centers the policy literal; name that one instead.")
         if self.policy.name == "match_rate" and self.policy.rho > self.prune_rate_limit:

@@ -102,8 +102,8 @@ def test_policies_bring_their_own_protection_and_limit() -> None:
 @pytest.mark.parametrize(
     ("given_settings", "message"),
     [
-        ({"policy": "none", "level": "sentence"}, "level would be ignored, because policy is none"),
-        ({"policy": "literal", "edge": "mean_cosine"}, "edge would be ignored"),
+        ({"policy": "none", "level": "sentence"}, "because policy is none; remove the setting, or give level=auto"),
+        ({"policy": "literal", "edge": "mean_cosine"}, "or give edge=null"),
         ({"protect": "none", "edge": "mean_cosine"}, "edge would be ignored"),
         ({"level": "example", "min_keep": 2, "prune_pairs": True}, "min_keep, prune_pairs would be ignored"),
         ({"level": "sentence", "min_per_class": 2}, "min_per_class would be ignored"),
