@@ -19,6 +19,7 @@ from kdray.distil import FitSpec, run_fit
 from kdray.errors import BadInput, KdrayError, RunFailed
 from kdray.ipc import TableMap
 from kdray.on_ray.maps import mapped
+from kdray.on_ray.room import most_cpus, room, shown
 from kdray.on_ray.session import living_nodes
 from kdray.store import Store
 from kdray.train import GroupRanks, SingleRank
@@ -85,15 +86,13 @@ class OnRay:
         """CPUs and GPUs of a training worker, refused if the cluster can never give them."""
         have = ray.cluster_resources()
         gpus = self.work.gpus if self.work.gpus is not None else float(have.get("GPU", 0) >= self.work.workers)
-        nodes = living_nodes()
-        cpus = self.work.cpus or max(1, int(have.get("CPU", 1) // (nodes * -(-self.work.workers // nodes))))
-        for name, each in (("CPU", cpus), ("GPU", gpus)):
-            wanted = each * self.work.workers
-            if wanted > have.get(name, 0):
-                raise BadInput(
-                    f"work.workers = {self.work.workers} with {each:g} {name}s each needs {wanted:g}, the cluster has "
-                    f"{have.get(name, 0):g}; lower work.workers or work.{name.lower()}s."
-                )
+        workers = self.work.workers
+        cpus = self.work.cpus or most_cpus(workers, gpus)
+        if room(cpus, gpus) < workers:
+            raise BadInput(
+                f"work.workers = {workers} with {cpus:g} CPUs and {gpus:g} GPUs each do not fit, {shown()}; "
+                "lower work.workers, work.cpus or work.gpus."
+            )
         return cpus, gpus
 
     def pool(self) -> tuple[int, float, float]:

@@ -11,6 +11,7 @@ from kdray.errors import BadInput
 from kdray.models import Weights, asking_bytes, resolve_encoder, training_bytes
 from kdray.models.memory import PROCESS_BYTES
 from kdray.on_ray.engine import OnRay
+from kdray.on_ray.room import room, shown
 from kdray.on_ray.session import living_nodes
 from kdray.signals import TOKEN_NEEDS
 from kdray.train import TrainSettings
@@ -77,16 +78,13 @@ def fitting(cpus: int, gpus: float) -> int:
     Raises:
         BadInput: Not even one, with what is there now.
     """
-    have = ray.cluster_resources()
-    fits = [int(have.get("CPU", 0) // cpus)]
-    if gpus:
-        fits.append(int(have.get("GPU", 0) / gpus + 1e-9))
-    if min(fits) < 1:
+    fits = room(cpus, gpus)
+    if not fits:
         raise BadInput(
-            f"a trial needs {cpus} CPUs and {gpus:g} GPUs, there are {have.get('CPU', 0):g} CPUs and "
-            f"{have.get('GPU', 0):g} GPUs; lower --cpus-per-trial or --gpus-per-trial."
+            f"a trial needs {cpus} CPUs and {gpus:g} GPUs on one node, {shown()}; lower --cpus-per-trial or "
+            "--gpus-per-trial."
         )
-    return min(fits)
+    return fits
 
 
 def warnings(shares: Sequence[Share]) -> list[str]:

@@ -41,6 +41,7 @@ class StudySearcher(Searcher):
         asked: How many trials shall have ended in all.
         full_budget: The value of `budget` that a finished trial reports; less means that it was stopped early.
         objectives: Those of the study. With several of them no trial is stopped early.
+        room: How many trials may run at once, asked before every suggestion: a cluster grows and shrinks.
     """
 
     def __init__(
@@ -54,17 +55,21 @@ class StudySearcher(Searcher):
         pruning: Pruning = "asha",
         sampling: Sampling = "tpe",
         objectives: Sequence[Objective] = ("metric",),
+        room: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(metric=VALUE, mode="max")
         self._book, self._study, self._space = book, book.study, space
         self._seed, self._asked_for, self._full = seed, asked, full_budget
         self._sampling, self._objectives = sampling, objectives
+        self._room = room
         self._study.pruner = PRUNERS[pruning]()
         self._left_over = book.take_over()
         self._asked: dict[str, optuna.Trial] = {}
         self.is_closing = False
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # pyright: ignore[reportIncompatibleMethodOverride] - FINISHED is a word
+        if self._room is not None and len(self._asked) >= self._room():
+            return None  # later
         trial = self._next()
         if trial is None:
             return Searcher.FINISHED

@@ -14,6 +14,7 @@ from kdray.config import RunConfig
 from kdray.errors import BadInput
 from kdray.on_ray.budget import NO_BUDGET, Budget, Stopper
 from kdray.on_ray.plan import fitting
+from kdray.on_ray.room import room
 from kdray.on_ray.search import VALUE, Pruning, Sampling, Space, StudyScheduler, StudySearcher
 from kdray.on_ray.study import ENDS, Objective, SweepStudy, metric_of, open_study
 from kdray.on_ray.track import Tracker, callbacks
@@ -101,22 +102,22 @@ def search(settings: SweepSettings, run: RunConfig, prepared: Prepared, context:
     Raises:
         BadInput: As `check`.
     """
-    concurrent = fitting(settings.cpus, settings.gpus)
+    at_first = fitting(settings.cpus, settings.gpus)
     book = _book(settings, context.store)
     stopped: str | None = None
     with closing(book), book.driving():
         if settings.retry_failed:
             log.info("sweep %s: trials %s are tried again", settings.name, book.retry_failed() or "none")
         log.info(
-            "sweep %s: %d of %d trials have ended, %d at a time",
+            "sweep %s: %d of %d trials have ended, %d at a time with the nodes of now",
             settings.name,
             len(book.ended()),
             settings.trials,
-            concurrent,
+            at_first,
         )
         while stopped is None and len(book.ended()) < settings.trials:
             if book.has_work(asked=settings.trials):
-                stopped = _search(settings, run, prepared, context, book, concurrent)
+                stopped = _search(settings, run, prepared, context, book)
             else:
                 log.info("sweep %s: waits for %d trials of other drivers", settings.name, len(book.running_elsewhere()))
                 time.sleep(OTHERS_SECONDS)
@@ -125,10 +126,11 @@ def search(settings: SweepSettings, run: RunConfig, prepared: Prepared, context:
 
 
 def _search(
-    settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, book: SweepStudy, concurrent: int
+    settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, book: SweepStudy
 ) -> str | None:
     """One search of Tune's; returns the budget that ended it, if one did."""
     epochs, task = run.train.epochs, prepared.corpus.name
+    now = partial(_room, settings)
     searcher = StudySearcher(
         book,
         settings.space,
@@ -138,6 +140,7 @@ def _search(
         pruning=_pruning(settings),
         sampling=settings.sampling,
         objectives=settings.objectives,
+        room=now,
     )
     ended = len(book.ended())
     tracked = callbacks(
@@ -154,7 +157,7 @@ def _search(
             mode="max",
             scheduler=StudyScheduler(searcher),
             num_samples=settings.trials - ended,
-            max_concurrent_trials=concurrent,
+            max_concurrent_trials=settings.trials,  # else Tune starts one after the other; the searcher says how many
             reuse_actors=True,
             trial_name_creator=lambda t: f"{task}_{t.config['number']}",
             trial_dirname_creator=lambda t: f"{task}_{t.config['number']}",
@@ -164,10 +167,15 @@ def _search(
             storage_path=context.store.uri_of("ray"),
             verbose=0,
             stop=stopper,
-            callbacks=[Voice(settings.name, searcher, ended, settings.trials, concurrent), *tracked],
+            callbacks=[Voice(settings.name, searcher, ended, settings.trials, now), *tracked],
         ),
     ).fit()
     return stopper.reason
+
+
+def _room(settings: SweepSettings) -> int:
+    """Trials that fit at this moment; at least one, which waits for a node to come back."""
+    return max(1, room(settings.cpus, settings.gpus))
 
 
 def _book(settings: SweepSettings, store: Store) -> SweepStudy:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.tune import Callback
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 class Voice(Callback):
     """One line for every trial that ends, and the facts that the study keeps of it."""
 
-    def __init__(self, sweep: str, searcher: StudySearcher, done: int, asked: int, concurrent: int) -> None:
+    def __init__(self, sweep: str, searcher: StudySearcher, done: int, asked: int, room: Callable[[], int]) -> None:
         self._sweep, self._states = sweep, Counter[str]()
-        self._searcher, self._done, self._asked, self._concurrent = searcher, done, asked, concurrent
+        self._searcher, self._done, self._asked, self._room = searcher, done, asked, room
         self._failed = self._stopped = 0
         self._best: float | None = None
         self._seconds: list[float] = []
@@ -90,7 +90,7 @@ class Voice(Callback):
     def _left(self) -> str:
         """How long the rest will take if it is like what there was."""
         missing = self._asked - self._done
-        minutes = missing * sum(self._seconds) / len(self._seconds) / self._concurrent / 60
+        minutes = missing * sum(self._seconds) / len(self._seconds) / self._room() / 60
         return f", about {minutes:.0f} min left" if missing > 0 and minutes >= 1 else ""
 
 

@@ -140,7 +140,11 @@ def _arguments(host: Host) -> list[str]:
 def _connect(made: list[Host]) -> None:
     """The first host's bridge, and a cable from there to each other host."""
     switch = made[0]
-    commands = ["ip link add bridge type bridge", f"ip addr add {switch.address}/24 dev bridge", "ip link set bridge up"]
+    commands = [
+        "ip link add bridge type bridge",
+        f"ip addr add {switch.address}/24 dev bridge",
+        "ip link set bridge up",
+    ]
     for host in made[1:]:
         commands += [
             f"ip link add {host.name} type veth peer name wire netns {host.first}",

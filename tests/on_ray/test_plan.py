@@ -14,10 +14,17 @@ from kdray.on_ray.plan import Share, Trials
 
 
 def cluster(monkeypatch: pytest.MonkeyPatch, *, nodes: int, cpus: int, gpus: int, memory: float = 64e9) -> None:
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
-    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"memory": memory}}] * nodes)
+    """Of equal nodes that have so many CPUs and GPUs together."""
+    each = {"CPU": cpus / nodes, "GPU": gpus / nodes, "memory": memory}
+    of_nodes(monkeypatch, *[each] * nodes)
+
+
+def of_nodes(monkeypatch: pytest.MonkeyPatch, *resources: dict[str, float]) -> None:
+    have = {name: sum(each.get(name, 0) for each in resources) for name in ("CPU", "GPU")}
+    monkeypatch.setattr(ray, "cluster_resources", lambda: have)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": each} for each in resources])
     for module in (engine, plan):
-        monkeypatch.setattr(module, "living_nodes", lambda: nodes)
+        monkeypatch.setattr(module, "living_nodes", lambda: len(resources))
 
 
 def run(encoder: Path, **settings: Any) -> RunConfig:
@@ -47,10 +54,30 @@ def test_no_more_at_once_than_there_are(tiny_encoder: Path, monkeypatch: pytest.
 
 def test_what_a_cluster_can_never_give_is_refused(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster(monkeypatch, nodes=1, cpus=2, gpus=0)
-    with pytest.raises(BadInput, match=r"a trial needs 4 CPUs and 0 GPUs, there are 2 CPUs.*--cpus-per-trial"):
+    with pytest.raises(BadInput, match=r"a trial needs 4 CPUs and 0 GPUs on one node, there is 1 node of 2 CPUs and 0"):
         planned(run(tiny_encoder), Trials("trials", 3, 4, 0.0))
-    with pytest.raises(BadInput, match=r"work.workers = 3 .* the cluster has 2; lower work.workers"):
+    with pytest.raises(BadInput, match=r"work.workers = 3 with 1 CPUs .* 1 node of 2 CPUs .*; lower work.workers"):
         planned(run(tiny_encoder, work={"workers": 3, "cpus": 1}))
+
+
+def test_what_no_single_node_can_give_is_refused(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two nodes have it together, and whoever waited for it would wait for ever."""
+    cluster(monkeypatch, nodes=2, cpus=4, gpus=2)
+    with pytest.raises(BadInput, match=r"a trial needs 3 CPUs .* there are 2 nodes of 2 CPUs and 1 GPU; lower"):
+        planned(run(tiny_encoder), Trials("trials", 3, 3, 0.0))
+    with pytest.raises(BadInput, match="2 GPUs on one node"):
+        planned(run(tiny_encoder), Trials("trials", 3, 1, 2.0))
+    with pytest.raises(BadInput, match=r"work.workers = 2 .* do not fit"):
+        planned(run(tiny_encoder, work={"workers": 2, "cpus": 1, "gpus": 2}))
+
+
+def test_unlike_nodes_are_counted_one_by_one(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_nodes(monkeypatch, {"CPU": 2}, {"CPU": 9, "GPU": 2}, {"CPU": 5, "GPU": 1})
+    shown = planned(run(tiny_encoder, work={"workers": 3}), Trials("trials", 99, 2, 0.0))
+    assert shown["trials"].at_once == 1 + 4 + 2
+    teachers = shown["2 teachers, one after the other"]
+    assert (teachers.cpus, teachers.gpus) == (4, 1)  # two on the second node, one on the third
+    assert planned(run(tiny_encoder), Trials("trials", 99, 1, 0.4))["trials"].at_once == 6  # two a GPU
 
 
 def test_teachers_beside_the_student_count(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

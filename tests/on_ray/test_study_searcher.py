@@ -78,6 +78,23 @@ def test_first_trial_is_the_defaults(tmp_path: Path) -> None:
     assert suggested(searcher(tmp_path), "t") == {"number": 0, "overrides": START["params"]}
 
 
+def test_as_many_are_asked_for_as_the_nodes_of_the_moment_take(tmp_path: Path) -> None:
+    room = 1
+    asking = searcher(tmp_path, asked=5, room=lambda: room)
+    first = suggested(asking, "t0")
+    assert asking.suggest("t1") is None
+    room = 3  # a node came
+    configs = {name: suggested(asking, name) for name in ("t1", "t2")}
+    assert asking.suggest("t3") is None
+    room = 1  # and went
+    finish(asking, "t0", first)
+    finish(asking, "t1", configs["t1"])
+    assert asking.suggest("t3") is None
+    finish(asking, "t2", configs["t2"])
+    assert suggested(asking, "t3")["number"] == 3
+    assert states(tmp_path) == ["COMPLETE"] * 3 + ["RUNNING"]
+
+
 def test_a_broken_search_is_the_unbroken_one(tmp_path: Path) -> None:
     """The same trials under the same numbers, and the same of them stopped early."""
     broken, whole = tmp_path / "broken", tmp_path / "whole"

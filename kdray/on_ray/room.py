@@ -1,0 +1,45 @@
+"""What the living nodes can take: a process has to fit on one of them, not on their sum."""
+
+from collections import Counter
+
+import ray
+
+EPSILON = 1e-9
+
+
+def room(cpus: float, gpus: float) -> int:
+    """How many processes of this size all nodes together run at once, by what they have and not by what is free."""
+    return sum(_on_one(node, cpus, gpus) for node in _nodes())
+
+
+def most_cpus(processes: int, gpus: float) -> int:
+    """The most CPUs that each of so many processes can have at once; at least 1, also where they do not fit."""
+    largest = max((int(node.get("CPU", 0)) for node in _nodes()), default=1)
+    return next((cpus for cpus in range(largest, 1, -1) if room(cpus, gpus) >= processes), 1)
+
+
+def shown() -> str:
+    """The nodes for a message, such as "there are 2 nodes of 8 CPUs and 1 GPU"."""
+    shapes = Counter((f"{node.get('CPU', 0):g}", f"{node.get('GPU', 0):g}") for node in _nodes())
+    kinds = [
+        f"{_of(count, 'node')} of {_of(cpus, 'CPU')} and {_of(gpus, 'GPU')}" for (cpus, gpus), count in shapes.items()
+    ]
+    return f"there {'is' if shapes.total() == 1 else 'are'} {', '.join(kinds)}"
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _on_one(node: dict[str, float], cpus: float, gpus: float) -> int:
+    fits: list[float] = []
+    if cpus:
+        fits.append((node.get("CPU", 0.0) + EPSILON) // cpus)
+    if gpus:  # a fraction is one of a single GPU
+        have = node.get("GPU", 0.0) + EPSILON
+        fits.append(have // 1 * ((1 + EPSILON) // gpus) if gpus < 1 else have // gpus)
+    return int(min(fits, default=0))
+
+
+def _of(count: str | int, name: str) -> str:
+    return f"{count} {name}{'' if str(count) == '1' else 's'}"
