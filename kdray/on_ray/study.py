@@ -5,7 +5,9 @@ that a search which goes on asks what an unbroken one would have asked. A local 
 lock makes sure of; on a database server every driver shows by heartbeats that its trials are alive.
 """
 
+import random
 import threading
+import time
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from kdray.errors import BadInput
 from kdray.redact import without_passwords
 
 HEARTBEAT_SECONDS = 10
+MADE_MEANWHILE_SECONDS = 30
 GRACE_SECONDS = 60  # without a heartbeat a trial is taken for dead
 Objective = Literal["metric", "latency", "parameters"]  # the task's metric on select comes first, and wins alone
 DIRECTIONS: dict[Objective, Literal["maximize", "minimize"]] = {
@@ -207,20 +210,32 @@ def check_storage(url: str) -> None:
     """
     storage = _opened(url)
     storage.remove_session()
-    storage._backend.engine.dispose()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    storage.engine.dispose()
 
 
 def _opened(url: str) -> Any:
-    try:
-        with _own_heartbeats():
-            return optuna.storages.RDBStorage(
-                url,
-                heartbeat_interval=HEARTBEAT_SECONDS if _is_shared(url) else None,
-                grace_period=GRACE_SECONDS if _is_shared(url) else None,
-            )
-    except Exception as error:  # SQLAlchemy's and each database driver's own kinds
-        reason = str(error).strip().splitlines()[0]
-        raise BadInput(without_passwords(f"--storage {url} cannot be opened ({reason}).")) from None
+    end = time.monotonic() + MADE_MEANWHILE_SECONDS
+    while True:
+        try:
+            with _own_heartbeats():
+                return optuna.storages.RDBStorage(
+                    url,
+                    heartbeat_interval=HEARTBEAT_SECONDS if _is_shared(url) else None,
+                    grace_period=GRACE_SECONDS if _is_shared(url) else None,
+                )
+        except Exception as error:  # SQLAlchemy's and each database driver's own kinds
+            if _made_meanwhile(error) and time.monotonic() < end:
+                time.sleep(random.uniform(0.05, 0.5))
+                continue
+            reason = str(error).strip().splitlines()[0]
+            raise BadInput(without_passwords(f"--storage {url} cannot be opened ({reason}).")) from None
+
+
+def _made_meanwhile(error: Exception) -> bool:
+    """Optuna makes its tables if they are not there, which fails where another process just makes them."""
+    from sqlalchemy.exc import IntegrityError
+
+    return isinstance(error, IntegrityError) or "already exists" in str(error)
 
 
 def _is_shared(url: str) -> bool:

@@ -15,6 +15,7 @@ import optuna
 import psutil
 import pytest
 import tiny
+from commands import sweep_command
 
 from kdray.config import PruneSection, RunConfig, WorkSettings, parse
 from kdray.corpora import CorpusSettings
@@ -172,27 +173,6 @@ def test_a_comparison_trains_every_variant_on_every_seed_and_goes_on_from_the_st
     assert all(reused for _, reused in journal)
     assert second["confirmation"] == first["confirmation"]
     assert made == {p: p.stat().st_mtime_ns for p in (tmp_path / "compared" / "distil").glob("*/manifest.json")}
-
-
-def sweep_command(store: Path, encoder: Path, *more: str) -> list[str]:
-    training = "{epochs: 1, max_length: 32}"
-    return [
-        *(sys.executable, str(ROOT / "sweeps" / "tune_rte.py"), "--corpus", "sample", "--store", str(store)),
-        *(
-            "--name",
-            "s",
-            "--trials",
-            "4",
-            "--epochs",
-            "2",
-            "--seeds",
-            "1",
-            "corpus.limit=64",
-            "outputs.preflight=false",
-        ),
-        f"teachers=[{{name: t, encoder: {encoder}, train: {training}}}]",
-        *("student.layers=2", "train.max_length=32", f"assistant.train={training}", *more),
-    ]
 
 
 def trials_of(store: Path) -> list[optuna.trial.FrozenTrial]:

@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import postgres
 import pytest
+from commands import sweep_command
 
 from kdray.on_ray import study as study_module
 from kdray.on_ray.search import BUDGET, VALUE, StudySearcher
@@ -103,3 +106,33 @@ def test_a_dead_drivers_trial_goes_on_elsewhere_under_its_number(url: str, tmp_p
     ended, every = found(url, "dies", tmp_path)
     assert len(ended) == ASKED
     assert [trial.number for trial in every if trial.state.name == "RUNNING"] == []
+
+
+@pytest.mark.ray
+def test_a_second_driver_joins_a_sweep(url: str, tiny_encoder: Path, tmp_path: Path) -> None:
+    """By the commands: one sweep over one store and one database, driven twice at the same time."""
+    store = tmp_path / "store"
+    command = sweep_command(store, tiny_encoder, "--storage", url)
+    drivers = [command_started(command, tmp_path / "a")]
+    try:
+        end = time.monotonic() + 300
+        while not (store / "sweeps" / "s").exists():
+            assert drivers[0].poll() is None, (tmp_path / "a").read_text()
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        drivers.append(command_started([*command, "--resume"], tmp_path / "b"))
+        codes = [driver.wait(600) for driver in drivers]
+    finally:
+        for driver in drivers:
+            driver.kill()
+    said = [(tmp_path / log).read_text() for log in ("a", "b")]
+    assert codes == [0, 0], said
+    document = json.loads((store / "sweeps" / "s" / "result.json").read_text())
+    assert sorted(trial["number"] for trial in document["trials"]) == [0, 1, 2, 3]
+    starts = [line for text in said for line in text.splitlines() if re.search(r"trial \d+ starts: ", line)]
+    assert len(starts) == 4, starts
+
+
+def command_started(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("w") as out:
+        return subprocess.Popen(command, env={**os.environ, "KDRAY_DATA": ""}, stdout=out, stderr=out)

@@ -1,6 +1,7 @@
 """The study is the source of truth: a search that goes on asks what an unbroken one would have asked."""
 
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from kdray.errors import BadInput
 from kdray.on_ray.search import BUDGET, VALUE, StudySearcher
-from kdray.on_ray.study import SweepStudy, open_study
+from kdray.on_ray.study import SweepStudy, check_storage, open_study
 from kdray.on_ray.tune import _front
 
 START = {"label": "defaults", "params": {"x": 0.5, "kind": "a"}}
@@ -270,6 +271,25 @@ def test_a_local_study_has_one_driver(tmp_path: Path) -> None:
         pass
     with book_in(tmp_path).driving():
         pass
+
+
+def test_a_new_database_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    """Each finds no tables and makes them, and all but one find that they are there."""
+    together, refused = threading.Barrier(6), list[str]()
+
+    def opens() -> None:
+        together.wait()
+        try:
+            check_storage(f"sqlite:///{tmp_path / 'study.db'}")
+        except Exception as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=opens) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == []
 
 
 def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:
