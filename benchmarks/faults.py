@@ -45,7 +45,7 @@ LIMIT = 900.0
 FAULTS = ("worker", "node", "driver", "head", "store", "disk")
 WORKS = ("teach", "outputs", "prune", "distil", "sweep")
 BEFORE = {"outputs": "teach", "prune": "teach", "distil": "outputs", "sweep": "outputs"}
-TRAIN = {"epochs": 10, "learning_rate": 1e-4, "batch_size": 32, "max_length": 32}
+TRAIN = {"epochs": 5, "learning_rate": 1e-4, "batch_size": 32, "max_length": 32}
 
 
 @dataclass
@@ -365,7 +365,7 @@ def _cluster(folder: Path) -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
     folder.mkdir(parents=True)
-    cluster = Cluster(initialize_head=True, head_node_args=NODE)
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
     try:
         second = cluster.add_node(**NODE)
         cluster.wait_for_nodes()
@@ -408,7 +408,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--works", default=",".join(WORKS))
-    parser.add_argument("--rows", type=int, default=12_000)
+    parser.add_argument("--rows", type=int, default=4_000)
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--out", default="faults.json")
     return parser
