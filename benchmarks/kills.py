@@ -3,7 +3,8 @@
 Runs the corpus's sweep as a user would, kills its driver with SIGKILL at random moments, each time goes on with
 `--resume`, and counts: trials that ended, trials that ended twice, scores that changed, suggestions that an unbroken
 search of the same seed did not make (`--unbroken` runs that one too; trials then run one at a time, so that they end in
-the same order). With `--drivers 2 --storage URL` nothing is killed: so many drivers work on one study at once.
+the same order). With `--drivers 2` nothing is killed: so many drivers work at once on one study in a database server,
+the machine's own PostgreSQL if `--storage` names none.
 """
 
 import argparse
@@ -11,9 +12,11 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,9 @@ from kdray.cli.main import guarded
 from kdray.errors import BadInput, RunFailed
 from kdray.on_ray.study import WITHDRAWN
 
-SWEEPS = Path(__file__).parent.parent / "sweeps"
+ROOT = Path(__file__).parent.parent
+SWEEPS = ROOT / "sweeps"
+sys.path.append(str(ROOT / "tests" / "on_ray"))  # for the database server that the tests use
 Ended = dict[int, tuple[str, float | None]]
 
 
@@ -31,7 +36,11 @@ def main() -> None:
     arguments = _parser().parse_args()
     folder = Path(arguments.store)
     folder.mkdir(parents=True, exist_ok=True)
-    found = _drivers(arguments, folder) if arguments.drivers > 1 else _kills(arguments, folder)
+    if arguments.drivers > 1:
+        with _server(arguments.storage) as storage:
+            found = _drivers(arguments, folder, storage)
+    else:
+        found = _kills(arguments, folder)
     Path(arguments.out).write_text(json.dumps({"command": sys.argv, **found}, indent=1) + "\n")
     print(json.dumps(found, indent=1))
     if found["wrong"]:
@@ -80,17 +89,31 @@ def _kills(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return found | {"wrong": wrong}
 
 
-def _drivers(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+@contextmanager
+def _server(told: str | None) -> Iterator[str]:
+    import postgres
+
+    programs = None if told else postgres.server_programs()
+    if told:
+        yield told
+    elif programs is None:
+        raise BadInput("--drivers needs PostgreSQL: install it, or name a server's database with --storage URL.")
+    else:
+        with tempfile.TemporaryDirectory(prefix="kdray-pg-") as folder, postgres.running(programs, Path(folder)) as url:
+            yield url
+
+
+def _drivers(arguments: argparse.Namespace, folder: Path, storage: str) -> dict[str, Any]:
     """Several drivers at once on one study in a database server."""
-    if not arguments.storage:
-        raise BadInput("--drivers needs --storage with the URL of a database server.")
-    command = [*_command(arguments, "shared"), "--storage", arguments.storage]
+    command = [*_command(arguments, "shared"), "--storage", storage]
     logs = [folder / f"shared-{number}.log" for number in range(arguments.drivers)]
     with ExitStack() as files:
         opened = [files.enter_context(log.open("w")) for log in logs]
-        drivers = [subprocess.Popen(command, stdout=log, stderr=log) for log in opened]
+        drivers = [subprocess.Popen(command, stdout=opened[0], stderr=opened[0])]
+        _wait_for_sweep(folder, drivers[0])
+        drivers += [subprocess.Popen([*command, "--resume"], stdout=log, stderr=log) for log in opened[1:]]
         codes = [driver.wait() for driver in drivers]
-    trials = optuna.load_study(study_name="shared", storage=arguments.storage).trials
+    trials = optuna.load_study(study_name="shared", storage=storage).trials
     counted = [trial for trial in trials if not trial.user_attrs.get(WITHDRAWN)]
     by_driver = [_starts([log]) for log in logs]
     drivers_of = Counter(number for starts in by_driver for number in starts)
@@ -134,6 +157,14 @@ def _wait_for_trials(folder: Path, name: str, driver: subprocess.Popen[bytes], *
             time.sleep(1)
         time.sleep(1)
     raise RunFailed(f"the driver ended by itself with {driver.returncode}; look into its log in {folder}.")
+
+
+def _wait_for_sweep(folder: Path, driver: subprocess.Popen[bytes]) -> None:
+    """Until the first driver has begun what the others go on with."""
+    while not (folder / "sweeps" / "shared").exists():
+        if driver.poll() is not None:
+            raise RunFailed(f"the driver ended by itself with {driver.returncode}; look into its log in {folder}.")
+        time.sleep(1)
 
 
 def _miscounted(trials: list[Any], asked: int) -> list[str]:
