@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -179,15 +180,12 @@ def test_a_node_lost_in_the_middle_of_a_training_costs_the_epoch_it_was_in(
     for name in ("whole", "broken"):
         at = context(tmp_path / name, OnRay(WorkSettings(workers=2, cpus=1)))
         read_corpus = read(run.corpus, at)
-
-        def lose_and_replace(store: Path = tmp_path / name) -> None:
-            _when(lambda: bool(list(store.glob("work/*/latest.json"))), nodes.lose)
-            nodes.replace()
-
-        hunter = Thread(target=lose_and_replace if name == "broken" else lambda: None)
-        hunter.start()
-        found[name] = result_of(teach(run.teachers[0], read_corpus, at))
-        hunter.join()
+        with ThreadPoolExecutor(1) as aside:  # Ray starts nodes from the main thread alone
+            taught = aside.submit(teach, run.teachers[0], read_corpus, at)
+            if name == "broken":
+                _when(lambda store=tmp_path / name: bool(list(store.glob("work/*/latest.json"))), nodes.lose)
+                nodes.replace()
+            found[name] = result_of(taught.result(600))
     assert found["broken"]["metrics"] == found["whole"]["metrics"]
     assert _scores(found["broken"]) == _scores(found["whole"])
     assert len(_scores(found["whole"])) == EPOCHS
