@@ -63,7 +63,7 @@ def session(address: str | None, soon: Sequence[str] = ()) -> Generator[Session]
 
     was_there = ray.is_initialized()
     if not was_there:
-        with _loading(soon):
+        with loading(soon):
             _connect(address)
     _count_here()
     for noisy in ("ray.train", "ray.tune"):  # importing ray.data undoes it, so `OnRay.map` quiets that one
@@ -82,7 +82,7 @@ def session(address: str | None, soon: Sequence[str] = ()) -> Generator[Session]
 
 
 @contextmanager
-def _loading(modules: Sequence[str]) -> Generator[None]:
+def loading(modules: Sequence[str]) -> Generator[None]:
     """What cannot be loaded tells its reason where it is imported."""
 
     def load() -> None:
