@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 failed run, 2 bad input)."""
     given = list(sys.argv[1:] if argv is None else argv)
     arguments, rest = _parser().parse_known_args(given)
-    if rest and arguments.command != "sweep":
+    if rest and arguments.command in STAGES and not any(word.startswith("-") for word in rest):
+        arguments.overrides += rest  # settings after an option, which the parser takes no more
+    elif rest and arguments.command != "sweep":
         _parser().error(f"unrecognised: {' '.join(rest)}")
     return guarded(lambda: _dispatch(arguments, rest), debug=arguments.debug)
 

@@ -1,5 +1,6 @@
 """The commands that make artifacts from a run file."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -149,8 +150,17 @@ def _show(document: dict[str, Any]) -> None:
         words = (text if kept else struck_out(text) for text, kept in example["units"])
         print(f"\n{example['id']} {example['field']}: {''.join(words).strip()}")
     if "summary" in document:
-        shown = {key: value for key, value in document["summary"].items() if not isinstance(value, dict | list)}
+        summary = document["summary"]
+        found = summary["duplicates"]
+        shown = {k: v for k, v in summary.items() if k != "duplicates" and not isinstance(v, dict | list)}
         print("\n" + table([shown]))
+        if found:
+            print(
+                f"\nNear-duplicates in train, before that: {found['rows']:,} rows say what another of their class "
+                f"says, {found['dropped']:,} of them were dropped; {found['conflicts']:,} pairs differ in their labels."
+            )
+        for sentence in summary["warnings"]:
+            print(f"kdray: {sentence}", file=sys.stderr)
     if "pruned" in document:
         print(f"\nThe pruned corpus, every decision and the fitted pruner are in {document['pruned']}")
     if "model" in document:

@@ -117,7 +117,8 @@ def _index(items: list[Any], part: str, key: str) -> int:
 
 
 def _first(error: ValidationError) -> str:
-    problem = error.errors()[0]
+    # a setting that is not known comes first: what is missing then may be the one that was meant
+    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     key, tag = _key(problem["loc"])
     if problem["type"] == "union_tag_not_found":
         example = ", for example method.name=kd (see kdray methods)" if key == "method" else ""

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from kdray.errors import BadInput
+from kdray.utf8 import is_text
 
-# A row may be longer than pyarrow's default block of 1 MiB; it may not be longer than this.
-_CSV_BLOCK_BYTES = 64 << 20
+_CSV_CELL_CHARACTERS = 64 << 20  # the csv module's own limit is 131,072
 
 
 def find_file(folder: Path, split: str) -> Path | None:
@@ -43,6 +42,8 @@ def read_table(path: Path, shown: str) -> pa.Table:
         raise BadInput(f"{shown} is empty: it must hold a header or schema and at least one row.")
     try:
         table = READERS[path.suffix](path, shown)
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{shown}, {_undecodable(path)}; save it as UTF-8, or mend the line.") from error
     except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"{shown} cannot be read as {path.suffix[1:]}: {reason.rstrip(chr(46))}.") from error
@@ -59,18 +60,45 @@ def _read_parquet(path: Path, shown: str) -> pa.Table:
         return file.read()
 
 
+def _undecodable(path: Path) -> str:
+    """The first line that is no UTF-8."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return f"line {number} is not UTF-8 (byte 0x{line[error.start]:02x})"
+    return "its end is not UTF-8"
+
+
 def _read_csv(path: Path, shown: str) -> pa.Table:
+    """Every cell as text: a row whose text is "NA", "1" or a date must not become a null, a number or a timestamp."""
+    csv.field_size_limit(max(csv.field_size_limit(), _CSV_CELL_CHARACTERS))
+    cells: list[list[str]] = []
     with path.open(encoding="utf-8-sig", newline="") as file:
-        names = next(csv.reader(file))
+        reader = csv.reader(file, strict=True)  # else a stray quote swallows the rows up to the next one
+        begun = 1
+        try:
+            names = next(reader)
+            begun = reader.line_num + 1
+            for row in reader:
+                if row and len(row) != len(names):
+                    raise BadInput(
+                        f"{shown}, line {begun} has {len(row)} cells, but the header has {len(names)}: "
+                        "mend it, or put texts that hold commas into quotes."
+                    )
+                if row:  # a blank line is nothing
+                    cells.append(row)
+                begun = reader.line_num + 1
+        except csv.Error as error:
+            raise BadInput(
+                f"{shown}, the row from line {begun} on cannot be read as csv ({error}): close its quotes, and write a "
+                "quote inside them twice."
+            ) from error
     if len(set(names)) < len(names):
         raise BadInput(f"{shown} has two columns of one name: {', '.join(names)}; rename one.")
-    return pa_csv.read_csv(
-        path,
-        read_options=pa_csv.ReadOptions(block_size=_CSV_BLOCK_BYTES),
-        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-        # text stays text: a row whose text is "NA", "1" or a date must not become a null, a number or a timestamp
-        convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-    )
+    columns = list(zip(*cells, strict=True)) or [()] * len(names)
+    return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
 
 
 def _read_jsonl(path: Path, shown: str) -> pa.Table:
@@ -84,8 +112,14 @@ def _read_jsonl(path: Path, shown: str) -> pa.Table:
 
 
 def _json_object(line: str, shown: str) -> Mapping[str, Any]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(found := dict(pairs)) < len(pairs):
+            key = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+            raise BadInput(f'{shown} has the key "{key}" twice: a row has one value in each column.')
+        return found
+
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=once)
     except (json.JSONDecodeError, RecursionError) as error:
         raise BadInput(f"{shown} is not JSON ({error}): each line must be one JSON object.") from error
     if not isinstance(row, dict):
@@ -101,6 +135,11 @@ def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Arr
         raise BadInput(
             f'{shown}, row {row} (the first is 0), column "{name}" is of type {kinds[1].__name__}, but earlier rows '
             f"are of type {kinds[0].__name__}: a column must have one type."
+        )
+    if kinds == [str] and (row := next((i for i, value in enumerate(values) if value and not is_text(value)), -1)) >= 0:
+        raise BadInput(
+            f'{shown}, row {row} (the first is 0), column "{name}" is not valid Unicode (half of a surrogate pair); '
+            "mend or remove the row."
         )
     return pa.array(values)
 

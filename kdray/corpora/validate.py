@@ -95,6 +95,8 @@ def _labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArr
     elif (names := _as_text(values, shown, column)) is not None:
         numbers = _numbers_of(names, column, task, shown)
     else:
+        if values.null_count:  # pandas makes numbers of fractions where one is missing
+            _refuse_first(pc.is_null(values), shown, column, f"is empty; allowed are {_allowed(task)}")
         raise BadInput(f'{shown}, column "{column}" is of type {values.type}; allowed are {_allowed(task)}.')
     is_bad = pc.or_(pc.less(numbers, UNLABELLED), pc.greater_equal(numbers, task.num_classes))
     row = pc.index(is_bad, True).as_py()

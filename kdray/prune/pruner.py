@@ -1,7 +1,7 @@
 """Frozen pruning: what was fitted once decides about any other text, without teachers, graph or cluster."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Pruner:
         clusters = Clusters.none(units.num_rows)
         return decided(units, Verdict(importance, below, clusters, False), self.settings, self.level)
 
-    def prune(self, texts: Sequence[str]) -> list[str]:
+    def prune(self, texts: Iterable[str]) -> list[str]:
         """Shorten texts before a model sees them; each keeps at least one sentence. Pass original texts only.
 
         Raises:
@@ -74,12 +74,15 @@ class Pruner:
             raise BadInput(
                 "This pruner was fitted with prune.stats = split; inference needs one with prune.stats = train."
             )
-        if isinstance(texts, str):
+        if isinstance(texts, str | bytes):
             raise BadInput("prune takes a list of texts; put the one text into a list.")
+        if isinstance(texts, Mapping) or not hasattr(texts, "__iter__"):
+            raise BadInput(f"prune takes a list of texts, not a {type(texts).__name__}.")
+        texts = list(texts)
         for row, text in enumerate(texts):
             if not is_text(text):
                 raise BadInput(f"Row {row}: {text!r} is not a text of valid Unicode; mend or leave it out.")
-        table = pa.table({"id": np.arange(len(texts)), "text": pa.array(list(texts), pa.string())})
+        table = pa.table({"id": np.arange(len(texts)), "text": pa.array(texts, pa.string())})
         return shortened(table, ["text"], self.decide(units_of(table, ["text"])))["text"]
 
     def save(self, folder: Path) -> None:
@@ -106,7 +109,10 @@ class Pruner:
         Raises:
             BadInput: There is no such file, or it is damaged or of another version.
         """
-        path = Path(folder) / FILE
+        try:
+            path = Path(folder) / FILE
+        except TypeError as error:
+            raise BadInput(f"load takes the folder that a fitted pruner was saved to, not {folder!r}.") from error
         content = _read(path)
         if (content.get("format"), content.get("splitter")) != (FORMAT, SPLITTER_VERSION):
             raise BadInput(
@@ -128,7 +134,7 @@ class Pruner:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise BadInput(f"There is no {path}; give the folder that a fitted pruner was saved to.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is damaged ({error}); fit it again.") from error

@@ -156,3 +156,25 @@ def test_readmes_python_runs(
     said = capsys.readouterr()
     assert "1 pages" in said.out
     assert "left out: sweep-old: result.json (sweep): the key 'name' is missing" in said.err
+
+
+def test_settings_may_follow_an_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run.yaml").write_text("corpus: {name: sample}\n")
+    assert main(["prune", str(tmp_path / "run.yaml"), "--show", "0", "sotre=x"]) == 2
+    assert "sotre is no setting; you may mean store." in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["prune", str(tmp_path / "run.yaml"), "--shwo", "0", "store=x"])
+    assert "unrecognised: --shwo" in capsys.readouterr().err
+
+
+def test_what_pruning_dropped_and_warns_of_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {"rows": 1200, "dropped": 1100, "conflicts": 7}
+    summary = {"num_units": 5, "duplicates": found, "warnings": ["The threshold was lowered."]}
+    _show({"rows": [], "summary": summary})
+    told = capsys.readouterr()
+    assert "1,200 rows say what another of their class says, 1,100 of them were dropped; 7 pairs differ" in told.out
+    assert told.err == "kdray: The threshold was lowered.\n"
+    _show({"rows": [], "summary": summary | {"duplicates": None, "warnings": []}})
+    told = capsys.readouterr()
+    assert "uplicates" not in told.out
+    assert not told.err

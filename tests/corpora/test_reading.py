@@ -351,11 +351,21 @@ def test_refuses_corrupt_files(tmp_path):
     assert "train.parquet cannot be read as parquet: " in refusal(tmp_path)
     (tmp_path / "train.parquet").unlink()
     (tmp_path / "train.csv").write_text("text,label\none,0\ntwo,1,3\n")
-    message = refusal(tmp_path)
-    assert "train.csv cannot be read as csv: " in message
-    assert "Expected 2 columns, got 3" in message
-    (tmp_path / "train.csv").write_bytes(b"text,label\n\xff\xfe,0\n")
-    assert "train.csv cannot be read as csv: " in refusal(tmp_path)
+    assert "train.csv, line 3 has 3 cells, but the header has 2: mend it" in refusal(tmp_path)
+    (tmp_path / "train.csv").write_bytes(b"text,label\none,0\n\xff\xfe,0\n")
+    assert "train.csv, line 3 is not UTF-8 (byte 0xff); save it as UTF-8" in refusal(tmp_path)
+
+
+def test_a_stray_quote_swallows_no_rows(tmp_path):
+    """Two of them would make one long text of what lies between, and lose its rows."""
+    with_train(tmp_path, texts(20)).joinpath("train.jsonl").unlink()
+    lines = [f"text {i},{i % 2}" for i in range(20)]
+    lines[4], lines[8] = '"text 4,0', '"text 8,0'
+    (tmp_path / "train.csv").write_text("\n".join(["text,label", *lines]))
+    assert "train.csv, the row from line 6 on cannot be read as csv (',' expected after '\"')" in refusal(tmp_path)
+    lines[8] = "text 8,0"
+    (tmp_path / "train.csv").write_text("\n".join(["text,label", *lines]))
+    assert "train.csv, the row from line 6 on cannot be read as csv (unexpected end of data)" in refusal(tmp_path)
 
 
 def test_refuses_lines_that_are_no_json_objects(tmp_path):
@@ -366,7 +376,9 @@ def test_refuses_lines_that_are_no_json_objects(tmp_path):
     (tmp_path / "train.jsonl").write_text(lines + "[1]\n")
     assert "train.jsonl, line 3 is a JSON list: each line must be one JSON object" in refusal(tmp_path)
     (tmp_path / "train.jsonl").write_text(lines + '{"text": "a \\ud800 half", "label": 0}\n')
-    assert "train.jsonl cannot be read as jsonl: " in refusal(tmp_path)
+    assert 'train.jsonl, row 2 (the first is 0), column "text" is not valid Unicode' in refusal(tmp_path)
+    (tmp_path / "train.jsonl").write_text(lines + '{"text": "one", "text": "two", "label": 0}\n')
+    assert 'train.jsonl, line 3 has the key "text" twice' in refusal(tmp_path)
 
 
 def test_refuses_a_column_of_two_types(tmp_path):

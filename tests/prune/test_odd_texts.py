@@ -502,6 +502,17 @@ def test_a_frozen_pruner_refuses_what_is_no_text(value: Any) -> None:
         FROZEN.prune(["A cat.", value])
 
 
+@pytest.mark.parametrize("texts", ["A cat.", b"A cat.", None, 5, {"a": 1}], ids=str)
+def test_a_frozen_pruner_refuses_what_is_no_list(texts: Any) -> None:
+    with pytest.raises(BadInput, match="prune takes a list of texts"):
+        FROZEN.prune(texts)
+
+
+def test_a_frozen_pruner_takes_texts_one_by_one() -> None:
+    texts = ["It rained. Acme Corp. bought Titan Ltd. People talked.", "A cat."]
+    assert FROZEN.prune(iter(texts)) == FROZEN.prune(texts)
+
+
 @both_levels
 @pytest.mark.parametrize(
     ("name", "values", "message"),

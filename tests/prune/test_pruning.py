@@ -219,9 +219,14 @@ def test_a_saved_pruner_prunes_the_same(tmp_path: Path) -> None:
 def test_refuses_files_that_are_not_its_own(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"There is no .*pruner\.json"):
         Pruner.load(tmp_path)
+    for nothing in (None, 5):
+        with pytest.raises(BadInput, match=f"not {nothing}"):
+            Pruner.load(nothing)  # type: ignore[arg-type]
     made = fitted(make([SPLITTABLE]), PruneSettings(policy="bottom_quintile", level="sentence"))
     made.pruner.save(tmp_path)
     path = tmp_path / "pruner.json"
+    with pytest.raises(BadInput, match="give the folder"):
+        Pruner.load(path)
     content = json.loads(path.read_text())
     for text, message in [
         ("{", "damaged"),
