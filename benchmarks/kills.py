@@ -91,16 +91,16 @@ def _kills(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def _server(told: str | None) -> Iterator[str]:
-    import postgres
-
-    programs = None if told else postgres.server_programs()
     if told:
         yield told
-    elif programs is None:
+        return
+    import postgres
+
+    programs = postgres.server_programs()
+    if programs is None:
         raise BadInput("--drivers needs PostgreSQL: install it, or name a server's database with --storage URL.")
-    else:
-        with tempfile.TemporaryDirectory(prefix="kdray-pg-") as folder, postgres.running(programs, Path(folder)) as url:
-            yield url
+    with tempfile.TemporaryDirectory(prefix="kdray-pg-") as folder, postgres.running(programs, Path(folder)) as url:
+        yield url
 
 
 def _drivers(arguments: argparse.Namespace, folder: Path, storage: str) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _sweep(
         f"sweep {name}: {trials} trials on {run.corpus.name}; to go on after a stop: {_resume(command, name)}",
         flush=True,
     )
-    with session(arguments.address, soon=["kdray.on_ray.sweep"]) as cluster:
+    with session(arguments.address) as cluster:
         from kdray.on_ray.budget import Budget
         from kdray.on_ray.documents import Origin
         from kdray.on_ray.engine import OnRay

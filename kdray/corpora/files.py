@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -82,13 +83,13 @@ def _read_csv(path: Path, shown: str) -> pa.Table:
             names = next(reader)
             begun = reader.line_num + 1
             for row in reader:
-                if row and len(row) != len(names):
+                if len(row) == len(names):
+                    cells.append(row)
+                elif row:  # a blank line is nothing
                     raise BadInput(
                         f"{shown}, line {begun} has {len(row)} cells, but the header has {len(names)}: "
                         "mend it, or put texts that hold commas into quotes."
                     )
-                if row:  # a blank line is nothing
-                    cells.append(row)
                 begun = reader.line_num + 1
         except csv.Error as error:
             raise BadInput(
@@ -114,7 +115,7 @@ def _read_jsonl(path: Path, shown: str) -> pa.Table:
 def _json_object(line: str, shown: str) -> Mapping[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(found := dict(pairs)) < len(pairs):
-            key = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+            key = Counter(key for key, _ in pairs).most_common(1)[0][0]
             raise BadInput(f'{shown} has the key "{key}" twice: a row has one value in each column.')
         return found
 
@@ -136,12 +137,16 @@ def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Arr
             f'{shown}, row {row} (the first is 0), column "{name}" is of type {kinds[1].__name__}, but earlier rows '
             f"are of type {kinds[0].__name__}: a column must have one type."
         )
-    if kinds == [str] and (row := next((i for i, value in enumerate(values) if value and not is_text(value)), -1)) >= 0:
+    try:
+        return pa.array(values)
+    except UnicodeEncodeError as error:
+        if kinds != [str]:
+            raise
+        row = next(i for i, value in enumerate(values) if value is not None and not is_text(value))
         raise BadInput(
             f'{shown}, row {row} (the first is 0), column "{name}" is not valid Unicode (half of a surrogate pair); '
             "mend or remove the row."
-        )
-    return pa.array(values)
+        ) from error
 
 
 READERS: Mapping[str, Callable[[Path, str], pa.Table]] = {

@@ -1,12 +1,11 @@
 """A Ray session: a cluster that is there, or a local one with its dashboard on loopback."""
 
-import importlib
 import logging
 import os
 import signal
 import threading
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kdray import meters
@@ -48,11 +47,10 @@ class Session:
 
 
 @contextmanager
-def session(address: str | None, soon: Sequence[str] = ()) -> Generator[Session]:
+def session(address: str | None) -> Generator[Session]:
     """Connect to the cluster at `address` (`auto`: the one this machine belongs to), or start a local one.
 
-    What was started here is stopped at the end; a cluster that was there is left alone. The modules `soon`, which the
-    caller imports next, are loaded while Ray starts.
+    What was started here is stopped at the end; a cluster that was there is left alone.
 
     Raises:
         BadInput: There is no cluster at `address`.
@@ -63,8 +61,7 @@ def session(address: str | None, soon: Sequence[str] = ()) -> Generator[Session]
 
     was_there = ray.is_initialized()
     if not was_there:
-        with loading(soon):
-            _connect(address)
+        _connect(address)
     _count_here()
     for noisy in ("ray.train", "ray.tune"):  # importing ray.data undoes it, so `OnRay.map` quiets that one
         logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -79,23 +76,6 @@ def session(address: str | None, soon: Sequence[str] = ()) -> Generator[Session]
         if not was_there:
             meters.install(None)
             ray.shutdown()
-
-
-@contextmanager
-def loading(modules: Sequence[str]) -> Generator[None]:
-    """What cannot be loaded tells its reason where it is imported."""
-
-    def load() -> None:
-        for name in modules:
-            with suppress(Exception):
-                importlib.import_module(name)
-
-    loader = threading.Thread(target=load, name="kdray-loading")
-    loader.start()
-    try:
-        yield
-    finally:
-        loader.join()
 
 
 def _count_here() -> None:

@@ -86,9 +86,7 @@ def test_unknown_keys_are_named(run_file):
     assert refusal(run_file, "sotre=x") == "run.yaml: sotre is no setting; you may mean store."
     assert refusal(run_file, "method.temprature=4").endswith("you may mean temperature.")
     assert refusal(run_file, "prune.policy={name: match_rate, rho: 0.1, rh: 1}").endswith("you may mean rho.")
-    assert refusal(run_file, "prune.policy={name: match_rate, roh: 0.1}").endswith(
-        "you may mean rho."
-    )  # which is missing
+    assert refusal(run_file, "prune.policy={name: match_rate, roh: 1}").endswith("you may mean rho.")
     assert refusal(run_file, "teachers.0.train.epoch=1").endswith("you may mean epochs.")
     assert refusal(run_file, "work.zzz=1").endswith("there are actors, block_rows, cpus, gpus, retries, workers.")
     assert refusal(None, "train.epoch=3").startswith("settings: train.epoch is no setting")
