@@ -15,8 +15,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def _kills(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         with (folder / f"killed-{turn}.log").open("w") as log:
             driver = subprocess.Popen([*command, *resume], stdout=log, stderr=log)
             if turn < arguments.kills:
-                _wait_for_trials(folder, "killed", driver, more_than=len(seen))
+                _wait(folder, driver, partial(_another_ended, folder, "killed", len(seen)))
                 time.sleep(seconds.uniform(0, arguments.spread))
                 driver.kill()
             code = driver.wait()
@@ -110,7 +111,7 @@ def _drivers(arguments: argparse.Namespace, folder: Path, storage: str) -> dict[
     with ExitStack() as files:
         opened = [files.enter_context(log.open("w")) for log in logs]
         drivers = [subprocess.Popen(command, stdout=opened[0], stderr=opened[0])]
-        _wait_for_sweep(folder, drivers[0])
+        _wait(folder, drivers[0], (folder / "sweeps" / "shared").exists)  # what the others go on with
         drivers += [subprocess.Popen([*command, "--resume"], stdout=log, stderr=log) for log in opened[1:]]
         codes = [driver.wait() for driver in drivers]
     trials = optuna.load_study(study_name="shared", storage=storage).trials
@@ -147,24 +148,19 @@ def _ended(folder: Path, name: str) -> Ended:
     return {t.number: (t.state.name, t.values[0] if t.values else None) for t in trials if t.state.is_finished()}
 
 
-def _wait_for_trials(folder: Path, name: str, driver: subprocess.Popen[bytes], *, more_than: int) -> None:
-    """Until this driver has ended a trial: else every kill would hit the start."""
-    while driver.poll() is None:
-        try:
-            if len(_ended(folder, name)) > more_than:
-                return
-        except Exception:  # the driver is just making its database
-            time.sleep(1)
-        time.sleep(1)
-    raise RunFailed(f"the driver ended by itself with {driver.returncode}; look into its log in {folder}.")
-
-
-def _wait_for_sweep(folder: Path, driver: subprocess.Popen[bytes]) -> None:
-    """Until the first driver has begun what the others go on with."""
-    while not (folder / "sweeps" / "shared").exists():
+def _wait(folder: Path, driver: "subprocess.Popen[bytes]", until: Callable[[], bool]) -> None:
+    while not until():
         if driver.poll() is not None:
             raise RunFailed(f"the driver ended by itself with {driver.returncode}; look into its log in {folder}.")
         time.sleep(1)
+
+
+def _another_ended(folder: Path, name: str, than: int) -> bool:
+    """Whether this driver has ended a trial: else every kill would hit the start."""
+    try:
+        return len(_ended(folder, name)) > than
+    except Exception:  # the driver is just making its database
+        return False
 
 
 def _miscounted(trials: list[Any], asked: int) -> list[str]:
