@@ -327,7 +327,7 @@ def _result(scene: Scene) -> Any:
     """What came out, without times."""
     if scene.work == "sweep":
         document = json.loads(scene.store.read_bytes("sweeps/faults/result.json"))
-        return [[trial["number"], trial["state"]] for trial in document["trials"]]
+        return [[trial["number"], trial["state"], trial["value"]] for trial in document["trials"]]
     stages = {"prune": ("prune", "embeddings"), "outputs": ("outputs",)}.get(scene.work, (scene.work,))
     return {f"{a.where}/{name}": digest for s in stages for a in scene.store.artifacts(s) for name, digest in _of(a)}
 
@@ -409,7 +409,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--works", default=",".join(WORKS))
     parser.add_argument("--rows", type=int, default=4_000)
-    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--trials", type=int, default=4, help="few: later ones are chosen by which ended first")
     parser.add_argument("--out", default="faults.json")
     return parser
 

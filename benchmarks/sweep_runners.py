@@ -1,5 +1,7 @@
 """What `sweep.py` times: `sweep_runners.py RUNNER JOB OUT` writes the metric of every point on the select split."""
 
+from __future__ import annotations
+
 import json
 import random
 import sys
