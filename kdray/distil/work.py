@@ -13,7 +13,7 @@ import transformers
 
 import kdray
 from kdray import meters
-from kdray.corpora import StoredCorpus, choose, encode, load_corpus
+from kdray.corpora import SELECT, StoredCorpus, choose, encode, load_corpus
 from kdray.distil.build import build_model, build_together, facts_of
 from kdray.distil.card import model_card
 from kdray.distil.spec import FitSpec, TeacherRef
@@ -76,6 +76,8 @@ class _Job:
         self.method: Method = parse_method(spec.method)
         self.corpus = self._corpus()
         self.view = load_corpus(spec.view.open(self.store).folder) if spec.view else self.corpus
+        self._latest: dict[str, float] = {}  # scores on select
+        self._selected: dict[int, dict[str, float]] = {}  # after each epoch; empty for those before a stop
 
     def run(self, whole: Any) -> None:
         with stopwatch() as preparing:
@@ -108,7 +110,7 @@ class _Job:
                 material=material,
                 settings=self.spec.train,
                 hooks=Hooks(
-                    score=lambda student: self._scores(student, select_rows)[self.corpus.task.metrics[0]],
+                    score=lambda student: self._score_epoch(student, select_rows),
                     report=self._report,
                     checkpoints=StoreCheckpoints(self.store.work(self.spec.digest)),
                     title=self.spec.title,
@@ -120,8 +122,13 @@ class _Job:
         if self.ranks.rank == 0:
             self._finish(model, tokenizer, result, prepared, whole, preparing.seconds)
 
+    def _score_epoch(self, model: Any, select: Rows) -> float:
+        self._latest = self._scores(model, select)
+        return self._latest[self.corpus.task.metrics[0]]
+
     def _report(self, epoch: dict[str, Any]) -> None:
         if self.ranks.rank == 0:
+            self._selected[epoch["epoch"]] = self._latest
             for term, value in epoch["terms"].items():
                 meters.show("loss", value, term=term)
             meters.show("score", epoch["score"])
@@ -139,7 +146,7 @@ class _Job:
         self, model: Any, tokenizer: Any, result: FitResult, prepared: Prepared, whole: Any, preparing: float
     ) -> None:
         with stopwatch() as evaluating:
-            scores = self._evaluate(model, tokenizer)
+            scores = self._evaluate(model, tokenizer, self._selected.get(result.best_epoch))
             cost = cost_of(model, device=self.device)
         labels = self.view.labels("train")
         document = {
@@ -175,8 +182,12 @@ class _Job:
             _write_json(Path(folder) / "result.json", document)
             self.store.work(self.spec.digest).save_result(Path(folder))
 
-    def _evaluate(self, model: Any, tokenizer: Any) -> dict[str, dict[str, float]]:
-        scores = {s: self._scores(model, self._rows(tokenizer, self.corpus, s)) for s in self.corpus.scored}
+    def _evaluate(self, model: Any, tokenizer: Any, select: dict[str, float] | None) -> dict[str, dict[str, float]]:
+        """By split; what the kept epoch scored on select is not measured again."""
+        known = {SELECT: select} if select else {}
+        scores = {
+            s: known.get(s) or self._scores(model, self._rows(tokenizer, self.corpus, s)) for s in self.corpus.scored
+        }
         if self.view is not self.corpus:
             for split in self.view.scored:  # the same rows with the texts that pruning left of them
                 scores[f"{split}_pruned"] = self._scores(model, self._rows(tokenizer, self.view, split))

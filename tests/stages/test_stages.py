@@ -14,7 +14,9 @@ import torch
 import transformers
 
 from kdray.config import RunConfig, parse
+from kdray.corpora import load_corpus
 from kdray.errors import BadInput
+from kdray.evaluate import predict
 from kdray.models import load_classifier
 from kdray.signals import Outputs
 from kdray.stages import Context, InProcess, alone, distil, outputs, prepare, read, teach
@@ -160,6 +162,28 @@ def test_the_result_says_what_was_done_and_what_came_of_it(students):
     assert "store" not in result["spec"]
     assert {"best_epoch", "queries", "rows_per_second", "title"} <= set(result)
     json.dumps(result, allow_nan=False)
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_kept_epoch_is_scored_once_and_its_scores_are_those_of_the_model(settings, tmp_path, monkeypatch, keep):
+    counted: list[int] = []
+
+    def counting(model: Any, rows: Any, **more: Any) -> np.ndarray:
+        counted.append(len(rows))
+        return predict(model, rows, **more)
+
+    monkeypatch.setattr("kdray.distil.work.predict", counting)
+    run = settings(method={"name": "finetune"}, train=FITTING | {"epochs": 3, "keep": keep})
+    store = Store(str(tmp_path))
+    student, _ = go(run, store)
+    (corpus,) = store.artifacts("corpus")
+    rows = {split: load_corpus(corpus.folder).labels(split) for split in ("select", "report")}
+    assert counted == [len(rows["select"])] * 3 + [len(rows["report"])]
+    classify = transformers.pipeline("text-classification", str(student.file("model")))
+    for split, labels in rows.items():
+        texts = load_corpus(corpus.folder).table(split)["text"].to_pylist()
+        right = [LABELS.index(said["label"]) for said in classify(texts)] == labels
+        assert result_of(student)["metrics"][split]["accuracy"] == right.mean()
 
 
 def test_the_summary_of_a_student_is_in_its_manifest(students):
