@@ -158,7 +158,7 @@ class _Loop:
 
     def run(self) -> FitResult:
         self._resume()
-        while self.state.epoch < self.course.epochs and not self._out_of_patience():
+        while not self._done():
             self._epoch()
         if self.settings.keep == "best":
             self.trainee.load_state_dict(self.state.best)
@@ -299,13 +299,16 @@ class _Loop:
         }
         if phase.scored and (state.best_score is None or score > state.best_score):
             state.best_score, state.best_epoch = score, state.epoch + 1
-            state.best = {name: tensor.detach().clone() for name, tensor in self.trainee.state_dict().items()}
+            state.best = _copied(self.trainee)
         state.history.append(epoch)
         state.epoch, state.step, state.tally = state.epoch + 1, 0, Tally()
 
     def _score(self) -> float:
         mine = self.hooks.score(self.trainee.student) if self.ranks.rank == 0 else 0.0
         return float(self.ranks.sum(torch.tensor(mine, dtype=torch.float64, device=self.device)))
+
+    def _done(self) -> bool:
+        return self.state.epoch >= self.course.epochs or self._out_of_patience()
 
     def _out_of_patience(self) -> bool:
         patience = self.settings.patience
@@ -318,8 +321,10 @@ class _Loop:
         if self.ranks.rank:
             return
         tensors = {f"model/{k}": v for k, v in self.trainee.state_dict().items()}
-        tensors |= {f"best/{k}": v for k, v in state.best.items()}
-        tensors |= {f"optimizer/{k}": v for k, v in optimizer_tensors(self.trainee, self.optimizer).items()}
+        if state.step or state.best_epoch != state.epoch:  # else the model is the best
+            tensors |= {f"best/{k}": v for k, v in state.best.items()}
+        if not self._done():
+            tensors |= {f"optimizer/{k}": v for k, v in optimizer_tensors(self.trainee, self.optimizer).items()}
         progress = {
             name: getattr(state, name)
             for name in ("epoch", "step", "history", "best_score", "best_epoch", "queries", "seconds")
@@ -334,7 +339,8 @@ class _Loop:
         self.trainee.load_state_dict(parts["model"])
         restore_optimizer(self.trainee, self.optimizer, parts["optimizer"])
         tally = Tally.of(saved.progress.pop("tally"), share=float(self.ranks.rank == 0))
-        self.state = _State(**saved.progress, best=parts["best"], tally=tally)
+        best = parts["best"] or (_copied(self.trainee) if saved.progress["best_epoch"] else {})
+        self.state = _State(**saved.progress, best=best, tally=tally)
         log.info("%s: goes on after epoch %d, step %d", self.hooks.title, self.state.epoch, self.state.step)
         for epoch in self.state.history:
             self.hooks.report(epoch)  # whoever listens now may not have heard of it
@@ -342,6 +348,10 @@ class _Loop:
 
 def _asked(mine: np.ndarray, part: np.ndarray) -> np.ndarray:
     return mine if len(mine) else part[:1]
+
+
+def _copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
 def _under(tensors: Mapping[str, Tensor], kind: str) -> Iterator[tuple[str, Tensor]]:

@@ -81,6 +81,28 @@ def test_stopping_at_every_step_equals_never_stopping(outputs, unbroken, tmp_pat
     assert_same(unbroken, train(STEPPED, outputs, checkpoints=StoreCheckpoints(work)))
 
 
+@pytest.mark.parametrize("best", [1, 2, 3])
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_checkpoint_holds_what_is_still_needed_and_no_tensor_twice(outputs, tmp_path, best, stop):
+    case, work = Case(KD, {"batch_size": 5, "epochs": 3}, dropout=0.3), Store(str(tmp_path)).work("0" * 12)
+
+    def scores(since: int) -> Any:
+        epochs = iter(range(since + 1, 4))
+        return lambda model: float(next(epochs) == best)
+
+    unbroken = train(case, outputs, score=scores(0))
+    with pytest.raises(Stopped):
+        train(case, outputs, checkpoints=StopsAfter(work, stop), score=scores(0))
+    found = StoreCheckpoints(work).load()
+    assert found is not None
+    other = {"model", "optimizer"} if stop < 3 else {"model"}
+    best_so_far = best if stop >= best else 1  # the first of equals
+    assert {name.partition("/")[0] for name in found.tensors} == other | ({"best"} if best_so_far != stop else set())
+    resumed = train(case, outputs, checkpoints=StoreCheckpoints(work), score=scores(stop))
+    assert resumed.result.best_epoch == best
+    assert_same(unbroken, resumed)
+
+
 def test_how_often_checkpoints_are_saved_changes_nothing(outputs, unbroken):
     seldom = Case(DEKD, {"batch_size": 5, "accumulate": 2}, dropout=0.3)
     assert_same(unbroken, train(seldom, outputs))
