@@ -1,7 +1,9 @@
 """kdray's numbers as Ray metrics: every node's metrics port shows them to Prometheus as `ray_kdray_<name>`."""
 
+import os
 from collections.abc import Mapping
 
+import ray
 from ray.util.metrics import Counter, Gauge
 
 from kdray import log, meters
@@ -29,6 +31,11 @@ class RayMetrics:
 
 
 def set_up() -> None:
-    """What every process of a run does first: its lines go to standard error, its numbers to Ray."""
+    """What every process of a run does first: its lines go to standard error, its numbers to Ray.
+
+    And it names its own cluster: without an address Ray's state API, by which Train's cleaner asks whether a training
+    still lives, takes the cluster that was started last on this machine, and finds it dead.
+    """
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
     log.configure()
     meters.install(RayMetrics())
