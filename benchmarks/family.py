@@ -1,14 +1,19 @@
-"""Run a command and measure it with everything it starts: processor time, wall time, memory."""
+"""What benchmarks have in common: a command measured with everything it starts, and a database server of its own."""
 
 import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-from kdray.errors import RunFailed
+from kdray.errors import BadInput, RunFailed
+
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "on_ray"))  # for the server that the tests use
 
 POLL_SECONDS = 0.2
 MIB = 2**20
@@ -46,6 +51,18 @@ class Used:
             else:
                 self.worker = max(self.worker, private)
         self.cpu = sum(self._seconds.values())
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """A server from the machine's own PostgreSQL; yields the URL of its database."""
+    import postgres
+
+    programs = postgres.server_programs()
+    if programs is None:
+        raise BadInput("PostgreSQL is missing: install it (Debian: apt install postgresql).")
+    with tempfile.TemporaryDirectory(prefix="kdray-pg-") as folder, postgres.running(programs, Path(folder)) as url:
+        yield url
 
 
 def measured(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Used:

@@ -6,7 +6,8 @@ command given again; the head's control service killed and started again over wh
 works on); the object store silent for 30 seconds; the disk full until the command has ended, then the command given
 again. What came out must be equal: files byte by byte, trainings to the weight, sweeps in number and scores of their
 trials. Printed: how each command ended, and how many seconds more than undisturbed all took together. A full disk is a
-small file system in memory, which root may mount; an object store is moto's server.
+small file system in memory, which root may mount; an object store is moto's server, and a sweep in it has its study in
+the machine's own PostgreSQL.
 """
 
 import argparse
@@ -15,18 +16,20 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
+from family import database
 from prune import cut_encoder
 
 from kdray.cli.main import guarded
@@ -40,12 +43,13 @@ sys.path.append(str(ROOT / "tests"))  # for the object store that the tests use
 NODE = {"num_cpus": 1, "object_store_memory": 200_000_000}
 REPLACED_AFTER = SERVICE_BACK_AFTER = 5.0
 SILENT = 30.0
-DISK_MIB = 200
+DISK_MIB = 1_000
 LIMIT = 900.0
 FAULTS = ("worker", "node", "driver", "head", "store", "disk")
 WORKS = ("teach", "outputs", "prune", "distil", "sweep")
-BEFORE = {"outputs": "teach", "prune": "teach", "distil": "outputs", "sweep": "outputs"}
-TRAIN = {"epochs": 5, "learning_rate": 1e-4, "batch_size": 32, "max_length": 32}
+BEFORE = {"outputs": "teach", "distil": "outputs", "sweep": "outputs"}
+MAPS = ("outputs", "prune")  # of more rows, because each takes so little time
+TRAIN = {"epochs": 4, "learning_rate": 1e-4, "batch_size": 32, "max_length": 32}
 
 
 @dataclass
@@ -227,7 +231,7 @@ def main() -> None:
         bench = Bench(arguments, Path(scratch))
         for work in works:
             for fault in faults:
-                rows += bench.cell(work, fault)
+                rows.append(bench.cell(work, fault))
                 Path(arguments.out).write_text(json.dumps({"command": sys.argv, "rows": rows}, indent=1) + "\n")
         print(table(rows))
         wrong = [f"{row['work']} with {row['fault']}: {row['result']}" for row in rows if row["result"] != "equal"]
@@ -243,41 +247,38 @@ class Bench:
         self._folder = folder
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}  # loopback only
         self._encoder = cut_encoder(1, folder)
-        self._file = folder / "run.yaml"
-        self._file.write_text(yaml.safe_dump(self._run()))
+        self._before: dict[tuple[str, int], Path] = {}
         self._whole: dict[tuple[str, str], tuple[float, Any]] = {}
-        for work in ("teach", "outputs"):
-            with _cluster(folder / f"before-{work}") as nodes:
-                base = self._base(work, folder / "before" / work)
-                if _undisturbed_failed(scene := self._scene(work, str(base), nodes, f"before-{work}")):
-                    raise RunFailed(f"{work} failed; look into {scene.log}:\n{scene.log.read_text()[-2000:]}")
 
-    def cell(self, work: str, fault: str) -> list[dict[str, Any]]:
-        if fault == "store" and work == "sweep":  # refused: its study is a file that all nodes share
-            return []
+    def cell(self, work: str, fault: str) -> dict[str, Any]:
         kind = fault if fault in ("store", "disk") else "folder"
-        if (work, kind) not in self._whole:
-            self._whole[work, kind] = self._once(work, kind, "none", _undisturbed)[:2]
-        expected_seconds, expected = self._whole[work, kind]
+        place = "store" if kind == "store" else "folder"  # a small disk in memory takes no longer
+        if (work, place) not in self._whole:
+            self._whole[work, place] = self._once(work, place, "none", _undisturbed)[:2]
+        expected_seconds, expected = self._whole[work, place]
         seconds, found, ends, last = self._once(work, kind, fault, ACTS[fault])
         same = "equal" if found == expected and found else _difference(expected, found)
         row: dict[str, Any] = {"work": work, "fault": fault, "ends": ", then ".join(ends), "result": same}
         row |= {"undisturbed s": round(expected_seconds, 1), "more s": round(seconds - expected_seconds, 1)}
         print(json.dumps(row | {"said": last}), flush=True)
-        return [row]
+        return row
 
     def _once(
         self, work: str, kind: str, fault: str, act: Callable[[Scene], None]
     ) -> tuple[float, Any, list[str], str]:
         name = f"{work}-{fault}-{kind}"
-        with _cluster(self._folder / f"gcs-{name}") as nodes, self._place(kind, name) as (uri, place):
-            local = self._base(work, self._folder / name)
+        local = self._base(work, self._folder / name)
+        with ExitStack() as stack:
+            nodes = stack.enter_context(_cluster(self._folder / f"gcs-{name}"))
+            uri, place = stack.enter_context(self._place(kind, name))
             if kind == "store":
                 for child in local.iterdir():
                     Store(uri).copy_in(child, child.name)
             elif kind == "disk":
                 shutil.copytree(local, uri, dirs_exist_ok=True)
             scene = self._scene(work, str(local) if kind == "folder" else uri, nodes, name, **place)
+            if kind == "store" and work == "sweep":
+                scene.command += ["--storage", stack.enter_context(database())]
             begun = time.monotonic()
             act(scene)
             return time.monotonic() - begun, _result(scene), scene.ends, scene.log.read_text().strip()[-300:]
@@ -292,35 +293,57 @@ class Bench:
     def _base(self, work: str, folder: Path) -> Path:
         """A store in which everything before the work is done."""
         if before := BEFORE.get(work):
-            shutil.copytree(self._folder / "before" / before, folder)
+            key = (before, self._rows(work))
+            if key not in self._before:
+                self._before[key] = self._made(before, work)
+            shutil.copytree(self._before[key], folder)
+        else:
+            folder.mkdir()
         return folder
 
-    def _scene(self, work: str, uri: str, nodes: Nodes, name: str, **place: Any) -> Scene:
+    def _made(self, before: str, work: str) -> Path:
+        name = f"before-{work}"
+        folder = self._base(before, self._folder / name) if before != "outputs" else self._folder / name
+        with _cluster(self._folder / f"gcs-{name}") as nodes:
+            scene = self._scene(before, str(folder), nodes, name, settings=work)
+            if scene.end(scene.start()):
+                raise RunFailed(f"{before} failed; look into {scene.log}:\n{scene.log.read_text()[-2000:]}")
+        return folder
+
+    def _rows(self, work: str) -> int:
+        return self._arguments.mapped_rows if work in MAPS else self._arguments.rows
+
+    def _scene(
+        self, work: str, uri: str, nodes: Nodes, name: str, *, settings: str | None = None, **place: Any
+    ) -> Scene:
+        """
+        Args:
+            settings: The work with whose settings this one is done; None is itself.
+        """
         address = ["--address", nodes.cluster.address]
+        run = self._run(settings or work)
         if work == "sweep":
             sweep = [str(ROOT / "sweeps" / "tune_sst2.py"), "--corpus", "sst2", "--store", uri, "--name", "faults"]
             flags = ["--trials", str(self._arguments.trials), "--seeds", "1", "--pruning", "none"]
-            settings = [f"{key}={json.dumps(value)}" for key, value in self._run().items() if key not in ("work",)]
-            command = [sys.executable, *sweep, *flags, *address, *settings, "train.epochs=3"]
+            given = [f"{key}={json.dumps(value)}" for key, value in run.items() if key != "work"]
+            command = [sys.executable, *sweep, *flags, *address, *given, "train.epochs=2"]
         else:
-            command = [sys.executable, "-m", "kdray.cli", work, str(self._file), f"store={uri}", *address]
+            file = self._folder / f"{name}.yaml"
+            file.write_text(yaml.safe_dump(run))
+            command = [sys.executable, "-m", "kdray.cli", work, str(file), f"store={uri}", *address]
         return Scene(work, uri, nodes, command, self._folder / f"{name}.log", self._environment, **place)
 
-    def _run(self) -> dict[str, Any]:
+    def _run(self, work: str) -> dict[str, Any]:
         encoder = str(self._encoder)
         return {
-            "corpus": {"name": "sst2", "limit": self._arguments.rows},
-            "teachers": [{"name": "t", "encoder": encoder, "train": TRAIN}],
+            "corpus": {"name": "sst2", "limit": self._rows(work)},
+            "teachers": [{"name": "t", "encoder": encoder, "train": TRAIN | ({"epochs": 1} if work in MAPS else {})}],
             "outputs": {"preflight": False},
             "student": {"encoder": encoder, "layers": 1},
             "prune": {"policy": "lower_tail", "level": "sentence", "embedders": encoder, "protect": "star"},
             "train": TRAIN,
             "work": {"workers": 2, "actors": 2, "block_rows": 1024},
         }
-
-
-def _undisturbed_failed(scene: Scene) -> bool:
-    return bool(scene.end(scene.start()))
 
 
 def _result(scene: Scene) -> Any:
@@ -365,7 +388,10 @@ def _cluster(folder: Path) -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
     folder.mkdir(parents=True)
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "dashboard_port": port})
     try:
         second = cluster.add_node(**NODE)
         cluster.wait_for_nodes()
@@ -408,8 +434,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--works", default=",".join(WORKS))
-    parser.add_argument("--rows", type=int, default=4_000)
-    parser.add_argument("--trials", type=int, default=4, help="few: later ones are chosen by which ended first")
+    parser.add_argument("--rows", type=int, default=800, help="of trainings")
+    parser.add_argument("--mapped-rows", type=int, default=8_000, help="of outputs and pruning")
+    parser.add_argument("--trials", type=int, default=3, help="few: later ones are chosen by which ended first")
     parser.add_argument("--out", default="faults.json")
     return parser
 

@@ -12,24 +12,23 @@ import json
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
+from family import database
 
 from kdray.cli.main import guarded
-from kdray.errors import BadInput, RunFailed
+from kdray.errors import RunFailed
 from kdray.on_ray.study import WITHDRAWN
 
 ROOT = Path(__file__).parent.parent
 SWEEPS = ROOT / "sweeps"
-sys.path.append(str(ROOT / "tests" / "on_ray"))  # for the database server that the tests use
 Ended = dict[int, tuple[str, float | None]]
 
 
@@ -38,7 +37,7 @@ def main() -> None:
     folder = Path(arguments.store)
     folder.mkdir(parents=True, exist_ok=True)
     if arguments.drivers > 1:
-        with _server(arguments.storage) as storage:
+        with nullcontext(arguments.storage) if arguments.storage else database() as storage:
             found = _drivers(arguments, folder, storage)
     else:
         found = _kills(arguments, folder)
@@ -88,20 +87,6 @@ def _kills(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         wrong += [f"trials {other} were suggested otherwise than without a break"] if other else []
         found |= {"suggested as without a break": len(trials) - len(other), "other score": scores}
     return found | {"wrong": wrong}
-
-
-@contextmanager
-def _server(told: str | None) -> Iterator[str]:
-    if told:
-        yield told
-        return
-    import postgres
-
-    programs = postgres.server_programs()
-    if programs is None:
-        raise BadInput("--drivers needs PostgreSQL: install it, or name a server's database with --storage URL.")
-    with tempfile.TemporaryDirectory(prefix="kdray-pg-") as folder, postgres.running(programs, Path(folder)) as url:
-        yield url
 
 
 def _drivers(arguments: argparse.Namespace, folder: Path, storage: str) -> dict[str, Any]:
