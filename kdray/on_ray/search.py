@@ -13,14 +13,13 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.on_ray.study import Objective, SweepStudy
 from kdray.seeds import seed_of
 
 Space = Callable[[Any], dict[str, Any]]  # an Optuna trial (or a fixed one) to dotted overrides
 Pruning = Literal["asha", "median", "none"]
 Sampling = Literal["tpe", "random"]
-VALUE = "value"
-BUDGET = "budget"
 COSTS: tuple[Objective, ...] = ("latency", "parameters")  # of a finished student: milliseconds, their number
 
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from kdray import meters
 from kdray.config import parse
 from kdray.distil import Ref, TeacherRef
-from kdray.on_ray.search import BUDGET, VALUE
+from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.stages import Context, InProcess, Prepared, assistant_of, distil, viewed
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Store
@@ -86,10 +85,3 @@ def trial(config: dict[str, Any], *, base: dict[str, Any], shared: Shared, epoch
             "history": [{"epoch": e["epoch"], "value": e["score"], "loss": e["loss"]} for e in result["history"]],
         }
     )
-
-
-def store_folder(store: Store, *parts: str) -> Path:
-    """A local folder of the store, made if missing."""
-    folder = store.local_path("/".join(parts))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

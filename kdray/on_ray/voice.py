@@ -9,7 +9,8 @@ from typing import Any
 from ray.tune import Callback
 
 from kdray import meters
-from kdray.on_ray.search import VALUE, StudySearcher
+from kdray.on_ray.reported import VALUE
+from kdray.on_ray.search import StudySearcher
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from kdray.config import parse
 from kdray.errors import BadInput
 from kdray.on_ray import budget as budgets
 from kdray.on_ray.budget import Budget, Stopper
-from kdray.on_ray.search import BUDGET, VALUE, StudySearcher
+from kdray.on_ray.reported import BUDGET, VALUE
+from kdray.on_ray.search import StudySearcher
 from kdray.on_ray.study import SweepStudy, open_study
 from kdray.on_ray.tune import SweepSettings, _pruning, _same_base
 
