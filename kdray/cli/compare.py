@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from kdray.cli.flags import (
@@ -92,4 +91,5 @@ def _compare(
         )
     print(f"\n{heading(document)}")
     print(table(student_rows(document)))
-    print(f"\nreport: {Path(run.store) / 'sweeps' / name / 'report.html'}\n{document['seconds']['total']:.0f} s in all")
+    page = context.store.uri_of(f"sweeps/{name}/report.html")
+    print(f"\nreport: {page}\n{document['seconds']['total']:.0f} s in all")

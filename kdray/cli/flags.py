@@ -73,11 +73,9 @@ def corpus_read(run: RunConfig) -> Context:
     """The corpus in the store, and the context it was read in: what is wrong with the data is said before Ray starts.
 
     Raises:
-        BadInput: The data is bad, or the store is not on a disk, where a sweep's folder has to be.
+        BadInput: The data is bad.
     """
-    store = Store(run.store)
-    store.local_path("sweeps")
-    context = Context(store, InProcess(), kdray_data())
+    context = Context(Store(run.store), InProcess(), kdray_data())
     read(run.corpus, context)
     return context
 

@@ -24,7 +24,6 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
         BadInput: The store holds nothing that could be shown.
     """
     opened = Store(store)
-    folder = opened.local_path(PAGES)
     pages: dict[str, Callable[[], dict[str, Any] | None]] = {}
     pages |= {f"sweep-{name}.html": partial(_sweep, opened, name) for name in opened.children("sweeps")}
     pages |= {f"run-{a.path.name}.html": partial(_run, opened, a) for a in opened.artifacts("distil")}
@@ -35,7 +34,7 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
         try:
             document = read()
             if document is not None:
-                report.write(document, folder / href)
+                opened.write_bytes(f"{PAGES}/{href}", report.render(document).encode())
                 entries.append(report.index_entry(document, href))
         except KdrayError as error:
             left_out.append(f"{href.removesuffix('.html')}: {error}")
@@ -44,11 +43,11 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
     if not entries:
         what = "no finished sweep, student or pruned corpus"
         raise BadInput(f"store {store!r} holds {what} to show; make one with kdray run.")
-    index = folder / "index.html"
-    report.write_index(entries, index)
+    opened.write_bytes(f"{PAGES}/index.html", report.render_index(entries).encode())
+    index = opened.uri_of(f"{PAGES}/index.html")
     if not quiet:
         print(f"{len(entries)} pages; open {index}")
-    return {"index": str(index), "pages": sorted(entry["href"] for entry in entries), "left_out": left_out}
+    return {"index": index, "pages": sorted(entry["href"] for entry in entries), "left_out": left_out}
 
 
 def _sweep(store: Store, name: str) -> dict[str, Any] | None:

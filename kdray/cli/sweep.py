@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from kdray.cli.flags import (
@@ -94,17 +93,18 @@ def _sweep(
     if arguments.retry_failed and not arguments.resume:
         raise BadInput("--retry-failed works on a sweep that is there: add --resume.")
     run = run_config(task, arguments, base, on_sample)
-    trackers = trackers_of(arguments.track)
+    trackers = trackers_of(arguments.track, on_disk=Store(run.store).is_local)
     objectives, depths = _objectives(arguments.objectives), _depths(arguments.depths, run)
     first = [{**each, "params": _with_depth(each["params"], run, depths)} for each in starts(run)]
     few = arguments.smoke or run.corpus.name == "sample"
     trials = arguments.trials or (SMALL_TRIALS if few else max(FULL_TRIALS, len(first)))
     seeds = seeds_of(arguments)
     name = _name(run, arguments)
-    if arguments.storage:
+    on_disk = Store(run.store).is_local
+    if arguments.storage or not on_disk:
         from kdray.on_ray.study import check_storage
 
-        check_storage(arguments.storage)
+        check_storage(arguments.storage, on_disk=on_disk)
     context = corpus_read(run)
     print(
         f"sweep {name}: {trials} trials on {run.corpus.name}; to go on after a stop: {_resume(command, name)}",
@@ -226,5 +226,5 @@ def _show(document: dict[str, Any], run: RunConfig) -> None:
         print(f"trial {trial['number']} failed: {trial['error']}")
     if document["stopped"]:
         print(f"the search ended early: {document['stopped']}; --resume goes on")
-    folder = Path(run.store) / "sweeps" / document["name"]
-    print(f"\nreport: {folder / 'report.html'}\n{document['seconds']['total']:.0f} s in all")
+    page = Store(run.store).uri_of(f"sweeps/{document['name']}/report.html")
+    print(f"\nreport: {page}\n{document['seconds']['total']:.0f} s in all")

@@ -2,7 +2,6 @@
 
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -11,7 +10,7 @@ import ray
 from kdray.config import RunConfig, parse
 from kdray.distil import Ref
 from kdray.errors import BadInput
-from kdray.on_ray.study import ENDS, SweepStudy, open_study
+from kdray.on_ray.study import ENDS, SweepStudy, check_storage, open_study
 from kdray.on_ray.trial import Shared, distil_one, with_overrides
 from kdray.stages import Context, prepare
 from kdray.stages.fitting import result_of
@@ -47,11 +46,12 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
     Raises:
         BadInput: There is no such sweep or trial, or the trial has no settings.
     """
-    folder = store.local_path(f"sweeps/{sweep}")
-    if not folder.is_dir():
+    if not store.exists(f"sweeps/{sweep}"):
         known = ", ".join(store.children("sweeps")) or "none"
         raise BadInput(f"store {store.uri!r} holds no sweep {sweep!r}; there are {known}.")
-    book = open_study(storage or _local(folder, sweep), name=sweep, folder=folder, starts=[])
+    check_storage(storage, on_disk=store.is_local)
+    folder = store.local_path(f"sweeps/{sweep}") if store.is_local else None
+    book = open_study(storage or _local(store, sweep), name=sweep, folder=folder, starts=[])
     with closing(book):
         return _read(book, sweep, number, store)
 
@@ -101,8 +101,8 @@ def student_of(past: PastTrial, store: Store) -> Artifact:
     raise BadInput(f"store {store.uri!r} no longer holds the student of trial {past.number} ({past.digest[:12]}).")
 
 
-def _local(folder: Path, sweep: str) -> str:
-    path = folder / "study.db"
+def _local(store: Store, sweep: str) -> str:
+    path = store.local_path(f"sweeps/{sweep}/study.db")
     if not path.exists():
         raise BadInput(f"sweep {sweep!r} has no study in its folder; if it has a database server, give --storage.")
     return f"sqlite:///{path}"

@@ -14,7 +14,6 @@ from kdray.config import RunConfig
 from kdray.corpora import load_description
 from kdray.evaluate import against, spread
 from kdray.on_ray.confirm import ALONE, Contender
-from kdray.on_ray.trial import store_folder
 from kdray.stages import Context, Prepared
 from kdray.stages.fitting import result_of
 from kdray.stages.prune import record as pruning_record
@@ -104,12 +103,10 @@ def students(
     return rows
 
 
-def write(document: Mapping[str, Any], context: Context, name: str) -> Path:
-    """Writes result.json and report.html; returns the folder they are in."""
-    folder = store_folder(context.store, "sweeps", name)
+def write(document: Mapping[str, Any], context: Context, name: str) -> None:
+    """Writes result.json and report.html."""
     context.store.write_json(f"sweeps/{name}/result.json", dict(document))
-    report.write(document, folder / "report.html")
-    return folder
+    context.store.write_bytes(f"sweeps/{name}/report.html", report.render(document).encode())
 
 
 def _teacher(ref: Any, context: Context, metric: str) -> dict[str, Any]:

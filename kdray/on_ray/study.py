@@ -2,7 +2,9 @@
 
 A trial whose driver died stays in the study as a running one. The next driver takes it over under its own number, so
 that a search which goes on asks what an unbroken one would have asked. A local file has one driver at a time, which a
-lock makes sure of; on a database server every driver shows by heartbeats that its trials are alive.
+lock makes sure of; on a database server every driver shows by heartbeats that its trials are alive. What only one
+driver may do at a time, such as taking trials over, it does under a lock: PostgreSQL's own, or a file in a folder that
+all drivers share.
 """
 
 import random
@@ -11,12 +13,14 @@ import time
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import filelock
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
 
 from kdray.errors import BadInput
 from kdray.redact import without_passwords
@@ -39,11 +43,11 @@ class SweepStudy:
 
     Args:
         study: The Optuna study.
-        folder: The sweep's folder, which all drivers share; for locks.
+        folder: The sweep's folder, which all drivers share, for locks; None where the database server has its own.
         is_shared: Several drivers may work on it at once.
     """
 
-    def __init__(self, study: optuna.Study, folder: Path, *, is_shared: bool) -> None:
+    def __init__(self, study: optuna.Study, folder: Path | None, *, is_shared: bool) -> None:
         self.study, self.is_shared = study, is_shared  # no lock, thread or connection: Tune pickles who holds this
         self._folder = folder
         self._mine: set[int] = set()  # trial ids that this driver runs
@@ -69,7 +73,7 @@ class SweepStudy:
 
     def take_over(self) -> list[optuna.Trial]:
         """The running trials whose driver is gone, from now on this driver's, in the order of their numbers."""
-        with filelock.FileLock(self._folder / "claim.lock"):
+        with _alone(self._storage._backend, self.study.study_name, self._folder):
             found = self._abandoned()
             for trial_id in found:
                 self._hold(trial_id)
@@ -126,6 +130,7 @@ class SweepStudy:
                 stop.set()
                 beating.join()
             return
+        assert self._folder is not None  # a study that one driver works on at a time is a file in it
         lock = filelock.FileLock(self._folder / "driver.lock")
         try:
             lock.acquire(timeout=0)
@@ -171,7 +176,7 @@ def open_study(
     url: str,
     *,
     name: str,
-    folder: Path,
+    folder: Path | None,
     starts: Sequence[Mapping[str, Any]],
     objectives: Sequence[Objective] = ("metric",),
 ) -> SweepStudy:
@@ -180,7 +185,7 @@ def open_study(
     Args:
         url: An SQLAlchemy URL: SQLite for one driver, a database server for several.
         name: Of the sweep.
-        folder: The sweep's folder.
+        folder: The sweep's folder; None if the store has none on a disk, which needs PostgreSQL.
         starts: Parameters to try first, each with a `label`; the first is trial 0, the defaults.
         objectives: What a new study is about; one that is there keeps its own.
 
@@ -188,8 +193,8 @@ def open_study(
         BadInput: The database cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with filelock.FileLock(folder / "claim.lock"):  # of two drivers only one creates it
-        storage = _opened(url)
+    storage = _opened(url)
+    with _alone(storage, name, folder):  # of two drivers only one creates it
         study = optuna.create_study(
             study_name=name,
             storage=storage,
@@ -202,12 +207,24 @@ def open_study(
     return SweepStudy(study, folder, is_shared=_is_shared(url))
 
 
-def check_storage(url: str) -> None:
+def check_storage(url: str | None, *, on_disk: bool) -> None:
     """Open the database and close it again.
 
+    Args:
+        url: None is a file in the sweep's folder.
+        on_disk: The store is a folder that all drivers see.
+
     Raises:
-        BadInput: It cannot be opened.
+        BadInput: It cannot be opened, or with a store that is not on a disk it is not PostgreSQL.
     """
+    if not on_disk and not (url or "").startswith("postgresql"):
+        raise BadInput(
+            "a sweep in a bucket keeps its study in PostgreSQL, because a file there cannot be locked: add --storage "
+            "postgresql+psycopg://user@host/db (pip install 'kdray[postgres]'), or give --store a folder that all "
+            "nodes see."
+        )
+    if url is None:
+        return
     storage = _opened(url)
     storage.remove_session()
     storage.engine.dispose()
@@ -236,6 +253,20 @@ def _made_meanwhile(error: Exception) -> bool:
     from sqlalchemy.exc import IntegrityError
 
     return isinstance(error, IntegrityError) or "already exists" in str(error)
+
+
+@contextmanager
+def _alone(storage: optuna.storages.RDBStorage, name: str, folder: Path | None) -> Generator[None]:
+    """One driver of the sweep `name` at a time."""
+    if storage.engine.dialect.name == "postgresql":
+        key = int.from_bytes(sha256(f"kdray sweep {name}".encode()).digest()[:8], "big", signed=True)
+        with storage.engine.begin() as connection:  # its end gives the lock back, also where the driver is killed
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            yield
+        return
+    assert folder is not None  # `check_storage` refuses it
+    with filelock.FileLock(folder / "claim.lock"):
+        yield
 
 
 def _is_shared(url: str) -> bool:

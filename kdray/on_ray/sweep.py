@@ -127,7 +127,7 @@ def _document(
 
 
 def _write(document: dict[str, Any], context: Context, name: str) -> None:
-    folder = write(document, context, name)
+    write(document, context, name)
     flat = [
         {key: value for key, value in trial.items() if key not in ("params", "history")}
         | {f"params.{key}": str(value) for key, value in trial["params"].items()}
@@ -135,6 +135,6 @@ def _write(document: dict[str, Any], context: Context, name: str) -> None:
     ]
     names = list(dict.fromkeys(key for row in flat for key in row))
     table = pa.table({key: pa.array([row.get(key) for row in flat]) for key in names})
-    temporary = folder / "trials.parquet.tmp"
-    pq.write_table(table, temporary)
-    temporary.replace(folder / "trials.parquet")
+    with pa.BufferOutputStream() as sink:
+        pq.write_table(table, sink)
+        context.store.write_bytes(f"sweeps/{name}/trials.parquet", sink.getvalue().to_pybytes())

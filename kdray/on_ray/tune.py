@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -14,11 +15,12 @@ from kdray.config import RunConfig
 from kdray.errors import BadInput
 from kdray.on_ray.budget import NO_BUDGET, Budget, Stopper
 from kdray.on_ray.plan import fitting
+from kdray.on_ray.reported import VALUE
 from kdray.on_ray.room import room
-from kdray.on_ray.search import VALUE, Pruning, Sampling, Space, StudyScheduler, StudySearcher
-from kdray.on_ray.study import ENDS, Objective, SweepStudy, metric_of, open_study
+from kdray.on_ray.search import Pruning, Sampling, Space, StudyScheduler, StudySearcher
+from kdray.on_ray.study import ENDS, Objective, SweepStudy, check_storage, metric_of, open_study
 from kdray.on_ray.track import Tracker, callbacks
-from kdray.on_ray.trial import Shared, store_folder, trial
+from kdray.on_ray.trial import Shared, trial
 from kdray.on_ray.voice import Voice
 from kdray.stages import Context, Prepared
 from kdray.store import Store
@@ -143,9 +145,7 @@ def _search(
         room=now,
     )
     ended = len(book.ended())
-    tracked = callbacks(
-        settings.trackers, sweep=settings.name, folder=store_folder(context.store, "sweeps", settings.name)
-    )
+    tracked = callbacks(settings.trackers, sweep=settings.name, folder=_folder(context.store, settings.name))
     stopper = Stopper(searcher, book, settings.budget, gpus=settings.gpus)
     runnable = partial(trial, base=run.model_dump(mode="json"), shared=Shared.of(prepared), epochs=epochs)
     named = tune.with_resources(_named(runnable, f"distil_{task}"), {"CPU": settings.cpus, "GPU": settings.gpus})
@@ -179,9 +179,17 @@ def _room(settings: SweepSettings) -> int:
 
 
 def _book(settings: SweepSettings, store: Store) -> SweepStudy:
-    folder = store_folder(store, "sweeps", settings.name)
-    url = settings.storage or f"sqlite:///{folder / 'study.db'}"
+    folder = _folder(store, settings.name)
+    check_storage(settings.storage, on_disk=folder is not None)
+    url = settings.storage or f"sqlite:///{folder}/study.db"
     return open_study(url, name=settings.name, folder=folder, starts=settings.starts, objectives=settings.objectives)
+
+
+def _folder(store: Store, name: str) -> Path | None:
+    """The sweep's folder, made if missing, where the store is on a disk."""
+    where = f"sweeps/{name}"
+    store.make_folder(where)
+    return store.local_path(where) if store.is_local else None
 
 
 def _pruning(settings: SweepSettings) -> Pruning:

@@ -4,13 +4,9 @@ The page makes no request of any kind: drawings are inline SVG, style and script
 security policy forbids everything else. It is made from `result.json` alone: the same result gives the same page.
 """
 
-import contextlib
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from kdray.errors import RunFailed
 from kdray.report.comparison_page import comparison_page
 from kdray.report.index_page import index_page
 from kdray.report.prune_page import prune_page
@@ -19,7 +15,7 @@ from kdray.report.schema import IndexEntry, checked, checked_entry
 from kdray.report.sweep_page import sweep_page
 from kdray.report.verdict import winner_first
 
-__all__ = ["index_entry", "render", "render_index", "write", "write_index"]
+__all__ = ["index_entry", "render", "render_index"]
 
 
 def render(result: Mapping[str, Any]) -> str:
@@ -39,16 +35,6 @@ def render(result: Mapping[str, Any]) -> str:
     return comparison_page(record) if record["kind"] == "comparison" else run_page(record)
 
 
-def write(result: Mapping[str, Any], path: Path) -> None:
-    """Writes the page to `path`, making its folder if need be; a reader sees the old page or the new one, never half.
-
-    Raises:
-        BadInput: As `render`.
-        RunFailed: The file could not be written.
-    """
-    _replace(path, render(result))
-
-
 def render_index(entries: Sequence[Mapping[str, Any]]) -> str:
     """The list of several reports with links, newest first; `index_entry` makes an entry.
 
@@ -56,11 +42,6 @@ def render_index(entries: Sequence[Mapping[str, Any]]) -> str:
         BadInput: An entry misses a key, or links to something other than a relative path.
     """
     return index_page([checked_entry(entry) for entry in entries])
-
-
-def write_index(entries: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Writes the list to `path`, as `write` does."""
-    _replace(path, render_index(entries))
 
 
 def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
@@ -96,16 +77,3 @@ def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
     if confirmation := record.get("confirmation", []):
         entry["report"] = winner_first(confirmation)[0]["report"]["mean"]
     return entry
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        # The folder itself may be what is wrong; the first error is the one to tell.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise RunFailed(f"{path}: the report could not be written ({error.strerror}); give another folder.") from error

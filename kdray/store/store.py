@@ -215,8 +215,19 @@ class Store:
 
         return self._patiently(read)
 
+    def make_folder(self, where: str) -> None:
+        """A folder, if it is not there."""
+        if self.is_local:
+            self._make_folder(self.local_path(where))
+        else:
+            self._patiently(lambda: self._fs.create_dir(self._at(where), recursive=True))
+
     def write_bytes(self, where: str, content: bytes) -> None:
-        """Whole or not at all: to a temporary name first, then moved."""
+        """Whole or not at all: to a temporary name first, then moved.
+
+        Raises:
+            RunFailed: The disk is full, or the place may not be written.
+        """
         path = self._at(where)
         temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
 
@@ -228,7 +239,12 @@ class Store:
                 _flush(Path(temporary))
             self._fs.move(temporary, path)
 
-        self._patiently(write)
+        try:
+            self._patiently(write)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._fs.delete_file(temporary)
+            raise RunFailed(f"{self.uri_of(where)} could not be written: {error.strerror or error}.") from error
 
     def write_json(self, where: str, value: Any) -> None:
         self.write_bytes(where, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())

@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def sweep_command(store: Path, encoder: Path, *more: str) -> list[str]:
+def sweep_command(store: Path | str, encoder: Path, *more: str) -> list[str]:
     """A sweep `s` of four trials on a few rows of the sample, with one tiny teacher."""
     training = "{epochs: 1, max_length: 32}"
     return [

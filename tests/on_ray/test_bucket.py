@@ -1,20 +1,25 @@
-"""A run whose store is a bucket: killed in the middle of a training, and its server silent for a while."""
+"""Runs and sweeps whose store is a bucket: killed in the middle, and their server silent for a while."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import objects
+import postgres
 import pytest
 import tiny
 import yaml
+from commands import sweep_command
 
 from kdray.config import parse
+from kdray.on_ray.study import open_study
 from kdray.stages import Context, InProcess, distil, prepare
 from kdray.stages.fitting import result_of
 from kdray.store import Store
@@ -49,20 +54,18 @@ def test_a_run_in_a_bucket_outlives_a_kill_and_a_silent_server(
     here = parse(plain(str(tmp_path / "store"), tiny_encoder, tiny_corpus), source="test")
     context = Context(Store(here.store), InProcess(), None)
     expected = result_of(distil(here, prepare(here, context), context))
-    for key, value in objects.ENVIRONMENT.items():
-        monkeypatch.setenv(key, value)
-    monkeypatch.setenv("RAY_TMPDIR", tempfile.gettempdir())  # its paths must be short
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where copies of what is in the bucket lie
+    in_a_bucket(monkeypatch, tmp_path)
     with objects.serving(tmp_path) as server:
         store = Store(server.uri("bucket/inner"))
         file = tmp_path / "run.yaml"
         file.write_text(yaml.safe_dump(plain(store.uri, tiny_encoder, tiny_corpus)))
-        with started(file, tmp_path / "first.log") as first:
+        run = [sys.executable, "-m", "kdray.cli", "run", str(file)]
+        with started(run, tmp_path / "first.log") as first:
             wait_for(lambda: store.children("distil") == [] and training_of_student(store), first)
             os.killpg(first.pid, signal.SIGKILL)
         assert store.artifacts("distil") == []
         (teacher,) = store.artifacts("teach")
-        with started(file, tmp_path / "second.log") as second:
+        with started(run, tmp_path / "second.log") as second:
             wait_for(lambda: "distil folder-opinions-kd: starts" in (tmp_path / "second.log").read_text(), second)
             with server.silent():
                 time.sleep(SILENT_SECONDS)
@@ -83,9 +86,62 @@ def training_of_student(store: Store) -> bool:
     )
 
 
-def started(file: Path, log: Path) -> "subprocess.Popen[str]":
+def test_a_sweep_in_a_bucket_outlives_its_driver_and_hands_out_its_student(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its study is in PostgreSQL, everything else in the bucket."""
+    programs = postgres.server_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server on this machine (Debian: apt install postgresql)")
+    in_a_bucket(monkeypatch, tmp_path)
+    monkeypatch.setenv("KDRAY_DATA", "")
+    with (
+        tempfile.TemporaryDirectory(prefix="kdray-pg-", dir="/tmp") as folder,
+        postgres.running(programs, Path(folder)) as url,
+        objects.serving(tmp_path) as server,
+    ):
+        store = Store(server.uri("bucket/inner"))
+        sweep = sweep_command(store.uri, tiny_encoder)
+        refused = subprocess.run(sweep, capture_output=True, text=True, timeout=300, check=False)
+        assert refused.returncode == 2
+        assert "a sweep in a bucket keeps its study in PostgreSQL" in refused.stderr
+        sweep += ["--storage", url]
+        with started(sweep, tmp_path / "first.log") as first:
+            wait_for(lambda: len(store.artifacts("distil")) > 0, first)
+            os.killpg(first.pid, signal.SIGKILL)
+        assert store.read_json("sweeps/s/result.json") is None
+        with started([*sweep, "--resume"], tmp_path / "second.log") as second:
+            assert second.wait(timeout=400) == 0, (tmp_path / "second.log").read_text()[-3000:]
+        with closing(open_study(url, name="s", folder=None, starts=[])) as book:
+            assert [trial.state.name for trial in book.study.trials] == ["COMPLETE"] * 4
+        document = store.read_json("sweeps/s/result.json")
+        assert [trial["number"] for trial in document["trials"]] == [0, 1, 2, 3]
+        assert {"report.html", "trials.parquet"} <= set(store.children("sweeps/s"))
+        assert store.uri_of("sweeps/s/report.html") in (tmp_path / "second.log").read_text()
+        best = called("best", "s", "--store", store.uri, "--storage", url, "--export", str(tmp_path / "mine"))
+        assert best["trial"] == document["best"]["number"]
+        assert (tmp_path / "mine" / "model.safetensors").is_file()
+        pages = called("report", store.uri)["pages"]
+        assert "sweep-s.html" in pages
+        assert {*pages, "index.html"} <= set(store.children("report"))
+
+
+def called(*command: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "kdray.cli", *command, "--json"], capture_output=True, text=True, timeout=300, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def in_a_bucket(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    for key, value in objects.ENVIRONMENT.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv("RAY_TMPDIR", tempfile.gettempdir())  # its paths must be short
+    monkeypatch.setenv("TMPDIR", str(folder))  # where copies of what is in the bucket lie
+
+
+def started(command: list[str], log: Path) -> "subprocess.Popen[str]":
     with log.open("w") as out:
-        command = [sys.executable, "-m", "kdray.cli", "run", str(file)]
         return subprocess.Popen(command, stdout=out, stderr=out, text=True, start_new_session=True)
 
 

@@ -18,7 +18,8 @@ import pytest
 from commands import sweep_command
 
 from kdray.on_ray import study as study_module
-from kdray.on_ray.search import BUDGET, VALUE, StudySearcher
+from kdray.on_ray.reported import BUDGET, VALUE
+from kdray.on_ray.search import StudySearcher
 from kdray.on_ray.study import open_study
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,8 @@ import optuna
 import pytest
 
 from kdray.errors import BadInput
-from kdray.on_ray.search import BUDGET, VALUE, StudySearcher
+from kdray.on_ray.reported import BUDGET, VALUE
+from kdray.on_ray.search import StudySearcher
 from kdray.on_ray.study import SweepStudy, check_storage, open_study
 from kdray.on_ray.tune import _front
 
@@ -280,7 +281,7 @@ def test_a_new_database_may_be_opened_by_several_at_once(tmp_path: Path) -> None
     def opens() -> None:
         together.wait()
         try:
-            check_storage(f"sqlite:///{tmp_path / 'study.db'}")
+            check_storage(f"sqlite:///{tmp_path / 'study.db'}", on_disk=True)
         except Exception as error:
             refused.append(str(error))
 
@@ -290,6 +291,12 @@ def test_a_new_database_may_be_opened_by_several_at_once(tmp_path: Path) -> None
     for thread in threads:
         thread.join()
     assert refused == []
+
+
+@pytest.mark.parametrize("url", [None, "sqlite:///study.db", "mysql://me@host/db"])
+def test_a_sweep_in_a_bucket_needs_a_database_server_that_locks(url: str | None) -> None:
+    with pytest.raises(BadInput, match="a sweep in a bucket keeps its study in PostgreSQL"):
+        check_storage(url, on_disk=False)
 
 
 def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import made_up
 import pytest
 from browser import Tab, visit
 
-from kdray.report import index_entry, render, render_index, write
+from kdray.report import index_entry, render, render_index
 
 PAGES = {"sweep": made_up.sweep, "comparison": made_up.comparison, "run": made_up.run, "prune": made_up.pruning}
 
@@ -38,7 +38,7 @@ SORTED = """(() => {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name, make in PAGES.items():
-        write(make(), tmp_path / f"{name}.html")
+        (tmp_path / f"{name}.html").write_text(render(make()))
     entries = [index_entry(make(), f"{name}.html") for name, make in PAGES.items()]
     (tmp_path / "index.html").write_text(render_index(entries))
     return tmp_path

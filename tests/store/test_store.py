@@ -259,9 +259,16 @@ class TestWork:
 
     def test_a_save_that_fails_keeps_the_one_before(self, store, work):
         work.save({"one": b"1"})
-        with pytest.raises(OSError, match=r"Not a directory|File exists|Is a directory|Cannot create"):
+        with pytest.raises(RunFailed, match=r"one/below could not be written: "):
             work.save({"one": b"2", "one/below": b"3"})
         assert work.load() == {"one": b"1"}
+
+    def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(self, store, work):
+        store.write_bytes(f"{work.where}/one/in", b"1")
+        with pytest.raises(RunFailed, match=rf"^{store.uri_of(work.where)}/one could not be written: .*\.$"):
+            store.write_bytes(f"{work.where}/one", b"2")
+        assert store.children(work.where) == ["one"]
+        assert store.read_bytes(f"{work.where}/one/in") == b"1"
 
     def test_results_are_handed_over_whole(self, work, tmp_path):
         for content in ("old", "new"):
