@@ -150,7 +150,8 @@ class Scene:
 
 
 def _undisturbed(scene: Scene) -> None:
-    scene.end(scene.start())
+    if scene.end(scene.start()):
+        raise RunFailed(f"{scene.work} failed undisturbed:\n{scene.log.read_text()[-2000:]}")
 
 
 def _worker(scene: Scene) -> None:
@@ -269,8 +270,8 @@ class Bench:
         name = f"{work}-{fault}-{kind}"
         local = self._base(work, self._folder / name)
         with ExitStack() as stack:
+            uri, place = stack.enter_context(self._place(kind, name))  # first, for its keys in the nodes' environment
             nodes = stack.enter_context(_cluster(self._folder / f"gcs-{name}"))
-            uri, place = stack.enter_context(self._place(kind, name))
             if kind == "store":
                 for child in local.iterdir():
                     Store(uri).copy_in(child, child.name)
@@ -305,9 +306,7 @@ class Bench:
         name = f"before-{work}"
         folder = self._base(before, self._folder / name) if before != "outputs" else self._folder / name
         with _cluster(self._folder / f"gcs-{name}") as nodes:
-            scene = self._scene(before, str(folder), nodes, name, settings=work)
-            if scene.end(scene.start()):
-                raise RunFailed(f"{before} failed; look into {scene.log}:\n{scene.log.read_text()[-2000:]}")
+            _undisturbed(self._scene(before, str(folder), nodes, name, settings=work))
         return folder
 
     def _rows(self, work: str) -> int:
