@@ -49,7 +49,7 @@ def main() -> None:
 def _prepare(arguments: argparse.Namespace, folder: Path) -> Path:
     """The teacher, the initial student and the rows, as every runner reads them; returns the job's file."""
     train = {"epochs": arguments.teacher_epochs, "learning_rate": 1e-4}
-    corpus: dict[str, Any] = {"name": arguments.corpus} | ({"limit": arguments.limit} if arguments.limit else {})
+    corpus = {"name": arguments.corpus, "limit": arguments.limit, "select_fraction": arguments.select_fraction}
     plain = {"store": arguments.store, "corpus": corpus, "teachers": [{"name": "minilm", "train": train}]}
     run = parse(plain, source="benchmark")
     store = Store(run.store)
@@ -61,9 +61,7 @@ def _prepare(arguments: argparse.Namespace, folder: Path) -> Path:
     student, tokenizer = build_model(source, labels=labels, seed=0, store=store)
     save_classifier(student, tokenizer, folder / "student")
     job = {
-        "corpus": arguments.corpus,
-        "limit": arguments.limit,
-        "store": str(Path(arguments.store).resolve()),
+        "corpus": corpus,
         "rows": str(stored.folder),
         "teacher": str(teacher.file("model")),
         "student": str(folder / "student"),
@@ -100,7 +98,8 @@ def _timed(name: str, job: Path, folder: Path) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", default="mrpc")
-    parser.add_argument("--limit", type=int, default=1000, help="rows of train")
+    parser.add_argument("--limit", type=int, default=1000, help="rows of train, before the carve of select")
+    parser.add_argument("--select-fraction", type=float, default=0.25, help="large, because its metric is compared")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--teacher-epochs", type=int, default=3)
     parser.add_argument("--turns", type=int, default=1, help="how often every runner has its turn")

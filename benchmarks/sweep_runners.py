@@ -27,11 +27,10 @@ def kdray_sweep(job: Job) -> list[float]:
     from kdray.store import Store
 
     store = tempfile.mkdtemp(prefix="kdray-bench-store-")
-    corpus = {"name": job["corpus"]} | ({"limit": job["limit"]} if job["limit"] else {})
     run = parse(
         {
             "store": store,
-            "corpus": corpus,
+            "corpus": job["corpus"],
             "prune": {"policy": "none"},
             "outputs": {"preflight": False},
             "teachers": [
