@@ -55,7 +55,7 @@ def _sweep(store: Store, name: str) -> dict[str, Any] | None:
 
 
 def _run(store: Store, artifact: Artifact) -> dict[str, Any]:
-    result = store.read_json(f"{artifact.where}/result.json")
+    result = store.read_json(artifact.place("result.json"))
     spec = result["spec"]
     info = _corpus(store, spec["corpus"])
     return {

@@ -83,7 +83,7 @@ def _prune(run: RunConfig, context: Any, show: int) -> dict[str, Any]:
     summary = dict(view.summary)
     del summary["examples"]
     examples = changed_texts(pq.read_table(view.file("decisions.parquet")), show)
-    folder = view.path if context.store.is_local else view.where
+    folder = view.path if context.store.is_local else context.store.uri_of(view.place())
     return {"summary": summary, "examples": examples, "rows": [], "pruned": str(folder)}
 
 
@@ -114,7 +114,7 @@ def _student(run: RunConfig, prepared: Any, artifact: Any, context: Any) -> dict
     rows = [_scored(f"student ({run.method.name})", result)]
     rows += [_scored(t.name, result_of(t.model.open(context.store))) for t in prepared.teachers]
     rows.append({"model": "commonest class", "report": result["majority"]["report"]})
-    folder = artifact.file("model") if context.store.is_local else artifact.where
+    folder = artifact.file("model") if context.store.is_local else context.store.uri_of(artifact.place("model"))
     return {"rows": rows, "model": str(folder), "result": result}
 
 

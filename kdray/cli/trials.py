@@ -55,7 +55,7 @@ def export_best(sweep: str, *, store: str, storage: str | None, export: Path | N
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(student.file("model"), temporary)
         temporary.rename(export)
-    folder = export or student.file("model")
+    folder = export or (student.file("model") if opened.is_local else opened.uri_of(student.place("model")))
     row = {"trial": past.number, "select": past.value, "method": past.run.method.name, "student": str(folder)}
     if not quiet:
         print(table([row]))

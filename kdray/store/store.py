@@ -1,7 +1,8 @@
 """A store is a `pyarrow.fs` URI: a folder by default, `s3://`, `gs://` or a mounted share on a cluster.
 
 Layout: `<stage>/<name>-<digest12>/{files..., manifest.json}` for artifacts, `work/<digest12>/` for the checkpoints of
-what is still being made. `manifest.json` is written last; without it the artifact does not exist.
+what is still being made. `manifest.json` is written last; without it the artifact does not exist. Nothing can lock a
+bucket, so there each process that makes an artifact puts its files into a folder of its own, which the manifest names.
 """
 
 import contextlib
@@ -73,6 +74,10 @@ class Artifact:
     def file(self, name: str) -> Path:
         return self.folder / name
 
+    def place(self, name: str = "") -> str:
+        """Where one of its files, or all of them, lie in the store."""
+        return "/".join(part for part in (self.where, self.manifest.get("folder"), name) if part)
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -125,7 +130,7 @@ class Store:
             raise RunFailed(
                 f"{self.uri_of(where)}: its manifest holds digest {manifest['digest']}, asked was {digest}."
             )
-        return Artifact(stage, name, digest, self._local(where), where, manifest)
+        return Artifact(stage, name, digest, self._local(where, manifest), where, manifest)
 
     def make(
         self,
@@ -199,10 +204,10 @@ class Store:
 
     def read_json(self, where: str) -> Any:
         """The parsed file, or None if there is none."""
-        if not self.exists(where):
-            return None
         try:
             return json.loads(self.read_bytes(where))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except ValueError as error:
             raise RunFailed(
                 f"{self.uri_of(where)} is not valid JSON ({error}); remove its folder to make it anew."
@@ -282,8 +287,6 @@ class Store:
         folder = Path(tempfile.mkdtemp(prefix=where.replace("/", "-") + "-", dir=drafts))
         try:
             summary = build(Draft(folder))
-            if not self.is_local and self.exists(f"{where}/{MANIFEST}"):
-                return  # another process was sooner, and others may read what it published
             manifest |= {
                 "summary": dict(summary),
                 "seconds": time.time() - start,
@@ -299,25 +302,33 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _publish(self, folder: Path, where: str, manifest: dict[str, Any]) -> None:
-        self.remove(where)  # left behind by a killed run: it has no manifest
         if self.is_local:
+            self.remove(where)  # left behind by a killed run: it has no manifest
             _sync(folder)
             folder.chmod(0o755)
             folder.rename(_with_parent(Path(self._at(where))))
         else:
-            self.copy_in(folder, where)
+            manifest["folder"] = uuid.uuid4().hex[:8]
+            if not self.exists(f"{where}/{MANIFEST}"):
+                self.copy_in(folder, f"{where}/{manifest['folder']}")
+            if self.exists(f"{where}/{MANIFEST}"):  # another process was sooner, and others may read what it published
+                self.remove(f"{where}/{manifest['folder']}")
+                return
         self.write_json(f"{where}/{MANIFEST}", manifest)
 
-    def _local(self, where: str) -> Path:
+    def _local(self, where: str, manifest: Mapping[str, Any]) -> Path:
         if self.is_local:
             return Path(self._root) / where
-        mirror = Path(tempfile.gettempdir()) / "kdray-mirror" / sha256(self.uri.encode()).hexdigest()[:SHORT] / where
+        copies = Path(tempfile.gettempdir()) / "kdray-mirror" / sha256(self.uri.encode()).hexdigest()[:SHORT]
+        inner = manifest.get("folder", "")
+        mirror = copies / inner / where
         with filelock.FileLock(f"{_with_parent(mirror)}.lock"):
             if not (mirror / MANIFEST).exists():
                 partial = mirror.with_name(mirror.name + ".partial")
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir(parents=True)
-                self.copy_out(where, partial)
+                self.copy_out(f"{where}/{inner}".rstrip("/"), partial)
+                (partial / MANIFEST).write_text(json.dumps(manifest))
                 partial.rename(mirror)
         return mirror
 
@@ -347,38 +358,71 @@ class Store:
 
 @dataclass(frozen=True)
 class Work:
-    """Checkpoints of one artifact in the making: `save` replaces the previous one as a whole, `load` reads it back."""
+    """Checkpoints of one artifact in the making: `save` replaces the previous one as a whole, `load` reads it back.
+
+    In a bucket several processes may be at it at once: each reads what it or another wrote, whole.
+    """
 
     store: Store
     where: str
 
     def save(self, files: Mapping[str, bytes]) -> None:
-        """Write all files into a fresh folder, then point `latest.json` at it, then drop the previous folder."""
-        previous = self.store.read_json(f"{self.where}/latest.json")
-        folder = f"{self.where}/{uuid.uuid4().hex[:8]}"
-        for name, content in files.items():
-            self.store.write_bytes(f"{folder}/{name}", content)
-        self.store.write_json(f"{self.where}/latest.json", {"folder": folder})
-        if previous is not None:
-            self.store.remove(previous["folder"])
+        def write(folder: str) -> None:
+            for name, content in files.items():
+                self.store.write_bytes(f"{folder}/{name}", content)
+
+        self._replace("latest", write)
 
     def load(self) -> dict[str, bytes] | None:
         """The files of the last whole checkpoint, or None."""
-        latest = self.store.read_json(f"{self.where}/latest.json")
-        if latest is None:
-            return None
-        return {
-            name: self.store.read_bytes(f"{latest['folder']}/{name}") for name in self.store.children(latest["folder"])
-        }
+
+        def read(folder: str) -> dict[str, bytes]:
+            names = self.store.children(folder)
+            if not names:
+                raise FileNotFoundError(folder)
+            return {name: self.store.read_bytes(f"{folder}/{name}") for name in names}
+
+        return self._read("latest", read)
 
     def save_result(self, folder: Path) -> None:
         """Hand over the files of a finished job, from whichever node it ran on."""
-        self.store.remove(f"{self.where}/result")
-        self.store.copy_in(folder, f"{self.where}/result")
+        self._replace("result", lambda where: self.store.copy_in(folder, where))
 
     def take_result(self, folder: Path) -> None:
-        """Copy what `save_result` handed over into `folder`."""
-        self.store.copy_out(f"{self.where}/result", folder)
+        """Copy what `save_result` handed over into `folder`.
+
+        Raises:
+            FileNotFoundError: Nothing was handed over, or another process has published and cleared it.
+        """
+
+        def read(where: str) -> bool:
+            self.store.copy_out(where, folder)
+            return True
+
+        if not self._read("result", read):
+            raise FileNotFoundError(f"{self.where}/result.json")
+
+    def _replace(self, pointer: str, write: Callable[[str], None]) -> None:
+        """Write into a fresh folder, then point `<pointer>.json` at it, then drop the folder of before."""
+        previous = self.store.read_json(f"{self.where}/{pointer}.json")
+        folder = f"{self.where}/{uuid.uuid4().hex[:8]}"
+        write(folder)
+        self.store.write_json(f"{self.where}/{pointer}.json", {"folder": folder})
+        if previous is not None:
+            self.store.remove(previous["folder"])
+
+    def _read(self, pointer: str, read: Callable[[str], T]) -> T | None:
+        """What `read` makes of the folder; once more if another process dropped it meanwhile. None: there is none."""
+        found = self.store.read_json(f"{self.where}/{pointer}.json")
+        while found is not None:
+            try:
+                return read(found["folder"])
+            except FileNotFoundError:
+                now = self.store.read_json(f"{self.where}/{pointer}.json")
+                if now == found:
+                    raise
+                found = now
+        return None
 
     def clear(self) -> None:
         self.store.remove(self.where)

@@ -77,7 +77,7 @@ def test_without_a_manifest_there_is_no_artifact(store: Store) -> None:
     assert store.artifacts("teach") == []
     made, reused = make(store)
     assert not reused
-    assert store.children(where) == ["data.txt", "inner", "manifest.json"]
+    assert store.children(made.place()) == ["data.txt", "inner"]
     assert not made.file("left-behind.txt").exists()
 
 
@@ -121,6 +121,24 @@ class TestWork:
         work.save_result(tmp_path / "made")
         work.take_result(tmp_path / "taken")
         assert (tmp_path / "taken" / "inner" / "weights").read_bytes() == b"w"
+
+    def test_what_another_replaces_while_it_is_read_is_read_anew(
+        self, store: Store, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        work.save({"weights": b"1"})
+        children, other = Store.children, Store(store.uri).work("ab" * 32)
+
+        def slow(self: Store, where: str) -> list[str]:
+            if self is store and where != work.where and other.load() == {"weights": b"1"}:
+                other.save({"weights": b"2"})
+            return children(self, where)
+
+        monkeypatch.setattr(Store, "children", slow)
+        assert work.load() == {"weights": b"2"}
+
+    def test_a_result_that_another_has_cleared_is_missed(self, work: Work, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            work.take_result(tmp_path)
 
     def test_clearing_leaves_nothing_and_may_be_repeated(self, work: Work) -> None:
         work.save({"weights": b"1"})
@@ -173,6 +191,24 @@ def test_who_comes_second_takes_what_the_first_published(store: Store) -> None:
 
     made, _ = make(store, build=second)
     assert made.summary == {"rows": 7}
+
+
+def test_two_that_publish_at_the_same_moment_leave_one_that_is_whole(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their files differ, as seconds do; neither may read the other's under its own manifest."""
+    copy_in, others = Store.copy_in, Store(store.uri)
+
+    def slow(self: Store, folder: Path, where: str) -> None:
+        copy_in(self, folder, where)
+        if self is store:  # the other publishes between this one's files and its manifest
+            make(others, build=lambda draft: {**build(draft), "rows": 8})
+
+    monkeypatch.setattr(Store, "copy_in", slow)
+    mine, _ = make(store, build=lambda draft: {**build(draft), "rows": 9})
+    assert mine.summary == {"rows": 8}
+    assert mine.file("data.txt").read_text() == "data"
+    assert len(store.children(mine.where)) == 2  # the manifest and one folder
 
 
 def test_who_lost_its_work_to_the_first_takes_what_that_published(store: Store) -> None:
