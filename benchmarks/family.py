@@ -60,7 +60,9 @@ def database() -> Iterator[str]:
 
     programs = postgres.server_programs()
     if programs is None:
-        raise BadInput("PostgreSQL is missing: install it (Debian: apt install postgresql).")
+        raise BadInput(
+            "PostgreSQL is missing: install it (Debian: apt install postgresql); kills.py takes --storage URL."
+        )
     with tempfile.TemporaryDirectory(prefix="kdray-pg-") as folder, postgres.running(programs, Path(folder)) as url:
         yield url
 

@@ -134,6 +134,12 @@ class Scene:
                 raise RunFailed(f"{self.work} ended before it could be disturbed; look into {self.log}")
             time.sleep(0.1)
 
+    def still_at_work(self, driver: "subprocess.Popen[bytes]") -> None:
+        """The fault would otherwise come too late to be one."""
+        is_done = self.work != "sweep" and bool(self.store.artifacts(self.work))
+        if is_done or driver.poll() is not None:
+            raise RunFailed(f"{self.work} was done before it could be disturbed; give it more rows.")
+
     def end(self, driver: "subprocess.Popen[bytes]") -> int:
         try:
             code = driver.wait(LIMIT)
@@ -157,13 +163,16 @@ def _undisturbed(scene: Scene) -> None:
 def _worker(scene: Scene) -> None:
     driver = scene.start()
     scene.until_the_middle(driver)
-    scene.nodes.workers()[0].kill()
+    workers = scene.nodes.workers()
+    scene.still_at_work(driver)
+    workers[0].kill()
     scene.end(driver)
 
 
 def _node(scene: Scene) -> None:
     driver = scene.start()
     scene.until_the_middle(driver)
+    scene.still_at_work(driver)
     nodes = scene.nodes
     nodes.cluster.remove_node(nodes.second, allow_graceful=False)
     time.sleep(REPLACED_AFTER)
@@ -182,6 +191,7 @@ def _driver(scene: Scene) -> None:
 def _head(scene: Scene) -> None:
     driver = scene.start()
     scene.until_the_middle(driver)
+    scene.still_at_work(driver)
     head = scene.nodes.cluster.head_node
     head.kill_gcs_server()
     time.sleep(SERVICE_BACK_AFTER)
@@ -192,6 +202,7 @@ def _head(scene: Scene) -> None:
 def _store(scene: Scene) -> None:
     driver = scene.start()
     scene.until_the_middle(driver)
+    scene.still_at_work(driver)
     with scene.server.silent():
         time.sleep(SILENT)
     scene.end(driver)
@@ -339,7 +350,7 @@ class Bench:
             "teachers": [{"name": "t", "encoder": encoder, "train": TRAIN | ({"epochs": 1} if work in MAPS else {})}],
             "outputs": {"preflight": False},
             "student": {"encoder": encoder, "layers": 1},
-            "prune": {"policy": "lower_tail", "level": "sentence", "embedders": encoder, "protect": "star"},
+            "prune": {"policy": "lower_tail", "level": "example", "embedders": encoder, "protect": "star"},
             "train": TRAIN,
             "work": {"workers": 2, "actors": 2, "block_rows": 1024},
         }
@@ -348,7 +359,7 @@ class Bench:
 def _result(scene: Scene) -> Any:
     """What came out, without times."""
     if scene.work == "sweep":
-        document = json.loads(scene.store.read_bytes("sweeps/faults/result.json"))
+        document = scene.store.read_json("sweeps/faults/result.json") or {"trials": []}
         return [[trial["number"], trial["state"], trial["value"]] for trial in document["trials"]]
     stages = {"prune": ("prune", "embeddings"), "outputs": ("outputs",)}.get(scene.work, (scene.work,))
     return {f"{a.where}/{name}": digest for s in stages for a in scene.store.artifacts(s) for name, digest in _of(a)}

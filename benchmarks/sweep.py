@@ -23,6 +23,7 @@ from kdray.cli.show import table
 from kdray.config import parse
 from kdray.corpora import kdray_data, load_corpus
 from kdray.distil import ModelSource, Ref, build_model
+from kdray.errors import BadInput
 from kdray.models import save_classifier
 from kdray.stages import Context, InProcess, read, teach
 from kdray.store import Store
@@ -56,7 +57,10 @@ def _prepare(arguments: argparse.Namespace, folder: Path) -> Path:
     context = Context(store, InProcess(), kdray_data())
     stored = read(run.corpus, context)
     teacher = teach(run.teachers[0], stored, context)
-    labels = load_corpus(stored.folder).task.labels
+    task = load_corpus(stored.folder).task
+    if task.metrics[0] != "accuracy":
+        raise BadInput(f"--corpus {arguments.corpus}: the peers report accuracy, its metric is {task.metrics[0]}.")
+    labels = task.labels
     source = ModelSource(artifact=Ref.to(teacher), layers=3, init="skip")
     student, tokenizer = build_model(source, labels=labels, seed=0, store=store)
     save_classifier(student, tokenizer, folder / "student")

@@ -47,6 +47,7 @@ def kdray_sweep(job: Job) -> list[float]:
                 "learning_rate": job["rate"],
                 "batch_size": job["batch"],
                 "max_length": job["length"],
+                "precision": "fp32",  # as the peers train
             },
         },
         source="benchmark",
@@ -188,7 +189,10 @@ def textbrewer_student(job: Job, point: dict[str, Any]) -> float:
             adaptor_T=lambda batch, out: {"logits": out.logits},
             adaptor_S=lambda batch, out: {"logits": out.logits, "losses": out.loss},
         )
-        optimizer = torch.optim.AdamW(student.parameters(), lr=job["rate"], weight_decay=0.01)
+        decayed = [p for p in student.parameters() if p.ndim > 1]
+        others = [p for p in student.parameters() if p.ndim <= 1]  # biases and norms, as for the other runners
+        groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=job["rate"], fused=True)
         steps = len(loader) * job["epochs"]
         with distiller:
             distiller.train(

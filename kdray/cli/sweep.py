@@ -93,18 +93,19 @@ def _sweep(
     if arguments.retry_failed and not arguments.resume:
         raise BadInput("--retry-failed works on a sweep that is there: add --resume.")
     run = run_config(task, arguments, base, on_sample)
-    trackers = trackers_of(arguments.track, on_disk=Store(run.store).is_local)
+    on_disk = Store(run.store).is_local
+    trackers = trackers_of(arguments.track, on_disk=on_disk)
     objectives, depths = _objectives(arguments.objectives), _depths(arguments.depths, run)
     first = [{**each, "params": _with_depth(each["params"], run, depths)} for each in starts(run)]
     few = arguments.smoke or run.corpus.name == "sample"
     trials = arguments.trials or (SMALL_TRIALS if few else max(FULL_TRIALS, len(first)))
     seeds = seeds_of(arguments)
-    name = _name(run, arguments)
-    on_disk = Store(run.store).is_local
     if arguments.storage or not on_disk:
-        from kdray.on_ray.study import check_storage
+        from kdray.on_ray.study import check_place, check_storage
 
-        check_storage(arguments.storage, on_disk=on_disk)
+        check_place(arguments.storage, on_disk=on_disk)
+        check_storage(arguments.storage)
+    name = _name(run, arguments)
     context = corpus_read(run)
     print(
         f"sweep {name}: {trials} trials on {run.corpus.name}; to go on after a stop: {_resume(command, name)}",

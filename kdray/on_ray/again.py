@@ -10,7 +10,7 @@ import ray
 from kdray.config import RunConfig, parse
 from kdray.distil import Ref
 from kdray.errors import BadInput
-from kdray.on_ray.study import ENDS, SweepStudy, check_storage, open_study
+from kdray.on_ray.study import ENDS, SweepStudy, check_place, open_study
 from kdray.on_ray.trial import Shared, distil_one, with_overrides
 from kdray.stages import Context, prepare
 from kdray.stages.fitting import result_of
@@ -49,7 +49,7 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
     if not store.exists(f"sweeps/{sweep}"):
         known = ", ".join(store.children("sweeps")) or "none"
         raise BadInput(f"store {store.uri!r} holds no sweep {sweep!r}; there are {known}.")
-    check_storage(storage, on_disk=store.is_local)
+    check_place(storage, on_disk=store.is_local)
     folder = store.local_path(f"sweeps/{sweep}") if store.is_local else None
     book = open_study(storage or _local(store, sweep), name=sweep, folder=folder, starts=[])
     with closing(book):

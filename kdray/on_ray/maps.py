@@ -35,7 +35,7 @@ def mapped(
     Args:
         name: Of the actors' class, which the dashboard shows.
         block_rows: Of the parts together, that one block holds; at least one part.
-        retries: How often a lost actor is started again, and a block that was lost with it worked on again.
+        retries: How often a lost actor is started again; then what it worked on has failed.
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing ray.data had set it back
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -51,7 +51,7 @@ def mapped(
             num_cpus=cpus,
             num_gpus=gpus,
             max_restarts=retries,
-            max_task_retries=retries,
+            max_task_retries=-1,  # calls to a lost node fail at once, again and again, until Ray has noticed its loss
         )
     batches: Iterable[Any] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
     for batch in batches:

@@ -123,6 +123,10 @@ class StudySearcher(Searcher):
             for key, value in facts.items():
                 self._asked[trial_id].set_user_attr(key, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """As `SweepStudy`: nothing."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """An empty file, because Tune wants one: the study is in its database."""
         Path(checkpoint_path).touch()

@@ -7,12 +7,14 @@ driver may do at a time, such as taking trials over, it does under a lock: Postg
 all drivers share.
 """
 
+import logging
 import random
 import threading
 import time
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +23,12 @@ import filelock
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, OperationalError
 
-from kdray.errors import BadInput
+from kdray.errors import BadInput, RunFailed
 from kdray.redact import without_passwords
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 10
 MADE_MEANWHILE_SECONDS = 30
@@ -34,7 +39,8 @@ DIRECTIONS: dict[Objective, Literal["maximize", "minimize"]] = {
     "latency": "minimize",
     "parameters": "minimize",
 }
-WITHDRAWN, RETRY_OF = "withdrawn", "retry_of"
+LOCK_SECONDS = 120  # that a lock of the database is waited for, which is held for moments
+WITHDRAWN, RETRY_OF, HELD = "withdrawn", "retry_of", "held"
 ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # as results say it
 
 
@@ -48,7 +54,7 @@ class SweepStudy:
     """
 
     def __init__(self, study: optuna.Study, folder: Path | None, *, is_shared: bool) -> None:
-        self.study, self.is_shared = study, is_shared  # no lock, thread or connection: Tune pickles who holds this
+        self.study, self.is_shared = study, is_shared
         self._folder = folder
         self._mine: set[int] = set()  # trial ids that this driver runs
 
@@ -144,20 +150,34 @@ class SweepStudy:
         finally:
             lock.release()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles into the store whoever it is given and never reads it back, and the database's URL may
+        hold a password."""
+        return {}
+
     def _abandoned(self) -> list[int]:
-        if self.is_shared:
-            return self._storage._get_stale_trial_ids(self.study._study_id)  # pyright: ignore[reportPrivateUsage]
-        return [t._trial_id for t in self.running_elsewhere()]  # pyright: ignore[reportPrivateUsage]
+        running = self.running_elsewhere()
+        if not self.is_shared:
+            return [t._trial_id for t in running]  # pyright: ignore[reportPrivateUsage]
+        silent = self._storage._get_stale_trial_ids(self.study._study_id)  # pyright: ignore[reportPrivateUsage]
+        # a driver may die between its question and its first heartbeat, without which Optuna finds no trial stale
+        long_ago = datetime.now() - timedelta(seconds=GRACE_SECONDS)
+        unheld = [t for t in running if HELD not in t.user_attrs and t.datetime_start and t.datetime_start < long_ago]
+        return sorted({*silent, *(t._trial_id for t in unheld)})  # pyright: ignore[reportPrivateUsage]
 
     def _hold(self, trial_id: int) -> None:
         self._mine.add(trial_id)
         if self.is_shared:
             self._storage.record_heartbeat(trial_id)
+            self._storage.set_trial_user_attr(trial_id, HELD, True)
 
     def _beat(self, stop: threading.Event) -> None:
         while not stop.wait(HEARTBEAT_SECONDS):
-            for trial_id in list(self._mine):
-                self._storage.record_heartbeat(trial_id)
+            try:
+                for trial_id in list(self._mine):
+                    self._storage.record_heartbeat(trial_id)
+            except Exception as error:  # SQLAlchemy's and each driver's own kinds
+                log.warning("the study's database does not answer (%s); it is tried again", _first_line(error))
         self._storage.remove_session()  # each thread has one of its own
 
     @property
@@ -207,15 +227,15 @@ def open_study(
     return SweepStudy(study, folder, is_shared=_is_shared(url))
 
 
-def check_storage(url: str | None, *, on_disk: bool) -> None:
-    """Open the database and close it again.
+def check_place(url: str | None, *, on_disk: bool) -> None:
+    """Refuse a study that nothing could lock.
 
     Args:
         url: None is a file in the sweep's folder.
         on_disk: The store is a folder that all drivers see.
 
     Raises:
-        BadInput: It cannot be opened, or with a store that is not on a disk it is not PostgreSQL.
+        BadInput: The store is not on a disk, and the database is not PostgreSQL.
     """
     if not on_disk and not (url or "").startswith("postgresql"):
         raise BadInput(
@@ -223,8 +243,14 @@ def check_storage(url: str | None, *, on_disk: bool) -> None:
             "postgresql+psycopg://user@host/db (pip install 'kdray[postgres]'), or give --store a folder that all "
             "nodes see."
         )
-    if url is None:
-        return
+
+
+def check_storage(url: str) -> None:
+    """Open the database and close it again.
+
+    Raises:
+        BadInput: It cannot be opened.
+    """
     storage = _opened(url)
     storage.remove_session()
     storage.engine.dispose()
@@ -237,6 +263,7 @@ def _opened(url: str) -> Any:
             with _own_heartbeats():
                 return optuna.storages.RDBStorage(
                     url,
+                    engine_kwargs={"pool_pre_ping": True},  # a connection may have been cut while a trial trained
                     heartbeat_interval=HEARTBEAT_SECONDS if _is_shared(url) else None,
                     grace_period=GRACE_SECONDS if _is_shared(url) else None,
                 )
@@ -244,14 +271,14 @@ def _opened(url: str) -> Any:
             if _made_meanwhile(error) and time.monotonic() < end:
                 time.sleep(random.uniform(0.05, 0.5))
                 continue
-            reason = str(error).strip().splitlines()[0]
-            raise BadInput(without_passwords(f"--storage {url} cannot be opened ({reason}).")) from None
+            hint = " (pip install 'kdray[postgres]')" if isinstance(error, ImportError) else ""
+            raise BadInput(
+                without_passwords(f"--storage {url} cannot be opened ({_first_line(error)}){hint}.")
+            ) from None
 
 
 def _made_meanwhile(error: Exception) -> bool:
     """Optuna makes its tables if they are not there, which fails where another process just makes them."""
-    from sqlalchemy.exc import IntegrityError
-
     return isinstance(error, IntegrityError) or "already exists" in str(error)
 
 
@@ -261,12 +288,23 @@ def _alone(storage: optuna.storages.RDBStorage, name: str, folder: Path | None) 
     if storage.engine.dialect.name == "postgresql":
         key = int.from_bytes(sha256(f"kdray sweep {name}".encode()).digest()[:8], "big", signed=True)
         with storage.engine.begin() as connection:  # its end gives the lock back, also where the driver is killed
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+            try:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            except OperationalError as error:
+                raise RunFailed(
+                    f"sweep {name!r}: another driver holds its lock in the database for over {LOCK_SECONDS} s "
+                    f"({_first_line(error)}); end it, or its connection if its machine was lost."
+                ) from None
             yield
         return
-    assert folder is not None  # `check_storage` refuses it
+    assert folder is not None  # `check_place` refuses it
     with filelock.FileLock(folder / "claim.lock"):
         yield
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def _is_shared(url: str) -> bool:

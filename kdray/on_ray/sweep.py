@@ -1,6 +1,7 @@
 """A whole sweep: prepare, search, confirm, and the documents it leaves: result.json, trials.parquet, report.html."""
 
 import logging
+import shlex
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from kdray.on_ray.confirm import Contender, confirm, student_alone
 from kdray.on_ray.documents import Origin, facts_of, students, write
 from kdray.on_ray.trial import Shared, with_overrides
 from kdray.on_ray.tune import SearchResult, SweepSettings, check, search
+from kdray.redact import without_passwords
 from kdray.stages import Context, Prepared, alone, prepare
 
 log = logging.getLogger(__name__)
@@ -121,9 +123,15 @@ def _document(
         "stopped": found.stopped,
         "commands": {
             "resume": origin.resume,
-            "trial": f"kdray trial {settings.name} {{number}} --store {run.store}",
+            "trial": _trial_command(settings, run),
         },
     }
+
+
+def _trial_command(settings: SweepSettings, run: RunConfig) -> str:
+    """What trains a trial again, its number left open."""
+    storage = ["--storage", without_passwords(settings.storage)] if settings.storage else []
+    return f"kdray trial {settings.name} {{number}} {shlex.join(['--store', run.store, *storage])}"
 
 
 def _write(document: dict[str, Any], context: Context, name: str) -> None:

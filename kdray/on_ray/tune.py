@@ -18,7 +18,7 @@ from kdray.on_ray.plan import fitting
 from kdray.on_ray.reported import VALUE
 from kdray.on_ray.room import room
 from kdray.on_ray.search import Pruning, Sampling, Space, StudyScheduler, StudySearcher
-from kdray.on_ray.study import ENDS, Objective, SweepStudy, check_storage, metric_of, open_study
+from kdray.on_ray.study import ENDS, Objective, SweepStudy, check_place, metric_of, open_study
 from kdray.on_ray.track import Tracker, callbacks
 from kdray.on_ray.trial import Shared, trial
 from kdray.on_ray.voice import Voice
@@ -132,7 +132,7 @@ def _search(
 ) -> str | None:
     """One search of Tune's; returns the budget that ended it, if one did."""
     epochs, task = run.train.epochs, prepared.corpus.name
-    now = partial(_room, settings)
+    now = partial(_room, settings.cpus, settings.gpus)
     searcher = StudySearcher(
         book,
         settings.space,
@@ -173,14 +173,14 @@ def _search(
     return stopper.reason
 
 
-def _room(settings: SweepSettings) -> int:
+def _room(cpus: int, gpus: float) -> int:
     """Trials that fit at this moment; at least one, which waits for a node to come back."""
-    return max(1, room(settings.cpus, settings.gpus))
+    return max(1, room(cpus, gpus))
 
 
 def _book(settings: SweepSettings, store: Store) -> SweepStudy:
     folder = _folder(store, settings.name)
-    check_storage(settings.storage, on_disk=folder is not None)
+    check_place(settings.storage, on_disk=folder is not None)
     url = settings.storage or f"sqlite:///{folder}/study.db"
     return open_study(url, name=settings.name, folder=folder, starts=settings.starts, objectives=settings.objectives)
 

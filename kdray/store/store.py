@@ -224,8 +224,11 @@ class Store:
         """A folder, if it is not there."""
         if self.is_local:
             self._make_folder(self.local_path(where))
-        else:
+            return
+        try:
             self._patiently(lambda: self._fs.create_dir(self._at(where), recursive=True))
+        except OSError as error:
+            raise BadInput(f"store {self.uri!r} cannot be written: {error} ({where}).") from error
 
     def write_bytes(self, where: str, content: bytes) -> None:
         """Whole or not at all: to a temporary name first, then moved.

@@ -17,6 +17,7 @@ import postgres
 import pytest
 from commands import sweep_command
 
+from kdray.errors import RunFailed
 from kdray.on_ray import study as study_module
 from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.on_ray.search import StudySearcher
@@ -86,9 +87,35 @@ def test_two_drivers_share_the_trials(url: str, tmp_path: Path) -> None:
     ended, _ = found(url, "two", tmp_path)
     assert [trial.state.name for trial in ended] == ["COMPLETE"] * ASKED
     assert ended[0].user_attrs["label"] == "defaults"
+    assert [trial.user_attrs.get("label") for trial in ended].count("defaults") == 1  # one driver made the study
     numbers = [[number for what, number in lines(log) if what == "ends"] for log in logs]
     assert sorted(numbers[0] + numbers[1]) == sorted(trial.number for trial in ended)
     assert all(numbers), "one of the drivers had nothing to do, so nothing was shared"
+
+
+def test_one_driver_at_a_time_claims(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the lock of the database: without a folder, as for a sweep in a bucket."""
+    monkeypatch.setattr(study_module, "LOCK_SECONDS", 1)
+    with (
+        closing(open_study(url, name="claim", folder=None, starts=[START])) as book,
+        closing(open_study(url, name="other", folder=None, starts=[START])) as other,
+        study_module._alone(book._storage._backend, "claim", None),
+    ):
+        assert other.take_over() == []  # another sweep has a lock of its own
+        with pytest.raises(RunFailed, match="sweep 'claim': another driver holds its lock"):
+            book.take_over()
+
+
+def test_a_trial_whose_driver_died_before_its_first_sign_of_life_is_taken_over(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(open_study(url, name="silent", folder=None, starts=[START])) as book:
+        with study_module._own_heartbeats():
+            book.study.ask()  # and no heartbeat
+        assert book.take_over() == []
+        monkeypatch.setattr(study_module, "GRACE_SECONDS", 0)
+        assert [trial.number for trial in book.take_over()] == [0]
+        assert book.take_over() == []  # it is held now
 
 
 def test_a_dead_drivers_trial_goes_on_elsewhere_under_its_number(url: str, tmp_path: Path) -> None:

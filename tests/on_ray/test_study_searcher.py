@@ -9,10 +9,12 @@ import optuna
 import pytest
 
 from kdray.errors import BadInput
+from kdray.on_ray.budget import Budget, Stopper
 from kdray.on_ray.reported import BUDGET, VALUE
-from kdray.on_ray.search import StudySearcher
-from kdray.on_ray.study import SweepStudy, check_storage, open_study
+from kdray.on_ray.search import StudyScheduler, StudySearcher
+from kdray.on_ray.study import SweepStudy, check_place, check_storage, open_study
 from kdray.on_ray.tune import _front
+from kdray.on_ray.voice import Voice
 
 START = {"label": "defaults", "params": {"x": 0.5, "kind": "a"}}
 EPOCHS = 3
@@ -259,11 +261,14 @@ def test_failed_trials_do_not_start_the_study_anew(tmp_path: Path) -> None:
     assert waiting == []
 
 
-def test_what_tune_pickles_can_be_pickled(tmp_path: Path) -> None:
+def test_what_tune_pickles_into_the_store_knows_no_database(tmp_path: Path) -> None:
+    """Its URL may hold a password."""
     asking = searcher(tmp_path)
     suggested(asking, "t0")
-    copy = pickle.loads(pickle.dumps(asking))
-    assert isinstance(copy.suggest("t1"), dict)
+    stopper = Stopper(asking, asking._book, Budget(), gpus=0)
+    assert b"study.db" not in pickle.dumps(
+        [asking, StudyScheduler(asking), stopper, Voice("s", asking, 0, 1, room=int)]
+    )
 
 
 def test_a_local_study_has_one_driver(tmp_path: Path) -> None:
@@ -281,7 +286,7 @@ def test_a_new_database_may_be_opened_by_several_at_once(tmp_path: Path) -> None
     def opens() -> None:
         together.wait()
         try:
-            check_storage(f"sqlite:///{tmp_path / 'study.db'}", on_disk=True)
+            check_storage(f"sqlite:///{tmp_path / 'study.db'}")
         except Exception as error:
             refused.append(str(error))
 
@@ -296,7 +301,7 @@ def test_a_new_database_may_be_opened_by_several_at_once(tmp_path: Path) -> None
 @pytest.mark.parametrize("url", [None, "sqlite:///study.db", "mysql://me@host/db"])
 def test_a_sweep_in_a_bucket_needs_a_database_server_that_locks(url: str | None) -> None:
     with pytest.raises(BadInput, match="a sweep in a bucket keeps its study in PostgreSQL"):
-        check_storage(url, on_disk=False)
+        check_place(url, on_disk=False)
 
 
 def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:
