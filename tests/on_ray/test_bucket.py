@@ -101,7 +101,7 @@ def test_a_sweep_in_a_bucket_outlives_its_driver_and_hands_out_its_student(
         objects.serving(tmp_path) as server,
     ):
         store = Store(server.uri("bucket/inner"))
-        sweep = sweep_command(store.uri, tiny_encoder)
+        sweep = sweep_command(store.uri, tiny_encoder, "--pruning", "none")
         refused = subprocess.run(sweep, capture_output=True, text=True, timeout=300, check=False)
         assert refused.returncode == 2
         assert "a sweep in a bucket keeps its study in PostgreSQL" in refused.stderr
@@ -114,6 +114,8 @@ def test_a_sweep_in_a_bucket_outlives_its_driver_and_hands_out_its_student(
             assert second.wait(timeout=400) == 0, (tmp_path / "second.log").read_text()[-3000:]
         with closing(open_study(url, name="s", folder=None, starts=[])) as book:
             assert [trial.state.name for trial in book.study.trials] == ["COMPLETE"] * 4
+        for path in store.children("ray"):
+            assert b"postgresql" not in store.read_bytes(f"ray/{path}/tuner.pkl")
         document = store.read_json("sweeps/s/result.json")
         assert [trial["number"] for trial in document["trials"]] == [0, 1, 2, 3]
         assert {"report.html", "trials.parquet"} <= set(store.children("sweeps/s"))
