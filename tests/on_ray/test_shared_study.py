@@ -44,8 +44,14 @@ def space(trial: Any) -> dict[str, Any]:
     return {"x": trial.suggest_float("x", 0, 1)}
 
 
-def drive(url: str, name: str, folder: Path, log: Path, seconds: float) -> None:
-    """One driver: asks, trains for a moment, tells; every trial it starts or ends is a line of its log."""
+def drive(url: str, name: str, folder: Path, log: Path, seconds: float, together: Any = None) -> None:
+    """One driver: asks, trains for a moment, tells; every trial it starts or ends is a line of its log.
+
+    With a barrier in `together` it first waits until the others have loaded what it loads: a process takes longer to
+    start than all the trials take.
+    """
+    if together is not None:
+        together.wait(120)
     study_module.HEARTBEAT_SECONDS, study_module.GRACE_SECONDS = 1, 3
     book = open_study(url, name=name, folder=folder, starts=[START])
     with closing(book), book.driving(), log.open("a", buffering=1) as said:
@@ -72,15 +78,17 @@ def found(url: str, name: str, folder: Path) -> tuple[list[Any], list[Any]]:
         return book.ended(), book.study.trials
 
 
-def started(url: str, name: str, folder: Path, log: Path, seconds: float) -> Any:
-    process = multiprocessing.get_context("spawn").Process(target=drive, args=(url, name, folder, log, seconds))
+def started(url: str, name: str, folder: Path, log: Path, seconds: float, together: Any = None) -> Any:
+    given = (url, name, folder, log, seconds, together)
+    process = multiprocessing.get_context("spawn").Process(target=drive, args=given)
     process.start()
     return process
 
 
 def test_two_drivers_share_the_trials(url: str, tmp_path: Path) -> None:
     logs = [tmp_path / "a", tmp_path / "b"]
-    drivers = [started(url, "two", tmp_path, log, 0.05) for log in logs]
+    together = multiprocessing.get_context("spawn").Barrier(2)
+    drivers = [started(url, "two", tmp_path, log, 0.05, together) for log in logs]
     for driver in drivers:
         driver.join(120)
         assert driver.exitcode == 0
