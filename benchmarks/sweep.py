@@ -1,10 +1,11 @@
 """The same eight students by kdray and by what people write otherwise: `python benchmarks/sweep.py --corpus mrpc`.
 
-One teacher and one initial student are made first and are not timed. Then each runner, a process of its own, trains one
-student for every temperature and α from them, on the same rows, with the same optimizer and epochs, and scores each
-after every epoch: kdray's sweep; Ray Tune over a Hugging Face Trainer with the teacher inside, padded to 128 tokens or
-to the longest of a batch; TextBrewer in a loop, with its cache in memory. Printed: processor seconds of the runner and
-all its children, wall seconds, and the metric. The peers live in a folder that no environment knows; install them with
+One teacher and one initial student are made first, by kdray, and are not timed. Then each runner, a process of its own,
+trains one student for every temperature and α from them, on the same rows, with the same optimizer and epochs, and
+scores each after every epoch: kdray's sweep, which asks the teacher itself; Ray Tune over a Hugging Face Trainer with
+the teacher inside, padded to 128 tokens or to the longest of a batch; TextBrewer in a loop, with its cache in memory.
+Printed: processor seconds of the runner and all its children, wall seconds, and the metric. The peers live in a folder
+that no environment knows; install them with
 `pip install --no-deps --target .peers/hf accelerate` and `pip install --no-deps --target .peers/textbrewer textbrewer`.
 """
 
@@ -66,6 +67,8 @@ def _prepare(arguments: argparse.Namespace, folder: Path) -> Path:
     save_classifier(student, tokenizer, folder / "student")
     job = {
         "corpus": corpus,
+        "teachers": plain["teachers"],
+        "made": {artifact.where: str(artifact.path) for artifact in (stored, teacher)},
         "rows": str(stored.folder),
         "teacher": str(teacher.file("model")),
         "student": str(folder / "student"),

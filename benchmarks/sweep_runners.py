@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -18,7 +19,7 @@ WORKERS = 2
 
 
 def kdray_sweep(job: Job) -> list[float]:
-    """As a user would: a run, its points as the parameters to try, one search."""
+    """As a user would: a run, its points as the parameters to try, one search, in a store that holds the teacher."""
     from kdray.config import parse
     from kdray.on_ray.engine import OnRay
     from kdray.on_ray.session import session
@@ -27,20 +28,15 @@ def kdray_sweep(job: Job) -> list[float]:
     from kdray.store import Store
 
     store = tempfile.mkdtemp(prefix="kdray-bench-store-")
+    for where, made in job["made"].items():
+        shutil.copytree(made, Path(store) / where)
     run = parse(
         {
             "store": store,
             "corpus": job["corpus"],
             "prune": {"policy": "none"},
             "outputs": {"preflight": False},
-            "teachers": [
-                {
-                    "name": "teacher",
-                    "encoder": job["teacher"],
-                    "fine_tuned": True,
-                    "train": {"max_length": job["length"]},
-                }
-            ],
+            "teachers": job["teachers"],
             "student": {"encoder": job["student"], "layers": 3, "init": "bottom", "init_from": "encoder"},
             "train": {
                 "epochs": job["epochs"],

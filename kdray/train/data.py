@@ -17,7 +17,10 @@ from kdray.signals import TOKEN_NEEDS, Outputs, Signals
 
 # Rows that a frozen model reads at once: enough for the full speed of a processor, or most of a GPU's.
 GROUP_ROWS = {"cpu": 8, "cuda": 32}
-PAD_MULTIPLE = 8
+GROUP_MULTIPLE = 8  # their lengths, in tokens
+# Batches are padded to a multiple of this: GPUs like eights; on a processor short texts pay for every token, and even
+# lengths are enough to keep the shapes few.
+PAD_MULTIPLE = {"cpu": 2, "cuda": 8}
 SORTED_ROWS = {"cpu": 32, "cuda": 256}  # the same where nothing but the order of lengths must be kept
 
 
@@ -43,8 +46,9 @@ class Rows:
         """The given rows in the given order."""
         return Rows([self.ids[int(i)] for i in indices], self.encoded.rows(indices), self.labels[indices], self.pad_id)
 
-    def batch(self, indices: np.ndarray, device: torch.device, *, multiple: int = PAD_MULTIPLE) -> dict[str, Tensor]:
-        """The inputs of some rows, padded to a multiple of the longest."""
+    def batch(self, indices: np.ndarray, device: torch.device, *, multiple: int | None = None) -> dict[str, Tensor]:
+        """The inputs of some rows, padded to the longest, rounded up to a multiple that suits the device."""
+        multiple = multiple or PAD_MULTIPLE[device.type]
         tensors = collate(self.encoded, indices, pad_id=self.pad_id, multiple=multiple)
         return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
@@ -125,12 +129,13 @@ def ask(
         Places in `indices`, and the signals of those rows; every place once.
     """
     group = GROUP_ROWS[device.type]
-    lengths = -(-rows.encoded.lengths[indices] // PAD_MULTIPLE)
+    lengths = -(-rows.encoded.lengths[indices] // GROUP_MULTIPLE)
     for length in np.unique(lengths):
         alike = np.flatnonzero(lengths == length)
         for start in range(0, len(alike), group):
             places = alike[start : start + group]
-            signals = forward(model, rows.batch(indices[np.resize(places, group)], device), needs)
+            batch = rows.batch(indices[np.resize(places, group)], device, multiple=GROUP_MULTIPLE)
+            signals = forward(model, batch, needs)
             yield places, signals.each(itemgetter(slice(len(places))))
 
 
@@ -142,5 +147,4 @@ def ask_sorted(
     size = SORTED_ROWS[device.type]
     for start in range(0, len(order), size):
         places = order[start : start + size]
-        batch = rows.batch(places, device, multiple=1 if device.type == "cpu" else PAD_MULTIPLE)
-        yield places, forward(model, batch, needs)
+        yield places, forward(model, rows.batch(places, device), needs)
