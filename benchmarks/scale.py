@@ -1,9 +1,10 @@
-"""One Ray node of one processor against two: `python benchmarks/scale.py --corpus sst2 --rows 16000 --repeat 3`.
+"""One Ray node of one processor against two: `python benchmarks/scale.py --rows 16000 --repeat 3`.
 
 Both nodes are on this machine, with one processor each. Outputs, pruning and a search go through kdray's own commands,
-in turn on one node and on two, every time from a fresh store that holds the teacher and no more. Efficiency is the
-median time on one node over twice the median on two; the time of a stage is what its artifact's manifest says, workers'
-start included. `--estimate` instead prints what MNLI would cost on GPUs, with its arithmetic: no measurement.
+in turn on one node and on two, every time from a fresh store that holds the teachers (of all rows, and of the search's
+few with what it says) and no more. Efficiency is the median time on one node over twice the median on two; the time of
+a stage is what its artifact's manifest says, workers' start included, that of the search is its own, without the runs
+that confirm its winner. `--estimate` instead prints what MNLI would cost on GPUs, with its arithmetic: no measurement.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.errors import RunFailed
 
-ROOT = Path(__file__).parent.parent
+CORPUS = "sst2"
 NODE = {"num_cpus": 1, "object_store_memory": 200_000_000}
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}  # loopback only
 TRAIN = {"epochs": 1, "learning_rate": 1e-4, "batch_size": 32, "max_length": 64}
@@ -48,10 +49,12 @@ def _measured(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     seconds: dict[str, dict[int, list[float]]] = {}
     with tempfile.TemporaryDirectory(prefix="kdray-scale-") as scratch:
         folder = Path(scratch)
-        file = folder / "run.yaml"
-        file.write_text(yaml.safe_dump(_run(arguments)))
+        file, few = folder / "run.yaml", folder / "trials.yaml"
+        file.write_text(yaml.safe_dump(_run(arguments.rows)))
+        few.write_text(yaml.safe_dump(_run(arguments.trial_rows)))
         with _cluster(1) as address:
             _kdray("teach", file, folder / "taught", address)
+            _kdray("outputs", few, folder / "taught", address)
         for turn in range(arguments.repeat):
             for nodes in (1, 2):
                 store = folder / f"{turn}-{nodes}"
@@ -71,15 +74,16 @@ def _once(
     for stage in ("outputs", "prune"):
         told = _kdray(stage, file, store, address, many, "work.block_rows=1024")
         yield stage, sum(entry["seconds"] for entry in told["stages"] if entry["stage"] == stage)
-    flags = ["--corpus", arguments.corpus, "--trials", str(arguments.trials), "--seeds", "1", "--pruning", "none"]
+    flags = ["--corpus", CORPUS, "--trials", str(arguments.trials), "--seeds", "1", "--pruning", "none"]
     where = ["--store", str(store), "--name", "scale", "--address", address]
     base = [
-        f"corpus.limit={arguments.rows}",
+        f"corpus.limit={arguments.trial_rows}",
+        f"train={json.dumps(TRAIN)}",
         "outputs.preflight=false",
         "prune.policy=none",
         f"teachers={json.dumps(TEACHERS)}",
     ]
-    _called([sys.executable, str(ROOT / "sweeps" / "tune_sst2.py"), *flags, *where, *base])
+    _called([sys.executable, str(Path(__file__).parent / "scale_sweep.py"), *flags, *where, *base])
     document = json.loads((store / "sweeps" / "scale" / "result.json").read_text())
     yield "sweep", document["seconds"]["by_phase"]["search"]
 
@@ -89,9 +93,9 @@ def _row(work: str, seconds: dict[int, list[float]]) -> dict[str, Any]:
     return {"work": work, "one node s": one, "two nodes s": two, "efficiency": one / (2 * two), "seconds": seconds}
 
 
-def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+def _run(rows: int) -> dict[str, Any]:
     return {
-        "corpus": {"name": arguments.corpus, "limit": arguments.rows},
+        "corpus": {"name": CORPUS, "limit": rows},
         "teachers": TEACHERS,
         "outputs": {"preflight": False},
         "prune": {"policy": "lower_tail", "level": "sentence", "embedders": "minilm"},
@@ -158,11 +162,11 @@ def _estimates(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", default="sst2")
     parser.add_argument(
         "--rows", type=int, default=16_000, help="ranges have 1,024 rows each, so few rows cannot be shared evenly"
     )
-    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--trial-rows", type=int, default=2_000, help="that the search's students train on")
+    parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--out", default="scale.json")
     parser.add_argument("--estimate", action="store_true")

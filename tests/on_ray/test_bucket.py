@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import objects
-import postgres
 import pytest
 import tiny
 import yaml
@@ -87,19 +86,12 @@ def training_of_student(store: Store) -> bool:
 
 
 def test_a_sweep_in_a_bucket_outlives_its_driver_and_hands_out_its_student(
-    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its study is in PostgreSQL, everything else in the bucket."""
-    programs = postgres.server_programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server on this machine (Debian: apt install postgresql)")
     in_a_bucket(monkeypatch, tmp_path)
     monkeypatch.setenv("KDRAY_DATA", "")
-    with (
-        tempfile.TemporaryDirectory(prefix="kdray-pg-", dir="/tmp") as folder,
-        postgres.running(programs, Path(folder)) as url,
-        objects.serving(tmp_path) as server,
-    ):
+    with objects.serving(tmp_path) as server:
         store = Store(server.uri("bucket/inner"))
         sweep = sweep_command(store.uri, tiny_encoder, "--pruning", "none")
         refused = subprocess.run(sweep, capture_output=True, text=True, timeout=300, check=False)

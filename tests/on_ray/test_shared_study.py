@@ -6,14 +6,11 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import postgres
 import pytest
 from commands import sweep_command
 
@@ -28,16 +25,6 @@ pytestmark = pytest.mark.slow
 ASKED = 24
 EPOCHS = 2
 START = {"label": "defaults", "params": {"x": 0.5}}
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    programs = postgres.server_programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server on this machine (Debian: apt install postgresql)")
-    # not below pytest's folders: a socket's path may have 107 characters
-    with tempfile.TemporaryDirectory(prefix="kdray-pg-") as folder, postgres.running(programs, Path(folder)) as found:
-        yield found
 
 
 def space(trial: Any) -> dict[str, Any]:
