@@ -26,6 +26,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from kdray.errors import BadInput, RunFailed
+from kdray.on_ray.patient import PatientStorage, is_away, patiently
 from kdray.redact import without_passwords
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,12 @@ class SweepStudy:
         return waiting or len(trials) < asked or bool(self._abandoned())
 
     def take_over(self) -> list[optuna.Trial]:
-        """The running trials whose driver is gone, from now on this driver's, in the order of their numbers."""
+        """The running trials whose driver is gone, from now on this driver's, in the order of their numbers.
+
+        Those that seem so are looked at twice: where the database was away, no driver could show that it lives.
+        """
+        if self.is_shared and self._abandoned():
+            time.sleep(1.5 * HEARTBEAT_SECONDS)
         with _alone(self._storage._backend, self.study.study_name, self._folder):
             found = self._abandoned()
             for trial_id in found:
@@ -261,11 +267,13 @@ def _opened(url: str) -> Any:
     while True:
         try:
             with _own_heartbeats():
-                return optuna.storages.RDBStorage(
+                if not _is_shared(url):
+                    return optuna.storages.RDBStorage(url)
+                return PatientStorage(
                     url,
                     engine_kwargs={"pool_pre_ping": True},  # a connection may have been cut while a trial trained
-                    heartbeat_interval=HEARTBEAT_SECONDS if _is_shared(url) else None,
-                    grace_period=GRACE_SECONDS if _is_shared(url) else None,
+                    heartbeat_interval=HEARTBEAT_SECONDS,
+                    grace_period=GRACE_SECONDS,
                 )
         except Exception as error:  # SQLAlchemy's and each database driver's own kinds
             if _made_meanwhile(error) and time.monotonic() < end:
@@ -287,11 +295,14 @@ def _alone(storage: optuna.storages.RDBStorage, name: str, folder: Path | None) 
     """One driver of the sweep `name` at a time."""
     if storage.engine.dialect.name == "postgresql":
         key = int.from_bytes(sha256(f"kdray sweep {name}".encode()).digest()[:8], "big", signed=True)
-        with storage.engine.begin() as connection:  # its end gives the lock back, also where the driver is killed
+        # the transaction's end gives the lock back, also where the driver is killed
+        with patiently(storage.engine.connect)() as connection, connection.begin():
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
             try:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
             except OperationalError as error:
+                if is_away(error):
+                    raise
                 raise RunFailed(
                     f"sweep {name!r}: another driver holds its lock in the database for over {LOCK_SECONDS} s "
                     f"({_first_line(error)}); end it, or its connection if its machine was lost."

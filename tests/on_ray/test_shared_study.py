@@ -7,14 +7,20 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import postgres
 import pytest
 from commands import sweep_command
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import OperationalError
 
 from kdray.errors import RunFailed
+from kdray.on_ray import patient
 from kdray.on_ray import study as study_module
 from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.on_ray.search import StudySearcher
@@ -108,6 +114,7 @@ def test_a_trial_whose_driver_died_before_its_first_sign_of_life_is_taken_over(
         with study_module._own_heartbeats():
             book.study.ask()  # and no heartbeat
         assert book.take_over() == []
+        monkeypatch.setattr(study_module, "HEARTBEAT_SECONDS", 0.1)
         monkeypatch.setattr(study_module, "GRACE_SECONDS", 0)
         assert [trial.number for trial in book.take_over()] == [0]
         assert book.take_over() == []  # it is held now
@@ -129,6 +136,63 @@ def test_a_dead_drivers_trial_goes_on_elsewhere_under_its_number(url: str, tmp_p
     ended, every = found(url, "dies", tmp_path)
     assert len(ended) == ASKED
     assert [trial.number for trial in every if trial.state.name == "RUNNING"] == []
+
+
+def test_a_driver_waits_for_a_server_that_is_started_again(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each question of a trial's life is asked first while the server is away."""
+    monkeypatch.setattr(patient, "RETRY_SECONDS", 0.1)
+    with closing(open_study(url, name="away", folder=None, starts=[])) as book:
+        asking = StudySearcher(book, space, seed=0, asked=3, full_budget=EPOCHS + 1)
+        config = asking_meanwhile(url, lambda: asking.suggest("t"))
+        assert config["number"] == 0
+        assert not asking_meanwhile(url, lambda: asking.should_stop("t", {VALUE: 0.5, BUDGET: 1}))
+        end = {"digest": "d", "report": 0, "epochs": 2, "latency": 1.0, "parameters": 1}
+        result = {VALUE: 0.75, BUDGET: EPOCHS + 1, **end}
+        asking_meanwhile(url, lambda: asking.on_trial_complete("t", result))
+        assert asking_meanwhile(url, book.take_over) == []
+        (trial,) = book.study.trials
+        assert (trial.state.name, trial.value, trial.intermediate_values) == ("COMPLETE", 0.75, {1: 0.5})
+    assert caplog.text.count("does not answer; waiting") >= 4
+
+
+def test_a_trial_that_was_silent_because_the_server_was_away_keeps_its_driver(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patient, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(study_module, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(study_module, "GRACE_SECONDS", 3)
+    with (
+        closing(open_study(url, name="keeps", folder=None, starts=[START])) as book,
+        closing(open_study(url, name="keeps", folder=None, starts=[START])) as other,
+        book.driving(),
+    ):
+        assert book.ask(asked=1) is not None
+        with postgres.away(url):
+            time.sleep(4)
+        assert other.take_over() == []
+
+
+def test_a_driver_does_not_wait_for_ever(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patient, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(patient, "PATIENCE_SECONDS", 0.5)
+    with (
+        closing(open_study(url, name="gone", folder=None, starts=[])) as book,
+        postgres.away(url),
+        pytest.raises((OperationalError, StorageInternalError)),
+    ):
+        book.study.get_trials()
+
+
+def asking_meanwhile(url: str, question: Callable[[], Any]) -> Any:
+    """The answer to what was asked while the server was away, which comes back a second later."""
+    with ThreadPoolExecutor(1) as pool:
+        with postgres.away(url):
+            asked = pool.submit(question)
+            time.sleep(1)
+            assert not asked.done()
+        return asked.result(30)
 
 
 @pytest.mark.ray
