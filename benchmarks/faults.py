@@ -4,7 +4,7 @@ Two nodes of one processor each on this machine do each kind of work undisturbed
 fault in its middle: a worker process killed; a node killed and five seconds later replaced; the driver killed and the
 command given again; the head's control service killed and started again over what it had stored (all else on the head
 works on); the object store silent for 30 seconds; the disk full until the command has ended, then the command given
-again. What came out must be equal: files byte by byte, trainings to the weight, sweeps in number and scores of their
+again. What came out must be equal: files byte by byte, trainings to the weight, sweeps in settings and scores of their
 trials. Printed: how each command ended, and how many seconds more than undisturbed all took together. A full disk is a
 small file system in memory, which root may mount; an object store is moto's server, and a sweep in it has its study in
 the machine's own PostgreSQL.
@@ -152,7 +152,7 @@ class Scene:
         return code
 
     def again(self) -> "subprocess.Popen[bytes]":
-        return self.start(*(["--resume"] if self.work == "sweep" else []))
+        return self.start(*(["--resume", "--retry-failed"] if self.work == "sweep" else []))
 
 
 def _undisturbed(scene: Scene) -> None:
@@ -360,7 +360,8 @@ def _result(scene: Scene) -> Any:
     """What came out, without times."""
     if scene.work == "sweep":
         document = scene.store.read_json("sweeps/faults/result.json") or {"trials": []}
-        return [[trial["number"], trial["state"], trial["value"]] for trial in document["trials"]]
+        trials = [[trial["params"], trial["state"], trial["value"]] for trial in document["trials"]]
+        return sorted(trials, key=str)  # one that was tried again has a new number
     stages = {"prune": ("prune", "embeddings"), "outputs": ("outputs",)}.get(scene.work, (scene.work,))
     return {f"{a.where}/{name}": digest for s in stages for a in scene.store.artifacts(s) for name, digest in _of(a)}
 
