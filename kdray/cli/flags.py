@@ -10,8 +10,10 @@ from kdray.corpora import kdray_data
 from kdray.errors import BadInput
 from kdray.stages import Context, InProcess, read
 from kdray.store import Store
+from kdray.teachers import TeacherSettings
 
-SMOKE = ("train.epochs=1", "corpus.limit=160", "outputs.preflight=false")
+SMOKE_ROWS = 160
+SMOKE = ("train.epochs=1", f"corpus.limit={SMOKE_ROWS}", "outputs.preflight=false")
 SMOKE_SEEDS = 2
 SEEDS = 3
 
@@ -66,7 +68,22 @@ def run_config(
     for flag, key in (("epochs", "train.epochs"), ("store", "store")):
         if getattr(arguments, flag) is not None:
             overrides.append(f"{key}={getattr(arguments, flag)}")
-    return parse(apply_overrides(plain, overrides), source="sweep")
+    run = parse(apply_overrides(plain, overrides), source="sweep")
+    return _with_small_beginnings(run) if arguments.smoke else run
+
+
+def _with_small_beginnings(run: RunConfig) -> RunConfig:
+    """The same run, whose teachers' intermediate tasks are as small as its corpus."""
+
+    def small(teacher: TeacherSettings) -> TeacherSettings:
+        first = teacher.init_from
+        if first is None:
+            return teacher
+        corpus = first.corpus.model_copy(update={"limit": SMOKE_ROWS})
+        train = first.train.model_copy(update={"epochs": 1})
+        return teacher.model_copy(update={"init_from": first.model_copy(update={"corpus": corpus, "train": train})})
+
+    return run.model_copy(update={"teachers": tuple(small(teacher) for teacher in run.teachers)})
 
 
 def corpus_read(run: RunConfig) -> Context:

@@ -27,6 +27,13 @@ from kdray.train import GroupRanks, SingleRank
 COLLECTIVE_TIMEOUT_SECONDS = 600
 
 
+class _Trainer(TorchTrainer):
+    """Ctrl-C ends the command as elsewhere; Ray's own handler would end the process without a word, and stay."""
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        del controller
+
+
 @dataclass(frozen=True)
 class OnRay:
     """Runs every training as a Ray Train group and every map as a Ray Data job with a pool of actors."""
@@ -35,7 +42,7 @@ class OnRay:
 
     def fit(self, spec: FitSpec) -> None:
         cpus, gpus = self.per_worker()
-        trainer = TorchTrainer(
+        trainer = _Trainer(
             _train_worker,
             train_loop_config={"spec": spec.model_dump(mode="json")},
             torch_config=TorchConfig(timeout_s=COLLECTIVE_TIMEOUT_SECONDS),

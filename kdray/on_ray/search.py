@@ -4,6 +4,7 @@ Every suggestion is a function of the study's history, the seed and the trial's 
 stop a trial early: nothing is remembered outside the study, and a search that goes on is the same search.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from kdray.on_ray.reported import BUDGET, VALUE
-from kdray.on_ray.study import Objective, SweepStudy
+from kdray.on_ray.study import Objective, Standing, SweepStudy
 from kdray.seeds import seed_of
 
 Space = Callable[[Any], dict[str, Any]]  # an Optuna trial (or a fixed one) to dotted overrides
@@ -41,6 +42,7 @@ class StudySearcher(Searcher):
         full_budget: The value of `budget` that a finished trial reports; less means that it was stopped early.
         objectives: Those of the study. With several of them no trial is stopped early.
         room: How many trials may run at once, asked before every suggestion: a cluster grows and shrinks.
+        retries: How often a trial that lost its worker goes on at another one.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class StudySearcher(Searcher):
         sampling: Sampling = "tpe",
         objectives: Sequence[Objective] = ("metric",),
         room: Callable[[], int] | None = None,
+        retries: int = 0,
     ) -> None:
         super().__init__(metric=VALUE, mode="max")
         self._book, self._study, self._space = book, book.study, space
@@ -64,6 +67,7 @@ class StudySearcher(Searcher):
         self._study.pruner = PRUNERS[pruning]()
         self._left_over = book.take_over()
         self._asked: dict[str, optuna.Trial] = {}
+        self._retries, self._losses = retries, Counter[int]()  # by the trial's number
         self.is_closing = False
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # pyright: ignore[reportIncompatibleMethodOverride] - FINISHED is a word
@@ -71,7 +75,8 @@ class StudySearcher(Searcher):
             return None  # later
         trial = self._next()
         if trial is None:
-            return Searcher.FINISHED
+            # one that runs may lose its worker and be asked for again, which Tune does not do after this word
+            return None if self._retries and self._asked else Searcher.FINISHED
         overrides = self._space(trial)
         trial.set_user_attr("overrides", overrides)
         self._asked[trial_id] = trial
@@ -109,6 +114,24 @@ class StudySearcher(Searcher):
             self._study.tell(trial, [result[VALUE], *(result[name] for name in self._objectives[1:])])
         elif not self.is_closing:  # else it stays a running one, which the next driver takes over
             self._study.tell(trial, state=TrialState.PRUNED if result else TrialState.FAIL)
+
+    def standing(self) -> Standing:
+        """Of the study."""
+        return self._book.standing()
+
+    def goes_on(self, trial_id: str) -> bool:
+        """Whether a trial that lost its worker may have another; then it is suggested again, under its number."""
+        number = self._asked[trial_id].number
+        self._losses[number] += 1
+        if self._losses[number] > self._retries:
+            return False
+        self._left_over.append(self._asked.pop(trial_id))
+        return True
+
+    def end(self) -> None:
+        """Let go of what no worker was found for; whoever searches next takes it over."""
+        for trial in self._left_over:
+            self._book.let_go(trial)
 
     def fail(self, trial_id: str, **facts: Any) -> None:
         """Record a failed trial with what is known of it."""

@@ -12,8 +12,10 @@ import random
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -45,6 +47,24 @@ WITHDRAWN, RETRY_OF, HELD = "withdrawn", "retry_of", "held"
 ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # as results say it
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How far a sweep is.
+
+    Attributes:
+        ended: Trials that are complete, stopped early or failed.
+        best: The metric on select of the best complete one; None if there is none.
+        seconds: That a trial which trained took on average; 0 if none has.
+    """
+
+    ended: int
+    pruned: int
+    failed: int
+    running: int
+    best: float | None
+    seconds: float
+
+
 class SweepStudy:
     """The trials of one sweep, wherever they run.
 
@@ -67,6 +87,21 @@ class SweepStudy:
 
     def ended(self) -> list[FrozenTrial]:
         return [trial for trial in self.counted() if trial.state.is_finished()]
+
+    def standing(self) -> Standing:
+        counted = self.counted()
+        states = Counter(trial.state for trial in counted)
+        facts = [trial.user_attrs for trial in counted if trial.state.is_finished()]
+        seconds = [fact["ended"] - fact["started"] for fact in facts if "ended" in fact and "started" in fact]
+        trained = [each for each in seconds if each >= 1]  # the others found their student in the store
+        return Standing(
+            ended=len(facts),
+            pruned=states[TrialState.PRUNED],
+            failed=states[TrialState.FAIL],
+            running=states[TrialState.RUNNING],
+            best=max((trial.values[0] for trial in counted if trial.state == TrialState.COMPLETE), default=None),
+            seconds=sum(trained) / max(1, len(trained)),
+        )
 
     def running_elsewhere(self) -> list[FrozenTrial]:
         """What other drivers are at."""
@@ -279,7 +314,8 @@ def _opened(url: str) -> Any:
             if _made_meanwhile(error) and time.monotonic() < end:
                 time.sleep(random.uniform(0.05, 0.5))
                 continue
-            hint = " (pip install 'kdray[postgres]')" if isinstance(error, ImportError) else ""
+            is_missing = isinstance(error, ImportError) and url.startswith("postgresql")
+            hint = " (pip install 'kdray[postgres]')" if is_missing else ""
             raise BadInput(
                 without_passwords(f"--storage {url} cannot be opened ({_first_line(error)}){hint}.")
             ) from None

@@ -64,7 +64,7 @@ def _best(found: SearchResult) -> dict[str, Any]:
     if not finished:
         errors = {trial["error"] for trial in found.trials if trial["error"]}
         raise RunFailed(
-            f"no trial finished; {len(found.trials)} ended without a student ({'; '.join(errors) or 'stopped'})."
+            f"no trial finished; {len(found.trials)} ended without a student: {'; '.join(sorted(errors)) or 'stopped'}"
         )
     best = max(finished, key=lambda trial: (trial["value"], -trial["number"]))
     return {"number": best["number"], "params": best["params"], "value": best["value"]}

@@ -143,6 +143,7 @@ def _search(
         sampling=settings.sampling,
         objectives=settings.objectives,
         room=now,
+        retries=run.work.retries,
     )
     ended = len(book.ended())
     tracked = callbacks(settings.trackers, sweep=settings.name, folder=_folder(context.store, settings.name))
@@ -156,7 +157,7 @@ def _search(
             metric=VALUE,
             mode="max",
             scheduler=StudyScheduler(searcher),
-            num_samples=settings.trials - ended,
+            num_samples=(settings.trials - ended) * (1 + run.work.retries),  # at most; the searcher says when to end
             max_concurrent_trials=settings.trials,  # else Tune starts one after the other; the searcher says how many
             reuse_actors=True,
             trial_name_creator=lambda t: f"{task}_{t.config['number']}",
@@ -167,9 +168,10 @@ def _search(
             storage_path=context.store.uri_of("ray"),
             verbose=0,
             stop=stopper,
-            callbacks=[Voice(settings.name, searcher, ended, settings.trials, now), *tracked],
+            callbacks=[Voice(settings.name, searcher, settings.trials, now), *tracked],
         ),
     ).fit()
+    searcher.end()
     return stopper.reason
 
 

@@ -1,9 +1,11 @@
 """What a search says while it runs."""
 
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -11,6 +13,7 @@ from ray.tune import Callback
 from kdray import meters
 from kdray.on_ray.reported import VALUE
 from kdray.on_ray.search import StudySearcher
+from kdray.on_ray.study import Standing
 
 log = logging.getLogger(__name__)
 
@@ -18,12 +21,9 @@ log = logging.getLogger(__name__)
 class Voice(Callback):
     """One line for every trial that ends, and the facts that the study keeps of it."""
 
-    def __init__(self, sweep: str, searcher: StudySearcher, done: int, asked: int, room: Callable[[], int]) -> None:
+    def __init__(self, sweep: str, searcher: StudySearcher, asked: int, room: Callable[[], int]) -> None:
         self._sweep, self._states = sweep, Counter[str]()
-        self._searcher, self._done, self._asked, self._room = searcher, done, asked, room
-        self._failed = self._stopped = 0
-        self._best: float | None = None
-        self._seconds: list[float] = []
+        self._searcher, self._asked, self._room = searcher, asked, room
         self._start: dict[str, float] = {}
         self._history: dict[str, list[dict[str, float]]] = {}
 
@@ -52,18 +52,17 @@ class Voice(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if self._searcher.is_closing:
             return
-        value = trial.last_result.get(VALUE)
         stopped = "digest" not in trial.last_result
-        self._stopped += stopped
-        if not stopped and value is not None and (self._best is None or value > self._best):
-            self._best = value
         self._now("pruned" if stopped else "complete", 1)
-        self._say(trial, "stopped early" if stopped else f"select {value:.4f}")
+        self._say(trial, "stopped early" if stopped else f"select {trial.last_result[VALUE]:.4f}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._failed += 1
+        error, was_lost = _error(trial)
+        if was_lost and self._searcher.goes_on(trial.trial_id):
+            self._now("running", -1)
+            log.warning("trial %d lost its worker (%s); it goes on at another", trial.config["number"], error)
+            return
         self._now("failed", 1)
-        error = _last_line(trial)
         self._searcher.fail(trial.trial_id, error=error, ended=time.time())
         self._say(trial, f"failed: {error}")
 
@@ -72,36 +71,41 @@ class Voice(Callback):
         meters.show("trials", self._states[state], sweep=self._sweep, state=state)
 
     def _say(self, trial: Any, what: str) -> None:
+        """The state of the whole study, whichever driver's trials and of whichever command they are."""
         self._now("running", -1)
-        self._done += 1
-        self._seconds.append(time.time() - self._start.get(trial.trial_id, time.time()))
-        best = "none yet" if self._best is None else f"{self._best:.4f}"
+        standing = self._searcher.standing()
         log.info(
-            "trial %d %s; %d of %d ended (%d stopped early, %d failed), best %s%s",
+            "trial %d %s; %d of %d ended (%d stopped early, %d failed), %d running, best %s%s",
             trial.config["number"],
             what,
-            self._done,
+            standing.ended,
             self._asked,
-            self._stopped,
-            self._failed,
-            best,
-            self._left(),
+            standing.pruned,
+            standing.failed,
+            standing.running,
+            "none yet" if standing.best is None else f"{standing.best:.4f}",
+            self._left(standing),
         )
 
-    def _left(self) -> str:
-        """How long the rest will take if it is like what there was."""
-        missing = self._asked - self._done
-        minutes = missing * sum(self._seconds) / len(self._seconds) / self._room() / 60
+    def _left(self, standing: Standing) -> str:
+        """How long the search will take if the rest is like what there was."""
+        missing = self._asked - standing.ended
+        minutes = missing * standing.seconds / self._room() / 60
         return f", about {minutes:.0f} min left" if missing > 0 and minutes >= 1 else ""
 
 
-def _last_line(trial: Any) -> str:
+def _error(trial: Any) -> tuple[str, bool]:
+    """The last line of the trial's error, and whether its worker was lost rather than its code at fault."""
     path = getattr(trial, "error_file", None)
-    if not path:
-        return "its worker was lost"
-    with open(path) as file:  # noqa: PTH123 - Tune gives a string
-        lines = [line.strip() for line in file if line.strip()]
-    return lines[-1] if lines else "its worker was lost"
+    text = Path(path).read_text().rpartition("Failure #")[2] if path else ""
+    lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
+    # Ray puts the name of what ran before the traceback of an error that was raised in it
+    return _plain(lines[-1]) if lines else "its worker was lost", "ray::" not in text
+
+
+def _plain(error: str) -> str:
+    """Our own errors are sentences, which need no class before them."""
+    return re.sub(r"^kdray\.errors\.\w+: ", "", error)
 
 
 def _short(overrides: Mapping[str, Any]) -> str:

@@ -78,7 +78,7 @@ def _key_figures(result: SweepResult) -> list[tuple[str, str]]:
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("pruned", "failed") if state in states)
     trials = (f"trials ({counts})" if counts else "trials", f"{len(states):,}")
     seconds = result.get("seconds")
-    total = ("total time", duration(seconds["total"] if seconds else None))
+    total = ("time of the last command", duration(seconds["total"] if seconds else None))
     confirmation = result.get("confirmation", [])
     if not confirmation:
         return [trials, total]

@@ -155,7 +155,7 @@ def commands(command: str, given: Commands | None, best: Best | None) -> Html:
     if resume:
         lines.append(("resume, or make what is missing", tag("pre", resume)))
     if trial:
-        lines.append(("one trial again", tag("pre", trial)))
+        lines.append(("trial N again", tag("pre", trial.replace("{number}", "N"))))
         if best is not None and "{number}" in trial:
             lines.append(("the winner again", tag("pre", trial.replace("{number}", str(best["number"])))))
     return facts(lines)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-# Read by Python in every process of the cluster: what befalls a trial is told by its learning rate, once.
+# Read by Python in every process of the cluster: what befalls a trial is told by its learning rate, once;
+# one of them loses its worker twice.
 SABOTAGE = """
 import importlib.abc, importlib.util, os, signal, sys
 from pathlib import Path
@@ -20,11 +22,13 @@ from pathlib import Path
 MARKS = Path(os.environ["SABOTAGE"])
 
 def befall(rate):
-    kind = {1.1e-3: "killed", 1.2e-3: "memory", 1.3e-3: "disk"}.get(rate)
+    kind = {1.1e-3: "killed", 1.2e-3: "memory", 1.3e-3: "disk", 1.4e-3: "lost"}.get(rate)
+    if kind == "killed" and (MARKS / kind).exists():
+        kind = "killed again"
     if kind is None or (MARKS / kind).exists():
         return
     (MARKS / kind).touch()
-    if kind == "killed":
+    if kind in ("killed", "killed again", "lost"):
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "memory":
         raise MemoryError("there is no more of it")
@@ -54,7 +58,7 @@ sys.meta_path.insert(0, Finder())
 SWEEP = """
 from kdray.cli.sweep import sweep_main
 
-RATES = [1e-3, 1e30, 1.1e-3, 1.2e-3, 1.3e-3, 2e-3]
+RATES = [1e-3, 1e30, 1.1e-3, 1.2e-3, 1.3e-3, 1.4e-3]
 
 def space(trial, run):
     return {"train.learning_rate": trial.suggest_categorical("rate", RATES)}
@@ -77,6 +81,7 @@ def test_each_fault_is_recorded_and_a_retry_runs_just_those(tiny_encoder: Path, 
         "teachers": [{"name": "t", "encoder": str(tiny_encoder), "train": training}],
         "student": {"encoder": str(tiny_encoder), "layers": 1},
         "train": training | {"batch_size": 8},
+        "work": {"retries": 1},
     }
     (tmp_path / "sweep.py").write_text(f"BASE = {base!r}\n{SWEEP}")
     (tmp_path / "site").mkdir()
@@ -91,6 +96,8 @@ def test_each_fault_is_recorded_and_a_retry_runs_just_those(tiny_encoder: Path, 
     for number, words in FATES.items():
         assert words in ended[number][1], ended[number][1]
         assert ended[number][1]
+    lost = re.findall(r"trial (\d+) lost its worker", first.stderr)
+    assert sorted(lost) == ["2", "5"], first.stderr  # trial 2 lost the second one too; what raised is not tried again
     assert "trials failed (1, 2, 3, 4)" in first.stderr.strip().splitlines()[-1]
 
     again = run_sweep(tmp_path, "--resume", "--retry-failed")

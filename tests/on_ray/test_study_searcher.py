@@ -266,9 +266,7 @@ def test_what_tune_pickles_into_the_store_knows_no_database(tmp_path: Path) -> N
     asking = searcher(tmp_path)
     suggested(asking, "t0")
     stopper = Stopper(asking, asking._book, Budget(), gpus=0)
-    assert b"study.db" not in pickle.dumps(
-        [asking, StudyScheduler(asking), stopper, Voice("s", asking, 0, 1, room=int)]
-    )
+    assert b"study.db" not in pickle.dumps([asking, StudyScheduler(asking), stopper, Voice("s", asking, 1, room=int)])
 
 
 def test_a_local_study_has_one_driver(tmp_path: Path) -> None:

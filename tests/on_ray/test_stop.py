@@ -1,0 +1,49 @@
+"""Ctrl-C in the middle of a training by Ray Train."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+import yaml
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def test_ctrl_c_ends_the_command_with_a_sentence(tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    training = {"epochs": 2000, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
+    run = {
+        "store": str(tmp_path / "store"),
+        "corpus": {
+            "name": "folder",
+            "path": str(tiny_corpus),
+            "columns": {"id": "id", "label": "label"},
+            "fields": [{"name": "text", "role": "body"}],
+            "labels": ["negative", "positive"],
+        },
+        "teachers": [{"name": "t", "encoder": str(tiny_encoder), "train": training}],
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "kdray.cli", "teach", str(tmp_path / "run.yaml")]
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, env={**os.environ, "KDRAY_DATA": ""}, preexec_fn=_hears_ctrl_c
+        )
+    end = time.monotonic() + 300
+    while not list((tmp_path / "store" / "work").glob("*/latest.json")):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(120) == 130, log.read_text()[-3000:]
+    assert log.read_text().strip().splitlines()[-1] == "kdray: stopped; the same command goes on from here."
+
+
+def _hears_ctrl_c() -> None:
+    """Also where the tests run in the background of a shell, which has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
