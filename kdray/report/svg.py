@@ -73,7 +73,7 @@ def ticks(axis: Scale, *, about: int = 5, is_whole: bool = False) -> list[Tick]:
 
 
 def _label(value: float, decimals: int) -> str:
-    return number(value) if decimals > 5 or abs(value) >= 1e6 else f"{value + 0.0:.{decimals}f}"
+    return number(value) if decimals > 4 or abs(value) >= 1e6 else f"{value + 0.0:.{decimals}f}"
 
 
 def _log_values(axis: Scale) -> list[float]:

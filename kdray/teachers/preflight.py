@@ -19,7 +19,7 @@ def check_teacher(name: str, *, logits: np.ndarray, labels: np.ndarray, split: s
     if accuracy <= majority:
         raise BadInput(
             f"teacher {name!r} scores {accuracy:.3f} on {split!r}, no better than always answering the commonest class "
-            f"({majority:.3f}): is it fine-tuned for this task, and are its labels in order? "
+            f"({majority:.3f}): is it fine-tuned for this task, on enough rows, and are its labels in order? "
             "outputs.preflight=false turns this check off."
         )
     return {"accuracy": accuracy, "majority": majority}
