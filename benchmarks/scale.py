@@ -1,8 +1,8 @@
 """One Ray node of one processor against two: `python benchmarks/scale.py --rows 16000 --repeat 3`.
 
 Both nodes are on this machine, with one processor each. Outputs, pruning and a search go through kdray's own commands,
-in turn on one node and on two, every time from a fresh store that holds the teachers (of all rows, and of the search's
-few with what it says) and no more. Efficiency is the median time on one node over twice the median on two; the time of
+in turn on one node and on two, every time from a fresh store that holds the teacher, which learnt from the search's few
+rows, with what it says of these, and no more. Efficiency is the median time on one node over twice the median on two; the time of
 a stage is what its artifact's manifest says, workers' start included, that of the search is its own, without the runs
 that confirm its winner. `--estimate` instead prints what MNLI would cost on GPUs, with its arithmetic: no measurement.
 """
@@ -25,6 +25,7 @@ import yaml
 from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.errors import RunFailed
+from kdray.store import Store
 
 CORPUS = "sst2"
 NODE = {"num_cpus": 1, "object_store_memory": 200_000_000}
@@ -50,11 +51,13 @@ def _measured(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="kdray-scale-") as scratch:
         folder = Path(scratch)
         file, few = folder / "run.yaml", folder / "trials.yaml"
-        file.write_text(yaml.safe_dump(_run(arguments.rows)))
-        few.write_text(yaml.safe_dump(_run(arguments.trial_rows)))
+        few.write_text(yaml.safe_dump(_run(arguments.trial_rows, TEACHERS)))
         with _cluster(1) as address:
-            _kdray("teach", file, folder / "taught", address)
             _kdray("outputs", few, folder / "taught", address)
+            (teacher,) = Store(str(folder / "taught")).artifacts("teach")
+            learnt = {"name": "learnt", "encoder": str(teacher.file("model")), "fine_tuned": True}
+            file.write_text(yaml.safe_dump(_run(arguments.rows, [learnt])))
+            _kdray("teach", file, folder / "taught", address)
         for turn in range(arguments.repeat):
             for nodes in (1, 2):
                 store = folder / f"{turn}-{nodes}"
@@ -70,10 +73,12 @@ def _measured(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 def _once(
     arguments: argparse.Namespace, file: Path, store: Path, address: str, nodes: int
 ) -> Iterator[tuple[str, float]]:
-    many = f"work.actors={nodes}"
-    for stage in ("outputs", "prune"):
+    many, works = f"work.actors={nodes}", arguments.works.split(",")
+    for stage in [stage for stage in ("outputs", "prune") if stage in works]:
         told = _kdray(stage, file, store, address, many, "work.block_rows=1024")
         yield stage, sum(entry["seconds"] for entry in told["stages"] if entry["stage"] == stage)
+    if "sweep" not in works:
+        return
     flags = ["--corpus", CORPUS, "--trials", str(arguments.trials), "--seeds", "1", "--pruning", "none"]
     where = ["--store", str(store), "--name", "scale", "--address", address]
     base = [
@@ -93,10 +98,10 @@ def _row(work: str, seconds: dict[int, list[float]]) -> dict[str, Any]:
     return {"work": work, "one node s": one, "two nodes s": two, "efficiency": one / (2 * two), "seconds": seconds}
 
 
-def _run(rows: int) -> dict[str, Any]:
+def _run(rows: int, teachers: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "corpus": {"name": CORPUS, "limit": rows},
-        "teachers": TEACHERS,
+        "teachers": teachers,
         "outputs": {"preflight": False},
         "prune": {"policy": "lower_tail", "level": "sentence", "embedders": "minilm"},
         "train": TRAIN,
@@ -165,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rows", type=int, default=16_000, help="ranges have 1,024 rows each, so few rows cannot be shared evenly"
     )
+    parser.add_argument("--works", default="outputs,prune,sweep")
     parser.add_argument("--trial-rows", type=int, default=2_000, help="that the search's students train on")
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=3)
