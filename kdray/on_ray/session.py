@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # slow and autoscaled machines
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths stay what they are
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",  # else Tune prints a table of its own, also at verbosity 0
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # one line says it, and the report
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command, not only the search before the confirmation
     "RAY_DATA_USE_DATASOURCE_V2": "0",
