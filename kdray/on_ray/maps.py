@@ -50,6 +50,7 @@ def mapped(
             compute=ray.data.ActorPoolStrategy(size=max(1, min(actors, len(blocks)))),
             num_cpus=cpus,
             num_gpus=gpus,
+            scheduling_strategy="SPREAD",  # half a processor each: two would be packed on one node beside an idle one
             max_restarts=retries,
             max_task_retries=-1,  # calls to a lost node fail at once, again and again, until Ray has noticed its loss
         )
