@@ -127,6 +127,17 @@ def opinion(number: int, *, tone: str | None = None) -> dict[str, Any]:
     return {"text": " ".join(words), "label": "positive" if tone == "good" else "negative", "id": f"o{number}"}
 
 
+def opinions(folder: Path) -> dict[str, Any]:
+    """The section `corpus` of a run on what `save_opinions` wrote."""
+    return {
+        "name": "folder",
+        "path": str(folder),
+        "columns": {"id": "id", "label": "label"},
+        "fields": [{"name": "text", "role": "body"}],
+        "labels": ["negative", "positive"],
+    }
+
+
 def save_opinions(folder: Path, *, train: int = 48, test: int = 16) -> Path:
     """A folder corpus with the classes negative and positive."""
     folder.mkdir(parents=True, exist_ok=True)

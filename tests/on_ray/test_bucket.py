@@ -32,13 +32,7 @@ def plain(store: str, encoder: Path, corpus: Path) -> dict[str, Any]:
     training = {"epochs": EPOCHS, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
     return {
         "store": store,
-        "corpus": {
-            "name": "folder",
-            "path": str(corpus),
-            "columns": {"id": "id", "label": "label"},
-            "fields": [{"name": "text", "role": "body"}],
-            "labels": ["negative", "positive"],
-        },
+        "corpus": tiny.opinions(corpus),
         "teachers": [{"name": "t", "encoder": str(encoder), "train": training | {"epochs": 1}}],
         "outputs": {"preflight": False},
         "student": {"encoder": str(encoder), "layers": 1},

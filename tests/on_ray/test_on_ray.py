@@ -40,13 +40,7 @@ def run_config(store: Path, encoder: Path, corpus: Path, *, epochs: int = 1, **w
     return parse(
         {
             "store": str(store),
-            "corpus": {
-                "name": "folder",
-                "path": str(corpus),
-                "columns": {"id": "id", "label": "label"},
-                "fields": [{"name": "text", "role": "body"}],
-                "labels": ["negative", "positive"],
-            },
+            "corpus": tiny.opinions(corpus),
             "teachers": [{"name": "t", "encoder": str(encoder), "train": training}],
             "outputs": {"preflight": False},
             "student": {"encoder": str(encoder), "layers": 1},

@@ -18,13 +18,7 @@ def test_ctrl_c_ends_the_command_with_a_sentence(tiny_encoder: Path, tiny_corpus
     training = {"epochs": 2000, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
     run = {
         "store": str(tmp_path / "store"),
-        "corpus": {
-            "name": "folder",
-            "path": str(tiny_corpus),
-            "columns": {"id": "id", "label": "label"},
-            "fields": [{"name": "text", "role": "body"}],
-            "labels": ["negative", "positive"],
-        },
+        "corpus": tiny.opinions(tiny_corpus),
         "teachers": [{"name": "t", "encoder": str(tiny_encoder), "train": training}],
     }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
