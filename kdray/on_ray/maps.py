@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-import ray
 import ray.data
 from ray.util.annotations import RayDeprecationWarning
 
@@ -39,10 +38,11 @@ def mapped(
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing ray.data had set it back
     ray.data.DataContext.get_current().enable_progress_bars = False
-    blocks: list[Any] = [ray.put(_block(parts, numbers)) for numbers in _blocks(parts, block_rows)]
+    blocks: list[Any] = [_block(parts, numbers) for numbers in _blocks(parts, block_rows)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RayDeprecationWarning)  # there is no other way yet to say how often to restart
-        dataset = ray.data.from_arrow_refs(blocks).map_batches(
+        # `from_arrow` would first start a worker for each block, to look at it
+        dataset = ray.data.from_blocks(blocks).map_batches(
             type(name, (_Mapper,), {}),
             fn_constructor_kwargs={"factory": factory, "stage": title.partition(" ")[0]},
             batch_format="pyarrow",

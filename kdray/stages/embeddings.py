@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from kdray.stages.context import Context, Engine, InThreads
-from kdray.stages.ranges import RANGE_ROWS, in_order, in_ranges, parts_of
+from kdray.stages.ranges import RANGE_ROWS, in_order, in_ranges, longest_first, parts_of
 from kdray.store import Draft, digest_of
 from kdray.teachers import Speaker
 
@@ -45,8 +45,10 @@ def embedded(texts: pa.ChunkedArray, embedder: Embedder, context: Context, *, na
     def build(draft: Draft) -> dict[str, Any]:
         threads = context.engine.threads if len(different) <= FEW else 0
         here = replace(context, engine=InThreads(threads=threads)) if threads else context
-        ranges = in_ranges(parts_of(_rows(different)), embedder.make, here, work, "texts", title=f"embed {name}")
-        width = _stacked(map(_matrix, ranges), len(different), draft)
+        order = longest_first([different])
+        parts = parts_of(_rows(different).take(order))
+        ranges = in_ranges(parts, embedder.make, here, work, "texts", title=f"embed {name}")
+        width = _placed(map(_matrix, ranges), order, draft)
         return {"texts": len(different), "width": width}
 
     apart = replace(context, journal=[])  # part of what asks for it, and asked for only where that is not there yet
@@ -57,22 +59,24 @@ def embedded(texts: pa.ChunkedArray, embedder: Embedder, context: Context, *, na
 
 def embed(texts: pa.ChunkedArray, make: Callable[[], Speaker], engine: Engine, *, title: str) -> np.ndarray:
     """The same without a store."""
-    return np.concatenate([_matrix(part) for part in in_order(parts_of(_rows(texts)), make, engine, title=title)])
+    order = longest_first([texts])
+    found = in_order(parts_of(_rows(texts).take(order)), make, engine, title=title)
+    return np.concatenate([_matrix(part) for part in found])[np.argsort(order)]
 
 
 def _rows(texts: pa.Array | pa.ChunkedArray) -> pa.Table:
     return pa.table({"id": pa.array(range(len(texts))).cast(pa.string()), "text": texts})
 
 
-def _stacked(matrices: Iterable[np.ndarray], count: int, draft: Draft) -> int:
-    """Write them one after the other into `embeddings.npy`, with one of them in memory at a time; the width."""
+def _placed(matrices: Iterable[np.ndarray], order: np.ndarray, draft: Draft) -> int:
+    """Write their rows to the places in `order` of `embeddings.npy`, one matrix at a time; return their width."""
     whole, start = np.empty((0, 0), np.float32), 0
     for matrix in matrices:
         if not start:
             whole = np.lib.format.open_memmap(
-                draft.file("embeddings.npy"), mode="w+", dtype=np.float32, shape=(count, matrix.shape[1])
+                draft.file("embeddings.npy"), mode="w+", dtype=np.float32, shape=(len(order), matrix.shape[1])
             )
-        whole[start : start + len(matrix)] = matrix
+        whole[order[start : start + len(matrix)]] = matrix
         start += len(matrix)
     assert isinstance(whole, np.memmap)
     whole.flush()

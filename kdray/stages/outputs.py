@@ -15,7 +15,7 @@ from kdray.signals import OUTPUT_KINDS, OutputsWriter
 from kdray.stages.context import Context
 from kdray.stages.corpus import opened
 from kdray.stages.fitting import result_of
-from kdray.stages.ranges import in_ranges, parts_of
+from kdray.stages.ranges import in_ranges, longest_first, parts_of
 from kdray.store import Artifact, Draft, Store, digest_of
 from kdray.teachers import DropoutSpeaker, OutputShapes, Speaker, check_teacher
 
@@ -106,7 +106,8 @@ def _said(
     def build(draft: Draft) -> dict[str, Any]:
         shapes = OutputShapes.of_model(teacher.file("model")).of(kinds)
         tables = {split: stored.table(split) for split in splits}
-        rows = _joined(tables)
+        joined = _joined(tables)
+        rows = joined.take(longest_first([joined[field] for field in fields]))
         answers = in_ranges(parts_of(rows), loader, context, work, "rows", title=title)
         _write(tables, answers, shapes, draft.folder)
         checked = check(draft.folder) if check else {}

@@ -2,13 +2,16 @@
 
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kdray.ipc import TableMap, packed, unpacked
 from kdray.stages.context import Context, Engine
-from kdray.store import Work
+from kdray.store import Store, Work
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +22,7 @@ RANGE_ROWS = 1024  # what a killed job may have to do again, and what one worker
 def in_ranges(
     parts: Sequence[pa.Table], factory: Callable[[], TableMap], context: Context, work: Work, name: str, *, title: str
 ) -> Iterator[pa.Table]:
-    """What `factory()` makes of each part, in their order.
+    """What `factory()` makes of each part, in their order, as soon as it and those before it are there.
 
     A part is worked on as a whole, whatever the engine's workers and blocks, so that its result depends on nothing
     else; it is written as soon as it is there, so that a later try does only what is missing. What was made of other
@@ -33,20 +36,23 @@ def in_ranges(
         title: For the log and the dashboard, such as `embed rte-sentence`.
     """
     store, where = context.store, f"{work.where}/{name}"
-    there, files = set(store.children(where)), [_file(number, part) for number, part in enumerate(parts)]
+    files = [_file(number, part) for number, part in enumerate(parts)]
+    there = _whole(store, where, files, title)
     missing = [number for number, file in enumerate(files) if file not in there]
-    if len(missing) < len(parts):
-        log.info("%s: %d of %d parts are there from an earlier try", title, len(parts) - len(missing), len(parts))
+    if there:
+        log.info("%s: %d of %d parts are there from an earlier try", title, len(there), len(parts))
+    waiting = deque(files)
+
+    def due() -> Iterator[pa.Table]:
+        while waiting and waiting[0] in there:
+            yield unpacked(store.read_bytes(f"{where}/{waiting.popleft()}")[SEAL:])
+
+    yield from due()
     for place, made in context.engine.map([parts[number] for number in missing], factory, title=title):
-        store.write_bytes(f"{where}/{files[missing[place]]}", _sealed(packed(made)))
-    for part, file in zip(parts, files, strict=True):
-        content = _unsealed(store.read_bytes(f"{where}/{file}"))
-        if content is None:
-            log.warning("%s: %s/%s is damaged and is made again", title, where, file)
-            ((_, made),) = context.engine.map([part], factory, title=title)
-            content = packed(made)
-            store.write_bytes(f"{where}/{file}", _sealed(content))
-        yield unpacked(content)
+        file = files[missing[place]]
+        store.write_bytes(f"{where}/{file}", _sealed(packed(made)))
+        there.add(file)
+        yield from due()
 
 
 def in_order(
@@ -55,6 +61,16 @@ def in_order(
     """The same for work that is cheaper to do again than to keep."""
     found = dict(engine.map(parts, factory, title=title))
     return [found[number] for number in range(len(parts))]
+
+
+def longest_first(texts: Sequence[pa.Array | pa.ChunkedArray]) -> np.ndarray:
+    """The order of rows, by the length of their texts together.
+
+    Ranges of rows in that order waste less padding, as their rows are alike; the last ones are quick, so that no
+    worker is at a long one when the others have ended; and what does not fit into memory shows at once.
+    """
+    lengths = [pc.utf8_length(text).to_numpy(zero_copy_only=False) for text in texts]
+    return np.argsort(-np.sum(lengths, axis=0), kind="stable")
 
 
 def parts_of(table: pa.Table) -> list[pa.Table]:
@@ -66,11 +82,18 @@ def _file(number: int, part: pa.Table) -> str:
     return f"{number}-{hashlib.sha256(packed(part)).hexdigest()[:12]}.arrow"
 
 
+def _whole(store: Store, where: str, files: Sequence[str], title: str) -> set[str]:
+    """Those of the files that an earlier try wrote to their end."""
+    found = set(store.children(where)).intersection(files)
+    damaged = {file for file in found if not _unbroken(store.read_bytes(f"{where}/{file}"))}
+    for file in sorted(damaged):
+        log.warning("%s: %s/%s is damaged and is made again", title, where, file)
+    return found - damaged
+
+
 def _sealed(content: bytes) -> bytes:
     return hashlib.sha256(content).digest() + content
 
 
-def _unsealed(sealed: bytes) -> bytes | None:
-    """What was sealed; None if some of it is missing or changed."""
-    seal, content = sealed[:SEAL], sealed[SEAL:]
-    return content if hashlib.sha256(content).digest() == seal else None
+def _unbroken(sealed: bytes) -> bool:
+    return hashlib.sha256(sealed[SEAL:]).digest() == sealed[:SEAL]

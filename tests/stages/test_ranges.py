@@ -12,7 +12,7 @@ from kdray import meters
 from kdray.errors import BadInput
 from kdray.stages import Context, ranges
 from kdray.stages.context import InProcess, InThreads
-from kdray.stages.ranges import in_ranges, parts_of
+from kdray.stages.ranges import in_ranges, longest_first, parts_of
 from kdray.store import Store
 
 
@@ -54,6 +54,31 @@ def test_a_damaged_part_is_made_again(tmp_path: Path, left: int) -> None:
     assert doubled(tmp_path, range(10), again) == list(range(0, 20, 2))
     assert again.done == [("double", 4)]
     assert file.read_bytes() == whole
+
+
+def test_a_part_is_given_as_soon_as_it_is_there(tmp_path: Path) -> None:
+    context = Context(Store(str(tmp_path)), InProcess(), None)
+    started: list[int] = []
+
+    def noting() -> Callable[[pa.Table], pa.Table]:
+        def apply(part: pa.Table) -> pa.Table:
+            started.append(part["number"][0].as_py())
+            return part
+
+        return apply
+
+    parts = parts_of(pa.table({"number": list(range(10))}))
+    found = in_ranges(parts, noting, context, context.store.work("ab" * 32), "same", title="same")
+    assert next(found)["number"].to_pylist() == [0, 1, 2, 3]
+    assert started == [0]
+    assert [part["number"][0].as_py() for part in found] == [4, 8]
+
+
+def test_the_longest_texts_come_first_and_equal_ones_in_their_order() -> None:
+    first = pa.chunked_array([["one", "of five"], ["", "aé"]])
+    assert longest_first([first]).tolist() == [1, 0, 3, 2]
+    assert longest_first([first, pa.array(["", "", "é" * 9, "a"])]).tolist() == [2, 1, 0, 3]
+    assert longest_first([pa.array([], pa.string())]).tolist() == []
 
 
 def test_threads_tell_what_was_wrong_with_the_map() -> None:
