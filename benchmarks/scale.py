@@ -32,11 +32,15 @@ CORPUS = "sst2"
 NODE = {"num_cpus": 1, "object_store_memory": 200_000_000}
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}  # loopback only
 TRAIN = {"epochs": 1, "learning_rate": 1e-4, "batch_size": 32, "max_length": 64}
+WORKS = ("outputs", "prune", "sweep")
 TEACHERS = [{"name": "minilm", "encoder": "minilm", "train": TRAIN}]
 
 
 def main() -> None:
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if not set(arguments.works.split(",")) <= set(WORKS):
+        parser.error(f"--works {arguments.works}: of {', '.join(WORKS)}, with commas between")
     if arguments.estimate:
         print(table(_estimates(arguments)))
         return
@@ -171,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rows", type=int, default=16_000, help="ranges have 1,024 rows each, so few rows cannot be shared evenly"
     )
-    parser.add_argument("--works", default="outputs,prune,sweep")
+    parser.add_argument("--works", default=",".join(WORKS))
     parser.add_argument("--trial-rows", type=int, default=2_000, help="that the search's students train on")
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=3)

@@ -145,7 +145,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(argv)
-    cluster = Cluster()
+    try:
+        cluster = Cluster()
+    except (ConnectionError, RuntimeError) as error:  # RuntimeError: the token is missing or wrong
+        say(f"no cluster of this machine answers ({str(error).splitlines()[0]}); is Ray started, and the token given?")
+        return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # Ray's handler would skip `finally`
     try:
         return 0 if given.release else wait_and_run(given, cluster)

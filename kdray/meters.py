@@ -64,6 +64,11 @@ def tagged(**tags: str) -> Generator[None]:
         _tags.reset(token)
 
 
+def current() -> dict[str, str]:
+    """The tags of now, for work that goes on in another thread or process."""
+    return dict(_tags.get())
+
+
 @contextmanager
 def working_on(rows: int, **tags: str) -> Generator[None]:
     """Counts rows; what is counted while they are worked on bears the same tags."""

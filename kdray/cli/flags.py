@@ -8,8 +8,9 @@ from kdray.cli.runs import with_corpus
 from kdray.config import RunConfig, apply_overrides, parse
 from kdray.corpora import kdray_data
 from kdray.errors import BadInput
+from kdray.on_ray.session import check_address
 from kdray.stages import Context, InProcess, read
-from kdray.store import Store
+from kdray.store import NAME, Store
 from kdray.teachers import TeacherSettings
 
 SMOKE_ROWS = 160
@@ -39,13 +40,16 @@ def check_shared_flags(arguments: argparse.Namespace, *more: str) -> None:
         more: Names of further flags that must be 1 or more.
 
     Raises:
-        BadInput: A number is out of range.
+        BadInput: A number is out of range, the name cannot name a folder, or no cluster is where one was said to be.
     """
+    if arguments.name is not None and not NAME.fullmatch(arguments.name):
+        raise BadInput(f"--name {arguments.name}: use letters, digits, '.', '_', '+' and '-' only.")
     if arguments.gpus_per_trial < 0:
         raise BadInput(f"--gpus-per-trial {arguments.gpus_per_trial:g}: it must be 0 or more.")
     for flag in ("epochs", "seeds", "cpus_per_trial", *more):
         if (value := getattr(arguments, flag)) is not None and value < 1:
             raise BadInput(f"--{flag.replace('_', '-')} {value}: it must be 1 or more.")
+    check_address(arguments.address)
 
 
 def seeds_of(arguments: argparse.Namespace) -> range:

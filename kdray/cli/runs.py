@@ -9,6 +9,7 @@ from kdray.cli.show import show_plan, struck_out, table
 from kdray.config import RunConfig, load
 from kdray.corpora import kdray_data, resolve_auto
 from kdray.errors import BadInput
+from kdray.on_ray.session import check_address
 
 
 def run_stage(
@@ -20,6 +21,7 @@ def run_stage(
         show: How many texts that pruning changed to show, of command `prune`.
     """
     run = with_corpus(load(file, overrides), "rte", quiet=quiet)
+    check_address(address)
     from kdray.on_ray.demand import on_demand
     from kdray.stages import Context
     from kdray.store import Store

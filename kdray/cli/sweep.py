@@ -116,13 +116,11 @@ def _sweep(
         from kdray.on_ray.documents import Origin
         from kdray.on_ray.engine import OnRay
         from kdray.on_ray.plan import Trials, plan
-        from kdray.on_ray.sweep import sweep
+        from kdray.on_ray.sweep import most_contenders, sweep
         from kdray.on_ray.tune import SweepSettings
 
         print(f"dashboard: {cluster.dashboard or 'none'}", flush=True)
         engine = OnRay(run.work)
-        search = Trials("trials", trials, arguments.cpus_per_trial, arguments.gpus_per_trial)
-        show_plan(plan(run, engine, search))
         settings = SweepSettings(
             name=name,
             space=lambda trial: _asked(trial, space, run, depths),
@@ -140,6 +138,8 @@ def _sweep(
             trackers=trackers,
             budget=Budget(arguments.max_hours, arguments.max_gpu_hours, arguments.max_failures),
         )
+        most = most_contenders(settings, run) * len(seeds)
+        show_plan(plan(run, engine, Trials("trials", trials, settings.cpus, settings.gpus, most)))
         document = sweep(
             settings,
             run,

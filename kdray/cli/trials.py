@@ -7,7 +7,7 @@ from typing import Any
 from kdray.cli.show import table
 from kdray.corpora import kdray_data
 from kdray.errors import BadInput
-from kdray.on_ray.session import session
+from kdray.on_ray.session import check_address, session
 from kdray.store import Store
 
 
@@ -17,6 +17,7 @@ def run_trial(
     """Train one trial again with the settings that the study holds, and show its metric beside the recorded one."""
     from kdray.on_ray.again import past_trial, train_again
 
+    check_address(address)
     opened = Store(store)
     past = past_trial(opened, sweep, number, storage=storage)  # refused before Ray starts
     with session(address):

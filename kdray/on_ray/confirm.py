@@ -65,7 +65,7 @@ def confirm(
 def _task(contender: Contender, seed: int, shared: Shared, *, cpus: int, gpus: float) -> Any:
     run = contender.run
     seeded = run.model_copy(update={"train": run.train.model_copy(update={"seed": seed})})
-    name = f"distil {shared.corpus.name}/{run.method.name} seed {seed}"
+    name = f"distil {shared.corpus.name}/{run.method.name} seed {seed}, {contender.label}"
     remote = _distil.options(name=name, num_cpus=cpus, num_gpus=gpus)
     return remote.remote(seeded.model_dump(mode="json"), shared)
 

@@ -21,6 +21,7 @@ from kdray.ipc import TableMap
 from kdray.on_ray.maps import mapped
 from kdray.on_ray.room import most_cpus, room, shown
 from kdray.on_ray.session import living_nodes
+from kdray.stages.context import tags_of
 from kdray.store import Store
 from kdray.train import GroupRanks, SingleRank
 
@@ -78,8 +79,8 @@ class OnRay:
             yield from mapped(
                 parts,
                 factory,
-                title=title,
                 name=_slug(title),
+                tags=tags_of(title),
                 actors=actors,
                 cpus=cpus,
                 gpus=gpus,

@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,8 +19,8 @@ def mapped(
     parts: Sequence[pa.Table],
     factory: Callable[[], TableMap],
     *,
-    title: str,
     name: str,
+    tags: Mapping[str, str],
     actors: int,
     cpus: float,
     gpus: float,
@@ -33,6 +33,7 @@ def mapped(
 
     Args:
         name: Of the actors' class, which the dashboard shows.
+        tags: Of what is counted (see `kdray.meters`).
         block_rows: Of the parts together, that one block holds; at least one part.
         retries: How often a lost actor is started again; then what it worked on has failed.
     """
@@ -44,7 +45,7 @@ def mapped(
         # `from_arrow` would first start a worker for each block, to look at it
         dataset = ray.data.from_blocks(blocks).map_batches(
             type(name, (_Mapper,), {}),
-            fn_constructor_kwargs={"factory": factory, "stage": title.partition(" ")[0]},
+            fn_constructor_kwargs={"factory": factory, "tags": tags},
             batch_format="pyarrow",
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=max(1, min(actors, len(blocks)))),
@@ -63,8 +64,8 @@ def mapped(
 class _Mapper:
     """The map is made with the first block: what a constructor raises, Ray tells only as text."""
 
-    def __init__(self, factory: Callable[[], TableMap], stage: str) -> None:
-        self._factory, self._stage = factory, stage
+    def __init__(self, factory: Callable[[], TableMap], tags: Mapping[str, str]) -> None:
+        self._factory, self._tags = factory, tags
 
     @cached_property
     def _apply(self) -> TableMap:
@@ -77,7 +78,7 @@ class _Mapper:
         found: list[bytes] = []
         for rows in batch["rows"]:
             part = unpacked(rows.as_buffer())
-            with meters.working_on(len(part), stage=self._stage):
+            with meters.working_on(len(part), **self._tags):
                 found.append(packed(self._apply(part)))
         return pa.table({"part": batch["part"], "rows": pa.array(found, pa.large_binary())})
 

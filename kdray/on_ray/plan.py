@@ -54,6 +54,7 @@ class Trials:
     count: int
     cpus: int
     gpus: float
+    confirmation: int = 0  # students on several seeds at the end, at most
 
 
 def plan(run: RunConfig, engine: OnRay, trials: Trials | None = None) -> list[Share]:
@@ -68,8 +69,12 @@ def plan(run: RunConfig, engine: OnRay, trials: Trials | None = None) -> list[Sh
         workers = run.work.workers
         return [*shares, Share("student", workers, workers, cpus, gpus, _student_bytes(run, workers))]
     memory = _student_bytes(run, 1)
-    at_once = min(trials.count, fitting(trials.cpus, trials.gpus))
-    return [*shares, Share(trials.what, trials.count, at_once, trials.cpus, trials.gpus, memory)]
+    fits = fitting(trials.cpus, trials.gpus)
+    counts = {trials.what: trials.count, "confirmation, at most": trials.confirmation}
+    for what, count in counts.items():
+        if count:
+            shares.append(Share(what, count, min(count, fits), trials.cpus, trials.gpus, memory))
+    return shares
 
 
 def fitting(cpus: int, gpus: float) -> int:
@@ -110,9 +115,12 @@ def _teachers(run: RunConfig, engine: OnRay) -> list[Share]:
     cpus, gpus = engine.per_worker()
     workers = run.work.workers
     each = [_training(teacher.encoder, teacher.layers, teacher.train, workers) for teacher in trained]
-    memory = sum(each) if run.teaching == "joint" else max(each)
+    before = [teacher for teacher in trained if teacher.init_from]
+    first = [_training(t.encoder, t.layers, t.init_from.train, workers) for t in before if t.init_from]
+    memory = max([sum(each) if run.teaching == "joint" else max(each), *first])
     how = "together" if run.teaching == "joint" else "one after the other"
     work = f"{len(trained)} teachers, {how}" if len(trained) > 1 else "teacher"
+    work += f", {len(before)} with an intermediate task" if before else ""
     return [Share(work, workers, workers, cpus, gpus, memory)]
 
 
@@ -121,7 +129,7 @@ def _asked(run: RunConfig, engine: OnRay) -> list[Share]:
         return []
     actors, cpus, gpus = engine.pool()
     memory = max(asking_bytes(_weights(teacher.encoder), layers=teacher.layers) for teacher in run.teachers)
-    return [Share("outputs, embeddings", actors, actors, cpus, gpus, memory)]
+    return [Share("outputs, embeddings, at most", actors, actors, cpus, gpus, memory)]
 
 
 def _student_bytes(run: RunConfig, workers: int) -> float:

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import signal
+import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 
 from kdray import meters
 from kdray.errors import BadInput, Terminated
+from kdray.redact import without_passwords
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 STARTS = 3
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):(\d{1,5})")
+ANSWER_SECONDS = 10.0
 LOCAL_ENVIRONMENT = {"RAY_AUTH_MODE": "disabled"}  # loopback only; clusters set `token` in their YAML
 
 
@@ -80,6 +85,26 @@ def session(address: str | None) -> Generator[Session]:
             ray.shutdown()
 
 
+def check_address(address: str | None) -> None:
+    """Refuse at once what Ray would try to reach for minutes.
+
+    Raises:
+        BadInput: It is no address of a cluster, or nothing listens there.
+    """
+    if address in (None, "auto", "local"):
+        return
+    found = ADDRESS.fullmatch(address)
+    if found is None:
+        raise BadInput(
+            f"--address {address}: give HOST:PORT of a Ray cluster's head (its port is 6379 unless it was started with "
+            "another), or auto for the cluster that this machine belongs to."
+        )
+    try:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise BadInput(f"--address {address}: nothing answers there ({error}).") from None
+
+
 def _count_here() -> None:
     """This process's numbers go to Ray too; its log is whatever the command made of it."""
     from kdray.on_ray.metrics import RayMetrics
@@ -96,14 +121,32 @@ def living_nodes() -> int:
 def _connect(address: str | None) -> None:
     import ray
 
+    check_address(address)
+    _tell_no_passwords()
     setup = {"worker_process_setup_hook": "kdray.on_ray.metrics.set_up"}
     try:
         if address:
             ray.init(address=address, namespace="kdray", runtime_env=setup, logging_level=logging.ERROR)
         else:
             start_local(setup)
-    except ConnectionError as error:
-        raise BadInput(f"--address {address}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
+    except (ConnectionError, RuntimeError) as error:  # RuntimeError: the token is missing or wrong
+        if not address:
+            raise
+        mode = os.environ.get("RAY_AUTH_MODE", "disabled")
+        raise BadInput(
+            f"--address {address}: no Ray cluster lets this command in ({str(error).splitlines()[0]}). If it was "
+            "started with token authentication, set RAY_AUTH_MODE=token and give the token in RAY_AUTH_TOKEN, "
+            f"RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token; the mode is {mode} now."
+        ) from None
+
+
+def _tell_no_passwords() -> None:
+    """Ray shows this process's command line in its list of jobs."""
+    import ray
+
+    private = ray._private.utils  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    command = without_passwords(private.get_entrypoint_name())
+    private.get_entrypoint_name = lambda: command
 
 
 def start_local(setup: dict[str, str]) -> None:

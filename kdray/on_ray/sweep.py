@@ -77,12 +77,12 @@ def _contenders(settings: SweepSettings, run: RunConfig, found: SearchResult, be
     vanilla = parse(with_overrides(base, {"method.name": "kd"}), source="sweep")
     defaults = parse(with_overrides(base, _fixed(settings, settings.starts[0]["params"])), source="sweep")
     winner = parse(with_overrides(base, _fixed(settings, best["params"])), source="sweep")
-    contenders = [
+    contenders = [  # `most_contenders` counts them
         Contender(f"winner (trial {best['number']}: {winner.method.name})", winner),
         Contender(VANILLA, vanilla, "the base's settings"),
         student_alone(run),
     ]
-    if settings.confirm_start and run.student.init_from != "encoder":
+    if _from_teacher(settings, run):
         started = run.model_copy(update={"method": alone(run).method})
         note = f"hard labels only, but its first weights are the {run.student.init_from}'s layers"
         contenders.append(Contender("student from teacher layers, no KD", started, note))
@@ -94,6 +94,16 @@ def _contenders(settings: SweepSettings, run: RunConfig, found: SearchResult, be
     if defaults != vanilla:
         contenders.append(Contender("defaults (trial 0)", defaults))
     return contenders
+
+
+def most_contenders(settings: SweepSettings, run: RunConfig) -> int:
+    """How many students the confirmation may train on each seed; those that turn out to be equal are trained once."""
+    front = FRONT_STUDENTS if len(settings.objectives) > 1 else 0
+    return len(("winner", "vanilla", "alone", "defaults")) + _from_teacher(settings, run) + front
+
+
+def _from_teacher(settings: SweepSettings, run: RunConfig) -> bool:
+    return settings.confirm_start and run.student.init_from != "encoder"
 
 
 def _fixed(settings: SweepSettings, params: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.execution import class_cache
 
 from kdray.config import RunConfig
 from kdray.errors import BadInput
@@ -26,6 +27,10 @@ from kdray.stages import Context, Prepared
 from kdray.store import Store
 
 log = logging.getLogger(__name__)
+
+# Tune would write these into logs that everybody may read, and into the list of actors. Nodes have access of their own.
+SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(SECRETS)
 
 OTHERS_SECONDS = 10.0  # between two looks at what other drivers are at
 

@@ -42,9 +42,14 @@ class Engine(Protocol):
         ...
 
 
-def _counted(apply: TableMap, title: str) -> TableMap:
+def tags_of(title: str) -> dict[str, str]:
+    """What the numbers of a map bear, wherever its parts are worked on."""
+    return meters.current() | {"stage": title.partition(" ")[0]}
+
+
+def _counted(apply: TableMap, tags: Mapping[str, str]) -> TableMap:
     def counted(part: pa.Table) -> pa.Table:
-        with meters.working_on(len(part), stage=title.partition(" ")[0]):
+        with meters.working_on(len(part), **tags):
             return apply(part)
 
     return counted
@@ -72,7 +77,7 @@ class InProcess:
         self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
     ) -> Iterator[tuple[int, pa.Table]]:
         if parts:
-            yield from enumerate(map(_counted(factory(), title), parts))
+            yield from enumerate(map(_counted(factory(), tags_of(title)), parts))
 
 
 @dataclass(frozen=True)
@@ -82,12 +87,12 @@ class InThreads(InProcess):
     def map(
         self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
     ) -> Iterator[tuple[int, pa.Table]]:
-        own = threading.local()
+        own, tags = threading.local(), tags_of(title)
 
         def apply(part: pa.Table) -> pa.Table:
             if not hasattr(own, "map"):
                 torch.set_num_threads(1)  # of the operators that this thread calls
-                own.map = _counted(factory(), title)
+                own.map = _counted(factory(), tags)
             return own.map(part)
 
         threads = torch.get_num_threads()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from kdray import meters
 from kdray.corpora import StoredCorpus
 from kdray.distil import Ref, TeacherRef
 from kdray.models import load_tokenizer, tokenizer_digest
@@ -108,8 +109,9 @@ def _said(
         tables = {split: stored.table(split) for split in splits}
         joined = _joined(tables)
         rows = joined.take(longest_first([joined[field] for field in fields]))
-        answers = in_ranges(parts_of(rows), loader, context, work, "rows", title=title)
-        _write(tables, answers, shapes, draft.folder)
+        with meters.tagged(task=stored.task.name):
+            answers = in_ranges(parts_of(rows), loader, context, work, "rows", title=title)
+            _write(tables, answers, shapes, draft.folder)
         checked = check(draft.folder) if check else {}
         return {"rows": len(rows), "kinds": ", ".join(kinds)} | {k: round(v, 4) for k, v in checked.items()}
 

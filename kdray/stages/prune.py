@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kdray import meters
 from kdray.config import PruneSection
 from kdray.corpora import StoredCorpus, save_splits
 from kdray.distil import TeacherRef
@@ -58,13 +59,15 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
     plain = settings.model_dump(mode="json")
     inputs = {"corpus": corpus.digest} | {f"embedder{i}": each.digest for i, each in enumerate(embedders)}
     work = context.store.work(digest_of("prune", settings=plain, inputs=inputs))
-    artifact = context.make(
-        "prune",
-        f"{opened(corpus).task.name}-{settings.policy.name}",
-        settings=plain,
-        inputs=inputs,
-        build=lambda draft: _Pruning(settings, opened(corpus), embedders, draft, context, work).build(),
-    )
+    task = opened(corpus).task.name
+    with meters.tagged(task=task):
+        artifact = context.make(
+            "prune",
+            f"{task}-{settings.policy.name}",
+            settings=plain,
+            inputs=inputs,
+            build=lambda draft: _Pruning(settings, opened(corpus), embedders, draft, context, work).build(),
+        )
     work.clear()
     return artifact
 

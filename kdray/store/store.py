@@ -281,7 +281,7 @@ class Store:
         """
         if not self.is_local:
             raise BadInput(f"{self.uri} is not a local or mounted folder, which is needed for {where!r}.")
-        return Path(self._root) / where
+        return Path(self._root) / self._inside(where)
 
     def _build(self, where: str, manifest: dict[str, Any], build: Callable[[Draft], Mapping[str, Any]]) -> None:
         start = time.time()
@@ -336,7 +336,12 @@ class Store:
         return mirror
 
     def _at(self, where: str) -> str:
-        return f"{self._root}/{where}"
+        return f"{self._root}/{self._inside(where)}"
+
+    def _inside(self, where: str) -> str:
+        if ".." in where.split("/"):
+            raise BadInput(f"{where!r} leads out of store {self.uri!r}.")
+        return where
 
     def _patiently(self, action: Callable[[], T]) -> T:
         """What `action` returns; it is tried again for `PATIENCE_SECONDS` while an object store refuses connections."""

@@ -41,6 +41,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={free_port()}"]
+    command += [f"--dashboard-agent-listen-port={free_port()}"]  # 52365 may be another cluster's
     command += ["--num-cpus=1", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}", "--disable-usage-stats"]
     with tempfile.TemporaryDirectory(prefix="kd") as short, (folder / "log").open("wb") as log:
         process = subprocess.Popen(

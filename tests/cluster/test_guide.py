@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from kdray.cli.main import _parser as kdray_parser  # pyright: ignore[reportPrivateUsage]
 from kdray.cli.sweep import _parser as sweep_parser  # pyright: ignore[reportPrivateUsage]
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "cluster/README.md").read_text()
+README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
 INLINE = re.findall(r"`((?:ray \w+ cluster/|python )[^`]+)`", re.sub(r"```.*?```", "", GUIDE, flags=re.DOTALL))
 LINES = [line for block in (*BLOCKS, *INLINE) for line in block.replace("\\\n", " ").splitlines() if line.strip()]
@@ -82,6 +84,23 @@ def test_flags_of_our_own_programs_exist() -> None:
             assert given.command == [] or given.command[0] == "python"
         else:
             sweep_parser("rte").parse_args(arguments)
+
+
+def kdray_lines() -> list[str]:
+    """Every call of `kdray` in the guide and in README's blocks that is more than a name."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("kdray ")]
+    return [*lines, *re.findall(r"`(kdray \w+ [^`]+)`", GUIDE.replace("\n", " "))]
+
+
+@pytest.mark.parametrize("line", kdray_lines())
+def test_kdray_takes_its_commands_with_their_flags(line: str) -> None:
+    kdray_parser().parse_args(shlex.split(line, comments=True)[1:])  # exits if it does not
+
+
+def test_there_are_such_lines() -> None:
+    assert {"run", "prune", "report", "trial", "best"} <= {line.split()[1] for line in kdray_lines()}
+    assert any("--export" in line and "--store" in line for line in kdray_lines())
 
 
 def test_says_what_was_not_tried() -> None:

@@ -17,6 +17,11 @@ from programs import calls, install
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "cluster/kuberay.yaml").read_text()
+PINNED = next(
+    line.removeprefix("ray==")
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if line.startswith("ray==")
+)
 DOCUMENTS: list[dict[str, Any]] = list(yaml.safe_load_all(TEXT))
 
 # A field's kind: str, int, bool, {str} (a map of strings), the name of an object below, [kind] (a list), =a|b (one of
@@ -253,6 +258,33 @@ def test_volumes_exist() -> None:
         for container in pod["containers"]:
             assert {mount["name"] for mount in container["volumeMounts"]} <= volumes.keys() | own
     assert the("PersistentVolumeClaim")["spec"]["accessModes"] == ["ReadWriteMany"], "sweeps need a shared folder"
+
+
+def test_the_store_that_the_sweep_is_given_is_mounted_everywhere() -> None:
+    found = re.search(r"--store (\S+)", JOB["entrypoint"])
+    assert found is not None
+    for pod in PODS[:2]:
+        for container in pod["containers"]:
+            assert [mount["mountPath"] for mount in container["volumeMounts"]] == [found[1]]
+            caches = [variable["value"] for variable in container["env"] if variable["name"] == "HF_HOME"]
+            assert caches[0].startswith(f"{found[1]}/"), "what one pod downloads the others find"
+
+
+def test_names_are_those_that_kubernetes_takes() -> None:
+    name = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+    containers = [container["name"] for pod in PODS for container in pod["containers"]]
+    names = [*containers, *(document["metadata"]["name"] for document in DOCUMENTS), WORKER["groupName"]]
+    assert [each for each in names if not name.fullmatch(each)] == []
+
+
+def test_the_version_of_ray_is_told_to_the_operator() -> None:
+    assert RAY["rayVersion"] == PINNED
+
+
+def test_redis_takes_its_arguments() -> None:
+    """`--name value` pairs of redis.conf; it does not start with one that it does not know."""
+    (redis,) = STATEFUL["spec"]["template"]["spec"]["containers"]
+    assert {word for word in redis["args"] if word.startswith("--")} <= {"--requirepass", "--appendonly", "--dir"}
 
 
 def test_ray_reads_it_as_we_mean_it() -> None:

@@ -74,9 +74,9 @@ def test_a_cluster_goes_up_sweeps_on_all_its_machines_and_goes_down(place: Place
     document = json.loads((place.shared / "sweeps" / "up" / "result.json").read_text())
     assert [trial["state"] for trial in document["trials"]] == ["complete"] * 4, said
     assert {trial["worker"].split(":")[0] for trial in document["trials"]} == {"head", "worker"}
-    refused = place.ray(
-        "exec", "cd ~/kdray-cluster && . .venv/bin/activate && RAY_AUTH_MODE=disabled ray status || true"
-    )
+    status = "cd ~/kdray-cluster && . .venv/bin/activate && RAY_AUTH_MODE={} ray status || true"
+    assert "Active:" in place.ray("exec", status.format("token"))
+    refused = place.ray("exec", status.format("disabled"))
     assert "Active:" not in refused, "without the token the cluster answers"
     place.ray("down", "--yes")  # which ends nothing here, as the guide says
     for host in (place.head, place.worker):

@@ -17,7 +17,9 @@ PROGRAM = Path(__file__).parents[2] / "cluster/ready.py"
 FAKE_RAY = """
 import json, os, pathlib
 folder = pathlib.Path(os.environ["FAKE"])
-def init(**given): (folder / "address").write_text(given["address"])
+def init(**given):
+    if os.environ.get("FAKE_ERROR"): raise ConnectionError(os.environ["FAKE_ERROR"])
+    (folder / "address").write_text(given["address"])
 def nodes(): return [{"Alive": True}, {"Alive": False}, {"Alive": True}]
 def cluster_resources(): return json.loads((folder / "present").read_text())
 def shutdown(): (folder / "closed").touch()
@@ -118,6 +120,38 @@ def test_runs_the_command_when_the_machines_have_come(tmp_path: Path) -> None:
     (tmp_path / "present").write_text('{"spot": 1, "on_demand": 1}')
     code, said, asked = end(process, tmp_path)
     assert (code, asked) == (0, [[SPOT, SPOT], [SPOT, ON_DEMAND], []]), said
+
+
+def test_what_is_taken_back_while_the_command_runs_is_asked_for_on_demand(tmp_path: Path) -> None:
+    ran, done, gone = tmp_path / "ran", tmp_path / "done", tmp_path / "gone"
+    waits = "import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\n"
+    waits += "while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.02)"
+    arguments = ["--gpus", "1", "--spot-first", "--patience", "0", "--", sys.executable, "-c", waits, str(ran), str(done)]
+    process = start(tmp_path, {"spot": 1}, *arguments)
+    while not ran.exists():
+        assert process.poll() is None
+    gone.write_text("{}")
+    gone.replace(tmp_path / "present")
+    assert process.stderr is not None
+    while "on demand" not in (said := process.stderr.readline()):
+        assert said, "it ended without asking"
+    done.touch()
+    code, _, asked = end(process, tmp_path)
+    assert (code, asked) == (0, [[SPOT], [ON_DEMAND], []]), said
+
+
+def test_a_command_that_a_signal_ended_has_its_shells_exit_code(tmp_path: Path) -> None:
+    code, _, _ = run(tmp_path, {}, ["--", "sh", "-c", "kill -9 $$"])
+    assert code == 137
+
+
+def test_says_in_a_sentence_that_there_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ERROR", "Could not find any running Ray instance.\nmore")
+    process = start(tmp_path, {}, "--nodes", "1")
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    (line,) = said.splitlines()
+    assert "Could not find any running Ray instance" in line
 
 
 def test_gives_up_after_a_time_without_running_the_command(tmp_path: Path) -> None:

@@ -129,6 +129,19 @@ def test_one_node_is_the_head_and_all_others_are_workers(job: Job) -> None:
         assert {"--block", "--num-cpus=8", "--num-gpus=2"} <= set(step)
 
 
+def test_ray_and_slurm_know_the_options(job: Job) -> None:
+    from ray.scripts.scripts import cli
+
+    job.run()
+    starts = [call.arguments for call in job.calls if call.program == "ray" and call.arguments[0] == "start"]
+    assert len(starts) == 2  # the stand-in for srun starts one worker
+    for arguments in starts:
+        cli.commands["start"].make_context("start", list(arguments[1:]))  # refuses what it does not know
+    options = re.findall(r"^#SBATCH (--[a-z-]+)", (ROOT / "cluster/slurm.sh").read_text(), re.MULTILINE)
+    known = {"--job-name", "--nodes", "--ntasks-per-node", "--cpus-per-task", "--gpus-per-node", "--exclusive"}
+    assert set(options) == known | {"--time", "--signal", "--output"}
+
+
 def test_a_job_of_one_node_has_no_workers(job: Job) -> None:
     code, output = job.run(FAKE_NODES="node1")
     assert code == 0, output

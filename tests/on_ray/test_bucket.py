@@ -26,6 +26,7 @@ from kdray.store import Store
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 SILENT_SECONDS = 8.0
 EPOCHS = 40
+SECRET = "kept-by-nobody-7731"
 
 
 def plain(store: str, encoder: Path, corpus: Path) -> dict[str, Any]:
@@ -82,10 +83,12 @@ def training_of_student(store: Store) -> bool:
 def test_a_sweep_in_a_bucket_outlives_its_driver_and_hands_out_its_student(
     url: str, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its study is in PostgreSQL, everything else in the bucket."""
+    """Its study is in PostgreSQL, everything else in the bucket; Ray writes down neither's secrets."""
     in_a_bucket(monkeypatch, tmp_path)
     monkeypatch.setenv("KDRAY_DATA", "")
-    with objects.serving(tmp_path) as server:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    with tempfile.TemporaryDirectory(prefix="kd") as ray, objects.serving(tmp_path) as server:
+        monkeypatch.setenv("RAY_TMPDIR", ray)
         store = Store(server.uri("bucket/inner"))
         sweep = sweep_command(store.uri, tiny_encoder, "--pruning", "none")
         refused = subprocess.run(sweep, capture_output=True, text=True, timeout=300, check=False)
@@ -113,6 +116,9 @@ def test_a_sweep_in_a_bucket_outlives_its_driver_and_hands_out_its_student(
         pages = called("report", store.uri)["pages"]
         assert "sweep-s.html" in pages
         assert {*pages, "index.html"} <= set(store.children("report"))
+        written = [path for path in Path(ray).rglob("*") if path.is_file() and not path.is_symlink()]
+        assert any(path.name == "runtime_env_agent.log" for path in written)
+        assert [path for path in written if SECRET.encode() in path.read_bytes()] == []
 
 
 def called(*command: str) -> dict[str, Any]:

@@ -84,6 +84,9 @@ def test_a_run_shows_what_it_did_at_its_metrics_port(worked: Path) -> None:
     assert 0 <= values["ray_kdray_score", "distil"] <= 1
     assert values["ray_kdray_artifacts_total", "corpus"] == 1
     assert any(re.search('method="kd".*task="folder.opinions"', line) for line in lines), lines
+    of_outputs = [line for line in lines if 'stage="outputs"' in line and "artifacts" not in line]
+    assert of_outputs
+    assert all('task="folder-opinions"' in line for line in of_outputs), of_outputs
 
 
 def page_of(target: str) -> str:
@@ -151,7 +154,7 @@ def expressions() -> list[str]:
 
 def plain(expression: str) -> str:
     """With every variable of the dashboard at `All`."""
-    return re.sub(r"\$\w+", ".*", expression)
+    return re.sub(r"\$\w+", ".*", expression.replace("$__range", "1h"))
 
 
 def test_the_dashboard_shows_every_meter_and_no_other() -> None:

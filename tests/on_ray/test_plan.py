@@ -44,7 +44,19 @@ def test_trials_share_gpus(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (trials.processes, trials.at_once, trials.cpus, trials.gpus) == (24, 8, 1, 0.25)
     teachers = found["2 teachers, one after the other"]
     assert (teachers.at_once, teachers.cpus, teachers.gpus) == (2, 8, 1)
-    assert (found["outputs, embeddings"].at_once, found["outputs, embeddings"].gpus) == (2, 1)
+    asked = found["outputs, embeddings, at most"]
+    assert (asked.at_once, asked.gpus) == (2, 1)
+
+
+def test_the_confirmation_and_intermediate_tasks_are_told_of(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster(monkeypatch, nodes=1, cpus=4, gpus=0)
+    teachers = [{"name": "a", "encoder": str(tiny_encoder), "init_from": "mnli"}]
+    teachers.append({"name": "b", "encoder": str(tiny_encoder)})
+    found = planned(run(tiny_encoder, teachers=teachers), Trials("trials", 3, 2, 0.0, confirmation=15))
+    assert "2 teachers, one after the other, 1 with an intermediate task" in found
+    assert (found["confirmation, at most"].processes, found["confirmation, at most"].at_once) == (15, 2)
 
 
 def test_no_more_at_once_than_there_are(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,14 @@
-"""How often a local Ray is started where the machine is too busy; Ray itself is not."""
+"""How often a local Ray is started where the machine is too busy, which addresses are tried; Ray itself is not."""
 
+import socket
 from typing import Any
 
 import pytest
 import ray
 
-from kdray.on_ray.session import STARTS, start_local
+from kdray.errors import BadInput
+from kdray.on_ray import session
+from kdray.on_ray.session import STARTS, check_address, start_local
 
 TIMED_OUT = "The current node timed out during startup. This could happen because"
 
@@ -45,3 +48,41 @@ def test_another_error_is_raised_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(ValueError, match="something else"):
         start_local({})
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense", "http://127.0.0.1:8265", "ray://127.0.0.1:10001", "here:port", ":6379", ""]
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(BadInput, match="give HOST:PORT"):
+        check_address(address)
+
+
+def test_an_address_at_which_nothing_answers_is_refused() -> None:
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        port = there.getsockname()[1]
+        with pytest.raises(BadInput, match=f"--address 127.0.0.1:{port}: nothing answers there"):
+            check_address(f"127.0.0.1:{port}")
+        there.listen()
+        check_address(f"127.0.0.1:{port}")
+    for wrong in ("127.0.0.1:99999", "no-such-host.invalid:6379"):
+        with pytest.raises(BadInput, match="nothing answers there"):
+            check_address(wrong)
+    check_address("auto")
+    check_address(None)
+
+
+def test_ray_is_told_the_command_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    private: Any = ray._private.utils  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    monkeypatch.setattr(private, "get_entrypoint_name", lambda: "tune --storage postgresql://me:secret@host/db")
+    session._tell_no_passwords()  # pyright: ignore[reportPrivateUsage]
+    assert private.get_entrypoint_name() == "tune --storage postgresql://me:***@host/db"
+
+
+def test_ray_really_asks_there_for_the_command() -> None:
+    import inspect
+
+    from ray._private import worker
+
+    assert "entrypoint=ray._private.utils.get_entrypoint_name()" in inspect.getsource(worker.init)

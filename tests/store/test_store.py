@@ -153,6 +153,16 @@ def test_names_that_could_leave_the_store_are_refused(store, name):
         store.find(name, "t", DIGEST)
 
 
+def test_no_path_leads_out_of_the_store(store):
+    for where in ("../x", "sweeps/../../x", "sweeps/.."):
+        for action in (store.exists, store.read_bytes, store.children, store.make_folder, store.local_path):
+            with pytest.raises(BadInput, match="leads out of store"):
+                action(where)
+        with pytest.raises(BadInput, match="leads out of store"):
+            store.write_bytes(where, b"")
+    assert store.children("..x") == []
+
+
 def test_a_folder_with_another_digest_is_not_taken_for_it(store):
     """Folders hold 12 of the digest's 64 characters; the manifest has all."""
     make(store)
