@@ -126,8 +126,8 @@ def test_what_is_taken_back_while_the_command_runs_is_asked_for_on_demand(tmp_pa
     ran, done, gone = tmp_path / "ran", tmp_path / "done", tmp_path / "gone"
     waits = "import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\n"
     waits += "while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.02)"
-    arguments = ["--gpus", "1", "--spot-first", "--patience", "0", "--", sys.executable, "-c", waits, str(ran), str(done)]
-    process = start(tmp_path, {"spot": 1}, *arguments)
+    command = [sys.executable, "-c", waits, str(ran), str(done)]
+    process = start(tmp_path, {"spot": 1}, "--gpus", "1", "--spot-first", "--patience", "0", "--", *command)
     while not ran.exists():
         assert process.poll() is None
     gone.write_text("{}")
