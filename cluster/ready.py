@@ -147,8 +147,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(argv)
     try:
         cluster = Cluster()
-    except (ConnectionError, RuntimeError) as error:  # RuntimeError: the token is missing or wrong
-        say(f"no cluster of this machine answers ({str(error).splitlines()[0]}); is Ray started, and the token given?")
+    except Exception as error:  # Ray has one for no cluster, another for no token, and more
+        said = str(error).splitlines()[0].partition(". ")[0]
+        say(f"no cluster of this machine answers ({said}); is Ray started, and the token given?")
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # Ray's handler would skip `finally`
     try:

@@ -120,6 +120,7 @@ def living_nodes() -> int:
 
 def _connect(address: str | None) -> None:
     import ray
+    from ray.exceptions import AuthenticationError
 
     check_address(address)
     _tell_no_passwords()
@@ -129,12 +130,12 @@ def _connect(address: str | None) -> None:
             ray.init(address=address, namespace="kdray", runtime_env=setup, logging_level=logging.ERROR)
         else:
             start_local(setup)
-    except (ConnectionError, RuntimeError) as error:  # RuntimeError: the token is missing or wrong
+    except (ConnectionError, RuntimeError, AuthenticationError) as error:
         if not address:
             raise
-        mode = os.environ.get("RAY_AUTH_MODE", "disabled")
+        mode, said = os.environ.get("RAY_AUTH_MODE", "disabled"), str(error).splitlines()[0].partition(". ")[0]
         raise BadInput(
-            f"--address {address}: no Ray cluster lets this command in ({str(error).splitlines()[0]}). If it was "
+            f"--address {address}: no Ray cluster lets this command in ({said}). If it was "
             "started with token authentication, set RAY_AUTH_MODE=token and give the token in RAY_AUTH_TOKEN, "
             f"RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token; the mode is {mode} now."
         ) from None

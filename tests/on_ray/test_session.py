@@ -86,3 +86,13 @@ def test_ray_really_asks_there_for_the_command() -> None:
     from ray._private import worker
 
     assert "entrypoint=ray._private.utils.get_entrypoint_name()" in inspect.getsource(worker.init)
+
+
+@pytest.mark.parametrize("error", [ConnectionError("Failed to connect"), RuntimeError("Failed to connect. Or so")])
+def test_who_is_not_let_in_is_told_about_the_token(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    starts(monkeypatch, [error])
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(
+        BadInput, match=r"lets this command in \(Failed to connect\).*RAY_AUTH_MODE=token.*disabled now"
+    ):
+        session._connect("auto")  # pyright: ignore[reportPrivateUsage]
