@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import ray
@@ -13,6 +14,10 @@ import ray.exceptions
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.execution import context as train_context
+from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.worker_group import WorkerGroup
+from ray.train.v2._internal.execution.worker_group.worker import RayTrainWorker
+from ray.train.v2.api import data_parallel_trainer
 
 from kdray.config import WorkSettings
 from kdray.distil import FitSpec, run_fit
@@ -29,10 +34,24 @@ COLLECTIVE_TIMEOUT_SECONDS = 600
 
 
 class _Trainer(TorchTrainer):
-    """Ctrl-C ends the command as elsewhere; Ray's own handler would end the process without a word, and stay."""
+    """Its actors bear the training's name. Ctrl-C ends the command as elsewhere; Ray's own handler would end the
+    process without a word, and stay."""
+
+    named = "train"
 
     def _register_sigint_handler(self, controller: Any) -> None:
         del controller
+
+    def _initialize_and_run_controller(self, **given: Any) -> Any:
+        """Ray has no setting for the names of these actors, which are those of their classes."""
+        with patch.object(data_parallel_trainer, "TrainController", _controller(self.named)):
+            return super()._initialize_and_run_controller(**given)
+
+
+def _controller(name: str) -> type[TrainController]:
+    worker = type(f"{name}_worker", (RayTrainWorker,), {})
+    group = type("Group", (WorkerGroup,), {"_worker_cls": worker})
+    return type(name, (TrainController,), {"worker_group_cls": group})
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,7 @@ class OnRay:
                 failure_config=ray.train.FailureConfig(max_failures=self.work.retries),
             ),
         )
+        trainer.named = _slug(spec.title)
         try:
             trainer.fit()
         except Exception as error:

@@ -144,7 +144,7 @@ def _kill_worker_after_a_checkpoint(store: Path, killed: list[int]) -> None:
         if list(store.glob("work/*/latest.json")):
             for process in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.Error):  # it may end while we look at it
-                    if "RayTrainWorker" in " ".join(process.cmdline()):
+                    if " ".join(process.cmdline()).startswith("ray::teach_folder_opinions_t_worker"):
                         process.send_signal(signal.SIGKILL)
                         killed.append(process.pid)
         time.sleep(0.02)

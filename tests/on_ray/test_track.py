@@ -2,6 +2,7 @@
 
 import importlib.util
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,11 @@ def test_every_tracker_gets_settings_and_scores(
     assert "kdray/s" in experiments
 
     (run,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
-    written = run.read_bytes()
-    assert b"train.learning_rate" in written
-    assert b"0.75" in written
+    end = time.monotonic() + 60  # its own process writes it
+    while time.monotonic() < end and not (b"train.learning_rate" in run.read_bytes() and b"0.75" in run.read_bytes()):
+        time.sleep(0.2)
+    assert b"train.learning_rate" in run.read_bytes()
+    assert b"0.75" in run.read_bytes()
 
     (events,) = (tmp_path / "ray").rglob("events.out.tfevents.*")
     assert b"ray/tune/value" in events.read_bytes()

@@ -135,7 +135,7 @@ def test_a_training_works_on_both_nodes(nodes: Nodes, corpus: Path, tiny_encoder
     at = context(tmp_path, OnRay(WorkSettings(workers=2, cpus=1)))
     found = result_of(teach(run.teachers[0], read(run.corpus, at), at))
     assert len(found["history"]) == 2
-    assert len(nodes.of_actors("RayTrainWorker")) == 2
+    assert len(nodes.of_actors("teach_folder_opinions_t_worker")) == 2
 
 
 def test_a_node_lost_in_the_middle_of_a_map_costs_only_what_it_had_in_hand(nodes: Nodes, tmp_path: Path) -> None:
@@ -184,6 +184,7 @@ def test_a_node_lost_in_the_middle_of_a_training_costs_the_epoch_it_was_in(
             taught = aside.submit(teach, run.teachers[0], read_corpus, at)
             if name == "broken":
                 _when(lambda store=tmp_path / name: bool(list(store.glob("work/*/latest.json"))), nodes.lose)
+                assert not taught.done(), "it had ended before the node was lost"
                 nodes.replace()
             found[name] = result_of(taught.result(600))
     assert found["broken"]["metrics"] == found["whole"]["metrics"]
