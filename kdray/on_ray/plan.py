@@ -115,12 +115,11 @@ def _teachers(run: RunConfig, engine: OnRay) -> list[Share]:
     cpus, gpus = engine.per_worker()
     workers = run.work.workers
     each = [_training(teacher.encoder, teacher.layers, teacher.train, workers) for teacher in trained]
-    before = [teacher for teacher in trained if teacher.init_from]
-    first = [_training(t.encoder, t.layers, t.init_from.train, workers) for t in before if t.init_from]
+    first = [_training(t.encoder, t.layers, t.init_from.train, workers) for t in trained if t.init_from]
     memory = max([sum(each) if run.teaching == "joint" else max(each), *first])
     how = "together" if run.teaching == "joint" else "one after the other"
     work = f"{len(trained)} teachers, {how}" if len(trained) > 1 else "teacher"
-    work += f", {len(before)} with an intermediate task" if before else ""
+    work += f", {len(first)} with an intermediate task" if first else ""
     return [Share(work, workers, workers, cpus, gpus, memory)]
 
 

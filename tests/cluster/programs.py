@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
+PINNED_RAY = next(
+    line.removeprefix("ray==") for line in CONSTRAINTS.read_text().splitlines() if line.startswith("ray==")
+)
 FIELD, END = "\x1f", "\x1e"
 NOTED = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS", "RAY_enable_autoscaler_v2", "OMP_NUM_THREADS")
 # One write a call, so that programs that run at the same time do not mix.

@@ -13,15 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
-from programs import calls, install
+from programs import PINNED_RAY, calls, install
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "cluster/kuberay.yaml").read_text()
-PINNED = next(
-    line.removeprefix("ray==")
-    for line in (ROOT / "constraints.txt").read_text().splitlines()
-    if line.startswith("ray==")
-)
 DOCUMENTS: list[dict[str, Any]] = list(yaml.safe_load_all(TEXT))
 
 # A field's kind: str, int, bool, {str} (a map of strings), the name of an object below, [kind] (a list), =a|b (one of
@@ -278,7 +273,7 @@ def test_names_are_those_that_kubernetes_takes() -> None:
 
 
 def test_the_version_of_ray_is_told_to_the_operator() -> None:
-    assert RAY["rayVersion"] == PINNED
+    assert RAY["rayVersion"] == PINNED_RAY
 
 
 def test_redis_takes_its_arguments() -> None:

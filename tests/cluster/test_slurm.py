@@ -10,14 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from programs import Call, calls, install
+from programs import PINNED_RAY, Call, calls, install
 
 ROOT = Path(__file__).parents[2]
-PINNED = next(
-    line.removeprefix("ray==")
-    for line in (ROOT / "constraints.txt").read_text().splitlines()
-    if line.startswith("ray==")
-)
 PROGRAMS = {
     # once for all nodes of a step, and slowly for the head: who does not wait for it is there before it
     "srun": """
@@ -87,7 +82,7 @@ def job(tmp_path: Path) -> Job:
         "RAY_AUTH_TOKEN": "of-another-cluster",
         "RAY_ADDRESS": "another-cluster:6379",
         "FAKE_NODES": "node1 node2 node3",
-        "FAKE_VERSION": PINNED,
+        "FAKE_VERSION": PINNED_RAY,
         "FAKE_HEALTH": "yes",
         "FAKE_LONG": "",
         "FAKE_EXIT": "0",
@@ -211,7 +206,7 @@ def test_when_the_time_is_over_the_sweep_ends_first(job: Job) -> None:
 def test_refuses_another_version_of_ray(job: Job) -> None:
     code, output = job.run(FAKE_VERSION="2.61.0")
     assert code == 2
-    assert PINNED in output
+    assert PINNED_RAY in output
     assert sequence(job) == []
 
 
