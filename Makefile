@@ -1,12 +1,22 @@
-# On a machine with Python 3.10+, pip and make: `make tune` or `make test`, nothing else first.
+# On a machine with Python 3.11+, pip and make: `make tune` or `make test`, nothing else first.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup setup-dev tune test cluster check lint types floors fast
+# runs on any Python, also on one that is too old
+define PYTHON_CHECK
+import sys
+found = "%d.%d.%d" % sys.version_info[:3]
+if sys.version_info < (3, 11):
+    sys.exit("kdray needs Python 3.11 or newer; $(PYTHON) is " + found + ". Name a newer one: make PYTHON=python3.12")
+endef
+export PYTHON_CHECK
+
+.PHONY: setup setup-dev tune test cluster check lint types floors fast matrix
 
 $(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c "$$PYTHON_CHECK"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[sample]'
 	touch $@
@@ -43,3 +53,7 @@ floors: setup-dev
 	$(BIN)/lint-imports
 
 check: lint types floors test
+
+# every promised Python that is found here, or those in PYTHONS="python3.12 ..."
+matrix:
+	.ci/matrix

@@ -6,12 +6,12 @@ Keys under `NotRequired` and values of `None` are shown as "not measured". Every
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, NotRequired, TypeAlias, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 # Before Python 3.12 pydantic reads only this TypedDict; pydantic itself requires the package.
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from kdray.errors import BadInput
 

@@ -1,0 +1,49 @@
+"""Files of the project agree on the oldest Python, and make refuses an older one in one sentence."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_all_files_name_the_same_oldest_python() -> None:
+    oldest = PROJECT["project"]["requires-python"].removeprefix(">=")
+    assert PROJECT["tool"]["pyright"]["pythonVersion"] == oldest
+    assert PROJECT["tool"]["ruff"]["target-version"] == "py" + oldest.replace(".", "")
+    assert re.findall(r"Python (\d\.\d+) or newer", (ROOT / "README.md").read_text()) == [oldest]
+    assert re.findall(r"Python (\d\.\d+) or newer", (ROOT / "CONTRIBUTING.md").read_text()) == [oldest]
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.findall(r"Python (\d\.\d+)(?:\+| or newer)", makefile) == [oldest] * 2
+    assert f"sys.version_info < ({oldest.replace('.', ', ')})" in makefile
+    assert f"PYTHONS:-python{oldest} " in (ROOT / ".ci" / "matrix").read_text()
+
+
+@pytest.mark.parametrize(("version", "begins"), [("3, 10, 13", False), ("3, 11, 0", True)])
+def test_make_refuses_an_old_python_before_anything_is_installed(tmp_path: Path, version: str, begins: bool) -> None:
+    old = tmp_path / "python3.x"
+    old.write_text(
+        f"""#!/bin/sh
+if [ "$1" = -c ]; then exec {sys.executable} -c "import sys
+sys.version_info = ({version})
+$2"; fi
+touch {tmp_path}/began
+exit 7
+"""
+    )
+    old.chmod(0o755)
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    command = ["make", "setup", f"VENV={tmp_path}/venv", f"PYTHON={old}"]
+    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    assert (tmp_path / "began").exists() == begins
+    said = ended.stderr.splitlines()[0]
+    assert (
+        said == f"kdray needs Python 3.11 or newer; {old} is 3.10.13. Name a newer one: make PYTHON=python3.12"
+    ) != begins
