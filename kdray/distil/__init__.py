@@ -1,6 +1,6 @@
 """One student (or teacher, or assistant), end to end: build it, train it, score it, save it."""
 
-from kdray.distil.build import build_model, facts_of
+from kdray.distil.build import build_model
 from kdray.distil.settings import AssistantSettings, StudentSettings
 from kdray.distil.spec import FitSpec, ModelSource, Ref, TeacherRef
 from kdray.distil.work import run_fit
@@ -13,6 +13,5 @@ __all__ = [
     "StudentSettings",
     "TeacherRef",
     "build_model",
-    "facts_of",
     "run_fit",
 ]

@@ -1,18 +1,16 @@
-"""Build a model from its source, and say what it is."""
+"""Build a model from its source."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from kdray.distil.spec import ModelSource
 from kdray.errors import BadInput
-from kdray.methods import Facts
 from kdray.models import (
     JointClassifier,
     keep_layers,
     layers_to_keep,
     load_classifier,
     load_tokenizer,
-    num_heads,
     num_layers,
     reorder_classes,
     resolve_encoder,
@@ -51,15 +49,3 @@ def build_together(
             "set teaching=separate."
         )
     return JointClassifier(models), tokenizers[0]
-
-
-def facts_of(model: Any, name: str, tokenizer: Any = None) -> Facts:
-    config = model.config
-    return Facts(
-        name=name,
-        layers=num_layers(model),
-        width=int(config.hidden_size),
-        classes=int(config.num_labels),
-        heads=num_heads(config),
-        tokenizer=tokenizer_digest(tokenizer) if tokenizer else "",
-    )

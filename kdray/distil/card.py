@@ -33,7 +33,7 @@ def model_card(result: Mapping[str, Any]) -> str:
     spec, scores = result["spec"], result["metrics"]
     names = list(scores["report"])
     rows = [f"| {split} | {' | '.join(f'{values[n]:.4f}' for n in names)} |" for split, values in scores.items()]
-    teachers = ", ".join(teacher["name"] for teacher in spec["teachers"])
+    teachers = ", ".join(teacher["info"]["name"] for teacher in spec["teachers"])
     trained = f"Trained on {result['rows']['train']:,} rows for {len(result['history'])} epochs"
     kept = f"(epoch {result['best_epoch']} kept), seed {spec['train']['seed']}."
     return CARD.format(

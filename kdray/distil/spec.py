@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from kdray.errors import RunFailed
-from kdray.models import resolve_encoder
+from kdray.models import ModelInfo, resolve_encoder
 from kdray.store import Artifact, Store
 from kdray.train import TrainSettings
 
@@ -56,23 +56,16 @@ class ModelSource(_Record):
 
 
 class TeacherRef(_Record):
-    """A teacher: its model, its outputs, and what is known of it.
+    """A teacher: its model, its outputs, and its model info.
 
     Attributes:
-        dropout_outputs: What it says with dropout, where a method needs that.
-        known: The classes that it scores, as indices of the training's labels; None is all of them.
+        dropout_outputs: Its outputs with dropout, where a method needs them.
     """
 
-    name: str
+    info: ModelInfo
     model: Ref
     outputs: Ref
     dropout_outputs: Ref | None = None
-    layers: int
-    width: int
-    classes: int
-    heads: int = 1
-    tokenizer: str = ""
-    known: tuple[int, ...] | None = None
 
 
 class FitSpec(_Record):

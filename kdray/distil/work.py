@@ -14,13 +14,13 @@ import transformers
 import kdray
 from kdray import meters
 from kdray.corpora import SELECT, StoredCorpus, choose, encode, load_corpus
-from kdray.distil.build import build_model, build_together, facts_of
+from kdray.distil.build import build_model, build_together
 from kdray.distil.card import model_card
 from kdray.distil.spec import FitSpec, TeacherRef
 from kdray.evaluate import cost_of, majority, predict, score_all
 from kdray.log import stopwatch
-from kdray.methods import Answers, Evidence, Facts, Method, Pair, Prepared, Reward, parse_method
-from kdray.models import load_classifier, load_tokenizer, save_classifier
+from kdray.methods import Answers, Evidence, Method, Pair, Prepared, Reward, parse_method
+from kdray.models import load_classifier, load_tokenizer, model_info, save_classifier
 from kdray.seeds import seed_of
 from kdray.store import Store
 from kdray.teachers import merge_classes, only_classes
@@ -83,7 +83,9 @@ class _Job:
         with stopwatch() as preparing:
             seed = self.spec.train.seed
             model, tokenizer = self._model(seed)
-            pair = self._pair(facts_of(model, "student", tokenizer))
+            helper = self.spec.assistant
+            teachers = tuple(teacher.info for teacher in self.spec.teachers)
+            pair = Pair(model_info(model, "student", tokenizer), teachers, helper.info if helper else None)
             self.method.check(pair)
             whole_rows = self._rows(tokenizer, self.view, "train")
             train_rows, reward_rows = reward_apart(whole_rows, self.method.reward, seed=self.spec.train.seed)
@@ -95,7 +97,7 @@ class _Job:
                 assistant=self._teacher(self.spec.assistant, train_rows) if self.spec.assistant else None,
                 prepared=prepared,
                 reward_rows=reward_rows,
-                known=tuple(teacher.known for teacher in self.spec.teachers),
+                known=tuple(teacher.info.known for teacher in self.spec.teachers),
             )
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_of(seed, "adapters"))
@@ -215,13 +217,6 @@ class _Job:
         encoded = encode(tokenizer, texts, max_length=max_length or self.spec.train.max_length)
         return Rows(table["id"].to_pylist(), encoded, torch.from_numpy(corpus.labels(split)), tokenizer.pad_token_id)
 
-    def _pair(self, student: Facts) -> Pair:
-        def facts(teacher: TeacherRef) -> Facts:
-            return Facts(**teacher.model_dump(exclude={"model", "outputs", "dropout_outputs"}))
-
-        assistant = facts(self.spec.assistant) if self.spec.assistant else None
-        return Pair(student, tuple(facts(teacher) for teacher in self.spec.teachers), assistant)
-
     def _prepared(self, train_rows: Rows) -> Prepared:
         outputs = [teacher.outputs.open(self.store).folder for teacher in self.spec.teachers]
 
@@ -250,7 +245,7 @@ class _Job:
         own = json.loads(artifact.file("result.json").read_text())["spec"]["train"]
         folder = artifact.file("model")
         labels = self.spec.labels
-        scored = labels if teacher.known is None else tuple(labels[index] for index in teacher.known)
+        scored = labels if teacher.info.known is None else tuple(labels[index] for index in teacher.info.known)
         model = load_classifier(folder, labels=scored, seed=0)
         # teachers read with their own tokenizer, as far as they were trained to
         read = self.view if self.spec.teacher_view == "pruned" else self.corpus

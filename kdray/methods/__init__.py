@@ -9,7 +9,6 @@ from kdray.methods.ckdsp import PrunedEnsemble
 from kdray.methods.contract import (
     Answers,
     Evidence,
-    Facts,
     Method,
     Pair,
     Phase,
@@ -102,7 +101,6 @@ __all__ = [
     "DeKD",
     "DistilBERT",
     "Evidence",
-    "Facts",
     "FineTune",
     "FittedOnSelect",
     "FittedOnTrain",

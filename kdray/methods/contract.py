@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from kdray.errors import BadInput
+from kdray.models import ModelInfo
 from kdray.seeds import seed_of
 from kdray.signals import TOKEN_NEEDS, Need, Signals
 
@@ -34,33 +35,12 @@ class Ranks(Protocol):
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of a model before it runs.
-
-    Attributes:
-        width: Of its hidden vectors.
-        classes: Outputs of its head.
-        heads: Attention heads of a layer.
-        tokenizer: Equal for two models that cut every text into the same tokens.
-        known: The classes that it scores, as indices of the task's, in the order of its outputs; None is all of them.
-    """
-
-    name: str
-    layers: int
-    width: int
-    classes: int
-    heads: int = 1
-    tokenizer: str = ""
-    known: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True)
 class Pair:
     """Who teaches whom; a method's `check` refuses what it cannot work with."""
 
-    student: Facts
-    teachers: tuple[Facts, ...]
-    assistant: Facts | None = None
+    student: ModelInfo
+    teachers: tuple[ModelInfo, ...]
+    assistant: ModelInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +98,7 @@ class Step:
         adapters: What the method's `adapters` built; its parameters are trained with the student, its buffers are a
             controller's state, which only `learn` changes.
         prepared: What the method's `prepare` made of the teachers' answers.
-        known: The classes that each teacher scores (`Facts.known`); empty if all of them score all.
+        known: The classes that each teacher scores (`ModelInfo.known`); empty if all of them score all.
         progress: The share of the schedule's steps that are done, 0 to 1.
     """
 

@@ -13,23 +13,26 @@ from kdray.models.encoders import (
     tokenizer_digest,
 )
 from kdray.models.forward import forward
+from kdray.models.info import ModelInfo, folder_info, model_info
 from kdray.models.joint import JointClassifier
-from kdray.models.memory import Weights, asking_bytes, training_bytes
+from kdray.models.memory import asking_bytes, training_bytes
 from kdray.models.precision import Precision, autocast, resolve_precision
 
 __all__ = [
     "Encoder",
     "JointClassifier",
+    "ModelInfo",
     "Precision",
-    "Weights",
     "asking_bytes",
     "autocast",
     "encoder_layers",
+    "folder_info",
     "forward",
     "keep_layers",
     "layers_to_keep",
     "load_classifier",
     "load_tokenizer",
+    "model_info",
     "num_heads",
     "num_layers",
     "reorder_classes",

@@ -49,7 +49,7 @@ def resolve_encoder(name: str) -> Encoder:
 
 def encoder_layers(name: str) -> int:
     """How many layers an encoder has, by its configuration."""
-    config: Any = transformers.AutoConfig.from_pretrained(resolve_encoder(name).folder)
+    config: Any = transformers.AutoConfig.from_pretrained(resolve_encoder(name).folder, trust_remote_code=False)
     return int(config.num_hidden_layers)
 
 

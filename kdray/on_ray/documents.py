@@ -112,7 +112,7 @@ def write(document: Mapping[str, Any], context: Context, name: str) -> None:
 def _teacher(ref: Any, context: Context, metric: str) -> dict[str, Any]:
     result = result_of(ref.model.open(context.store))
     return {
-        "name": ref.name,
+        "name": ref.info.name,
         "select": result["metrics"]["select"][metric],
         "report": result["metrics"]["report"][metric],
         "majority": result["majority"]["report"],

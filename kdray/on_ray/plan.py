@@ -8,7 +8,7 @@ import ray
 
 from kdray.config import RunConfig
 from kdray.errors import BadInput
-from kdray.models import Weights, asking_bytes, resolve_encoder, training_bytes
+from kdray.models import ModelInfo, asking_bytes, folder_info, resolve_encoder, training_bytes
 from kdray.models.memory import PROCESS_BYTES
 from kdray.on_ray.engine import OnRay
 from kdray.on_ray.room import room, shown
@@ -127,7 +127,7 @@ def _asked(run: RunConfig, engine: OnRay) -> list[Share]:
     if not run.method.max_teachers:
         return []
     actors, cpus, gpus = engine.pool()
-    memory = max(asking_bytes(_weights(teacher.encoder), layers=teacher.layers) for teacher in run.teachers)
+    memory = max(asking_bytes(_info(teacher.encoder), layers=teacher.layers) for teacher in run.teachers)
     return [Share("outputs, embeddings, at most", actors, actors, cpus, gpus, memory)]
 
 
@@ -136,14 +136,14 @@ def _student_bytes(run: RunConfig, workers: int) -> float:
     memory = _training(origin, run.student.layers, run.train, workers)
     if run.method.needs & TOKEN_NEEDS:  # the teachers run beside the student
         for teacher in run.teachers[: run.method.max_teachers]:
-            memory += asking_bytes(_weights(teacher.encoder), layers=teacher.layers) - PROCESS_BYTES
+            memory += asking_bytes(_info(teacher.encoder), layers=teacher.layers) - PROCESS_BYTES
     return memory
 
 
 def _training(encoder: str, layers: int | None, train: TrainSettings, workers: int) -> float:
     rows = -(-train.batch_size // (train.accumulate * workers))
-    return training_bytes(_weights(encoder), layers=layers, rows=rows, tokens=train.max_length)
+    return training_bytes(_info(encoder), layers=layers, rows=rows, tokens=train.max_length)
 
 
-def _weights(encoder: str) -> Weights:
-    return Weights.of(resolve_encoder(encoder).folder)
+def _info(encoder: str) -> ModelInfo:
+    return folder_info(resolve_encoder(encoder).folder)

@@ -12,7 +12,7 @@ from kdray.store import Artifact
 def assist(run: RunConfig, *, corpus: Artifact, teacher: TeacherRef, depth: int, context: Context) -> TeacherRef:
     """The assistant with `depth` layers and its outputs."""
     task = opened(corpus).task
-    name = f"{teacher.name}-ta{depth}"
+    name = f"{teacher.info.name}-ta{depth}"
     spec = FitSpec(
         store=context.store.uri,
         digest="",

@@ -63,7 +63,7 @@ def assistant_of(run: RunConfig, prepared: Prepared, context: Context) -> Teache
     if not run.method.uses_assistant:
         return None
     nearest = prepared.teachers[0]
-    for depth in run.method.assistant_depths(student=run.student.layers, teacher=nearest.layers):
+    for depth in run.method.assistant_depths(student=run.student.layers, teacher=nearest.info.layers):
         nearest = assist(run, corpus=prepared.corpus, teacher=nearest, depth=depth, context=context)
     return nearest
 

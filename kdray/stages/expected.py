@@ -1,14 +1,14 @@
 """What a run's models will be, as far as its settings tell: to refuse before anything is trained."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from kdray.config import RunConfig
 from kdray.corpora import StoredTask
 from kdray.errors import BadInput
-from kdray.methods import Facts, Pair
-from kdray.models import encoder_layers, layers_to_keep, load_tokenizer, resolve_encoder, tokenizer_digest
-from kdray.teachers import OutputShapes, TeacherSettings
+from kdray.methods import Pair
+from kdray.models import ModelInfo, encoder_layers, folder_info, layers_to_keep, resolve_encoder
+from kdray.teachers import TeacherSettings
 
 
 def check_method(run: RunConfig, task: StoredTask) -> None:
@@ -47,40 +47,17 @@ def check_depths(run: RunConfig) -> None:
 def _pair(run: RunConfig, labels: Sequence[str]) -> Pair:
     taught = run.teachers[: run.method.max_teachers]
     origin = run.student.encoder if run.student.init_from == "encoder" else run.teachers[0].encoder
-    known = {encoder: _Known.of(encoder) for encoder in {origin, *(teacher.encoder for teacher in taught)}}
-    teachers = tuple(
-        known[teacher.encoder].facts(teacher.name, teacher.layers, labels, teacher.classes) for teacher in taught
-    )
+    encoders = {origin, *(teacher.encoder for teacher in taught)}
+    found = {encoder: folder_info(resolve_encoder(encoder).folder) for encoder in encoders}
+
+    def info(encoder: str, name: str, layers: int | None, own: Sequence[str] = ()) -> ModelInfo:
+        whole = found[encoder]
+        known = tuple(list(labels).index(label) for label in own) if own else None
+        return replace(whole, name=name, layers=layers or whole.layers, classes=len(own or labels), known=known)
+
+    teachers = tuple(info(teacher.encoder, teacher.name, teacher.layers, teacher.classes) for teacher in taught)
     assistant = None
     if run.method.uses_assistant:
         depths = run.method.assistant_depths(student=run.student.layers, teacher=teachers[0].layers)
-        assistant = known[taught[0].encoder].facts("the assistant", depths[-1], labels, ())
-    return Pair(known[origin].facts("student", run.student.layers, labels, ()), teachers, assistant)
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What an encoder's folder tells of the models that are made from it."""
-
-    shapes: OutputShapes
-    tokenizer: str
-
-    @staticmethod
-    def of(encoder: str) -> "_Known":
-        folder = resolve_encoder(encoder).folder
-        return _Known(OutputShapes.of_model(folder), tokenizer_digest(load_tokenizer(folder)))
-
-    def facts(self, name: str, layers: int | None, labels: Sequence[str], own: Sequence[str]) -> Facts:
-        """
-        Args:
-            own: The classes that it scores; none for all of them.
-        """
-        return Facts(
-            name=name,
-            layers=layers or self.shapes.layers,
-            width=self.shapes.width,
-            classes=len(own or labels),
-            heads=self.shapes.heads,
-            tokenizer=self.tokenizer,
-            known=tuple(list(labels).index(label) for label in own) if own else None,
-        )
+        assistant = info(taught[0].encoder, "the assistant", depths[-1])
+    return Pair(info(origin, "student", run.student.layers), teachers, assistant)

@@ -1,6 +1,7 @@
 """Stage `outputs`: what one teacher (or assistant) says of every row, once."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ import pyarrow as pa
 from kdray import meters
 from kdray.corpora import StoredCorpus
 from kdray.distil import Ref, TeacherRef
-from kdray.models import load_tokenizer, tokenizer_digest
+from kdray.models import folder_info
 from kdray.signals import OUTPUT_KINDS, OutputsWriter
 from kdray.stages.context import Context
 from kdray.stages.corpus import opened
 from kdray.stages.fitting import result_of
 from kdray.stages.ranges import in_ranges, longest_first, parts_of
 from kdray.store import Artifact, Draft, Store, digest_of
-from kdray.teachers import DropoutSpeaker, OutputShapes, Speaker, check_teacher
+from kdray.teachers import DropoutSpeaker, Speaker, check_teacher
 
 
 def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str, preflight: bool) -> TeacherRef:
@@ -42,23 +43,14 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
         speaker=partial(load_speaker, kinds=OUTPUT_KINDS),
         check=partial(_preflight, name, stored, labels) if preflight else None,
     )
-    shapes = OutputShapes.of_model(teacher.file("model"))
-    return TeacherRef(
-        name=name,
-        model=Ref.to(teacher),
-        outputs=Ref.to(artifact),
-        layers=shapes.layers,
-        width=shapes.width,
-        classes=shapes.classes,
-        heads=shapes.heads,
-        tokenizer=tokenizer_digest(load_tokenizer(teacher.file("model"))),
-        known=None if tuple(labels) == stored.task.labels else tuple(map(stored.task.labels.index, labels)),
-    )
+    known = None if tuple(labels) == stored.task.labels else tuple(map(stored.task.labels.index, labels))
+    info = replace(folder_info(teacher.file("model"), name), known=known)
+    return TeacherRef(info=info, model=Ref.to(teacher), outputs=Ref.to(artifact))
 
 
 def asked_again(teacher: TeacherRef, view: Artifact, context: Context) -> TeacherRef:
     """The same teacher with its outputs for the pruned texts of `view`."""
-    return outputs(teacher.model.open(context.store), view, context, name=teacher.name, preflight=False)
+    return outputs(teacher.model.open(context.store), view, context, name=teacher.info.name, preflight=False)
 
 
 def asked_with_dropout(teacher: TeacherRef, corpus: Artifact, context: Context, *, passes: int) -> TeacherRef:
@@ -68,9 +60,9 @@ def asked_with_dropout(teacher: TeacherRef, corpus: Artifact, context: Context, 
         teacher.model.open(context.store),
         corpus,
         context,
-        name=teacher.name,
-        artifact=f"{task}-{teacher.name}-dropout",
-        title=f"dropout outputs {task}/{teacher.name}",
+        name=teacher.info.name,
+        artifact=f"{task}-{teacher.info.name}-dropout",
+        title=f"dropout outputs {task}/{teacher.info.name}",
         kinds=["mc_probs"],
         splits=["train"],
         settings={"passes": passes},
@@ -105,7 +97,7 @@ def _said(
     work = context.store.work(digest_of("outputs", settings=settings, inputs=inputs))
 
     def build(draft: Draft) -> dict[str, Any]:
-        shapes = OutputShapes.of_model(teacher.file("model")).of(kinds)
+        shapes = folder_info(teacher.file("model")).shapes(kinds)
         tables = {split: stored.table(split) for split in splits}
         joined = _joined(tables)
         rows = joined.take(longest_first([joined[field] for field in fields]))

@@ -108,9 +108,9 @@ def embedders_of(section: PruneSection, teachers: Sequence[TeacherRef], context:
 
 
 def _teacher_embedder(store: str, teacher: TeacherRef) -> Speaker:
-    labels = [str(i) for i in range(teacher.classes)]
+    labels = [str(i) for i in range(teacher.info.classes)]
     return load_speaker(
-        store, teacher.model, name=teacher.name, labels=labels, kinds=("sent_emb",), embeds_only=True, **READING
+        store, teacher.model, name=teacher.info.name, labels=labels, kinds=("sent_emb",), embeds_only=True, **READING
     )
 
 

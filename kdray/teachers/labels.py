@@ -19,7 +19,7 @@ UNNAMED = re.compile(r"LABEL_\d+")
 
 def label_names(folder: Path) -> list[str]:
     """The classes of a saved classifier in the order of its logits."""
-    config: Any = AutoConfig.from_pretrained(folder)
+    config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     return [config.id2label[i] for i in range(int(config.num_labels))]
 
 

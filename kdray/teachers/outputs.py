@@ -1,48 +1,20 @@
 """What a teacher says of rows: a callable that maps a table of texts to a table of signals, wherever it runs."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from transformers import AutoConfig
 
 from kdray import meters
 from kdray.corpora import encode
-from kdray.models import autocast, forward, load_classifier, load_tokenizer, num_heads
+from kdray.models import autocast, forward, load_classifier, load_tokenizer
 from kdray.seeds import seed_of
 from kdray.signals import DTYPES, Signals
 from kdray.teachers.labels import label_names, task_columns
 from kdray.train.data import Rows, ask, ask_sorted
-
-
-@dataclass(frozen=True)
-class OutputShapes:
-    """The shape of one row's signals."""
-
-    classes: int
-    layers: int
-    width: int
-    heads: int
-
-    @staticmethod
-    def of_model(folder: Path) -> "OutputShapes":
-        """Read off a Hugging Face folder's configuration."""
-        config: Any = AutoConfig.from_pretrained(folder)
-        layers, width = int(config.num_hidden_layers), int(config.hidden_size)
-        return OutputShapes(int(config.num_labels), layers, width, num_heads(config))
-
-    def of(self, kinds: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        every = {
-            "logits": (self.classes,),
-            "cls": (self.layers + 1, self.width),
-            "sent_emb": (self.width,),
-            "mc_probs": (self.classes,),
-        }
-        return {kind: every[kind] for kind in kinds}
 
 
 class Speaker:

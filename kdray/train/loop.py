@@ -71,7 +71,7 @@ class Material:
         teachers: In the order of the method's pair.
         prepared: What `Method.prepare` returned.
         reward_rows: What `Method.reward` asked for; None if it asked for none.
-        known: The classes that each teacher scores (`Facts.known`); empty if all of them score all.
+        known: The classes that each teacher scores (`ModelInfo.known`); empty if all of them score all.
     """
 
     rows: Rows

@@ -9,7 +9,8 @@ import torch
 from tiny import evidence_for
 from torch import Tensor, nn
 
-from kdray.methods import Facts, Method, Pair, Phase, Step, Terms
+from kdray.methods import Method, Pair, Phase, Step, Terms
+from kdray.models import ModelInfo
 from kdray.signals import Signals
 from kdray.train import SingleRank
 
@@ -57,13 +58,13 @@ def pair_for(
 ) -> Pair:
     count = num_teachers(method) if teachers is None else teachers
     return Pair(
-        Facts("student", student_layers, student_width, classes, heads=2, tokenizer="same"),
-        tuple(Facts(f"teacher{k}", layers, width, classes, heads=2, tokenizer="same") for k in range(count)),
-        Facts("assistant", 3, width, classes, heads=2, tokenizer="same") if method.uses_assistant else None,
+        ModelInfo("student", student_layers, student_width, classes, heads=2, tokenizer="same"),
+        tuple(ModelInfo(f"teacher{k}", layers, width, classes, heads=2, tokenizer="same") for k in range(count)),
+        ModelInfo("assistant", 3, width, classes, heads=2, tokenizer="same") if method.uses_assistant else None,
     )
 
 
-def random_signals(facts: Facts, generator: torch.Generator, *, rows: int = ROWS) -> Signals:
+def random_signals(facts: ModelInfo, generator: torch.Generator, *, rows: int = ROWS) -> Signals:
     """Every signal there is; the last rows are padded by one and two tokens."""
 
     def draw(*shape: int) -> Tensor:

@@ -96,7 +96,7 @@ def test_teachers_beside_the_student_count(tiny_encoder: Path, monkeypatch: pyte
     cluster(monkeypatch, nodes=1, cpus=2, gpus=0)
     cached = planned(run(tiny_encoder, method={"name": "kd"}))["student"].memory
     beside = planned(run(tiny_encoder, method={"name": "minilm"}, prune={"policy": "none"}))["student"].memory
-    assert beside - cached == 4 * plan.Weights.of(tiny_encoder).parameters()
+    assert beside - cached == 4 * plan.folder_info(tiny_encoder).parameters()
 
 
 def test_without_a_teacher_there_is_only_the_student(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

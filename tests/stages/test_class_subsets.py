@@ -59,8 +59,8 @@ def test_a_teacher_learns_its_own_rows_and_answers_for_all(settings):
     prepared, _ = go(run)
     store = Store(run.store)
     first, second = prepared.teachers
-    assert (first.known, second.known) == ((1, 0), (2, 3))
-    assert (first.classes, second.classes) == (2, 2)
+    assert (first.info.known, second.info.known) == ((1, 0), (2, 3))
+    assert (first.info.classes, second.info.classes) == (2, 2)
     result = result_of(first.model.open(store))
     assert result["rows"]["train"] == 72  # half of 144
     assert result["metrics"]["report"]["accuracy"] > 0.9

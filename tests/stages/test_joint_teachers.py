@@ -41,7 +41,7 @@ def test_teachers_of_one_head_teach_like_any_others(settings):
     context = Context(Store(run.store), InProcess(), data_dir=None)
     prepared = prepare(run, context)
     models = [ref.model.open(context.store) for ref in prepared.teachers]
-    assert [ref.layers for ref in prepared.teachers] == [4, 2]
+    assert [ref.info.layers for ref in prepared.teachers] == [4, 2]
     weights = [load_file(model.file("model") / "model.safetensors") for model in models]
     shared = [name for name in weights[0] if "pooler" in name or "classifier" in name]
     assert shared

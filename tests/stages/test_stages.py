@@ -221,7 +221,7 @@ def test_outputs_are_what_the_teacher_says(students, settings, store):
         np.testing.assert_allclose(found.logits.numpy(), expected, rtol=1e-4, atol=1e-5)
         assert found.cls is not None
         assert found.cls.shape == (5, 5, tiny.WIDTH)
-    assert teacher.layers == 4
+    assert teacher.info.layers == 4
 
 
 def test_a_student_learns_from_what_pruning_left_but_is_scored_on_everything(students):
@@ -371,7 +371,7 @@ def test_a_teacher_with_other_classes_is_refused_before_it_is_loaded(settings, s
 def test_a_teacher_that_the_method_has_no_place_for_is_left_alone_and_named(settings, store, tmp_path, caplog):
     two = settings(method=KD, teachers=two_teachers(settings()))
     here = context(Store(str(tmp_path / "store")))
-    assert [teacher.name for teacher in prepare(two, here).teachers] == ["one"]
+    assert [teacher.info.name for teacher in prepare(two, here).teachers] == ["one"]
     assert "method kd learns from the first of the teachers, not from two" in caplog.text
     assert [entry["name"] for entry in here.journal if entry["stage"] == "teach"] == ["folder-opinions-one"]
 

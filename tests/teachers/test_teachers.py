@@ -7,8 +7,8 @@ import tiny
 from pydantic import ValidationError
 
 from kdray.errors import BadInput
+from kdray.models import folder_info
 from kdray.teachers import (
-    OutputShapes,
     Speaker,
     TeacherSettings,
     check_teacher,
@@ -84,8 +84,7 @@ def test_what_a_teacher_says_is_flat_and_typed(fine_tuned):
     assert said.schema.field("logits").type == pa.list_(pa.float32(), 3)
     assert said.schema.field("cls").type == pa.list_(pa.float16(), 3 * tiny.WIDTH)
     assert said.schema.field("sent_emb").type == pa.list_(pa.float16(), tiny.WIDTH)
-    shapes = OutputShapes.of_model(fine_tuned)
-    assert shapes.of(("logits", "cls", "sent_emb")) == {
+    assert folder_info(fine_tuned).shapes(("logits", "cls", "sent_emb")) == {
         "logits": (3,),
         "cls": (3, tiny.WIDTH),
         "sent_emb": (tiny.WIDTH,),

@@ -7,11 +7,10 @@ import tiny
 import torch
 
 from kdray.corpora import encode
-from kdray.distil import facts_of
 from kdray.methods import Pair, Step, VanillaKD
-from kdray.models import load_classifier, load_tokenizer
+from kdray.models import folder_info, load_classifier, load_tokenizer, model_info
 from kdray.signals import OutputsWriter, Signals
-from kdray.teachers import OutputShapes, Speaker
+from kdray.teachers import Speaker
 from kdray.train import CachedTeacher, OnlineTeacher, Rows, SingleRank, objective
 
 CPU = torch.device("cpu")
@@ -62,7 +61,7 @@ def cached(teacher, table, rows, tmp_path_factory):
     folder = tmp_path_factory.mktemp("said")
     said = speaker(teacher)(table)
     kinds = ("logits", "cls", "sent_emb")
-    writer = OutputsWriter(folder, "train", table["id"].to_pylist(), OutputShapes.of_model(teacher).of(kinds))
+    writer = OutputsWriter(folder, "train", table["id"].to_pylist(), folder_info(teacher).shapes(kinds))
     writer.write(said["id"].to_pylist(), {kind: answers(said, kind) for kind in kinds})
     writer.finish()
     return CachedTeacher(folder, "train", rows.ids)
@@ -76,7 +75,7 @@ def online(teacher, rows):
 @pytest.mark.parametrize("batch_size", [1, 5, 13, 32, NUMBER])
 def test_losses_are_bit_equal_under_shuffling(cached, online, rows, batch_size):
     student = tiny.classifier(seed=1, layers=1)
-    pair = Pair(facts_of(student, "student"), (facts_of(student, "teacher"),))
+    pair = Pair(model_info(student, "student"), (model_info(student, "teacher"),))
     method, draw = VanillaKD(), np.random.default_rng(batch_size)
     method.check(pair)
 

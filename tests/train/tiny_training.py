@@ -10,10 +10,9 @@ import tiny
 import torch
 import torch.distributed as dist
 
-from kdray.distil import facts_of
 from kdray.evaluate import predict
-from kdray.methods import Facts, Pair, parse_method
-from kdray.models import JointClassifier
+from kdray.methods import Pair, parse_method
+from kdray.models import JointClassifier, ModelInfo, model_info
 from kdray.store import Store
 from kdray.train import (
     CachedTeacher,
@@ -176,8 +175,8 @@ def train(
     student = models[0] if case.members == 1 else JointClassifier(models)
     method, rows = parse_method(dict(case.method)), rows_of(case)
     number = method.min_teachers if method.max_teachers is not None else 3
-    facts = [Facts(name, TEACHER_LAYERS, TEACHER_WIDTH, CLASSES, heads=2) for name in ("teacher", "assistant")]
-    pair = Pair(facts_of(student, "student"), (facts[0],) * number, facts[1] if method.uses_assistant else None)
+    facts = [ModelInfo(name, TEACHER_LAYERS, TEACHER_WIDTH, CLASSES, heads=2) for name in ("teacher", "assistant")]
+    pair = Pair(model_info(student, "student"), (facts[0],) * number, facts[1] if method.uses_assistant else None)
     method.check(pair)
     torch.manual_seed(2)
     adapters = method.adapters(pair)
