@@ -2,22 +2,24 @@
 
 from typing import Any
 
-from tune_mrpc import ON_SAMPLE, SETTINGS
+import tune_mrpc
+from tune_mrpc import ON_SAMPLE
 
 from kdray.cli.compare import compare_main
 from kdray.config import RunConfig
 
+SETTINGS = tune_mrpc.SETTINGS | {"method": {"name": "dekd"}}
 CHANGES: dict[str, dict[str, Any]] = {
     "DeKD": {},
-    "DeKD without data selection": {"r": 1.0},
-    "DeKD without assistant": {"assistant": False},
-    "DeKD without layer alignment": {"lambda3": 0.0},
+    "DeKD without data selection": {"r": 1.0, "strategy": "entropy", "ce_on": "all"},
+    "DeKD without assistant": {"assistant": False, "ta_depth": None},
+    "DeKD without layer alignment": {"lambda3": 0.0, "granularity": "batch"},
     **{f"DeKD, selection {by}": {"strategy": by} for by in ("random", "least_confidence", "margin")},
 }
 
 
 def variants(run: RunConfig) -> dict[str, dict[str, Any]]:
-    return {label: {"method": {"name": "dekd", **change}} for label, change in CHANGES.items()}
+    return {label: {"method": change} for label, change in CHANGES.items()}
 
 
 if __name__ == "__main__":

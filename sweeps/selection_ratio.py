@@ -2,16 +2,19 @@
 
 from typing import Any
 
-from tune_mrpc import ON_SAMPLE, SETTINGS
+import tune_mrpc
+from tune_mrpc import ON_SAMPLE
 
 from kdray.cli.compare import compare_main
 from kdray.config import RunConfig
 
+SETTINGS = tune_mrpc.SETTINGS | {"method": {"name": "dekd"}}
 RATIOS = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+IDLE = {"strategy": "entropy", "ce_on": "all"}  # settings without effect where every row is selected
 
 
 def variants(run: RunConfig) -> dict[str, dict[str, Any]]:
-    return {f"r = {r:g}": {"method": {"name": "dekd", "r": r}} for r in RATIOS}
+    return {f"r = {r:g}": {"method": {"r": r} | (IDLE if r == 1 else {})} for r in RATIOS}
 
 
 if __name__ == "__main__":

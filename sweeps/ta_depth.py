@@ -2,16 +2,19 @@
 
 from typing import Any
 
-from tune_mrpc import ON_SAMPLE, SETTINGS
+import tune_mrpc
+from tune_mrpc import ON_SAMPLE
 
 from kdray.cli.compare import compare_main
 from kdray.config import RunConfig
 
+SETTINGS = tune_mrpc.SETTINGS | {"method": {"name": "dekd"}}
+
 
 def variants(run: RunConfig) -> dict[str, dict[str, Any]]:
     depths = range(run.student.layers + 1, run.teachers[0].depth)
-    every = {f"assistant of {depth} layers": {"method": {"name": "dekd", "ta_depth": depth}} for depth in depths}
-    return {"no assistant": {"method": {"name": "dekd", "assistant": False}}, **every}
+    every = {f"assistant of {depth} layers": {"method": {"assistant": True, "ta_depth": depth}} for depth in depths}
+    return {"no assistant": {"method": {"assistant": False, "ta_depth": None}}, **every}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 
 from kdray.cli.sweep import sweep_main
 from kdray.config import RunConfig
+from kdray.methods import VanillaKD
 
 BASE: dict[str, Any] = {
     "teachers": [
@@ -62,7 +63,8 @@ def assistant(trial: Any, run: RunConfig) -> dict[str, Any]:
 
 def starts(run: RunConfig) -> list[dict[str, Any]]:
     """Trial 0: the base as it stands, with vanilla KD."""
-    method = {"method": "kd", "temperature": 5.0, "alpha": 0.5}
+    kd = run.method if isinstance(run.method, VanillaKD) else VanillaKD()
+    method = {"method": "kd", "temperature": kd.temperature, "alpha": kd.alpha}
     rest = {"learning_rate": run.train.learning_rate, "prune": run.prune.policy.name}
     return [{"label": "defaults", "params": method | rest}]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdray.cli.runs import with_corpus
-from kdray.config import RunConfig, apply_overrides, parse
+from kdray.config import RunConfig, apply_overrides, merge, parse
 from kdray.corpora import kdray_data
 from kdray.errors import BadInput
 from kdray.on_ray.session import check_address
@@ -14,7 +14,7 @@ from kdray.store import NAME, Store
 from kdray.teachers import TeacherSettings
 
 SMOKE_ROWS = 160
-SMOKE = ("train.epochs=1", f"corpus.limit={SMOKE_ROWS}", "outputs.preflight=false")
+SMOKE = {"train.epochs": 1, "corpus.limit": SMOKE_ROWS, "outputs.preflight": False}
 SMOKE_SEEDS = 2
 SEEDS = 3
 
@@ -22,7 +22,7 @@ SEEDS = 3
 def add_shared_flags(parser: argparse.ArgumentParser, task: str) -> None:
     """The flags that every program in `sweeps/` takes."""
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of the base, e.g. student.layers=2")
-    parser.add_argument("--corpus", default="auto", help=f"auto ({task} if it can be had, else sample), or a name")
+    parser.add_argument("--corpus", default="auto", help=f"auto ({task}, or sample without it), a name, or folder")
     parser.add_argument("--epochs", type=int, help="epochs of a student")
     parser.add_argument("--seeds", type=int, help=f"seeds of the table at the end (default {SEEDS})")
     parser.add_argument("--store", help="folder or URI (default store)")
@@ -64,16 +64,34 @@ def run_config(
     Args:
         on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
     """
-    corpus = with_corpus(parse({"corpus": {"name": arguments.corpus}}, source="--corpus"), task, quiet=False).corpus
-    plain = {**base, "corpus": {**base.get("corpus", {}), "name": corpus.name}}
-    if corpus.name == "sample":
+    name = _corpus_name(task, arguments)
+    plain = {**base, "corpus": {**base.get("corpus", {}), "name": name}}
+    if name == "sample":
         plain |= on_sample
-    overrides = [*(SMOKE if arguments.smoke else []), *arguments.overrides]
-    for flag, key in (("epochs", "train.epochs"), ("store", "store")):
-        if getattr(arguments, flag) is not None:
-            overrides.append(f"{key}={getattr(arguments, flag)}")
-    run = parse(apply_overrides(plain, overrides), source="sweep")
+    if name == "folder" and "teachers" in plain:  # an intermediate task of the base fits the classes of `task` alone
+        plain["teachers"] = [
+            {key: value for key, value in each.items() if key != "init_from"} for each in plain["teachers"]
+        ]
+    plain = apply_overrides(merge(plain, SMOKE if arguments.smoke else {}), arguments.overrides)
+    flags = {"train.epochs": arguments.epochs, "store": arguments.store}
+    run = parse(merge(plain, {key: value for key, value in flags.items() if value is not None}), source="settings")
     return _with_small_beginnings(run) if arguments.smoke else run
+
+
+def _corpus_name(task: str, arguments: argparse.Namespace) -> str:
+    """The corpus that is asked for, by the flag or by `corpus.name`, with `auto` decided."""
+    given = [text for key, _, text in (each.partition("=") for each in arguments.overrides) if key == "corpus.name"]
+    name = given[-1] if given else arguments.corpus
+    return with_corpus(parse({}, source="--corpus"), task, quiet=False).corpus.name if name == "auto" else name
+
+
+def method_settings(arguments: argparse.Namespace, run: RunConfig) -> dict[str, Any]:
+    """The settings of the method that the command line gives."""
+    keys = [each.partition("=")[0] for each in arguments.overrides]
+    given = {key.removeprefix("method.") for key in keys if key.startswith("method.")}
+    given |= run.method.model_fields_set if "method" in keys else set()
+    chosen = run.method.model_dump(mode="json", include=given)
+    return {name: value for name, value in chosen.items() if name != "name"}
 
 
 def _with_small_beginnings(run: RunConfig) -> RunConfig:

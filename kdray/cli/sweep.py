@@ -13,14 +13,16 @@ from kdray.cli.flags import (
     check_shared_flags,
     corpus_read,
     heading,
+    method_settings,
     run_config,
     seeds_of,
     student_rows,
 )
 from kdray.cli.main import guarded
 from kdray.cli.show import show_plan, table
-from kdray.config import RunConfig
+from kdray.config import RunConfig, dotted
 from kdray.errors import BadInput, RunFailed
+from kdray.methods import METHODS
 from kdray.on_ray.session import session
 from kdray.on_ray.track import trackers_of
 from kdray.redact import without_passwords
@@ -93,6 +95,7 @@ def _sweep(
     if arguments.retry_failed and not arguments.resume:
         raise BadInput("--retry-failed works on a sweep that is there: add --resume.")
     run = run_config(task, arguments, base, on_sample)
+    space = keeping(space, method_settings(arguments, run))
     on_disk = Store(run.store).is_local
     trackers = trackers_of(arguments.track, on_disk=on_disk)
     objectives, depths = _objectives(arguments.objectives), _depths(arguments.depths, run)
@@ -194,6 +197,22 @@ def _asked(trial: Any, space: Space, run: RunConfig, depths: Sequence[int]) -> d
         return space(trial, run)
     depth = trial.suggest_categorical("student_layers", depths)
     return {"student.layers": depth, **space(trial, _of_depth(run, depth))}
+
+
+def keeping(space: Space, given: Mapping[str, Any]) -> Space:
+    """The same space, in which the command line's settings of the method hold for every method that has them.
+
+    What is searched over only starts there.
+    """
+
+    def kept(trial: Any, run: RunConfig) -> dict[str, Any]:
+        chosen = dotted(space(trial, run))
+        name = chosen.get("method.name", run.method.name)
+        (kind,) = (method for method in METHODS if method.model_fields["name"].default == name)
+        shared = {f"method.{key}": value for key, value in given.items() if key in kind.model_fields}
+        return {**shared, **chosen}
+
+    return kept
 
 
 def _name(run: RunConfig, arguments: argparse.Namespace) -> str:

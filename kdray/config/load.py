@@ -1,22 +1,20 @@
 """One way in: YAML, then dotted overrides, then validation; every refusal names the file and the key."""
 
-import copy
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from kdray.config.overrides import TAGS, apply_overrides
 from kdray.config.run import RunConfig
+from kdray.config.yaml_text import read_yaml
 from kdray.errors import BadInput
-
-TAGS = ("method.name", "assistant.method.name", "prune.policy.name")  # they say which settings there are beside them
 
 
 def load(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a run file and apply `key=value` overrides (values are YAML; dots descend; list items by number).
+    """Read a run file and apply `key=value` overrides (see `apply_overrides`).
 
     Raises:
         BadInput: The file cannot be read, or a key or value is not allowed.
@@ -40,80 +38,16 @@ def parse(plain: Mapping[str, Any], *, source: str) -> RunConfig:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        plain = _yaml(path.read_text(encoding="utf-8"), source=str(path))
+        plain = read_yaml(path.read_text(encoding="utf-8"), source=str(path), hints=[RunConfig])
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise BadInput(f"{path}: not valid YAML: it is no UTF-8 text.") from None
+        raise BadInput(f"{path}: not valid YAML: it is not UTF-8 text.") from None
     if plain is None:
         return {}
     if not isinstance(plain, dict):
         raise BadInput(f"{path}: expected sections such as corpus: and method:, found a {type(plain).__name__}.")
     return plain  # pyright: ignore[reportUnknownVariableType]
-
-
-def apply_overrides(plain: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of `plain` with every `key=value` applied, first those that name another method or policy.
-
-    Raises:
-        BadInput: As `apply_override`.
-    """
-    changed = dict(plain)
-    for override in sorted(overrides, key=lambda each: each.partition("=")[0] not in TAGS):
-        changed = apply_override(changed, override)
-    return changed
-
-
-def apply_override(plain: Mapping[str, Any], override: str) -> dict[str, Any]:
-    """A copy of `plain` with one `key=value` applied. Another method's or policy's name drops the settings of the old.
-
-    Raises:
-        BadInput: It is not of that form, or the key leads nowhere.
-    """
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise BadInput(f"override {override!r} is not of the form key=value, for example method.temperature=4.")
-    value = _yaml(text, source=f"override {key}")
-    changed = copy.deepcopy(dict(plain))
-    here: Any = changed
-    *path, last = key.split(".")
-    for part in path:
-        here = _descend(here, part, key)
-    if isinstance(here, list):
-        here[_index(here, last, key)] = value
-    elif isinstance(here, dict):
-        if key in TAGS and here.get("name") != value:  # pyright: ignore[reportUnknownMemberType]
-            here.clear()
-        here[last] = value
-    else:
-        raise BadInput(f"override {key}: {last!r} lies below a plain value.")
-    return changed
-
-
-def _descend(here: Any, part: str, key: str) -> Any:
-    if isinstance(here, list):
-        return here[_index(here, part, key)]  # pyright: ignore[reportUnknownArgumentType]
-    if not isinstance(here, dict):
-        raise BadInput(f"override {key}: {part!r} lies below a plain value.")
-    if here.get(part) is None:  # pyright: ignore[reportUnknownMemberType]
-        here[part] = {}  # missing, or a section that the file leaves empty
-    return here[part]  # pyright: ignore[reportUnknownVariableType]
-
-
-def _yaml(text: str, *, source: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise BadInput(f"{source}: not valid YAML: {error.problem} in line {line}.") from None
-    except yaml.YAMLError as error:
-        raise BadInput(f"{source}: not valid YAML: {' '.join(str(error).split())}.") from None
-
-
-def _index(items: list[Any], part: str, key: str) -> int:
-    if not part.isdecimal() or int(part) >= len(items):
-        raise BadInput(f"override {key}: {part!r} is not a position in a list of {len(items)}.")
-    return int(part)
 
 
 def _first(error: ValidationError) -> str:

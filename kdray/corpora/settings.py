@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 
-from kdray.corpora.tasks import TASKS, Field, Metric
+from kdray.corpora.tasks import TASKS, UNLABELLED, Field, Metric
 
 # The role combinations that have a meaning: what is pruned, and against what.
 _ROLES = {("body",), ("body", "body"), ("pair", "pair"), ("context", "query"), ("query", "context")}
@@ -20,7 +20,8 @@ class CorpusSettings(BaseModel):
         path: the folder with `train` and `test` (or `validation`) as .parquet, .csv or .jsonl; only with `folder`.
         columns: field name, `label` or `id` to the column that holds it; a name that is left out is the column itself.
         fields: the texts of a row and their roles; left out, a single text column is the `body`.
-        labels: class names in class order; a file may hold these names or the class numbers (-1: no label).
+        labels: class names in class order; a file may hold these names or the class numbers (-1: no label). Where a
+            name is a number, but not its own position, such as in 1 to 5, a file holds names.
         metrics: in place of the task's own; the first one is selected on.
         select_fraction: the part of train carved off to select on, in (0, 0.5]. None takes the task's own: 10 % (5 %
             for ag_news, 20 % for imdb).
@@ -102,10 +103,8 @@ class CorpusSettings(BaseModel):
     def _labels_are_unambiguous(self) -> "CorpusSettings":
         if len(set(self.labels)) < len(self.labels) or not all(name.strip() for name in self.labels):
             raise ValueError(f"labels = {list(self.labels)}: class names must differ and not be empty")
-        for number, name in enumerate(self.labels):
-            # "1" in a file would be both a name and a class number
-            if name.lstrip("-").isdecimal() and name != str(number):
-                raise ValueError(f"labels[{number}] = {name}: a class name that is a number must be its own position")
+        if str(UNLABELLED) in self.labels:
+            raise ValueError(f"labels = {list(self.labels)}: {UNLABELLED} cannot be a class, it marks rows without one")
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError(f"metrics = {list(self.metrics)} names one metric twice")
         return self

@@ -13,6 +13,7 @@ Role = Literal["context", "query", "body", "pair"]
 Metric = Literal["accuracy", "f1", "macro_f1", "matthews"]
 
 TRAIN, SELECT, REPORT = "train", "select", "report"
+UNLABELLED = -1  # how GLUE writes a hidden label
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class Task:
     @property
     def field_names(self) -> tuple[str, ...]:
         return tuple(each.name for each in self.fields)
+
+    @property
+    def labels_are_numbers(self) -> bool:
+        """Whether a number in a file can only be a class name: stars of 1 to 5, not 0 and 1."""
+        return any(name.lstrip("-").isdecimal() and name != str(i) for i, name in enumerate(self.labels))
 
     @property
     def needed_splits(self) -> tuple[str, ...]:

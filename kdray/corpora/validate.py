@@ -5,11 +5,9 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kdray.corpora.tasks import Task
+from kdray.corpora.tasks import UNLABELLED, Task
 from kdray.errors import BadInput
 from kdray.utf8 import is_readable
-
-UNLABELLED = -1  # how GLUE writes a hidden label
 
 
 def normalise(
@@ -90,7 +88,9 @@ def _as_text(values: pa.ChunkedArray, shown: str, column: str) -> pa.ChunkedArra
 
 def _labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArray:
     values = raw[column]
-    if pa.types.is_integer(values.type):
+    if pa.types.is_integer(values.type) and task.labels_are_numbers:
+        numbers = _numbers_of(values.cast(pa.string()), column, task, shown)
+    elif pa.types.is_integer(values.type):
         numbers = values.cast(pa.int64())
     elif (names := _as_text(values, shown, column)) is not None:
         numbers = _numbers_of(names, column, task, shown)
@@ -106,8 +106,9 @@ def _labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArr
 
 
 def _numbers_of(names: pa.ChunkedArray, column: str, task: Task, shown: str) -> pa.ChunkedArray:
-    """Class names, or class numbers written as text, as numbers; an empty text (an empty CSV cell) is no label."""
-    numbers = {str(number): number for number in range(UNLABELLED, task.num_classes)}
+    """Class names or, but for `Task.labels_are_numbers`, class numbers as numbers; an empty CSV cell is no label."""
+    known_numbers = range(UNLABELLED, 0 if task.labels_are_numbers else task.num_classes)
+    numbers = {str(number): number for number in known_numbers}
     numbers |= {name: number for number, name in enumerate(task.labels)} | {"": UNLABELLED}
     values = pc.fill_null(names, "")
     known = pa.array(list(numbers))
@@ -120,7 +121,9 @@ def _numbers_of(names: pa.ChunkedArray, column: str, task: Task, shown: str) -> 
 
 
 def _allowed(task: Task) -> str:
-    names = ", ".join(f"{number} ({name})" for number, name in enumerate(task.labels))
+    names = ", ".join(
+        name if task.labels_are_numbers else f"{number} ({name})" for number, name in enumerate(task.labels)
+    )
     return f"{names}, or {UNLABELLED} for a row without a label"
 
 

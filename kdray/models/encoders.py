@@ -41,7 +41,9 @@ def resolve_encoder(name: str) -> Encoder:
     Raises:
         BadInput: It is nowhere to be had, or has no safetensors weights.
     """
-    folder = Path(name) if Path(name).is_dir() else _minilm() if name in ("minilm", MINILM) else _hub(name)
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        folder = _minilm() if name in ("minilm", MINILM) else _hub(name)
     if not list(folder.glob("*.safetensors")):
         raise BadInput(f"encoder {name!r} has no *.safetensors file; kdray loads no other weight format.")
     return Encoder(name, folder, _digest(folder))

@@ -7,11 +7,11 @@ from typing import Any
 import optuna
 import ray
 
-from kdray.config import RunConfig, parse
+from kdray.config import RunConfig, merge, parse
 from kdray.distil import Ref
 from kdray.errors import BadInput
 from kdray.on_ray.study import ENDS, SweepStudy, check_place, open_study
-from kdray.on_ray.trial import Shared, distil_one, with_overrides
+from kdray.on_ray.trial import Shared, distil_one
 from kdray.stages import Context, prepare
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Store
@@ -68,7 +68,7 @@ def _read(book: SweepStudy, sweep: str, number: int | None, store: Store) -> Pas
     trial, facts = trials[number], book.study.user_attrs
     if "overrides" not in trial.user_attrs or "base" not in facts:
         raise BadInput(f"trial {number} of sweep {sweep!r} was never started, so it has no settings.")
-    plain = with_overrides(facts["base"] | {"store": store.uri}, trial.user_attrs["overrides"])
+    plain = merge(facts["base"] | {"store": store.uri}, trial.user_attrs["overrides"])
     return PastTrial(
         number=number,
         state=ENDS.get(trial.state, "running"),

@@ -5,10 +5,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdray.config import RunConfig, parse
+from kdray.config import RunConfig, merge, parse
 from kdray.on_ray.confirm import Contender, confirm, student_alone
 from kdray.on_ray.documents import Origin, facts_of, students, write
-from kdray.on_ray.trial import Shared, with_overrides
+from kdray.on_ray.trial import Shared
 from kdray.stages import Context, prepare
 
 log = logging.getLogger(__name__)
@@ -56,5 +56,5 @@ def contenders_of(variants: Mapping[str, Mapping[str, Any]], run: RunConfig) -> 
         BadInput: A variant's settings do not fit.
     """
     plain = run.model_dump(mode="json")
-    parsed = {label: parse(with_overrides(plain, dict(changes)), source=label) for label, changes in variants.items()}
+    parsed = {label: parse(merge(plain, changes), source=label) for label, changes in variants.items()}
     return [*(Contender(label, each) for label, each in parsed.items()), student_alone(run)]

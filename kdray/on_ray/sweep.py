@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdray.config import RunConfig, parse
+from kdray.config import RunConfig, merge, parse
 from kdray.errors import RunFailed
 from kdray.on_ray.confirm import Contender, confirm, student_alone
 from kdray.on_ray.documents import Origin, facts_of, students, write
-from kdray.on_ray.trial import Shared, with_overrides
+from kdray.on_ray.trial import Shared
 from kdray.on_ray.tune import SearchResult, SweepSettings, check, search
 from kdray.redact import without_passwords
 from kdray.stages import Context, Prepared, alone, prepare
@@ -74,9 +74,9 @@ def _contenders(settings: SweepSettings, run: RunConfig, found: SearchResult, be
     """The winner, the student alone, vanilla KD as the base has it, the defaults where these are not that, and of
     several objectives the cheaper students on the front."""
     base = run.model_dump(mode="json")
-    vanilla = parse(with_overrides(base, {"method.name": "kd"}), source="sweep")
-    defaults = parse(with_overrides(base, _fixed(settings, settings.starts[0]["params"])), source="sweep")
-    winner = parse(with_overrides(base, _fixed(settings, best["params"])), source="sweep")
+    vanilla = parse(merge(base, {"method.name": "kd"}), source="sweep")
+    defaults = parse(merge(base, _fixed(settings, settings.starts[0]["params"])), source="sweep")
+    winner = parse(merge(base, _fixed(settings, best["params"])), source="sweep")
     contenders = [  # `most_contenders` counts them
         Contender(f"winner (trial {best['number']}: {winner.method.name})", winner),
         Contender(VANILLA, vanilla, "the base's settings"),
@@ -89,7 +89,7 @@ def _contenders(settings: SweepSettings, run: RunConfig, found: SearchResult, be
     on_front = (trial for trial in found.trials if trial["number"] in (found.front or ()))
     others = sorted((trial for trial in on_front if trial["number"] != best["number"]), key=lambda t: -t["value"])
     for trial in others[:FRONT_STUDENTS]:
-        student = parse(with_overrides(base, _fixed(settings, trial["params"])), source="sweep")
+        student = parse(merge(base, _fixed(settings, trial["params"])), source="sweep")
         contenders.append(Contender(f"on the front (trial {trial['number']})", student))
     if defaults != vanilla:
         contenders.append(Contender("defaults (trial 0)", defaults))

@@ -8,23 +8,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from kdray import meters
-from kdray.config import parse
+from kdray.config import merge, parse
 from kdray.distil import Ref, TeacherRef
 from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.stages import Context, InProcess, Prepared, assistant_of, distil, viewed
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Store
-
-
-def with_overrides(plain: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """A copy of nested settings with dotted keys replaced; a replaced `method` drops the old method's settings."""
-    whole = {key: dict(value) if isinstance(value, dict) else value for key, value in plain.items()}
-    if "method.name" in overrides and overrides["method.name"] != whole.get("method", {}).get("name"):
-        whole["method"] = {}
-    for key, value in overrides.items():
-        section, _, name = key.partition(".")
-        whole[section] = {**whole.get(section, {}), name: value} if name else value
-    return whole
 
 
 class Shared(BaseModel):
@@ -69,7 +58,7 @@ def trial(config: dict[str, Any], *, base: dict[str, Any], shared: Shared, epoch
         tune.report({BUDGET: budget, VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
 
     with meters.tagged(trial=str(config["number"])):
-        artifact = distil_one(with_overrides(base, config["overrides"]), shared, report)
+        artifact = distil_one(merge(base, config["overrides"]), shared, report)
     result = result_of(artifact)
     metric = result["metric"]
     tune.report(

@@ -96,7 +96,8 @@ class PruneSettings(BaseModel):
     def _unused(self) -> list[tuple[set[str], str]]:
         unused: list[tuple[set[str], str]] = []
         if self.policy.name == "none":
-            unused.append((set(type(self).model_fields) - {"policy", "duplicates"}, "policy is none"))
+            used = {"policy", "duplicates"} | ({"edge", "embedders"} if self.duplicates else set())
+            unused.append((set(type(self).model_fields) - used, "policy is none"))
         if self.protection not in COUNTED:
             unused.append(({"num_clusters"}, f"protect = {self.protection} finds their number by itself"))
         if self.protection == "none":

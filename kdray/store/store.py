@@ -100,7 +100,9 @@ class Store:
                 "give it as the cloud wants it (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a role, a profile)."
             )
         try:
-            self._fs, self._root = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).absolute()))
+            self._fs, self._root = fs.FileSystem.from_uri(
+                uri if "://" in uri else str(Path(uri).expanduser().absolute())
+            )
         except (ValueError, OSError) as error:
             raise BadInput(
                 f"store {without_passwords(uri)!r} is not a folder or a URI that pyarrow knows: {error}"

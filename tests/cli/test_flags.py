@@ -1,10 +1,13 @@
 """The flags that all programs in `sweeps/` share: what is refused before anything starts."""
 
 import argparse
+from typing import Any
 
 import pytest
 
-from kdray.cli.flags import add_shared_flags, check_shared_flags
+from kdray.cli.flags import add_shared_flags, check_shared_flags, method_settings, run_config
+from kdray.cli.sweep import keeping
+from kdray.config import RunConfig
 from kdray.errors import BadInput
 
 
@@ -41,3 +44,43 @@ def test_numbers_are_in_range(flags: list[str], sentence: str) -> None:
     with pytest.raises(BadInput) as caught:
         check_shared_flags(given(*flags))
     assert str(caught.value) == sentence
+
+
+def run_of(*words: str, base: dict[str, Any] | None = None) -> RunConfig:
+    return run_config("rte", given(*words), base or {}, {})
+
+
+def test_a_flags_value_is_no_yaml() -> None:
+    assert run_of("--corpus", "sample", "--store", "runs #2").store == "runs #2"
+    assert run_of("--corpus", "sample", "--store", "2024", "--epochs", "7").train.epochs == 7
+
+
+def test_ones_own_rows_are_a_corpus_by_the_flag_and_by_the_setting() -> None:
+    settings = ["corpus.path=data", "corpus.labels=[no, yes]"]
+    base: dict[str, Any] = {"teachers": [{"name": "a", "init_from": "mnli", "train": {"epochs": 9}}]}
+    run = run_of("--corpus", "folder", *settings, base=base)
+    assert (run.corpus.name, run.corpus.path, run.corpus.labels) == ("folder", "data", ("no", "yes"))
+    assert (run.teachers[0].init_from, run.teachers[0].train.epochs) == (None, 9)
+    assert run_of("corpus.name=folder", *settings, base=base) == run
+
+
+def test_an_unknown_corpus_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"name = rtf, allowed are"):
+        run_of("--corpus", "rtf")
+
+
+def test_the_command_lines_settings_of_the_method_hold_for_every_method_that_has_them() -> None:
+    words = ("--corpus", "sample", "method.direction=reverse", "method.temperature=3")
+    run = run_of(*words)
+    held = method_settings(given(*words), run)
+    assert held == {"direction": "reverse", "temperature": 3}
+
+    def space(trial: Any, run: RunConfig) -> dict[str, Any]:
+        return {"method": {"name": trial, **({"temperature": 8.0} if trial == "kd" else {})}}
+
+    kept = keeping(space, held)
+    assert kept("kd", run) == {"method.direction": "reverse", "method.name": "kd", "method.temperature": 8.0}
+    assert kept("distilbert", run) == {"method.temperature": 3, "method.name": "distilbert"}
+    assert kept("finetune", run) == {"method.name": "finetune"}
+    whole = ("--corpus", "sample", "method={name: kd, alpha: 0.25}")
+    assert method_settings(given(*whole), run_of(*whole)) == {"alpha": 0.25}

@@ -142,8 +142,8 @@ def test_no_teachers_for_a_student_that_comes_from_one(run_file):
         ("teachers.2.name=x", "override teachers.2.name: '2' is not a position in a list of 2."),
         ("teachers.one.name=x", "override teachers.one.name: 'one' is not a position in a list of 2."),
         ("teachers.2=x", "override teachers.2: '2' is not a position in a list of 2."),
-        ("store.x=1", "override store.x: 'x' lies below a plain value."),
-        ("store.x.y=1", "override store.x.y: 'x' lies below a plain value."),
+        ("store.x=1", "override store.x: 'x' is below a plain value."),
+        ("store.x.y=1", "override store.x.y: 'x' is below a plain value."),
     ],
 )
 def test_overrides_that_lead_nowhere(run_file, override, sentence):
@@ -174,7 +174,9 @@ def test_files_that_cannot_be_read(tmp_path):
 def test_yaml_is_data_and_no_program(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("store: !!python/object/apply:os.system ['exit 1']\n")
-    assert "not valid YAML" in refusal(path)
+    assert refusal(path).endswith(
+        "line 1 has the YAML tag !!python/object/apply:os.system; tags are not allowed, remove it."
+    )
 
 
 def test_keys_must_be_words(tmp_path):

@@ -146,6 +146,19 @@ def test_one_text_column_is_the_body(tmp_path):
     assert corpus.task.fields == (Field("text", "body"),)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_stars_of_1_to_5_are_names_and_no_positions(tmp_path, suffix):
+    rows = [{"text": f"text {i}", "label": 1 + i % 5} for i in range(60)]
+    write(tmp_path, "train", rows, suffix)
+    write(tmp_path, "test", rows[:5], suffix)
+    stars = ("1", "2", "3", "4", "5")
+    assert read_own(tmp_path, labels=stars).splits["report"]["label"].to_pylist() == [0, 1, 2, 3, 4]
+    assert read_own(tmp_path, labels=stars[::-1]).splits["report"]["label"].to_pylist() == [4, 3, 2, 1, 0]
+    write(tmp_path, "test", [{"text": "a", "label": 0}], suffix)
+    allowed = "allowed are 1, 2, 3, 4, 5, or -1 for a row without a label."
+    assert refusal(tmp_path, labels=stars).endswith(f"is '0'; {allowed}")
+
+
 def test_hidden_labels_are_null_in_train(tmp_path):
     rows = texts(20)
     rows[3]["label"] = -1

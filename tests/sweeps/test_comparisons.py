@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdray.config import RunConfig, parse
+from kdray.config import RunConfig, apply_overrides, parse
 from kdray.errors import BadInput
 from kdray.on_ray.compare import contenders_of
 from kdray.on_ray.confirm import ALONE
@@ -46,6 +46,24 @@ def test_every_variant_is_another_student_that_can_be_trained(module: Any, on_sa
 def test_a_variant_that_does_not_fit_is_named_before_anything_is_made() -> None:
     with pytest.raises(BadInput, match=r"too warm.*temperature"):
         contenders_of({"fits": {}, "too warm": {"method": {"name": "kd", "temperature": -1}}}, parse({}, source="test"))
+
+
+def test_the_command_lines_settings_of_dekd_hold_in_every_variant(module: Any) -> None:
+    changes = ["method.temperature=2", "method.direction=reverse", "method.strategy=random", "method.lambda3=0.05"]
+    plain = {**module.SETTINGS, "corpus": {"name": "mrpc"}}
+    run = parse(apply_overrides(plain, changes), source="test")
+    for variant in contenders_of(module.variants(run), run)[:-1]:
+        method: Any = variant.run.method
+        assert (method.temperature, method.direction) == (2, "reverse")
+        assert method.lambda3 == (0 if "alignment" in variant.label else 0.05)
+        searched = "selection" in variant.label or method.r == 1  # where every row is selected, no strategy is used
+        assert searched or method.strategy == "random", variant.label
+
+
+def test_a_comparison_of_dekd_with_another_method_is_refused(module: Any) -> None:
+    run = parse({**module.SETTINGS, "corpus": {"name": "mrpc"}, "method": {"name": "kd"}}, source="test")
+    with pytest.raises(BadInput, match=r"is no setting of kd"):
+        contenders_of(module.variants(run), run)
 
 
 def test_they_are_short() -> None:

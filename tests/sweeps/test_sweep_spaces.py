@@ -9,8 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
-from kdray.config import parse
-from kdray.on_ray.trial import with_overrides
+from kdray.config import merge, parse
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 NAMES = sorted(path.stem for path in SWEEPS.glob("tune_*.py"))
@@ -60,7 +59,7 @@ def test_decodes_at_both_ends(name: str, on_sample: bool, sweep_modules: dict[st
     seen, policies = set(), set()
     for high, choice in itertools.product((False, True), range(12)):
         trial = End(high=high, choice=choice)
-        decoded = parse(with_overrides(run.model_dump(mode="json"), module.space(trial, run)), source=name)
+        decoded = parse(merge(run.model_dump(mode="json"), module.space(trial, run)), source=name)
         seen.add(decoded.method.name)
         assert decoded.train.learning_rate == trial.params["learning_rate"]
         policies.add(decoded.prune.policy.name)
@@ -93,7 +92,7 @@ def test_trial_0_is_the_defaults(name: str, on_sample: bool, sweep_modules: dict
             assert params[name] in choices
             return params.pop(name)
 
-    decoded = with_overrides(run.model_dump(mode="json"), module.space(Asked(high=False, choice=0), run))
+    decoded = merge(run.model_dump(mode="json"), module.space(Asked(high=False, choice=0), run))
     assert parse(decoded, source=name) == run
     assert not params, "parameters that the space does not ask for"
 
@@ -118,7 +117,7 @@ def test_an_assistant_lies_between_any_two_depths(sweep_modules: dict[str, Any])
                     return "dekd"
                 return super().suggest_categorical(name, choices)
 
-        decoded = with_overrides(run.model_dump(mode="json"), module.space(Dekd(high=True, choice=1), run))
+        decoded = merge(run.model_dump(mode="json"), module.space(Dekd(high=True, choice=1), run))
         method = parse(decoded, source="test").method
         assert method.assistant == (layers < 5)
         if layers < 5:
@@ -135,7 +134,7 @@ def test_the_grid_is_the_papers(method: str, points: int, monkeypatch: pytest.Mo
     assert [start["label"] for start in starts] == ["defaults"] + [None] * (points - 1)
     found = set()
     for start in starts:
-        decoded = with_overrides(run.model_dump(mode="json"), grid.space(optuna.trial.FixedTrial(start["params"]), run))
+        decoded = merge(run.model_dump(mode="json"), grid.space(optuna.trial.FixedTrial(start["params"]), run))
         settings = parse(decoded, source="test").method
         found.add((settings.temperature, settings.alpha, getattr(settings, "gamma", None)))
     assert found == set(

@@ -1,0 +1,54 @@
+"""What the settings records allow at a place such as `teachers.0.train`: which types, and whether a text is wanted."""
+
+import dataclasses
+from collections.abc import Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+
+def options(hint: Any) -> list[Any]:
+    """The alternatives of a type: the members of a union, without annotations."""
+    if get_origin(hint) is Annotated:
+        return options(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return [option for inner in get_args(hint) for option in options(inner)]
+    return [hint]
+
+
+def below(hints: Sequence[Any], part: str) -> list[Any]:
+    """The types of a record's field `part`, of a list's item, or of a mapping's value."""
+    found: list[Any] = []
+    for option in (each for hint in hints for each in options(hint)):
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            found += [option.model_fields[part].annotation] if part in option.model_fields else []
+        elif dataclasses.is_dataclass(option):
+            found += [hint for name, hint in get_type_hints(option).items() if name == part]
+        elif get_origin(option) is tuple:
+            found.append(get_args(option)[0])
+        elif get_origin(option) is dict:
+            found.append(get_args(option)[1])
+    return found
+
+
+def named(hints: Sequence[Any], name: Any) -> list[Any]:
+    """Of the records of a union the one with this `name`; all, if none has it."""
+    every = [option for hint in hints for option in options(hint)]
+    return [each for each in every if _name_of(each) == name] or list(hints)
+
+
+def wants_text(hints: Sequence[Any]) -> bool:
+    """Whether the place holds a text, so that it is taken as it is written: `no`, `2024` and `1:30` too."""
+    every = [option for hint in hints for option in options(hint)]
+    is_text = [each is str or (get_origin(each) is Literal and isinstance(get_args(each)[0], str)) for each in every]
+    return any(is_text) and not {int, float, bool}.intersection(each for each in every if isinstance(each, type))
+
+
+def may_be_null(hints: Sequence[Any]) -> bool:
+    return any(option is NoneType for hint in hints for option in options(hint))
+
+
+def _name_of(option: Any) -> Any:
+    fields = option.model_fields if isinstance(option, type) and issubclass(option, BaseModel) else {}
+    return fields["name"].default if "name" in fields and get_origin(fields["name"].annotation) is Literal else None
