@@ -39,6 +39,16 @@ def test_units_that_are_alike_and_units_without_a_vector_are_parted_too():
         assert sorted(np.concatenate(parts_of(vectors, 10)).tolist()) == list(range(100))
 
 
+def test_parts_are_the_same_where_sums_differ_in_their_last_bits():
+    """Machines add in different orders: units that are equal stay in the order of the corpus all the same."""
+    vectors, _ = heaps(4, 64, spread=0.0)
+    draw = np.random.default_rng(1)
+    here, there = (vectors * (1 + 1e-7 * draw.standard_normal((len(vectors), 1))).astype(np.float32) for _ in range(2))
+    assert not np.array_equal(here, there)
+    for one, two in zip(parts_of(here, 24), parts_of(there, 24), strict=True):
+        assert np.array_equal(one, two)
+
+
 def test_like_units_stay_together():
     vectors, own = heaps(4, 64)
     mixed = [len(np.unique(own[part])) for part in parts_of(vectors, 128)]

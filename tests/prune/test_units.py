@@ -67,6 +67,20 @@ def test_keeps_whole(text: str) -> None:
     assert pieces(text) == [text]
 
 
+ABBREVIATIONS = """
+    mr mrs ms dr prof st sr jr gen gov sen rep jan feb mar apr jun jul aug sep sept oct nov dec
+    inc co corp ltd vs etc no fig al ca approx a e.g i.e u.s
+"""
+
+
+@pytest.mark.parametrize("word", ABBREVIATIONS.split())
+def test_an_abbreviation_ends_no_sentence(word: str) -> None:
+    assert pieces(f"the {word}. left. so did {word.upper()}. two.") == [
+        f"the {word}. left. ",
+        f"so did {word.upper()}. two.",
+    ]
+
+
 @given(TEXTS)
 def test_spans_cover_the_text_without_a_gap(text: str) -> None:
     spans = sentence_spans(text)

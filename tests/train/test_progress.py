@@ -1,0 +1,44 @@
+"""Lines of a running epoch: when they are written, and what they state."""
+
+import logging
+from itertools import chain, repeat
+
+import pytest
+import torch
+
+from kdray.methods import Terms
+from kdray.train import progress
+from kdray.train.objective import Reduced
+from kdray.train.progress import EVERY_SECONDS, Progress, Tally
+
+
+def tally(loss: float, rows: int) -> Tally:
+    found = Tally()
+    zero = torch.zeros(())
+    found.add(Reduced(zero, {"hard": torch.tensor(loss * rows)}, {"hard": torch.tensor(rows)}, {}, Terms({})))
+    return found
+
+
+def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, first: bool) -> list[str]:
+    """Of an epoch of 100 rows, of which 20 are trained on in every half of the time between two lines."""
+    times = chain([0.0], (number * EVERY_SECONDS / 2 for number in range(1, 6)), repeat(1e9))
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(times))
+    caplog.set_level(logging.INFO, logger="kdray.train.progress")
+    shown = Progress("kd", 2, 3, 100, first)
+    for _ in range(5):
+        shown.show(20, tally(0.25, 20))
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_line_is_written_whenever_the_interval_has_passed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rate = f"{40 / EVERY_SECONDS:.0f} rows/s"
+    assert lines(monkeypatch, caplog, first=True) == [
+        f"kd: epoch 2/3, 40 of 100 rows, {rate}, hard-label loss 0.2500",
+        f"kd: epoch 2/3, 80 of 100 rows, {rate}, hard-label loss 0.2500",
+    ]
+
+
+def test_only_the_first_worker_writes_lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    assert lines(monkeypatch, caplog, first=False) == []
