@@ -80,7 +80,8 @@ def test_the_command_lines_settings_of_the_method_hold_for_every_method_that_has
 
     kept = keeping(space, held)
     assert kept("kd", run) == {"method.direction": "reverse", "method.name": "kd", "method.temperature": 8.0}
-    assert kept("distilbert", run) == {"method.temperature": 3, "method.name": "distilbert"}
+    assert kept("mtbert", run) == {"method.temperature": 3, "method.name": "mtbert"}
+    assert kept("ens_u", run) == {"method.direction": "reverse", "method.temperature": 3, "method.name": "ens_u"}
     assert kept("finetune", run) == {"method.name": "finetune"}
     whole = ("--corpus", "sample", "method={name: kd, alpha: 0.25}")
     assert method_settings(given(*whole), run_of(*whole)) == {"alpha": 0.25}
