@@ -7,7 +7,7 @@ from kdray.corpora.reading import Corpus, fingerprint, read_corpus
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.splits import choose
 from kdray.corpora.stored import StoredCorpus, StoredTask, load_corpus, load_description, save_corpus, save_splits
-from kdray.corpora.tasks import REPORT, SELECT, TASKS, TRAIN, Field, Metric, Role, Task
+from kdray.corpora.tasks import REPORT, SELECT, TASKS, TRAIN, Field, Role, Task
 
 __all__ = [
     "REPORT",
@@ -18,7 +18,6 @@ __all__ = [
     "CorpusSettings",
     "Encoded",
     "Field",
-    "Metric",
     "Role",
     "StoredCorpus",
     "StoredTask",

@@ -5,7 +5,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 
-from kdray.corpora.tasks import TASKS, UNLABELLED, Field, Metric
+from kdray.corpora.tasks import TASKS, UNLABELLED, Field, Task
+from kdray.errors import BadInput
+from kdray.tasks import get_metric
 
 # The role combinations that have a meaning: what is pruned, and against what.
 _ROLES = {("body",), ("body", "body"), ("pair", "pair"), ("context", "query"), ("query", "context")}
@@ -22,7 +24,7 @@ class CorpusSettings(BaseModel):
         fields: the texts of a row and their roles; left out, a single text column is the `body`.
         labels: class names in class order; a file may hold these names or the class numbers (-1: no label). Where a
             name is a number, but not its own position, such as in 1 to 5, a file holds names.
-        metrics: in place of the task's own; the first one is selected on.
+        metrics: in place of the task's own; the first one is selected on. One of your own is named `module:function`.
         select_fraction: the part of train carved off to select on, in (0, 0.5]. None takes the task's own: 10 % (5 %
             for ag_news, 20 % for imdb).
         group_by: a field; rows of train with the same text there are all selected on or all trained on. None takes the
@@ -38,7 +40,7 @@ class CorpusSettings(BaseModel):
     columns: dict[str, str] = {}
     fields: tuple[Field, ...] = ()
     labels: tuple[str, ...] = ()
-    metrics: tuple[Metric, ...] = ()
+    metrics: tuple[str, ...] = ()
     select_fraction: Annotated[float, Setting(gt=0, le=0.5)] | None = None
     group_by: str | None = None
     split_seed: Annotated[int, Setting(ge=0)] = 0
@@ -108,6 +110,25 @@ class CorpusSettings(BaseModel):
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError(f"metrics = {list(self.metrics)} names one metric twice")
         return self
+
+    @model_validator(mode="after")
+    def _metrics_are_known(self) -> "CorpusSettings":
+        for name in self.metrics:
+            try:
+                found = get_metric(name)
+            except BadInput as error:
+                raise ValueError(f"metrics: {error}") from error
+            if "class" not in found.targets:
+                raise ValueError(
+                    f"metrics has {name}, which is for targets of the kind {found.targets[0]}, not classes"
+                )
+        return self
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that models are selected on."""
+        named = TASKS[self.name].metrics if self.name in TASKS else Task.metrics
+        return (self.metrics or named)[0]
 
     @model_validator(mode="after")
     def _f1_has_two_classes(self) -> "CorpusSettings":

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Role = Literal["context", "query", "body", "pair"]
-Metric = Literal["accuracy", "f1", "macro_f1", "matthews"]
 
 TRAIN, SELECT, REPORT = "train", "select", "report"
 UNLABELLED = -1  # how GLUE writes a hidden label
@@ -54,7 +53,7 @@ class Task:
     name: str
     fields: tuple[Field, ...]
     labels: tuple[str, ...]
-    metrics: tuple[Metric, ...] = ("accuracy",)
+    metrics: tuple[str, ...] = ("accuracy",)
     full_rows: Mapping[str, int] = field(default_factory=dict[str, int])
     report_split: str = "validation"
     select_split: str | None = None

@@ -17,12 +17,13 @@ from kdray.corpora import SELECT, StoredCorpus, choose, encode, load_corpus
 from kdray.distil.build import build_model, build_together
 from kdray.distil.card import model_card
 from kdray.distil.spec import FitSpec, TeacherRef
-from kdray.evaluate import cost_of, majority, predict, score_all
+from kdray.evaluate import cost_of, predict
 from kdray.log import stopwatch
 from kdray.methods import Answers, Evidence, Method, Pair, Prepared, Reward, parse_method
 from kdray.models import load_classifier, load_tokenizer, model_info, save_classifier
 from kdray.seeds import seed_of
 from kdray.store import Store
+from kdray.tasks import baseline, get_metric, score_all
 from kdray.teachers import merge_classes, only_classes
 from kdray.train import (
     CachedTeacher,
@@ -76,6 +77,7 @@ class _Job:
         self.method: Method = parse_method(spec.method)
         self.corpus = self._corpus()
         self.view = load_corpus(spec.view.open(self.store).folder) if spec.view else self.corpus
+        self.metric = self.corpus.task.metrics[0]  # that models are selected on
         self._latest: dict[str, float] = {}  # scores on select
         self._selected: dict[int, dict[str, float]] = {}  # after each epoch; empty for those before a stop
 
@@ -116,6 +118,7 @@ class _Job:
                     report=self._report,
                     checkpoints=StoreCheckpoints(self.store.work(self.spec.digest)),
                     title=self.spec.title,
+                    higher_is_better=get_metric(self.metric).higher_is_better,
                 ),
                 ranks=self.ranks,
                 device=self.device,
@@ -126,7 +129,7 @@ class _Job:
 
     def _score_epoch(self, model: Any, select: Rows) -> float:
         self._latest = self._scores(model, select)
-        return self._latest[self.corpus.task.metrics[0]]
+        return self._latest[self.metric]
 
     def _report(self, epoch: dict[str, Any]) -> None:
         if self.ranks.rank == 0:
@@ -154,7 +157,8 @@ class _Job:
         document = {
             "kind": "run",
             "title": self.spec.title,
-            "metric": self.corpus.task.metrics[0],
+            "metric": self.metric,
+            "higher_is_better": get_metric(self.metric).higher_is_better,
             "metrics": scores,
             "best_epoch": result.best_epoch,
             "history": result.history,
@@ -163,7 +167,7 @@ class _Job:
             "queries": dict(result.queries),
             "query_ratio": {name: number / max(1, result.rows) for name, number in result.queries.items()},
             "rows": {"train": len(labels), "unlabelled": int((labels < 0).sum()), "seen": result.rows},
-            "majority": {split: majority(self.corpus.labels(split)) for split in self.corpus.scored},
+            "majority": {split: self._baseline(split) for split in self.corpus.scored},
             "cost": cost.plain(),
             "seconds": {
                 "total": whole.seconds,
@@ -199,7 +203,10 @@ class _Job:
         precision = self.spec.train.precision
         assert precision != "auto"
         logits = predict(model, rows, batch_size=EVALUATION_ROWS, device=self.device, precision=precision)
-        return score_all(self.corpus.task.metrics, rows.labels.numpy(), logits.argmax(1))
+        return score_all(self.corpus.task.metrics, rows.labels.numpy(), logits)
+
+    def _baseline(self, split: str) -> float:
+        return baseline(self.metric, self.corpus.labels(split), classes=len(self.spec.labels))
 
     def _corpus(self) -> StoredCorpus:
         corpus = load_corpus(self.spec.corpus.open(self.store).folder)

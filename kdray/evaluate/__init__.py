@@ -1,7 +1,6 @@
 """How good a model is, how sure we are of it, and what it costs."""
 
 from kdray.evaluate.cost import Cost, cost_of
-from kdray.evaluate.metrics import majority, score_all, score_one
 from kdray.evaluate.predict import predict
 from kdray.evaluate.statistics import Against, Spread, against, distillation_ratio, retention, spread, welch
 
@@ -12,11 +11,8 @@ __all__ = [
     "against",
     "cost_of",
     "distillation_ratio",
-    "majority",
     "predict",
     "retention",
-    "score_all",
-    "score_one",
     "spread",
     "welch",
 ]

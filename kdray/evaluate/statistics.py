@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from kdray.tasks import is_better
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -49,7 +51,7 @@ class Against:
         difference: Mean minus the mean of the student alone; None for the student alone itself, as the next two.
         p_value: Welch's, of that difference.
         distillation_ratio: As the function of that name.
-        retention: As the function of that name.
+        retention: As the function of that name; None where lower is better.
     """
 
     scores: Spread
@@ -59,14 +61,16 @@ class Against:
     distillation_ratio: float | None
 
 
-def against(scores: Sequence[float], *, alone: Sequence[float] | None, teacher: float | None) -> Against:
+def against(
+    scores: Sequence[float], *, alone: Sequence[float] | None, teacher: float | None, higher_is_better: bool = True
+) -> Against:
     """Compare one student with the student alone (None: it is that one) and the best teacher (None: there is none)."""
     mine = spread(scores)
-    kept = None if teacher is None else retention(mine.mean, teacher)
+    kept = None if teacher is None or not higher_is_better else retention(mine.mean, teacher)
     if alone is None:
         return Against(mine, None, None, kept, None)
     base = spread(alone).mean
-    ratio = None if teacher is None else distillation_ratio(mine.mean, base, teacher)
+    ratio = None if teacher is None else distillation_ratio(mine.mean, base, teacher, higher_is_better=higher_is_better)
     return Against(mine, mine.mean - base, welch(scores, alone), kept, ratio)
 
 
@@ -75,6 +79,9 @@ def retention(student: float, teacher: float) -> float | None:
     return student / teacher if teacher else None
 
 
-def distillation_ratio(distilled: float, alone: float, teacher: float) -> float | None:
+def distillation_ratio(
+    distilled: float, alone: float, teacher: float, *, higher_is_better: bool = True
+) -> float | None:
     """(S_kd − S) / (T − S): 0 is the student alone, 1 the teacher; None when the teacher is no better than S."""
-    return (distilled - alone) / (teacher - alone) if teacher > alone else None
+    is_ahead = is_better(teacher, alone, higher_is_better=higher_is_better)
+    return (distilled - alone) / (teacher - alone) if is_ahead else None

@@ -62,7 +62,7 @@ def _read(book: SweepStudy, sweep: str, number: int | None, store: Store) -> Pas
         complete = [t for t in book.ended() if t.state == optuna.trial.TrialState.COMPLETE]
         if not complete:
             raise BadInput(f"sweep {sweep!r} has no finished trial yet.")
-        number = max(complete, key=lambda trial: (trial.values[0], -trial.number)).number
+        number = min(complete, key=book.best_first).number
     if number not in trials:
         raise BadInput(f"sweep {sweep!r} has no trial {number}; it has {len(trials)}, counted from 0.")
     trial, facts = trials[number], book.study.user_attrs

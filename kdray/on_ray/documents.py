@@ -17,6 +17,7 @@ from kdray.on_ray.confirm import ALONE, Contender
 from kdray.stages import Context, Prepared
 from kdray.stages.fitting import result_of
 from kdray.stages.prune import record as pruning_record
+from kdray.tasks import best_of, get_metric
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, or
         "corpus": {key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")}
         | {"requested": origin.requested},
         "metric": metric,
+        "higher_is_better": get_metric(metric).higher_is_better,
         "teachers": [_teacher(ref, context, metric) for ref in prepared.teachers],
         "prune": None if prepared.view is None else pruning_record(prepared.view),
         "stages": context.journal,
@@ -71,11 +73,17 @@ def students(
         return [result["metrics"][split][result["metric"]] for result in confirmed[label]]
 
     baseline = scores(ALONE, "report")
-    teacher = max((t["report"] for t in teachers), default=None)
+    higher = get_metric(confirmed[ALONE][0]["metric"]).higher_is_better
+    teacher = best_of((t["report"] for t in teachers), higher_is_better=higher)
     rows: list[dict[str, Any]] = []
     for contender in contenders:
         is_alone = contender.label == ALONE
-        mine = against(scores(contender.label, "report"), alone=None if is_alone else baseline, teacher=teacher)
+        mine = against(
+            scores(contender.label, "report"),
+            alone=None if is_alone else baseline,
+            teacher=teacher,
+            higher_is_better=higher,
+        )
         cost = confirmed[contender.label][0]["cost"]
         rows.append(
             {

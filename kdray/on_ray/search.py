@@ -59,7 +59,7 @@ class StudySearcher(Searcher):
         room: Callable[[], int] | None = None,
         retries: int = 0,
     ) -> None:
-        super().__init__(metric=VALUE, mode="max")
+        super().__init__(metric=VALUE, mode="max" if book.higher_is_better else "min")
         self._book, self._study, self._space = book, book.study, space
         self._seed, self._asked_for, self._full = seed, asked, full_budget
         self._sampling, self._objectives = sampling, objectives

@@ -30,6 +30,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from kdray.errors import BadInput, RunFailed
 from kdray.on_ray.patient import PatientStorage, is_away, patiently
 from kdray.redact import without_passwords
+from kdray.tasks import best_of
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,6 @@ HEARTBEAT_SECONDS = 10
 MADE_MEANWHILE_SECONDS = 30
 GRACE_SECONDS = 60  # without a heartbeat a trial is taken for dead
 Objective = Literal["metric", "latency", "parameters"]  # the task's metric on select comes first, and wins alone
-DIRECTIONS: dict[Objective, Literal["maximize", "minimize"]] = {
-    "metric": "maximize",
-    "latency": "minimize",
-    "parameters": "minimize",
-}
 LOCK_SECONDS = 120  # that a lock of the database is waited for, which is held for moments
 WITHDRAWN, RETRY_OF, HELD = "withdrawn", "retry_of", "held"
 ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # as results say it
@@ -79,6 +75,15 @@ class SweepStudy:
         self._folder = folder
         self._mine: set[int] = set()  # trial ids that this driver runs
 
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the metric."""
+        return self.study.directions[0] == optuna.study.StudyDirection.MAXIMIZE
+
+    def best_first(self, trial: FrozenTrial) -> tuple[float, int]:
+        """A key to sort complete trials by: the best metric first, of equals the lower number."""
+        return (-trial.values[0] if self.higher_is_better else trial.values[0], trial.number)
+
     def counted(self) -> list[FrozenTrial]:
         """The trials that count: all but those that were one too many, and those that were tried again."""
         trials = self.study.get_trials(deepcopy=False)
@@ -99,7 +104,10 @@ class SweepStudy:
             pruned=states[TrialState.PRUNED],
             failed=states[TrialState.FAIL],
             running=states[TrialState.RUNNING],
-            best=max((trial.values[0] for trial in counted if trial.state == TrialState.COMPLETE), default=None),
+            best=best_of(
+                (trial.values[0] for trial in counted if trial.state == TrialState.COMPLETE),
+                higher_is_better=self.higher_is_better,
+            ),
             seconds=sum(trained) / max(1, len(trained)),
         )
 
@@ -226,11 +234,11 @@ class SweepStudy:
         return self.study._storage  # pyright: ignore[reportPrivateUsage]
 
 
-def metric_of(trial: FrozenTrial) -> float | None:
+def metric_of(trial: FrozenTrial, *, higher_is_better: bool) -> float | None:
     """A trial's metric on the select split: the last, or of one that was stopped early the best it got to."""
     if trial.state == TrialState.COMPLETE:
         return trial.values[0]
-    return max(trial.intermediate_values.values(), default=None)
+    return best_of(trial.intermediate_values.values(), higher_is_better=higher_is_better)
 
 
 def open_study(
@@ -240,6 +248,7 @@ def open_study(
     folder: Path | None,
     starts: Sequence[Mapping[str, Any]],
     objectives: Sequence[Objective] = ("metric",),
+    higher_is_better: bool = True,
 ) -> SweepStudy:
     """Open the study, or create it with `starts` in its queue.
 
@@ -248,7 +257,8 @@ def open_study(
         name: Of the sweep.
         folder: The sweep's folder; None if the store has none on a disk, which needs PostgreSQL.
         starts: Parameters to try first, each with a `label`; the first is trial 0, the defaults.
-        objectives: What a new study is about; one that is there keeps its own.
+        objectives: What a new study is about; one that is there keeps its own. Costs are minimized.
+        higher_is_better: Of the metric, for a new study.
 
     Raises:
         BadInput: The database cannot be opened.
@@ -259,7 +269,9 @@ def open_study(
         study = optuna.create_study(
             study_name=name,
             storage=storage,
-            directions=[DIRECTIONS[objective] for objective in objectives],
+            directions=[
+                "maximize" if objective == "metric" and higher_is_better else "minimize" for objective in objectives
+            ],
             load_if_exists=True,
         )
         if not study.get_trials(deepcopy=False):

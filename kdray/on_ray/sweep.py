@@ -3,7 +3,8 @@
 import logging
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from kdray.on_ray.trial import Shared
 from kdray.on_ray.tune import SearchResult, SweepSettings, check, search
 from kdray.redact import without_passwords
 from kdray.stages import Context, Prepared, alone, prepare
+from kdray.tasks import get_metric
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +39,9 @@ def sweep(
     start, phases = time.time(), dict[str, float]()
     prepared = _timed("prepare", phases, lambda: prepare(run, context, every_teacher=True))
     found = _timed("search", phases, lambda: search(settings, run, prepared, context))
-    best = _best(found)
-    contenders = _contenders(settings, run, found, best)
+    higher = get_metric(run.corpus.main_metric).higher_is_better
+    best = _best(found, higher_is_better=higher)
+    contenders = _contenders(settings, run, found, best, higher_is_better=higher)
     log.info("confirm: %d contenders on seeds %s", len(contenders), list(seeds))
     confirmed = _timed(
         "confirm",
@@ -59,18 +62,30 @@ def _timed(name: str, phases: dict[str, float], work: Any) -> Any:
     return result
 
 
-def _best(found: SearchResult) -> dict[str, Any]:
+def _best_first(trial: Mapping[str, Any], *, higher_is_better: bool) -> tuple[float, int]:
+    """A key to sort finished trials by: of equal ones the first is better."""
+    return (-trial["value"] if higher_is_better else trial["value"], trial["number"])
+
+
+def _best(found: SearchResult, *, higher_is_better: bool) -> dict[str, Any]:
     finished = [trial for trial in found.trials if trial["state"] == "complete"]
     if not finished:
         errors = {trial["error"] for trial in found.trials if trial["error"]}
         raise RunFailed(
             f"no trial finished; {len(found.trials)} ended without a student: {'; '.join(sorted(errors)) or 'stopped'}"
         )
-    best = max(finished, key=lambda trial: (trial["value"], -trial["number"]))
+    best = min(finished, key=partial(_best_first, higher_is_better=higher_is_better))
     return {"number": best["number"], "params": best["params"], "value": best["value"]}
 
 
-def _contenders(settings: SweepSettings, run: RunConfig, found: SearchResult, best: dict[str, Any]) -> list[Contender]:
+def _contenders(
+    settings: SweepSettings,
+    run: RunConfig,
+    found: SearchResult,
+    best: dict[str, Any],
+    *,
+    higher_is_better: bool,
+) -> list[Contender]:
     """The winner, the student alone, vanilla KD as the base has it, the defaults where these are not that, and of
     several objectives the cheaper students on the front."""
     base = run.model_dump(mode="json")
@@ -87,7 +102,10 @@ def _contenders(settings: SweepSettings, run: RunConfig, found: SearchResult, be
         note = f"hard labels only, but its first weights are the {run.student.init_from}'s layers"
         contenders.append(Contender("student from teacher layers, no KD", started, note))
     on_front = (trial for trial in found.trials if trial["number"] in (found.front or ()))
-    others = sorted((trial for trial in on_front if trial["number"] != best["number"]), key=lambda t: -t["value"])
+    others = sorted(
+        (trial for trial in on_front if trial["number"] != best["number"]),
+        key=partial(_best_first, higher_is_better=higher_is_better),
+    )
     for trial in others[:FRONT_STUDENTS]:
         student = parse(merge(base, _fixed(settings, trial["params"])), source="sweep")
         contenders.append(Contender(f"on the front (trial {trial['number']})", student))

@@ -14,6 +14,7 @@ from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.stages import Context, InProcess, Prepared, assistant_of, distil, viewed
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Store
+from kdray.tasks import best_of
 
 
 class Shared(BaseModel):
@@ -44,18 +45,20 @@ def distil_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: str
     return distil(run, prepared, replace(context, engine=InProcess(report)), stage=stage)
 
 
-def trial(config: dict[str, Any], *, base: dict[str, Any], shared: Shared, epochs: int) -> None:
+def trial(
+    config: dict[str, Any], *, base: dict[str, Any], shared: Shared, epochs: int, higher_is_better: bool = True
+) -> None:
     """What Ray Tune runs. The last report, of budget `epochs + 1`, carries the finished student's scores."""
     from ray import tune
 
-    best, budget = float("-inf"), 0
+    scores: list[float] = []
 
     def report(epoch: dict[str, Any]) -> None:
-        nonlocal best, budget
         if not epoch["scored"]:  # a phase before the student's own; its score says nothing yet
             return
-        best, budget = max(best, epoch["score"]), budget + 1
-        tune.report({BUDGET: budget, VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
+        scores.append(epoch["score"])
+        best = best_of(scores, higher_is_better=higher_is_better)
+        tune.report({BUDGET: len(scores), VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
 
     with meters.tagged(trial=str(config["number"])):
         artifact = distil_one(merge(base, config["overrides"]), shared, report)

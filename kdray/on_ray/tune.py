@@ -25,6 +25,7 @@ from kdray.on_ray.trial import Shared, trial
 from kdray.on_ray.voice import Voice
 from kdray.stages import Context, Prepared
 from kdray.store import Store
+from kdray.tasks import get_metric
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def check(settings: SweepSettings, run: RunConfig, store: Store) -> None:
     """
     fitting(settings.cpus, settings.gpus)
     _pruning(settings)
-    book = _book(settings, store)
+    book = _book(settings, run, store)
     with closing(book), book.driving():
         _same_base(book, run, settings)
 
@@ -110,7 +111,7 @@ def search(settings: SweepSettings, run: RunConfig, prepared: Prepared, context:
         BadInput: As `check`.
     """
     at_first = fitting(settings.cpus, settings.gpus)
-    book = _book(settings, context.store)
+    book = _book(settings, run, context.store)
     stopped: str | None = None
     with closing(book), book.driving():
         if settings.retry_failed:
@@ -129,7 +130,8 @@ def search(settings: SweepSettings, run: RunConfig, prepared: Prepared, context:
                 log.info("sweep %s: waits for %d trials of other drivers", settings.name, len(book.running_elsewhere()))
                 time.sleep(OTHERS_SECONDS)
         importances, note = _importances(book)
-        return SearchResult([_record(trial) for trial in book.ended()], importances, note, _front(book), stopped)
+        records = [_record(trial, higher_is_better=book.higher_is_better) for trial in book.ended()]
+        return SearchResult(records, importances, note, _front(book), stopped)
 
 
 def _search(
@@ -153,14 +155,20 @@ def _search(
     ended = len(book.ended())
     tracked = callbacks(settings.trackers, sweep=settings.name, folder=_folder(context.store, settings.name))
     stopper = Stopper(searcher, book, settings.budget, gpus=settings.gpus)
-    runnable = partial(trial, base=run.model_dump(mode="json"), shared=Shared.of(prepared), epochs=epochs)
+    runnable = partial(
+        trial,
+        base=run.model_dump(mode="json"),
+        shared=Shared.of(prepared),
+        epochs=epochs,
+        higher_is_better=book.higher_is_better,
+    )
     named = tune.with_resources(_named(runnable, f"distil_{task}"), {"CPU": settings.cpus, "GPU": settings.gpus})
     tune.Tuner(
         named,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             metric=VALUE,
-            mode="max",
+            mode="max" if book.higher_is_better else "min",
             scheduler=StudyScheduler(searcher),
             num_samples=(settings.trials - ended) * (1 + run.work.retries),  # at most; the searcher says when to end
             max_concurrent_trials=settings.trials,  # else Tune starts one after the other; the searcher says how many
@@ -185,11 +193,18 @@ def _room(cpus: int, gpus: float) -> int:
     return max(1, room(cpus, gpus))
 
 
-def _book(settings: SweepSettings, store: Store) -> SweepStudy:
+def _book(settings: SweepSettings, run: RunConfig, store: Store) -> SweepStudy:
     folder = _folder(store, settings.name)
     check_place(settings.storage, on_disk=folder is not None)
     url = settings.storage or f"sqlite:///{folder}/study.db"
-    return open_study(url, name=settings.name, folder=folder, starts=settings.starts, objectives=settings.objectives)
+    return open_study(
+        url,
+        name=settings.name,
+        folder=folder,
+        starts=settings.starts,
+        objectives=settings.objectives,
+        higher_is_better=get_metric(run.corpus.main_metric).higher_is_better,
+    )
 
 
 def _folder(store: Store, name: str) -> Path | None:
@@ -251,7 +266,7 @@ def _named(runnable: Any, name: str) -> Any:
     return run
 
 
-def _record(trial: Any) -> dict[str, Any]:
+def _record(trial: Any, *, higher_is_better: bool) -> dict[str, Any]:
     facts = trial.user_attrs
     state = ENDS[trial.state]
     started, ended = facts.get("started"), facts.get("ended")
@@ -259,7 +274,7 @@ def _record(trial: Any) -> dict[str, Any]:
         "number": trial.number,
         "state": state,
         "params": dict(trial.params),
-        "value": metric_of(trial),
+        "value": metric_of(trial, higher_is_better=higher_is_better),
         "report": facts.get("report"),
         "latency_ms": facts.get("latency"),
         "parameters": facts.get("parameters"),

@@ -22,7 +22,8 @@ from kdray.report.words import Metric, duration, metric, plural
 def comparison_page(result: ComparisonResult) -> Html:
     """The whole document."""
     corpus, students = result["corpus"], result["confirmation"]
-    shown = metric(result["metric"], corpus["rows"].get("report"))
+    higher = result.get("higher_is_better", True)
+    shown = metric(result["metric"], corpus["rows"].get("report"), higher_is_better=higher)
     named = corpus_title(corpus["name"], is_sample=corpus["is_sample"], note=corpus.get("note"))
     title = f"{named}: comparison {result['name']}"
     majority = next((teacher.get("majority") for teacher in result.get("teachers", [])), None)
@@ -49,7 +50,7 @@ def comparison_page(result: ComparisonResult) -> Html:
         title,
         tag("header", tag("h1", title), provenance(result), banner(corpus)),
         tag("p", _headline(students, shown), class_="headline"),
-        tag("p", _caution(students)),
+        tag("p", _caution(students, shown)),
         key_figures(
             [("students", f"{len(students):,}"), ("total time", duration(seconds["total"] if seconds else None))]
         ),
@@ -62,21 +63,20 @@ def _headline(students: list[Confirmed], shown: Metric) -> str:
     measured = [student for student in students if student["report"]["mean"] is not None]
     if not measured:
         return "Not measured on the report split."
-    first = max(measured, key=lambda student: student["report"]["mean"] or 0.0)
+    first = max(measured, key=lambda student: shown.gain(student["report"]["mean"] or 0.0))
     spread = shown.score_and_spread(first["report"]["mean"], first["report"].get("std"))
-    return (
-        f"Highest of {plural(len(students), 'student')}: {first['label']}, {shown.name} {spread} on the report split."
-    )
+    best = "Highest" if shown.higher_is_better else "Lowest"
+    return f"{best} of {plural(len(students), 'student')}: {first['label']}, {shown.name} {spread} on the report split."
 
 
-def _caution(students: list[Confirmed]) -> str:
-    """How many differences are more than chance, and that the highest of many is flattered."""
+def _caution(students: list[Confirmed], shown: Metric) -> str:
+    """How many differences are more than chance, and that the best of many is flattered."""
     differences = [difference for student in students if (difference := student.get("difference"))]
     tested = [(each["mean"], p) for each in differences if (p := each.get("p_value")) is not None]
-    clear = [p for mean, p in tested if (mean or 0) > 0 and p < SIGNIFICANT]
+    clear = [p for mean, p in tested if shown.gain(mean or 0) > 0 and p < SIGNIFICANT]
     if not tested:
         return "No difference was tested."
     return (
         f"{len(clear)} of {len(tested)} beat the student alone with p below {SIGNIFICANT}, each tested by itself; the "
-        "highest of many scores is partly the luckiest."
+        "best of many scores is partly the luckiest."
     )

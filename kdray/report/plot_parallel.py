@@ -37,7 +37,7 @@ def parallel(result: SweepResult, metric: Metric) -> Html:
     axes = [_axis(name, [trial for trial, _ in complete]) for name in names[:_MOST_ROWS]]
     axes.append(_score_axis(complete, metric))
     box = Box(left=_LEFT, right=_RIGHT, top=0, bottom=0, width=460, height=_TOP + _ROW * len(axes))
-    ranked = sorted(complete, key=lambda pair: pair[1])  # the best are drawn last, above the others
+    ranked = sorted(complete, key=lambda pair: metric.gain(pair[1]))  # the best are drawn last, above the others
     better = math.ceil(_BETTER * len(ranked))
     lines = [
         svg.line(

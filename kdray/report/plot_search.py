@@ -40,7 +40,7 @@ def optimisation(result: SweepResult, metric: Metric) -> Html:
     box = Box()
     x = svg.scale([trial["number"] for trial in trials], box.left, box.right, margin=0.04)
     y = svg.scale([value for _, value in scored], box.bottom - 14, box.top)
-    steps = _best_so_far(scored, trials[-1]["number"])
+    steps = _best_so_far(scored, trials[-1]["number"], metric)
     marks = [svg.line([(x(at), y(value)) for at, value in steps], class_="best-so-far")] if steps else []
     for trial in trials:
         value = trial.get("value")
@@ -49,7 +49,8 @@ def optimisation(result: SweepResult, metric: Metric) -> Html:
     y_label = f"{metric.name} on select{metric.axis_unit}"
     frame = svg.frame(box, svg.ticks(x, is_whole=True), svg.ticks(y), x_label="trial number", y_label=y_label)
     keys = [*state_legend(trials), ("line best-so-far", "best so far"), ("best", "winner")]
-    ends = f"; the best so far rises from {number(steps[0][1])} to {number(steps[-1][1])}" if steps else ""
+    moves = "rises" if metric.higher_is_better else "falls"
+    ends = f"; the best so far {moves} from {number(steps[0][1])} to {number(steps[-1][1])}" if steps else ""
     alternative = f"{title}: {y_label} for {plural(len(trials), 'trial')}{ends}."
     missing = len(trials) - len(scored)
     caption = f"Marks on the lower edge: {plural(missing, 'trial')} without a score." if missing else ""
@@ -72,11 +73,11 @@ def _is_best(trial: Trial, result: SweepResult) -> bool:
     return best is not None and trial["number"] == best["number"]
 
 
-def _best_so_far(scored: Sequence[Scored], last: int) -> list[tuple[float, float]]:
+def _best_so_far(scored: Sequence[Scored], last: int, metric: Metric) -> list[tuple[float, float]]:
     """Corners of the staircase; only complete trials count, as a pruned one's score is of an earlier epoch."""
     corners: list[tuple[float, float]] = []
     for trial, value in scored:
-        if trial["state"] != "complete" or (corners and value <= corners[-1][1]):
+        if trial["state"] != "complete" or (corners and metric.gain(value - corners[-1][1]) <= 0):
             continue
         if corners:
             corners.append((trial["number"], corners[-1][1]))

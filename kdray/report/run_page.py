@@ -50,7 +50,8 @@ def _main_metric(result: RunResult) -> Metric | None:
     """The metric named in the result, otherwise the first measured on the report split."""
     rows = result["corpus"]["rows"].get("report")
     name = result.get("metric") or next(iter(result["metrics"].get("report", {})), None)
-    return metric(name, rows) if name else None
+    higher = result.get("higher_is_better", True)
+    return metric(name, rows, higher_is_better=higher) if name else None
 
 
 def _headline(result: RunResult, shown: Metric | None) -> str:

@@ -1,7 +1,8 @@
 """What the page is made from: the shape of the `result.json` of a sweep, a comparison, a run or a pruning.
 
 Keys under `NotRequired` and values of `None` are shown as "not measured". Every score is in the metric's own unit
-(an accuracy of 0.64, not 64); every metric is better when higher. Keys this file does not name are ignored.
+(an accuracy of 0.64, not 64); `higher_is_better`
+says which way the metric is better (higher, where the key is missing). Keys this file does not name are ignored.
 """
 
 import math
@@ -58,7 +59,7 @@ class Trial(TypedDict):
 
 
 class Best(TypedDict):
-    """The trial with the highest `value` among the complete ones."""
+    """The trial with the best `value` among the complete ones."""
 
     number: int
     params: dict[str, Any]
@@ -216,6 +217,7 @@ class SweepResult(_Result):
 
     kind: Literal["sweep"]
     metric: str
+    higher_is_better: NotRequired[bool]
     trials: list[Trial]
     best: Best | None
     importances: NotRequired[dict[str, float | None] | None]
@@ -230,6 +232,7 @@ class ComparisonResult(_Result):
 
     kind: Literal["comparison"]
     metric: str
+    higher_is_better: NotRequired[bool]
     confirmation: list[Confirmed]
 
 
@@ -253,6 +256,7 @@ class RunResult(_Result):
     metrics: dict[str, dict[str, float | None]]  # split -> metric -> score
     history: list[RunEpoch]
     metric: NotRequired[str | None]
+    higher_is_better: NotRequired[bool]
 
 
 class PruneResult(_Result):

@@ -47,7 +47,8 @@ _GUIDE = [
 def sweep_page(result: SweepResult) -> Html:
     """The whole document."""
     corpus = result["corpus"]
-    shown = metric(result["metric"], corpus["rows"].get("report"))
+    higher = result.get("higher_is_better", True)
+    shown = metric(result["metric"], corpus["rows"].get("report"), higher_is_better=higher)
     named = corpus_title(corpus["name"], is_sample=corpus["is_sample"], note=corpus.get("note"))
     title = f"{named}: sweep {result['name']}"
     sections = [

@@ -26,7 +26,7 @@ def teachers(records: Sequence[Teacher], metric: Metric) -> Html:
 
 def _teacher(record: Teacher, metric: Metric) -> Row:
     report, majority = record.get("report"), record.get("majority")
-    is_weak = report is not None and majority is not None and report <= majority
+    is_weak = report is not None and majority is not None and metric.gain(report - majority) <= 0
     badge = (
         tag("div", tag("span", "does not beat the majority class", class_="badge"), class_="under") if is_weak else ""
     )

@@ -32,7 +32,7 @@ def confirmation(students: Sequence[Confirmed], metric: Metric, *, majority: flo
     """
     ordered = winner_first(students)
     winner = ordered[0] if ordered[0]["label"].startswith("winner") else None
-    ahead = set(not_beaten(students)) if winner else set[str]()
+    ahead = set(not_beaten(students, metric)) if winner else set[str]()
     headings = columns(
         "student", f"#{metric.name} on report", "#difference", "#on select", "#seeds", "#retention",
         "#distillation ratio", "#parameters", "#latency",

@@ -14,14 +14,18 @@ def winner_first(confirmation: Sequence[Confirmed]) -> list[Confirmed]:
     return sorted(confirmation, key=lambda student: not student["label"].lower().startswith("winner"))
 
 
-def not_beaten(confirmation: Sequence[Confirmed]) -> list[str]:
-    """Labels of the other students that score as high as the winner or higher on the report split."""
+def not_beaten(confirmation: Sequence[Confirmed], metric: Metric) -> list[str]:
+    """Labels of the other students that score as well as the winner or better on the report split."""
     ours, *others = winner_first(confirmation)
     mean = ours["report"]["mean"]
     if mean is None:
         return []
     others = [other for other in others if not is_same(other, ours)]
-    return [other["label"] for other in others if (score := other["report"]["mean"]) is not None and score >= mean]
+    return [
+        other["label"]
+        for other in others
+        if (score := other["report"]["mean"]) is not None and metric.gain(score - mean) >= 0
+    ]
 
 
 def is_same(one: Confirmed, other: Confirmed) -> bool:
@@ -55,7 +59,7 @@ def findings(result: SweepResult, metric: Metric) -> list[str]:
             "so expect less on rows it has not seen."
         ]
     ours = winner_first(confirmation)[0]
-    return [*_difference(ours, metric), *_losing(ours, confirmation), *_kept(ours), *_seeds(ours)]
+    return [*_difference(ours, metric), *_losing(ours, confirmation, metric), *_kept(ours), *_seeds(ours)]
 
 
 def rows_and_points(result: SweepResult | ComparisonResult, metric: Metric) -> str:
@@ -74,24 +78,25 @@ def _difference(ours: Confirmed, metric: Metric) -> list[str]:
 
 
 def compared(difference: Difference, metric: Metric) -> str:
-    """A measured difference in words: higher, not distinguishable from chance, or not higher."""
+    """A measured difference in words: better, not distinguishable from chance, or not better."""
     mean, p = difference["mean"], difference.get("p_value")
     if mean is None:
         return f"Its difference to {difference['to']} was not measured."
     measured = f"({metric.difference(mean)}, {p_value(p)})"
-    if mean <= 0:
+    if metric.gain(mean) <= 0:
         return f"It does not beat {difference['to']} {measured}."
+    better = "higher" if metric.higher_is_better else "lower"
     if p is None:
-        return f"It scores higher than {difference['to']} {measured}: whether by chance was not tested."
+        return f"It scores {better} than {difference['to']} {measured}: whether by chance was not tested."
     if p >= SIGNIFICANT:
-        return f"It scores higher than {difference['to']} {measured}, but not by more than chance would explain."
+        return f"It scores {better} than {difference['to']} {measured}, but not by more than chance would explain."
     return f"It beats {difference['to']} {measured}."
 
 
-def _losing(ours: Confirmed, confirmation: Sequence[Confirmed]) -> list[str]:
+def _losing(ours: Confirmed, confirmation: Sequence[Confirmed], metric: Metric) -> list[str]:
     difference = ours.get("difference")
-    said = difference["to"] if difference and (difference["mean"] or 0) <= 0 else None
-    ahead = [label for label in not_beaten(confirmation) if label != said]
+    said = difference["to"] if difference and metric.gain(difference["mean"] or 0) <= 0 else None
+    ahead = [label for label in not_beaten(confirmation, metric) if label != said]
     return [f"The winner of the search does not beat {listing(ahead)} on the report split."] if ahead else []
 
 

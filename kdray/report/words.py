@@ -18,6 +18,11 @@ class Metric:
     factor: float
     unit: str
     digits: int
+    higher_is_better: bool = True
+
+    def gain(self, difference: float) -> float:
+        """A difference as a gain: above 0 is better."""
+        return difference if self.higher_is_better else -difference
 
     @property
     def axis_unit(self) -> str:
@@ -46,13 +51,13 @@ class Metric:
         return f"{value * self.factor:+.{self.digits}f}{self.points}".replace("-", "−")
 
 
-def metric(name: str, rows: int | None) -> Metric:
+def metric(name: str, rows: int | None, *, higher_is_better: bool = True) -> Metric:
     """The metric `name`, scored on `rows` rows: below 1,000 rows a second decimal of a percentage means nothing."""
     is_share = any(name.lower().endswith(ending) for ending in _PERCENT_METRICS)
     is_fine = rows is not None and rows >= 1000
     if is_share:
-        return Metric(name=name, factor=100.0, unit=" %", digits=2 if is_fine else 1)
-    return Metric(name=name, factor=1.0, unit="", digits=4 if is_fine else 3)
+        return Metric(name, 100.0, " %", 2 if is_fine else 1, higher_is_better)
+    return Metric(name, 1.0, "", 4 if is_fine else 3, higher_is_better)
 
 
 def count(number: int | None) -> str:

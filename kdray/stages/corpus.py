@@ -5,6 +5,7 @@ from typing import Any
 from kdray.corpora import CorpusSettings, StoredCorpus, load_corpus, read_corpus, save_corpus
 from kdray.stages.context import Context
 from kdray.store import Artifact
+from kdray.tasks import identity
 
 
 def read(settings: CorpusSettings, context: Context) -> Artifact:
@@ -13,7 +14,7 @@ def read(settings: CorpusSettings, context: Context) -> Artifact:
     return context.make(
         "corpus",
         corpus.task.name,
-        settings={"metrics": list(corpus.task.metrics), "labels": list(corpus.task.labels)},
+        settings={"metrics": [identity(name) for name in corpus.task.metrics], "labels": list(corpus.task.labels)},
         inputs={"rows": corpus.fingerprint},
         build=lambda draft: _summary(save_corpus(corpus, draft.folder)),
     )

@@ -17,7 +17,7 @@ import torch
 from kdray.config import RunConfig
 from kdray.corpora import REPORT, encode
 from kdray.errors import BadInput
-from kdray.evaluate import predict, score_all
+from kdray.evaluate import predict
 from kdray.evaluate.cost import REPEATS, WARM_UP
 from kdray.models import load_classifier, load_tokenizer
 from kdray.prune import Pruner, PruneSettings, count_terms, fit, freeze, prune_table, score, units_of
@@ -31,6 +31,7 @@ from kdray.stages.fitting import result_of
 from kdray.stages.prepare import Prepared
 from kdray.stages.prune import embedders_of
 from kdray.store import Artifact
+from kdray.tasks import score_all
 from kdray.train import Rows
 
 POLICIES = ("lower_tail", "literal", "literal_centers", "bottom_quintile", "match_rate")
@@ -61,7 +62,7 @@ def pruning_effect(
     roles: list[tuple[str, Role]] = [(field.name, field.role) for field in stored.task.fields]
     report, labels = stored.table(REPORT), np.asarray(stored.labels(REPORT))
     model = _Model.of(student, [name for name, _ in roles])
-    base = model.predicted(report)
+    base = model.scored(report)
     plain = score_all(stored.task.metrics, labels, base)
     names = prunable_fields(roles, prune_pairs=run.prune.prune_pairs)
     pruner_of = _frozen(stored.table("train"), names, run.prune) if names else None
@@ -79,7 +80,7 @@ def pruning_effect(
             is_own = settings.policy.name == run.prune.policy.name
             pruner = (_stored(prepared.view) if is_own else None) or pruner_of(settings)
             shorter = prune_table(report, roles, pruner, is_train=False)
-            found = score_all(stored.task.metrics, labels, model.predicted(shorter.table))
+            found = score_all(stored.task.metrics, labels, model.scored(shorter.table))
             row |= {"pruned": 1 - float(np.mean(shorter.decisions["kept"].to_numpy()))}
             row |= {"base accuracy": plain["accuracy"], "accuracy": found["accuracy"]}
             row |= {"base macro F1": plain["macro_f1"], "macro F1": found["macro_f1"]}
@@ -160,8 +161,8 @@ class _Model:
         encoded = encode(self.tokenizer, [table[name].to_pylist() for name in self.fields], max_length=self.max_length)
         return Rows(table["id"].to_pylist(), encoded, torch.full((len(table),), -1), self.tokenizer.pad_token_id)
 
-    def predicted(self, table: pa.Table) -> np.ndarray:
-        return self._logits(self.rows(table)).argmax(axis=1)
+    def scored(self, table: pa.Table) -> np.ndarray:
+        return self._logits(self.rows(table))
 
     def timed(self, make: Callable[[], pa.Table]) -> _Times:
         table = make()

@@ -148,4 +148,4 @@ def _preflight(name: str, stored: StoredCorpus, labels: Sequence[str], folder: P
     number = {stored.task.labels.index(label): i for i, label in enumerate(labels)}
     # rows of classes that it does not score count as unlabelled
     own = np.array([number.get(int(label), -1) for label in stored.labels("select")])
-    return check_teacher(name, logits=logits, labels=own, split="select")
+    return check_teacher(name, metric=stored.task.metrics[0], logits=logits, labels=own, split="select")

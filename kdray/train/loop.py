@@ -18,6 +18,7 @@ from kdray.methods import Method, Phase, Prepared, Step, Terms
 from kdray.models import autocast, forward
 from kdray.seeds import seed_of
 from kdray.signals import Need, Signals
+from kdray.tasks import is_better
 from kdray.train.checkpoint import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
 from kdray.train.course import Course
 from kdray.train.data import Rows, Teacher
@@ -38,16 +39,18 @@ class Hooks:
     """What the caller wants done while the loop runs.
 
     Attributes:
-        score: The selection score of the model (larger is better); called on rank 0 after every epoch.
+        score: The selection score of the model; called on rank 0 after every epoch.
         report: Told about every finished epoch, on every rank.
         checkpoints: Where to save and resume.
         title: Names the training in progress lines.
+        higher_is_better: Of two scores.
     """
 
     score: Callable[[Any], float]
     report: Callable[[Epoch], None]
     checkpoints: Checkpoints
     title: str
+    higher_is_better: bool = True
 
 
 @dataclass(frozen=True)
@@ -297,11 +300,15 @@ class _Loop:
             "weighted": {name: weights[name] * mean for name, mean in means.items()},
             "queries": queries,
         }
-        if phase.scored and (state.best_score is None or score > state.best_score):
+        if phase.scored and self._is_best(score):
             state.best_score, state.best_epoch = score, state.epoch + 1
             state.best = _copied(self.trainee)
         state.history.append(epoch)
         state.epoch, state.step, state.tally = state.epoch + 1, 0, Tally()
+
+    def _is_best(self, score: float) -> bool:
+        best = self.state.best_score
+        return best is None or is_better(score, best, higher_is_better=self.hooks.higher_is_better)
 
     def _score(self) -> float:
         mine = self.hooks.score(self.trainee.student) if self.ranks.rank == 0 else 0.0

@@ -101,7 +101,8 @@ def test_refuses_f1_of_three_classes_and_unknown_metrics():
     assert "metrics has f1, which is for two classes, but there are 3; use macro_f1" in refusal(
         name="mnli", metrics=("f1",)
     )
-    assert "Input should be 'accuracy', 'f1', 'macro_f1' or 'matthews'" in refusal(name="rte", metrics=("auc",))
+    assert "metric 'auc' is unknown; known are accuracy, f1," in refusal(name="rte", metrics=("auc",))
+    assert "metrics has pearson, which is for targets of the kind value" in refusal(name="rte", metrics=("pearson",))
 
 
 def test_settings_survive_a_round_trip():

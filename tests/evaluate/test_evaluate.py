@@ -7,21 +7,20 @@ import torch
 
 from kdray.errors import BadInput
 from kdray.evaluate import (
+    against,
     cost_of,
     distillation_ratio,
-    majority,
     predict,
     retention,
-    score_all,
-    score_one,
     spread,
     welch,
 )
 from kdray.evaluate.cost import flops_of
+from kdray.tasks import baseline, score_all, score_one
 
 CPU = torch.device("cpu")
 Y = np.array([1, 1, 1, 1, 0, 0])
-PREDICTED = np.array([1, 1, 1, 0, 1, 0])
+PREDICTED = np.eye(2)[[1, 1, 1, 0, 1, 0]]  # as logits
 
 # Five runs of each method on SST-2 and IMDb, as printed in S1's table 5.
 SST2 = {
@@ -56,14 +55,16 @@ def test_accuracy_and_macro_f1_are_always_scored():
 
 def test_unlabelled_rows_are_not_scored():
     labels = np.array([1, -1, 0, -1])
-    assert score_one("accuracy", labels, np.array([1, 0, 1, 0])) == 0.5
-    assert majority(np.array([1, -1, 1, 0, -1, -1])) == near(2 / 3)
+    assert score_one("accuracy", labels, np.eye(2)[[1, 0, 1, 0]]) == 0.5
+    assert baseline("accuracy", np.array([1, -1, 1, 0, -1, -1]), classes=2) == near(2 / 3)
 
 
 def test_a_missing_score_is_an_error_and_not_0():
     with pytest.raises(BadInput, match=r"^metric 'accuracy' cannot be computed: no row is labelled\.$"):
-        score_one("accuracy", np.array([-1, -1]), np.array([0, 1]))
-    with pytest.raises(BadInput, match=r"^metric 'bleu' is unknown; known are accuracy, f1, macro_f1, matthews\.$"):
+        score_one("accuracy", np.array([-1, -1]), np.eye(2))
+    with pytest.raises(
+        BadInput, match=r"^metric 'bleu' is unknown; known are accuracy, f1, .* Name your own as module:function\.$"
+    ):
         score_one("bleu", Y, PREDICTED)
 
 
@@ -113,6 +114,13 @@ def test_the_printed_deviation_is_the_populations(values, mean, population):
 def test_one_score_has_no_sample_deviation():
     assert spread([0.5]).std is None
     assert spread([0.5]).population_std == 0
+
+
+def test_ratios_where_lower_is_better():
+    assert distillation_ratio(0.5, 0.8, 0.2, higher_is_better=False) == near(0.5)
+    assert distillation_ratio(0.5, 0.2, 0.8, higher_is_better=False) is None
+    compared = against([0.5], alone=[0.8], teacher=0.2, higher_is_better=False)
+    assert (compared.difference, compared.retention) == (near(-0.3), None)
 
 
 def test_ratios_of_distillation():

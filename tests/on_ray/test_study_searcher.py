@@ -12,7 +12,7 @@ from kdray.errors import BadInput
 from kdray.on_ray.budget import Budget, Stopper
 from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.on_ray.search import StudyScheduler, StudySearcher
-from kdray.on_ray.study import SweepStudy, check_place, check_storage, open_study
+from kdray.on_ray.study import SweepStudy, check_place, check_storage, metric_of, open_study
 from kdray.on_ray.tune import _front
 from kdray.on_ray.voice import Voice
 
@@ -244,6 +244,25 @@ def test_who_stops_early(tmp_path: Path, pruning: Any, stops: bool) -> None:
     asking.should_stop("good", {VALUE: 0.9, BUDGET: 1})
     suggested(asking, "poor")
     assert asking.should_stop("poor", {VALUE: 0.1, BUDGET: 1}) is stops
+
+
+def test_a_metric_that_is_better_when_lower_is_minimized(tmp_path: Path) -> None:
+    book = open_study(
+        f"sqlite:///{tmp_path / 'study.db'}", name="s", folder=tmp_path, starts=[START], higher_is_better=False
+    )
+    asking = StudySearcher(book, space, seed=7, asked=100, full_budget=FULL)
+    assert asking.mode == "min"
+    for number, loss in enumerate((0.5, 0.2, 0.2, 0.9)):
+        suggested(asking, str(number))
+        asking.on_trial_complete(str(number), {VALUE: loss, BUDGET: FULL, **END})
+    assert book.standing().best == 0.2
+    assert min(book.ended(), key=book.best_first).number == 1
+    suggested(asking, "4")
+    assert asking.should_stop("4", {VALUE: 0.1, BUDGET: 1}) is False
+    asking.should_stop("4", {VALUE: 0.05, BUDGET: 2})
+    running = book.study.get_trials(deepcopy=False)[-1]
+    assert metric_of(running, higher_is_better=False) == 0.05
+    assert metric_of(running, higher_is_better=True) == 0.1
 
 
 def test_another_seed_asks_for_something_else(tmp_path: Path) -> None:

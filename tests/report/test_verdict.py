@@ -43,7 +43,7 @@ def test_says_plainly_who_is_not_beaten() -> None:
     ours["report"] = {"mean": 0.55, "std": 0.01, "values": [0.54, 0.55, 0.56]}
     ours["difference"] |= {"mean": -0.021, "p_value": 0.07}
     record = _checked(sweep)
-    assert not_beaten(record.get("confirmation", [])) == ["student alone", "vanilla KD"]
+    assert not_beaten(record.get("confirmation", []), _ACCURACY) == ["student alone", "vanilla KD"]
     said = findings(record, _ACCURACY)
     assert said[0] == "It does not beat student alone (−2.1 points, p\u00a0=\u00a00.07)."
     assert said[1] == "The winner of the search does not beat vanilla KD on the report split."
@@ -52,7 +52,7 @@ def test_says_plainly_who_is_not_beaten() -> None:
 def test_an_equal_score_is_no_win() -> None:
     sweep = made_up.sweep()
     sweep["confirmation"][1]["report"]["mean"] = sweep["confirmation"][2]["report"]["mean"]
-    assert not_beaten(sweep["confirmation"]) == ["vanilla KD"]
+    assert not_beaten(sweep["confirmation"], _ACCURACY) == ["vanilla KD"]
 
 
 def test_the_winner_does_not_lose_to_itself() -> None:
@@ -62,7 +62,7 @@ def test_the_winner_does_not_lose_to_itself() -> None:
     alone["runs"] = ["d4", "d5", "d6"]
     vanilla["report"] = ours["report"]
     alone["report"] = ours["report"]
-    assert not_beaten(sweep["confirmation"]) == [alone["label"]]
+    assert not_beaten(sweep["confirmation"], _ACCURACY) == [alone["label"]]
     page = render(sweep)
     assert page.count("the same settings as the winner") == page.count("not beaten by the winner") == 1
 
@@ -84,6 +84,17 @@ def test_the_winner_does_not_lose_to_itself() -> None:
 )
 def test_a_difference_in_words(mean: float | None, p: float | None, words: str) -> None:
     assert compared({"to": "A", "mean": mean, "p_value": p}, _ACCURACY) == words
+
+
+def test_a_lower_log_loss_is_better() -> None:
+    log_loss = metric("log_loss", 277, higher_is_better=False)
+    assert compared({"to": "A", "mean": -0.1, "p_value": 0.01}, log_loss) == "It beats A (−0.100, p\u00a0=\u00a00.01)."
+    assert compared({"to": "A", "mean": -0.1}, log_loss).startswith("It scores lower than A (−0.100")
+    assert compared({"to": "A", "mean": 0.1, "p_value": 0.01}, log_loss).startswith("It does not beat A (+0.100")
+    students = _checked(made_up.sweep()).get("confirmation", [])
+    ahead, behind = not_beaten(students, _ACCURACY), not_beaten(students, log_loss)
+    assert not set(ahead) & set(behind)
+    assert len(ahead) + len(behind) == len(students) - 1
 
 
 def test_an_unconfirmed_winner_is_called_so() -> None:

@@ -123,18 +123,31 @@ def test_classes_without_a_counterpart_are_refused():
 def test_preflight_asks_a_teacher_to_beat_the_majority_than_the_majority():
     labels = np.array([0, 1, 1, 1, -1])
     good = np.eye(2, dtype=np.float32)[[0, 1, 1, 1, 0]]
-    assert check_teacher("t", logits=good, labels=labels, split="select") == {"accuracy": 1.0, "majority": 0.75}
+    assert check_teacher("t", metric="accuracy", logits=good, labels=labels, split="select") == {
+        "accuracy": 1.0,
+        "majority": 0.75,
+    }
     for answer in ([1, 1, 1, 1, 0], [0, 1, 1, 0, 0], [1, 0, 0, 0, 1]):
         with pytest.raises(
-            BadInput, match=r"^teacher 't' scores 0\.\d{3} on 'select', no better than .* \(0\.750\): is"
+            BadInput, match=r"^teacher 't' scores accuracy 0\.\d{3} on 'select', no better than .* \(0\.750\): is"
         ):
-            check_teacher("t", logits=np.eye(2, dtype=np.float32)[answer], labels=labels, split="select")
+            check_teacher(
+                "t", metric="accuracy", logits=np.eye(2, dtype=np.float32)[answer], labels=labels, split="select"
+            )
+
+
+def test_preflight_compares_by_the_metric_and_its_direction():
+    labels = np.array([0, 1, 1, 1])
+    sure, unsure = 4 * np.eye(2)[[0, 1, 1, 1]], np.zeros((4, 2))
+    assert check_teacher("t", metric="log_loss", logits=sure, labels=labels, split="select")["log_loss"] < 0.1
+    with pytest.raises(BadInput, match=r"scores log_loss 0\.693 on 'select', no better than .* class \(0\.562\)"):
+        check_teacher("t", metric="log_loss", logits=unsure, labels=labels, split="select")
 
 
 def test_preflight_refuses_logits_that_are_not_finite():
     logits = np.array([[0.0, 1.0], [np.nan, 0.0]], dtype=np.float32)
     with pytest.raises(BadInput, match=r"^teacher 't' gives logits that are not finite on the split 'select'\.$"):
-        check_teacher("t", logits=logits, labels=np.array([1, 0]), split="select")
+        check_teacher("t", metric="accuracy", logits=logits, labels=np.array([1, 0]), split="select")
 
 
 def test_an_intermediate_task_by_its_name():

@@ -182,6 +182,19 @@ def test_keeps_the_first_best_epoch(outputs, scores, kept):
     assert all(torch.equal(trained.weights[name], tensor) for name, tensor in taken[kept - 1].items())
 
 
+def test_keeps_the_lowest_score_where_lower_is_better(outputs):
+    values = iter([0.5, 0.2, 0.2, 0.9])
+    trained = train(Case(KD, {"epochs": 4}), outputs, score=lambda model: next(values), higher_is_better=False)
+    assert (trained.result.best_epoch, trained.result.score) == (2, 0.2)
+
+
+def test_patience_counts_from_the_lowest_score(outputs):
+    values = iter([0.5, 0.2, 0.3, 0.9])
+    case = Case(KD, {"epochs": 4, "patience": 1})
+    trained = train(case, outputs, score=lambda model: next(values), higher_is_better=False)
+    assert len(trained.result.history) == 3
+
+
 def test_keeps_the_last_epoch_if_asked(outputs):
     values = iter([0.9, 0.1])
     trained = train(Case(KD, {"keep": "last", "epochs": 2}), outputs, score=lambda model: next(values))

@@ -168,6 +168,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     report: Callable[[dict[str, Any]], None] = lambda epoch: None,
     score: Callable[[Any], float] | None = None,
+    higher_is_better: bool = True,
 ) -> Trained:
     models = [
         tiny.classifier(seed=1 + k, classes=CLASSES, layers=2 + k, dropout=case.dropout) for k in range(case.members)
@@ -200,7 +201,11 @@ def train(
         ),
         settings=case.settings,
         hooks=Hooks(
-            score=score or hard_score(rows), report=report, checkpoints=checkpoints or NoCheckpoints(), title="tiny"
+            score=score or hard_score(rows),
+            report=report,
+            checkpoints=checkpoints or NoCheckpoints(),
+            title="tiny",
+            higher_is_better=higher_is_better,
         ),
         ranks=ranks or SingleRank(),
         device=CPU,

@@ -1,0 +1,67 @@
+"""A metric from one file outside the package decides a run: teacher check, epoch that is kept, result and report."""
+
+import sys
+
+import pytest
+import tiny
+
+from kdray.config import parse
+from kdray.on_ray.sweep import _best  # pyright: ignore[reportPrivateUsage]
+from kdray.on_ray.tune import SearchResult
+from kdray.stages import Context, InProcess, distil, prepare, read
+from kdray.stages.fitting import result_of
+from kdray.store import Store
+
+OWN = """
+import numpy as np
+from kdray.tasks import metric
+
+@metric(title="mean doubt", needs="probabilities", higher_is_better=False)
+def doubt(targets, probabilities):
+    return 1 - float(probabilities[np.arange(len(targets)), targets].mean())
+"""
+
+
+@pytest.fixture
+def run_of(tmp_path, tiny_encoder, monkeypatch):
+    corpus = tiny.save_opinions(tmp_path / "opinions", train=80, test=24)
+    (tmp_path / "doubtful.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    fitting = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32"}
+
+    def made(*metrics: str):
+        own = {"name": "folder", "path": str(corpus), "labels": ["negative", "positive"], "metrics": metrics}
+        settings = {
+            "corpus": own,
+            "prune": {"policy": "none"},
+            "teachers": [{"name": "one", "encoder": str(tiny_encoder), "train": fitting | {"epochs": 6}}],
+            "student": {"encoder": str(tiny_encoder), "layers": 1},
+            "train": fitting | {"epochs": 4},
+        }
+        return parse(settings, source="test")
+
+    yield made
+    sys.modules.pop("doubtful", None)
+
+
+def test_a_run_by_a_metric_of_ones_own(run_of, tmp_path):
+    run, store = run_of("doubtful:doubt"), Store(str(tmp_path / "store"))
+    context = Context(store, InProcess(), data_dir=None)
+    result = result_of(distil(run, prepare(run, context), context))
+    scores = [epoch["score"] for epoch in result["history"]]
+    assert len(set(scores)) == 4
+    assert result["best_epoch"] == 1 + scores.index(min(scores)) != 1 + scores.index(max(scores))
+    assert (result["metric"], result["higher_is_better"]) == ("doubtful:doubt", False)
+    assert result["majority"]["report"] == pytest.approx(0.5)
+    assert len({artifact.digest for artifact in store.artifacts("corpus")}) == 1
+    read(run_of("accuracy").corpus, context)  # another metric is another corpus artifact: models are selected on it
+    assert len({artifact.digest for artifact in store.artifacts("corpus")}) == 2
+
+
+def test_the_winner_of_a_search_has_the_best_score_in_the_metrics_direction():
+    trials = [
+        {"number": n, "state": "complete", "params": {}, "value": value, "error": None}
+        for n, value in enumerate((0.3, 0.1, 0.1, 0.5))
+    ]
+    assert _best(SearchResult(trials), higher_is_better=False)["number"] == 1
+    assert _best(SearchResult(trials), higher_is_better=True)["number"] == 3
