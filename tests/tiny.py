@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizer
 
+from kdray.config import RunConfig, parse
 from kdray.corpora import Encoded
 from kdray.methods import Answers, Evidence, Pair
 from kdray.seeds import seed_of
 from kdray.signals import OutputsWriter
+from kdray.stages import ranges
 from kdray.train import Rows
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "the", "a", "was", "very", "and", "it")
 MAX_LENGTH = 32
+LABELS = ("negative", "positive")
 POSITIONS = 128  # as many as the stage prune reads of a unit
 WIDTH = 16
 
@@ -134,8 +138,37 @@ def opinions(folder: Path) -> dict[str, Any]:
         "path": str(folder),
         "columns": {"id": "id", "label": "label"},
         "fields": [{"name": "text", "role": "body"}],
-        "labels": ["negative", "positive"],
+        "labels": list(LABELS),
     }
+
+
+def training(epochs: int = 1, **settings: Any) -> dict[str, Any]:
+    """The section `train` of a run: it learns the opinions in a few epochs."""
+    fixed = {"batch_size": 8, "learning_rate": 3e-3, "max_length": MAX_LENGTH, "precision": "fp32"}
+    return {**fixed, "epochs": epochs, **settings}
+
+
+def teacher(encoder: Path, name: str = "t", *, epochs: int = 1, **settings: Any) -> dict[str, Any]:
+    """A list item of the section `teachers` of a run."""
+    return {"name": name, "encoder": str(encoder), "train": training(epochs), **settings}
+
+
+def run_settings(encoder: Path, corpus: Path, /, **sections: Any) -> dict[str, Any]:
+    """Settings of a run on what `save_opinions` wrote; a section given here replaces the one of the same name."""
+    return {
+        "corpus": opinions(corpus),
+        "prune": {"policy": "none"},
+        "teachers": [teacher(encoder)],
+        "outputs": {"preflight": False},
+        "student": {"encoder": str(encoder), "layers": 1},
+        "train": training(),
+        **sections,
+    }
+
+
+def run_config(encoder: Path, corpus: Path, /, **sections: Any) -> RunConfig:
+    """`run_settings`, read as a file is."""
+    return parse(run_settings(encoder, corpus, **sections), source="test")
 
 
 def save_opinions(folder: Path, *, train: int = 48, test: int = 16) -> Path:
@@ -145,3 +178,13 @@ def save_opinions(folder: Path, *, train: int = 48, test: int = 16) -> Path:
         lines = [json.dumps(opinion(number)) for number in numbers]
         (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
     return folder
+
+
+def ranges_of(rows: int) -> Any:
+    """A fixture for all tests of a module: the stages work in ranges of so few rows that tiny corpora have several."""
+
+    @pytest.fixture(autouse=True)
+    def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ranges, "RANGE_ROWS", rows)
+
+    return small_ranges

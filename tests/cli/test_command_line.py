@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny
 import yaml
 
 from kdray.cli import main
@@ -123,21 +124,9 @@ def test_readmes_python_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    training = {"epochs": 1, "batch_size": 8, "max_length": 32}
-    recipe = {
-        "corpus": {
-            "name": "folder",
-            "path": str(tiny_corpus),
-            "fields": [{"name": "text", "role": "body"}],
-            "labels": ["negative", "positive"],
-        },
-        "prune": {"policy": "none"},
-        "outputs": {"preflight": False},
-        "teachers": [{"encoder": str(tiny_encoder), "train": training}],
-        "student": {"layers": 1, "init_from": "teacher"},
-        "train": training,
-        "method": {"name": "kd"},
-    }
+    recipe = tiny.run_settings(
+        tiny_encoder, tiny_corpus, student={"layers": 1, "init_from": "teacher"}, method={"name": "kd"}
+    )
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "sample.yaml").write_text(yaml.safe_dump(recipe))
     monkeypatch.chdir(tmp_path)

@@ -1,11 +1,20 @@
-"""What the tests of studies share: a PostgreSQL server."""
+"""What these tests share: a local Ray session, and a PostgreSQL server."""
 
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import postgres
 import pytest
+
+
+@pytest.fixture(scope="module")
+def ray_session() -> Iterator[Any]:
+    from kdray.on_ray.session import session
+
+    with session(None) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -30,16 +30,7 @@ SECRET = "kept-by-nobody-7731"
 
 
 def plain(store: str, encoder: Path, corpus: Path) -> dict[str, Any]:
-    training = {"epochs": EPOCHS, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
-    return {
-        "store": store,
-        "corpus": tiny.opinions(corpus),
-        "teachers": [{"name": "t", "encoder": str(encoder), "train": training | {"epochs": 1}}],
-        "outputs": {"preflight": False},
-        "student": {"encoder": str(encoder), "layers": 1},
-        "train": training,
-        "prune": {"policy": "none"},
-    }
+    return tiny.run_settings(encoder, corpus, store=store, train=tiny.training(EPOCHS))
 
 
 def test_a_run_in_a_bucket_outlives_a_kill_and_a_silent_server(

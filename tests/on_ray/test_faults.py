@@ -6,10 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
+import tiny
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -73,16 +73,7 @@ FATES = {1: "the loss is nan", 2: "", 3: "there is no more of it", 4: "No space 
 
 
 def test_each_fault_is_recorded_and_a_retry_runs_just_those(tiny_encoder: Path, tmp_path: Path) -> None:
-    training = {"epochs": 1, "max_length": 32}
-    base: dict[str, Any] = {
-        "corpus": {"limit": 48},
-        "outputs": {"preflight": False},
-        "prune": {"policy": "none"},
-        "teachers": [{"name": "t", "encoder": str(tiny_encoder), "train": training}],
-        "student": {"encoder": str(tiny_encoder), "layers": 1},
-        "train": training | {"batch_size": 8},
-        "work": {"retries": 1},
-    }
+    base = tiny.run_settings(tiny_encoder, tmp_path, corpus={"limit": 48}, work={"retries": 1})
     (tmp_path / "sweep.py").write_text(f"BASE = {base!r}\n{SWEEP}")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(SABOTAGE)

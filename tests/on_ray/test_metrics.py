@@ -20,7 +20,6 @@ import ray
 import tiny
 import yaml
 
-from kdray.config import parse
 from kdray.meters import METERS
 from kdray.on_ray.engine import OnRay
 from kdray.on_ray.metrics import PREFIX
@@ -37,20 +36,9 @@ SHOWN = ["ray_kdray_rows_total", "ray_kdray_teacher_passes_total", "ray_kdray_ar
 @pytest.fixture(scope="module")
 def worked(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_corpus: Path) -> Iterator[Path]:
     """A session in which a teacher, its outputs and a student were made; yields the file that lists its ports."""
-    training = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
-    run = parse(
-        {
-            "store": str(tmp_path_factory.mktemp("metrics") / "store"),
-            "corpus": {"name": "folder", "path": str(tiny_corpus), "labels": ["negative", "positive"]},
-            "prune": {"policy": "none"},
-            "outputs": {"preflight": False},
-            "teachers": [{"name": "t", "encoder": str(tiny_encoder), "train": training}],
-            "student": {"encoder": str(tiny_encoder), "layers": 2},
-            "train": training,
-            "method": {"name": "kd"},
-        },
-        source="test",
-    )
+    student = {"encoder": str(tiny_encoder), "layers": 2}
+    store = str(tmp_path_factory.mktemp("metrics") / "store")
+    run = tiny.run_config(tiny_encoder, tiny_corpus, store=store, student=student, method={"name": "kd"})
     with session(None):
         context = Context(Store(run.store), OnRay(run.work), None)
         distil(run, prepare(run, context), context)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 import tiny
 from commands import sweep_command
 
-from kdray.config import PruneSection, RunConfig, WorkSettings, parse
+from kdray.config import PruneSection, RunConfig, WorkSettings
 from kdray.corpora import CorpusSettings
 from kdray.stages import Context, InProcess, prepare, prune, ranges, read, teach
 from kdray.stages.fitting import result_of
@@ -27,29 +26,10 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def ray_session() -> Iterator[Any]:
-    from kdray.on_ray.session import session
-
-    with session(None) as found:
-        yield found
-
-
 def run_config(store: Path, encoder: Path, corpus: Path, *, epochs: int = 1, **work: Any) -> RunConfig:
-    training = {"epochs": epochs, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
-    return parse(
-        {
-            "store": str(store),
-            "corpus": tiny.opinions(corpus),
-            "teachers": [{"name": "t", "encoder": str(encoder), "train": training}],
-            "outputs": {"preflight": False},
-            "student": {"encoder": str(encoder), "layers": 1},
-            "train": training,
-            "prune": {"policy": "none"},
-            "work": work,
-        },
-        source="test",
-    )
+    train = tiny.training(epochs)
+    teachers = [tiny.teacher(encoder, train=train)]
+    return tiny.run_config(encoder, corpus, store=str(store), teachers=teachers, train=train, work=work)
 
 
 def taught(run: RunConfig, engine: Any) -> Artifact:

@@ -15,12 +15,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_ctrl_c_ends_the_command_with_a_sentence(tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path) -> None:
-    training = {"epochs": 2000, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
-    run = {
-        "store": str(tmp_path / "store"),
-        "corpus": tiny.opinions(tiny_corpus),
-        "teachers": [{"name": "t", "encoder": str(tiny_encoder), "train": training}],
-    }
+    teachers = [tiny.teacher(tiny_encoder, epochs=2000)]
+    run = tiny.run_settings(tiny_encoder, tiny_corpus, store=str(tmp_path / "store"), teachers=teachers)
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
     log = tmp_path / "log"
     command = [sys.executable, "-m", "kdray.cli", "teach", str(tmp_path / "run.yaml")]

@@ -3,7 +3,6 @@
 import importlib.util
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,9 @@ import pytest
 from ray import tune
 
 from kdray.errors import BadInput
-from kdray.on_ray.session import session
 from kdray.on_ray.track import TRACKERS, callbacks, trackers_of
 
 CONFIG = {"number": 3, "overrides": {"method.name": "kd", "train.learning_rate": 1e-3}}
-
-
-@pytest.fixture(scope="module")
-def ray_session() -> Iterator[Any]:
-    with session(None) as found:
-        yield found
 
 
 @pytest.mark.ray

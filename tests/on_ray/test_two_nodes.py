@@ -16,9 +16,9 @@ import pyarrow as pa
 import pytest
 import tiny
 
-from kdray.config import PruneSection, RunConfig, WorkSettings, parse
+from kdray.config import PruneSection, RunConfig, WorkSettings
 from kdray.corpora import CorpusSettings
-from kdray.stages import Context, InProcess, outputs, prune, ranges, read, teach
+from kdray.stages import Context, InProcess, outputs, prune, read, teach
 from kdray.stages.fitting import result_of
 from kdray.stages.ranges import in_ranges, parts_of
 from kdray.store import Artifact, Store
@@ -78,20 +78,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.save_opinions(tmp_path_factory.mktemp("two") / "opinions", train=80, test=24)
 
 
-@pytest.fixture(autouse=True)
-def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranges, "RANGE_ROWS", 8)
+_small_ranges = tiny.ranges_of(8)
 
 
 def run_config(corpus: Path, encoder: Path, *, epochs: int) -> RunConfig:
-    training = {"epochs": epochs, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
-    return parse(
-        {
-            "corpus": {"name": "folder", "path": str(corpus), "labels": ["negative", "positive"]},
-            "teachers": [{"name": "t", "encoder": str(encoder), "train": {**training, "precision": "fp32"}}],
-        },
-        source="test",
-    )
+    return tiny.run_config(encoder, corpus, teachers=[tiny.teacher(encoder, epochs=epochs)])
 
 
 def context(store: Path, engine: Any = None) -> Context:

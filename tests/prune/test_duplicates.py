@@ -118,24 +118,12 @@ def test_a_corpus_loses_them_and_says_so(tmp_path, tiny_encoder):
         if f'"{label}"' in line
     ]
     (folder / "train.jsonl").write_text("\n".join([*lines, *again, *turned]) + "\n")
-    teacher = {"name": "t", "encoder": str(tiny_encoder), "train": {"epochs": 1, "max_length": 32}}
+    base = tiny.run_settings(tiny_encoder, folder, store=str(tmp_path / "store"))
+    base["corpus"]["select_fraction"] = 0.05
 
     def made(**prune):
-        run = parse(
-            {
-                "store": str(tmp_path / "store"),
-                "corpus": {
-                    "name": "folder",
-                    "path": str(folder),
-                    "labels": ["negative", "positive"],
-                    "select_fraction": 0.05,
-                },
-                "teachers": [teacher],
-                "outputs": {"preflight": False},
-                "prune": {"policy": "none", "duplicates": {"threshold": 0.9999, **prune}},
-            },
-            source="test",
-        )
+        duplicates = {"threshold": 0.9999, **prune}
+        run = parse(base | {"prune": {"policy": "none", "duplicates": duplicates}}, source="test")
         prepared = prepare(run, Context(Store(run.store), InProcess(), data_dir=None), every_teacher=True)
         return prepared.view, pq.read_table(prepared.corpus.file("train.parquet"))
 

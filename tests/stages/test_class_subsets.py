@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import tiny
 
-from kdray.config import parse
 from kdray.errors import BadInput
 from kdray.signals import Outputs
 from kdray.stages import Context, InProcess, distil, prepare
@@ -13,7 +13,6 @@ from kdray.stages.fitting import result_of
 from kdray.store import Store
 
 CLASSES = ("bad", "good", "film", "very")  # each is the word that its rows repeat
-FITTING = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +31,18 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settings(folder, tiny_encoder, tmp_path_factory):
-    store = str(tmp_path_factory.mktemp("store"))
-    teacher = {"encoder": str(tiny_encoder), "train": FITTING | {"epochs": 4}}
     base = {
-        "store": store,
+        "store": str(tmp_path_factory.mktemp("store")),
         "corpus": {"name": "folder", "path": str(folder), "labels": list(CLASSES)},
-        "prune": {"policy": "none"},
         "teachers": [
-            {"name": "first", **teacher, "classes": ["good", "bad"]},
-            {"name": "second", **teacher, "classes": ["film", "very"]},
+            tiny.teacher(tiny_encoder, "first", epochs=4, classes=["good", "bad"]),
+            tiny.teacher(tiny_encoder, "second", epochs=4, classes=["film", "very"]),
         ],
+        "outputs": {},
         "student": {"encoder": str(tiny_encoder), "layers": 2},
-        "train": FITTING | {"epochs": 6},
+        "train": tiny.training(6),
     }
-    return lambda **more: parse(base | more, source="test")
+    return lambda **more: tiny.run_config(tiny_encoder, folder, **(base | more))
 
 
 def go(run):

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tiny
 
 from kdray.config import parse
 from kdray.errors import BadInput
@@ -37,17 +38,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def effect(corpus: Path, encoder: Path, folder: Path, **prune: Any) -> Any:
-    train = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 64, "precision": "fp32", "epochs": 1}
-    run = parse(
-        {
-            "corpus": {"name": "folder", "path": str(corpus), "labels": ["bad", "good"]},
-            "prune": {"policy": "lower_tail", "embedders": str(encoder)} | prune,
-            "teachers": [],
-            "method": {"name": "finetune"},
-            "student": {"encoder": str(encoder), "layers": 1},
-            "train": train,
-        },
-        source="test",
+    run = tiny.run_config(
+        encoder,
+        corpus,
+        corpus={"name": "folder", "path": str(corpus), "labels": ["bad", "good"]},
+        prune={"policy": "lower_tail", "embedders": str(encoder)} | prune,
+        teachers=[],
+        outputs={},
+        method={"name": "finetune"},
+        train=tiny.training(1, max_length=64),
     )
     context = Context(Store(str(folder)), InProcess(), None)
     prepared = prepare(run, context)

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import tiny
 from blocks import Backwards, Killed
 
-from kdray.stages import Context, InProcess, embeddings, ranges
+from kdray.stages import Context, InProcess, embeddings
 from kdray.stages.context import InThreads
 from kdray.stages.embeddings import Embedder, embed, embedded
 from kdray.stages.prune import encoder_embedder
@@ -19,9 +20,7 @@ TEXTS = pa.chunked_array([[f"a {'very ' * (number % 7)}good film" for number in 
 DIFFERENT = 9
 
 
-@pytest.fixture(autouse=True)
-def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranges, "RANGE_ROWS", 2)
+_small_ranges = tiny.ranges_of(2)
 
 
 @pytest.fixture

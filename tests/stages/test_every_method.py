@@ -10,23 +10,20 @@ from kdray.stages import Context, InProcess, distil, prepare
 from kdray.stages.fitting import result_of
 from kdray.store import Store
 
-FITTING = {"batch_size": 16, "learning_rate": 2e-3, "max_length": 32, "precision": "fp32"}
-
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory, tiny_encoder):
     corpus = tiny.save_opinions(tmp_path_factory.mktemp("methods") / "opinions", train=48, test=16)
-    teacher = {"encoder": str(tiny_encoder), "train": FITTING | {"epochs": 3}}
-    return {
-        "store": str(tmp_path_factory.mktemp("store")),
-        "corpus": {"name": "folder", "path": str(corpus), "labels": ["negative", "positive"]},
-        "prune": {"policy": "none"},
-        "teachers": [{"name": name, **teacher} for name in ("one", "two")],
-        "outputs": {"preflight": False},
-        "assistant": {"train": FITTING | {"epochs": 1}},
-        "student": {"encoder": str(tiny_encoder), "layers": 2},
-        "train": FITTING | {"epochs": 2},
-    }
+    train = {"batch_size": 16, "learning_rate": 2e-3}
+    return tiny.run_settings(
+        tiny_encoder,
+        corpus,
+        store=str(tmp_path_factory.mktemp("store")),
+        teachers=[tiny.teacher(tiny_encoder, name, train=tiny.training(3, **train)) for name in ("one", "two")],
+        assistant={"train": tiny.training(1, **train)},
+        student={"encoder": str(tiny_encoder), "layers": 2},
+        train=tiny.training(2, **train),
+    )
 
 
 @pytest.mark.parametrize("name", [kind().name for kind in METHODS])

@@ -6,34 +6,28 @@ import pytest
 import tiny
 from safetensors.torch import load_file
 
-from kdray.config import parse
 from kdray.errors import BadInput
 from kdray.stages import Context, InProcess, distil, prepare
 from kdray.stages.fitting import result_of
 from kdray.store import Store
-
-FITTING = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
 def settings(tiny_encoder, tmp_path_factory):
     store = str(tmp_path_factory.mktemp("store"))
     corpus = tiny.save_opinions(tmp_path_factory.mktemp("joint") / "opinions", train=80, test=24)
-    teacher = {"encoder": str(tiny_encoder), "train": FITTING | {"epochs": 8}}
     base = {
         "store": store,
-        "corpus": {"name": "folder", "path": str(corpus), "labels": ["negative", "positive"]},
-        "prune": {"policy": "none"},
         "teaching": "joint",
         "teachers": [
-            {"name": "deep", **teacher},
-            {"name": "flat", **teacher, "layers": 2},
+            tiny.teacher(tiny_encoder, "deep", epochs=8),
+            tiny.teacher(tiny_encoder, "flat", epochs=8, layers=2),
         ],
-        "student": {"encoder": str(tiny_encoder), "layers": 1},
+        "outputs": {},
         "method": {"name": "mtbert"},
-        "train": FITTING | {"epochs": 2},
+        "train": tiny.training(2),
     }
-    return lambda **more: parse(base | more, source="test")
+    return lambda **more: tiny.run_config(tiny_encoder, corpus, **(base | more))
 
 
 def test_teachers_of_one_head_teach_like_any_others(settings):
@@ -77,7 +71,7 @@ def test_separate_teachers_are_other_teachers(settings):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train": FITTING | {"epochs": 8, "seed": 1}}, "flat and deep differ in train"),
+        ({"train": tiny.training(8, seed=1)}, "flat and deep differ in train"),
         ({"init_from": "mnli"}, "flat and deep differ in init_from"),
         ({"layers": None}, "deep and flat begin as the same model and would stay it"),
         ({"classes": ["positive", "negative"]}, "teacher flat sets classes: it has a head of its own"),

@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 import tiny
 
-from kdray.config import RunConfig, parse
+from kdray.config import RunConfig
 from kdray.errors import RunFailed
 from kdray.stages import Context, InProcess, distil, prepare
 from kdray.store import Store
-
-FITTING = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32", "epochs": 1}
 
 
 class Bomb:
@@ -30,19 +28,8 @@ class Bomb:
 
 
 def settings(folder: Path, encoder: Path) -> RunConfig:
-    return parse(
-        {
-            "store": str(folder / "store"),
-            "corpus": {"name": "folder", "path": str(folder / "corpus"), "labels": ["negative", "positive"]},
-            "prune": {"policy": "lower_tail", "protect": "nn"},
-            "outputs": {"preflight": False},
-            "teachers": [{"name": "t", "encoder": str(encoder), "train": FITTING}],
-            "student": {"encoder": str(encoder), "layers": 1},
-            "train": FITTING,
-            "method": {"name": "kd"},
-        },
-        source="test",
-    )
+    prune = {"policy": "lower_tail", "protect": "nn"}
+    return tiny.run_config(encoder, folder / "corpus", store=str(folder / "store"), prune=prune)
 
 
 def distilled(run: RunConfig) -> None:

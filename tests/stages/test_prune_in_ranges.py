@@ -1,17 +1,19 @@
 """The whole stage `prune` killed after any part: the same bytes as without, and no part done twice."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tiny
 from blocks import Backwards, Killed
 
 from kdray.config import PruneSection
 from kdray.corpora import CorpusSettings
 from kdray.prune import fitting, parts
-from kdray.stages import Context, prune, ranges, read
+from kdray.stages import Context, prune, read
 from kdray.store import Store
 
 WORDS = [
@@ -53,13 +55,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+_small_ranges = tiny.ranges_of(16)
 
-    stage: Any = sys.modules["kdray.stages.prune"]
-    monkeypatch.setattr(ranges, "RANGE_ROWS", 16)
-    monkeypatch.setattr(stage, "FEW", 0)
+
+@pytest.fixture(autouse=True)
+def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else so few rows are pruned without the engine."""
+    monkeypatch.setattr(sys.modules["kdray.stages.prune"], "FEW", 0)
 
 
 def pruned(corpus: Path, folder: Path, engine: Backwards, encoder: Path, **settings: Any) -> dict[str, bytes]:

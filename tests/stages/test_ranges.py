@@ -5,20 +5,18 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import tiny
 import torch
 from blocks import Backwards
 
 from kdray import meters
 from kdray.errors import BadInput
-from kdray.stages import Context, ranges
+from kdray.stages import Context
 from kdray.stages.context import InProcess, InThreads
 from kdray.stages.ranges import in_ranges, longest_first, parts_of
 from kdray.store import Store
 
-
-@pytest.fixture(autouse=True)
-def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranges, "RANGE_ROWS", 4)
+_small_ranges = tiny.ranges_of(4)
 
 
 def doubling() -> Callable[[pa.Table], pa.Table]:

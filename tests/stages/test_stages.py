@@ -24,9 +24,6 @@ from kdray.stages.fitting import result_of
 from kdray.store import Store
 from kdray.teachers import DropoutSpeaker
 
-LABELS = ("negative", "positive")
-FITTING = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32"}
-
 
 @pytest.fixture(scope="module")
 def corpus_folder(tmp_path_factory):
@@ -34,16 +31,13 @@ def corpus_folder(tmp_path_factory):
 
 
 def plain(corpus: Path, encoder: Path, /, **sections: Any) -> dict[str, Any]:
-    teacher = {"encoder": str(encoder), "train": FITTING | {"epochs": 8}}
     base: dict[str, Any] = {
-        "corpus": {"name": "folder", "path": str(corpus), "labels": list(LABELS)},
-        "prune": {"policy": "none"},
-        "teachers": [{"name": "one", **teacher}],
-        "assistant": {"train": FITTING | {"epochs": 1}},
-        "student": {"encoder": str(encoder), "layers": 1},
-        "train": FITTING | {"epochs": 2},
+        "teachers": [tiny.teacher(encoder, "one", epochs=8)],
+        "outputs": {},
+        "assistant": {"train": tiny.training(1)},
+        "train": tiny.training(2),
     }
-    return base | sections
+    return tiny.run_settings(encoder, corpus, **(base | sections))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +167,7 @@ def test_the_kept_epoch_is_scored_once_and_its_scores_are_those_of_the_model(set
         return predict(model, rows, **more)
 
     monkeypatch.setattr("kdray.distil.work.predict", counting)
-    run = settings(method={"name": "finetune"}, train=FITTING | {"epochs": 3, "keep": keep})
+    run = settings(method={"name": "finetune"}, train=tiny.training(3, keep=keep))
     store = Store(str(tmp_path))
     student, _ = go(run, store)
     (corpus,) = store.artifacts("corpus")
@@ -182,7 +176,7 @@ def test_the_kept_epoch_is_scored_once_and_its_scores_are_those_of_the_model(set
     classify = transformers.pipeline("text-classification", str(student.file("model")))
     for split, labels in rows.items():
         texts = load_corpus(corpus.folder).table(split)["text"].to_pylist()
-        right = [LABELS.index(said["label"]) for said in classify(texts)] == labels
+        right = [tiny.LABELS.index(said["label"]) for said in classify(texts)] == labels
         assert result_of(student)["metrics"][split]["accuracy"] == right.mean()
 
 
@@ -196,7 +190,7 @@ def test_the_exported_folder_is_an_ordinary_pipeline(students):
     folder = students["kd"][0].file("model")
     classify = transformers.pipeline("text-classification", model=str(folder), device="cpu")
     said = classify(["a very good film", "the bad film was bad"])
-    assert {answer["label"] for answer in said} <= set(LABELS)
+    assert {answer["label"] for answer in said} <= set(tiny.LABELS)
     assert all(0 <= answer["score"] <= 1 for answer in said)
     assert not list(folder.glob("*.bin"))
     card = (folder / "README.md").read_text()
@@ -208,7 +202,7 @@ def test_outputs_are_what_the_teacher_says(students, settings, store):
     here = context(store)
     prepared = prepare(settings(method=KD), here)
     teacher = prepared.teachers[0]
-    model = load_classifier(teacher.model.open(store).file("model"), labels=LABELS, seed=0)
+    model = load_classifier(teacher.model.open(store).file("model"), labels=tiny.LABELS, seed=0)
     tokenizer = transformers.AutoTokenizer.from_pretrained(teacher.model.open(store).file("model"))
     for split in ("train", "select", "report"):
         said = Outputs(teacher.outputs.open(store).folder, split)
@@ -233,7 +227,7 @@ def test_a_student_learns_from_what_pruning_left_but_is_scored_on_everything(stu
 
 def test_online_teachers_make_the_same_student_as_cached_ones(students, settings, store):
     """Also with a student that reads less of a row than its teacher does."""
-    short = FITTING | {"epochs": 2, "max_length": 8}
+    short = tiny.training(2, max_length=8)
     cached, _ = go(settings(method=KD, train=short), store)
     online, _ = go(settings(method=KD, train=short, outputs={"access": "online"}), store)
     assert online.digest != cached.digest
@@ -251,7 +245,7 @@ def reviews(corpus_folder, tmp_path_factory):
         rows = [json.loads(line) for line in (corpus_folder / f"{split}.jsonl").read_text().splitlines()]
         longer = [row | {"text": f"{row['text']} very very. the film was it."} for row in rows]
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in longer))
-    return {"name": "folder", "path": str(folder), "labels": list(LABELS)}
+    return {"name": "folder", "path": str(folder), "labels": list(tiny.LABELS)}
 
 
 def test_teachers_read_whole_texts_or_pruned_ones(settings, store, reviews):
@@ -266,7 +260,7 @@ def test_teachers_read_whole_texts_or_pruned_ones(settings, store, reviews):
     teacher = result_of(student)["spec"]["teachers"][0]
     answered = Outputs(store.find(**teacher["outputs"]).folder, "train")
     texts = pq.read_table(view.file("train.parquet")).to_pydict()
-    model = load_classifier(store.find(**teacher["model"]).file("model"), labels=LABELS, seed=0)
+    model = load_classifier(store.find(**teacher["model"]).file("model"), labels=tiny.LABELS, seed=0)
     tokenizer = transformers.AutoTokenizer.from_pretrained(store.find(**teacher["model"]).file("model"))
     inputs = tokenizer(texts["text"][:6], truncation=True, max_length=32, padding=True, return_tensors="pt")
     with torch.no_grad():
@@ -294,7 +288,7 @@ def test_dropout_outputs_are_a_mean_over_passes_that_depend_on_the_row_alone(set
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
     model = store.find(**teacher["model"]).file("model")
     speaker = DropoutSpeaker(
-        model, passes=3, name="two", labels=LABELS, fields=["text"], max_length=32, precision="fp32"
+        model, passes=3, name="two", labels=tiny.LABELS, fields=["text"], max_length=32, precision="fp32"
     )
     alone = speaker(table.slice(7, 2))["mc_probs"].to_pylist()
     np.testing.assert_array_equal(probabilities[7:9], alone)
@@ -327,20 +321,18 @@ def test_a_student_alone_needs_no_teacher(settings, store, students):
 @pytest.mark.parametrize("origin", ["teacher", "assistant"])
 def test_students_may_start_from_a_teacher_or_an_assistant(students, settings, store, origin):
     start = {"layers": 2, "init": "skip", "init_from": origin}
-    student, _ = go(
-        settings(method={"name": "dekd", "ta_depth": 3}, student=start, train=FITTING | {"epochs": 1}), store
-    )
+    student, _ = go(settings(method={"name": "dekd", "ta_depth": 3}, student=start, train=tiny.training(1)), store)
     assert result_of(student)["cost"]["layers"] == 2
 
 
 def permuted(teacher_folder: Path, folder: Path) -> Path:
     """The same classifier, counting its classes the other way round."""
     shutil.copytree(teacher_folder, folder)
-    model = load_classifier(teacher_folder, labels=LABELS, seed=0)
+    model = load_classifier(teacher_folder, labels=tiny.LABELS, seed=0)
     with torch.no_grad():
         model.classifier.weight.copy_(model.classifier.weight.flip(0).clone())
         model.classifier.bias.copy_(model.classifier.bias.flip(0).clone())
-    return tiny.save_fine_tuned(folder, model, LABELS[::-1])
+    return tiny.save_fine_tuned(folder, model, tiny.LABELS[::-1])
 
 
 def test_a_teacher_with_its_classes_in_another_order_is_mapped(students, settings, store, tmp_path):
@@ -383,7 +375,7 @@ def test_a_teacher_that_knows_nothing_is_refused(settings, store, tmp_path):
     model = tiny.classifier(seed=0, layers=1)
     with torch.no_grad():
         model.classifier.weight.zero_()
-    folder = tiny.save_fine_tuned(tmp_path / "empty", model, LABELS)
+    folder = tiny.save_fine_tuned(tmp_path / "empty", model, tiny.LABELS)
     given = run.teachers[0].model_copy(update={"name": "empty", "encoder": str(folder), "fine_tuned": True})
     ignorant = teach(given, corpus, here)
     with pytest.raises(BadInput, match=r"^teacher 'empty' scores .* on 'select', no better than always answering"):
@@ -430,10 +422,10 @@ def test_digests_do_not_depend_on_where_or_how_wide_things_run(students, setting
     one = {
         "name": "one",
         "encoder": settings().teachers[0].encoder,
-        "train": FITTING | {"epochs": 8, "checkpoint_steps": 3},
+        "train": tiny.training(8, checkpoint_steps=3),
     }
     run = settings(
-        method=KD, teachers=[one], train=FITTING | {"epochs": 2, "checkpoint_steps": 2}, work={"workers": 4, "cpus": 2}
+        method=KD, teachers=[one], train=tiny.training(2, checkpoint_steps=2), work={"workers": 4, "cpus": 2}
     )
     again, _ = go(run, elsewhere)
     student = students["kd"][0]
@@ -455,8 +447,8 @@ def test_a_copy_of_the_encoder_is_the_same_encoder(students, settings, store, ti
     "change",
     [
         {"method": KD | {"alpha": 0.4}},
-        {"train": FITTING | {"epochs": 2, "seed": 1}},
-        {"train": FITTING | {"epochs": 2, "learning_rate": 1e-3}},
+        {"train": tiny.training(2, seed=1)},
+        {"train": tiny.training(2, learning_rate=1e-3)},
         {"student": {"layers": 2}},
         {"prune": LOWER_TAIL},
     ],
@@ -492,7 +484,7 @@ def test_an_intermediate_task_comes_first(settings, store, tmp_path):
     between = {
         "corpus": {"name": "folder", "path": str(folder), "labels": ["happy", "calm", "sad"]},
         "merge": {"happy": "positive", "calm": "positive", "sad": "negative"},
-        "train": FITTING | {"epochs": 1},
+        "train": tiny.training(1),
     }
     base = settings().teachers[0].model_dump(mode="json")
     run = settings(teachers=[base | {"name": "twice", "init_from": between, "train": base["train"] | {"epochs": 1}}])
@@ -506,7 +498,7 @@ def test_an_intermediate_task_comes_first(settings, store, tmp_path):
         ("teach", f"folder-moods-{shared}"),
         ("teach", "folder-opinions-twice"),
     ]
-    assert result_of(taught)["spec"]["labels"] == list(LABELS)
+    assert result_of(taught)["spec"]["labels"] == list(tiny.LABELS)
 
 
 def test_a_student_deeper_than_its_source_is_refused_before_anything_is_made(settings, tmp_path):
