@@ -114,7 +114,7 @@ def _student(run: RunConfig, prepared: Any, artifact: Any, context: Any) -> dict
 
     result = result_of(artifact)
     rows = [_scored(f"student ({run.method.name})", result)]
-    rows += [_scored(t.name, result_of(t.model.open(context.store))) for t in prepared.teachers]
+    rows += [_scored(t.info.name, result_of(t.model.open(context.store))) for t in prepared.teachers]
     rows.append({"model": "commonest class", "report": result["majority"]["report"]})
     folder = artifact.file("model") if context.store.is_local else context.store.uri_of(artifact.place("model"))
     return {"rows": rows, "model": str(folder), "result": result}

@@ -154,6 +154,13 @@ class RunConfig(BaseModel):
     def _student_has_a_source(self) -> "RunConfig":
         if self.student.init_from == "teacher" and not self.teachers:
             raise ValueError("student.init_from = teacher, but there are no teachers")
+        if self.student.init_from != "encoder" and self.teachers:
+            first, encoder = self.teachers[0], self.student.encoder
+            if encoder not in (StudentSettings().encoder, first.encoder):
+                raise ValueError(
+                    f"student.encoder = {encoder} has no effect: init_from = {self.student.init_from} takes layers "
+                    f"that stem from teacher {first.name}, whose encoder is {first.encoder}; leave it out"
+                )
         if self.student.init_from == "teacher" and self.teachers[0].classes:
             first = self.teachers[0].name
             raise ValueError(f"student.init_from = teacher, but teacher {first} scores only some classes")

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from kdray.methods import VanillaKD
 from kdray.train import TrainSettings
@@ -12,7 +12,7 @@ class StudentSettings(BaseModel):
     """The student: layers of an encoder, of the first teacher, or of the method's assistant.
 
     Attributes:
-        encoder: Where the layers come from with `init_from: encoder`.
+        encoder: Where the layers come from with `init_from: encoder`; else left out, or the first teacher's.
         layers: How many layers it has.
         init: Take the `bottom` layers, or `skip` evenly up to the last.
         init_from: `encoder` (fresh classifier) or `teacher`, `assistant` (their fine-tuned layers and classifier).
@@ -24,12 +24,6 @@ class StudentSettings(BaseModel):
     layers: int = Field(default=3, ge=1)
     init: Literal["bottom", "skip"] = "bottom"
     init_from: Literal["encoder", "teacher", "assistant"] = "encoder"
-
-    @model_validator(mode="after")
-    def _encoder_is_used(self) -> "StudentSettings":
-        if self.init_from != "encoder" and "encoder" in self.model_fields_set and self.encoder != "minilm":
-            raise ValueError(f"encoder has no effect with init_from = {self.init_from}")
-        return self
 
 
 class AssistantSettings(BaseModel):

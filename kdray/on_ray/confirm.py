@@ -30,7 +30,7 @@ class Contender:
 
 def student_alone(run: RunConfig) -> Contender:
     """The baseline of every table."""
-    return Contender(ALONE, alone(run), "bottom layers of the encoder, whole texts, hard labels, no teacher at all")
+    return Contender(ALONE, alone(run), "the same layers of the encoder, whole texts, hard labels, no teacher at all")
 
 
 def confirm(

@@ -14,7 +14,11 @@ def read(settings: CorpusSettings, context: Context) -> Artifact:
     return context.make(
         "corpus",
         corpus.task.name,
-        settings={"metrics": [identity(name) for name in corpus.task.metrics], "labels": list(corpus.task.labels)},
+        settings={
+            "metrics": [identity(name) for name in corpus.task.metrics],
+            "labels": list(corpus.task.labels),
+            "fields": [[field.name, field.role] for field in corpus.task.fields],
+        },
         inputs={"rows": corpus.fingerprint},
         build=lambda draft: _summary(save_corpus(corpus, draft.folder)),
     )

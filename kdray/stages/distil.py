@@ -52,8 +52,9 @@ def distil(run: RunConfig, prepared: Prepared, context: Context, *, stage: str =
 
 
 def alone(run: RunConfig) -> RunConfig:
-    """The same run without a teacher in it: encoder layers, whole texts, hard labels."""
-    student = run.student.model_copy(update={"init_from": "encoder", "init": "bottom"})
+    """The same student without a teacher: its layers, from the encoder they stem from, whole texts, hard labels."""
+    encoder = run.student.encoder if run.student.init_from == "encoder" else run.teachers[0].encoder
+    student = run.student.model_copy(update={"init_from": "encoder", "encoder": encoder})
     prune = type(run.prune).model_validate({"policy": "none"})
     return run.model_copy(update={"student": student, "method": FineTune(), "prune": prune})
 

@@ -26,19 +26,22 @@ def label_names(folder: Path) -> list[str]:
 def task_columns(teacher: Sequence[str], task: Sequence[str], *, name: str) -> list[int]:
     """For each class of the task, the teacher's column.
 
-    A teacher whose labels are unnamed (`LABEL_0` …) is taken to count as the task does, with a warning.
+    A teacher whose labels are unnamed (`LABEL_0` …) is taken to count as the task does, with a warning. Names may
+    differ in upper and lower case, where that leaves no doubt.
 
     Raises:
         BadInput: The teacher lacks a class, or has others.
     """
+    given = list(teacher), list(task)
     if len(teacher) == len(task) and all(UNNAMED.fullmatch(label) for label in teacher):
         shown = ", ".join(task)
         log.warning("teacher %r does not name its classes; they are taken to be %s, in this order", name, shown)
         return list(range(len(task)))
-    at = {label.lower(): i for i, label in enumerate(teacher)}
-    if set(at) != {label.lower() for label in task}:
-        raise BadInput(f"teacher {name!r} knows the classes {list(teacher)}, the task has {list(task)}.")
-    return [at[label.lower()] for label in task]
+    if set(teacher) != set(task):
+        teacher, task = [label.lower() for label in teacher], [label.lower() for label in task]
+    if set(teacher) != set(task) or len(set(teacher)) < len(teacher) or len(teacher) != len(task):
+        raise BadInput(f"teacher {name!r} has the classes {given[0]}, the task has {given[1]}.")
+    return [teacher.index(label) for label in task]
 
 
 def only_classes(table: pa.Table, labels: Sequence[str], keep: Sequence[str]) -> pa.Table:

@@ -107,7 +107,10 @@ def test_unknown_keys_are_named(run_file):
         ("student.init_from=assistant", ["student.init_from = assistant, but method ens_u uses no assistant."]),
         (
             "student={init_from: teacher, encoder: bert-base-uncased}",
-            ["encoder has no effect with init_from = teacher"],
+            [
+                "student.encoder = bert-base-uncased has no effect: init_from = teacher takes layers that stem from "
+                "teacher one, whose encoder is minilm; leave it out."
+            ],
         ),
         (
             "method={name: kd, kd_term: mse, temperature: 4}",

@@ -311,11 +311,39 @@ def test_there_are_no_pruned_texts_without_pruning(settings):
 def test_a_student_alone_needs_no_teacher(settings, store, students):
     run = alone(settings(method=KD, prune=LOWER_TAIL, student={"layers": 1, "init_from": "teacher"}))
     assert (run.method.name, run.prune.policy.name, run.student.init_from) == ("finetune", "none", "encoder")
-    run = run.model_copy(update={"student": settings().student})
+    assert (run.student.encoder, run.student.layers) == (settings().teachers[0].encoder, 1)
     student, journal = go(run, store)
     assert [entry[:2] for entry in journal] == [("corpus", "folder-opinions"), ("distil", "folder-opinions-finetune")]
     assert "No teacher" in (student.file("model") / "README.md").read_text()
     assert result_of(student)["queries"] == {}
+
+
+@pytest.mark.parametrize("init", ["bottom", "skip"])
+def test_the_baseline_begins_with_the_students_own_layers(settings, tmp_path, init):
+    other = str(tiny.save_encoder(tmp_path / "other", seed=5))
+    teachers = [{"name": "t", "encoder": other}]
+    for student in (
+        {"layers": 2, "init": init, "init_from": "teacher"},
+        {"layers": 2, "init": init, "init_from": "teacher", "encoder": other},
+        {"layers": 2, "init": init, "encoder": other},
+    ):
+        baseline = alone(settings(method=KD, teachers=teachers, student=student)).student
+        assert baseline == type(baseline)(encoder=other, layers=2, init=init)
+
+
+def test_swapped_roles_of_fields_are_another_corpus(settings, store, tmp_path):
+    folder = tiny.save_opinions(tmp_path / "pairs", train=20, test=8)
+    for split in ("train", "test"):
+        lines = [json.loads(line) for line in (folder / f"{split}.jsonl").read_text().splitlines()]
+        lines = [line | {"other": "a film"} for line in lines]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def digest(*roles):
+        fields = [{"name": name, "role": role} for name, role in zip(("text", "other"), roles, strict=True)]
+        corpus = tiny.opinions(folder) | {"fields": fields}
+        return read(settings(corpus=corpus).corpus, context(store)).digest
+
+    assert len({digest("context", "query"), digest("query", "context"), digest("pair", "pair")}) == 3
 
 
 @pytest.mark.parametrize("origin", ["teacher", "assistant"])
@@ -356,7 +384,7 @@ def test_a_teacher_with_other_classes_is_refused_before_it_is_loaded(settings, s
     run = settings()
     folder = tiny.save_fine_tuned(tmp_path / "three", tiny.classifier(seed=0, classes=3, layers=1), ("x", "y", "z"))
     given = run.teachers[0].model_copy(update={"name": "three", "encoder": str(folder), "fine_tuned": True})
-    with pytest.raises(BadInput, match=r"^teacher 'three' knows the classes \['x', 'y', 'z'\], the task has"):
+    with pytest.raises(BadInput, match=r"^teacher 'three' has the classes \['x', 'y', 'z'\], the task has"):
         teach(given, read(run.corpus, context(store)), context(store))
 
 
@@ -381,7 +409,7 @@ def test_a_teacher_that_knows_nothing_is_refused(settings, store, tmp_path):
     with pytest.raises(BadInput, match=r"^teacher 'empty' scores .* on 'select', no better than always answering"):
         outputs(ignorant, corpus, here, name="empty", preflight=True)
     assert store.children("drafts") == []
-    assert outputs(ignorant, corpus, here, name="empty", preflight=False).name == "empty"
+    assert outputs(ignorant, corpus, here, name="empty", preflight=False).info.name == "empty"
 
 
 class Killed(Exception):

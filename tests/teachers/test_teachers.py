@@ -48,8 +48,15 @@ def test_columns_follow_the_tasks_order(teacher, columns, caplog):
     ],
 )
 def test_a_teacher_that_lacks_a_class_or_has_others_is_refused(teacher):
-    with pytest.raises(BadInput, match=r"^teacher 't' knows the classes \[.*\], the task has \['entailment', .*\]\.$"):
+    with pytest.raises(BadInput, match=r"^teacher 't' has the classes \[.*\], the task has \['entailment', .*\]\.$"):
         task_columns(teacher, NLI, name="t")
+
+
+def test_classes_that_differ_only_in_case_are_different():
+    assert task_columns(("us", "US", "Us"), ("US", "Us", "us"), name="t") == [1, 2, 0]
+    for teacher, task in ((("US", "us"), ("Us", "other")), (("US", "us", "x"), ("us", "x")), (("a", "b"), ("a", "A"))):
+        with pytest.raises(BadInput, match=r"teacher 't' has the classes \[.*\], the task has \[.*\]\.$"):
+            task_columns(teacher, task, name="t")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +81,7 @@ def test_a_teacher_answers_in_the_tasks_order(fine_tuned):
     mapped = values(speaker(fine_tuned)(ROWS), "logits")
     assert np.array_equal(mapped, own[:, [2, 1, 0]])
     assert not np.array_equal(mapped, own)
-    with pytest.raises(BadInput, match="teacher 't' knows the classes"):
+    with pytest.raises(BadInput, match="teacher 't' has the classes"):
         speaker(fine_tuned, ("entailment", "neutral", "other"))
 
 
