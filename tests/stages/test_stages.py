@@ -406,7 +406,7 @@ def test_a_teacher_that_knows_nothing_is_refused(settings, store, tmp_path):
     folder = tiny.save_fine_tuned(tmp_path / "empty", model, tiny.LABELS)
     given = run.teachers[0].model_copy(update={"name": "empty", "encoder": str(folder), "fine_tuned": True})
     ignorant = teach(given, corpus, here)
-    with pytest.raises(BadInput, match=r"^teacher 'empty' scores .* on 'select', no better than always answering"):
+    with pytest.raises(BadInput, match=r"^teacher 'empty' scores .* on 'select', no better than the majority class"):
         outputs(ignorant, corpus, here, name="empty", preflight=True)
     assert store.children("drafts") == []
     assert outputs(ignorant, corpus, here, name="empty", preflight=False).info.name == "empty"
