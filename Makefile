@@ -13,7 +13,7 @@ if sys.version_info < (3, 11):
 endef
 export PYTHON_CHECK
 
-.PHONY: setup setup-dev tune test cluster check lint types floors fast matrix
+.PHONY: setup setup-dev tune test cluster check lint types floors fast fuzz matrix
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c "$$PYTHON_CHECK"
@@ -40,6 +40,9 @@ cluster: setup-dev
 
 fast: setup-dev
 	$(BIN)/python -m pytest -m "not slow and not ray" $(ARGS)
+
+fuzz: setup-dev
+	KDRAY_FUZZ_CASES=10000 $(BIN)/python -m pytest -m fuzz $(ARGS)
 
 lint: setup-dev
 	$(BIN)/ruff check .

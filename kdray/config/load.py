@@ -89,7 +89,8 @@ def _key(where: Sequence[str | int]) -> tuple[str, str]:
         else:
             typed.append(str(part))
         models = below
-    return ".".join(typed), tag
+    key = ".".join(typed)
+    return key if key.isprintable() else repr(key), tag
 
 
 def _settings_at(where: Sequence[str | int]) -> list[str]:

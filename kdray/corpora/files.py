@@ -58,7 +58,9 @@ def read_table(path: Path, shown: str) -> pa.Table:
 def _read_parquet(path: Path, shown: str) -> pa.Table:
     del shown
     with pq.ParquetFile(path) as file:
-        return file.read()
+        table = file.read()
+    table.validate(full=True)  # else damaged texts are found later, and not as such
+    return table
 
 
 def _undecodable(path: Path) -> str:
@@ -80,7 +82,7 @@ def _read_csv(path: Path, shown: str) -> pa.Table:
         reader = csv.reader(file, strict=True)  # else a stray quote swallows the rows up to the next one
         begun = 1
         try:
-            names = next(reader)
+            names = next(reader, [])  # none: there is nothing but a byte order mark
             begun = reader.line_num + 1
             for row in reader:
                 if len(row) == len(names):
@@ -139,6 +141,12 @@ def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Arr
         )
     try:
         return pa.array(values)
+    except OverflowError as error:
+        large = [i for i, value in enumerate(values) if isinstance(value, int) and not -(2**63) <= value < 2**63]
+        where = f"row {large[0]} (the first is 0), " if large else ""
+        raise BadInput(
+            f'{shown}, {where}column "{name}" has a whole number of more than 64 bits; write it as a text.'
+        ) from error
     except UnicodeEncodeError as error:
         if kinds != [str]:
             raise

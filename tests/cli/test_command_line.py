@@ -83,6 +83,7 @@ def test_corpora_lists_names(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "{recipe}", "method.name=sorcery"], "method.name = 'sorcery' is not known: finetune, kd,"),
         (["run", "{recipe}", "temperature"], "not of the form key=value"),
         (["sweep", "nowhere.py"], "nowhere.py: no such sweep script"),
+        (["sweep", "x" * 300], "xxx: no such sweep script"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

@@ -362,9 +362,15 @@ def test_refuses_corrupt_files(tmp_path):
     with_train(tmp_path, texts(20)).joinpath("train.jsonl").unlink()
     (tmp_path / "train.parquet").write_bytes(b"not parquet at all")
     assert "train.parquet cannot be read as parquet: " in refusal(tmp_path)
+    pq.write_table(pa.table({"text": ["a film", "no film"], "label": [0, 1]}), tmp_path / "train.parquet")
+    whole = (tmp_path / "train.parquet").read_bytes()
+    (tmp_path / "train.parquet").write_bytes(whole.replace(b"a film", b"a f\xfflm"))
+    assert "train.parquet cannot be read as parquet: Column 0: In chunk 0: Invalid: Invalid UTF8" in refusal(tmp_path)
     (tmp_path / "train.parquet").unlink()
     (tmp_path / "train.csv").write_text("text,label\none,0\ntwo,1,3\n")
     assert "train.csv, line 3 has 3 cells, but the header has 2: mend it" in refusal(tmp_path)
+    (tmp_path / "train.csv").write_bytes(b"\xef\xbb\xbf")
+    assert "train.csv has no rows" in refusal(tmp_path)
     (tmp_path / "train.csv").write_bytes(b"text,label\none,0\n\xff\xfe,0\n")
     assert "train.csv, line 3 is not UTF-8 (byte 0xff); save it as UTF-8" in refusal(tmp_path)
 
@@ -392,6 +398,8 @@ def test_refuses_lines_that_are_no_json_objects(tmp_path):
     assert 'train.jsonl, row 2 (the first is 0), column "text" is not valid Unicode' in refusal(tmp_path)
     (tmp_path / "train.jsonl").write_text(lines + '{"text": "one", "text": "two", "label": 0}\n')
     assert 'train.jsonl, line 3 has the key "text" twice' in refusal(tmp_path)
+    (tmp_path / "train.jsonl").write_text('{"text": "a", "label": 0}\n{"text": "b", "label": 18446744073709551616}\n')
+    assert 'row 1 (the first is 0), column "label" has a whole number of more than 64 bits' in refusal(tmp_path)
 
 
 def test_refuses_a_column_of_two_types(tmp_path):
