@@ -7,9 +7,9 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from kdray.errors import KdrayError, Terminated
+from kdray.errors import KdrayError, RunFailed, Terminated
 from kdray.log import configure
 
 EXAMPLES = """examples:
@@ -111,6 +111,8 @@ def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
     document = _COMMANDS.get(command, _stage)(arguments)
     if arguments.json:
         print(json.dumps(document, ensure_ascii=False))
+    if isinstance(document, dict) and "failed" in document:  # after all that there was to print
+        raise RunFailed(str(cast("dict[str, Any]", document)["failed"]))
 
 
 def _stage(arguments: argparse.Namespace) -> Any:

@@ -1,61 +1,104 @@
 """`kdray report STORE`: a page for every sweep, every student and every pruned corpus, and a list of them."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import kdray
 from kdray import report
 from kdray.corpora import load_description
-from kdray.errors import BadInput, KdrayError
-from kdray.store import Artifact, Store
+from kdray.errors import BadInput, KdrayError, RunFailed
+from kdray.store import NAME, Artifact, Store, shown
 
 log = logging.getLogger(__name__)
 
 PAGES = "report"
+LONGEST = 200  # characters of a name that is shown as it is
+_Read: TypeAlias = Callable[[], "dict[str, Any] | None"]
 
 
 def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
     """Write `STORE/report/*.html` and its `index.html`. What cannot be shown is named, and keeps no other page back.
 
+    Returns:
+        The pages, what was left out, and under `failed` a sentence if anything was.
+
     Raises:
         BadInput: The store holds nothing that could be shown.
     """
     opened = Store(store)
-    pages: dict[str, Callable[[], dict[str, Any] | None]] = {}
-    pages |= {f"sweep-{name}.html": partial(_sweep, opened, name) for name in opened.children("sweeps")}
-    pages |= {f"run-{a.path.name}.html": partial(_run, opened, a) for a in opened.artifacts("distil")}
-    pages |= {f"prune-{a.path.name}.html": partial(_prune, opened, a) for a in opened.artifacts("prune")}
     entries: list[Mapping[str, Any]] = []
     left_out: list[str] = []
-    for href, read in pages.items():
+    for name, read in _pages(opened).items():
         try:
-            document = read()
-            if document is not None:
-                opened.write_bytes(f"{PAGES}/{href}", report.render(document).encode())
-                entries.append(report.index_entry(document, href))
+            if (entry := _written(opened, f"{name}.html", read)) is not None:
+                entries.append(entry)
         except KdrayError as error:
-            left_out.append(f"{href.removesuffix('.html')}: {error}")
+            left_out.append(f"{_plain(name)}: {error}")
+        except Exception as error:  # whatever one document holds, the others are shown
+            left_out.append(f"{_plain(name)}: it cannot be shown ({type(error).__name__}: {_plain(str(error))})")
     for sentence in left_out:
         log.warning("left out: %s", sentence)
+    failed = f"{len(left_out)} of {len(left_out) + len(entries)} pages could not be written; they are named above."
     if not entries:
         what = "no finished sweep, student or pruned corpus"
-        raise BadInput(f"store {store!r} holds {what} to show; make one with kdray run.")
+        raise (
+            RunFailed(failed)
+            if left_out
+            else BadInput(f"store {store!r} holds {what} to show; make one with kdray run.")
+        )
     opened.write_bytes(f"{PAGES}/index.html", report.render_index(entries).encode())
     index = opened.uri_of(f"{PAGES}/index.html")
     if not quiet:
         print(f"{len(entries)} pages; open {index}")
-    return {"index": index, "pages": sorted(entry["href"] for entry in entries), "left_out": left_out}
+    pages = sorted(entry["href"] for entry in entries)
+    return {"index": index, "pages": pages, "left_out": left_out} | ({"failed": failed} if left_out else {})
+
+
+def _pages(store: Store) -> dict[str, _Read]:
+    """How to read the document of every page, by the page's name."""
+    pages: dict[str, _Read] = {f"sweep-{name}": partial(_sweep, store, name) for name in store.children("sweeps")}
+    for stage, kind, document in (("distil", "run", _run), ("prune", "prune", _prune)):
+        for where, found in store.survey(stage):
+            pages[f"{kind}-{where.partition('/')[2]}"] = partial(_of_artifact, store, found, document)
+    return pages
+
+
+def _written(store: Store, href: str, read: _Read) -> Mapping[str, Any] | None:
+    """Write one page; returns its line in the list, or None if there is nothing to show yet."""
+    document = read()
+    if document is None:
+        return None
+    content, entry = report.render(document).encode(), report.index_entry(document, href)
+    report.render_index([entry])  # refused here, where it keeps no other page back
+    store.write_bytes(f"{PAGES}/{href}", content)
+    return entry
+
+
+def _plain(text: str) -> str:
+    """For one line of a terminal, whatever a document holds."""
+    return text if NAME.fullmatch(text) and len(text) <= LONGEST else shown(text)[1:-1]
 
 
 def _sweep(store: Store, name: str) -> dict[str, Any] | None:
-    return store.read_json(f"sweeps/{name}/result.json")  # None: the sweep has not ended
+    result = store.read_json(f"sweeps/{name}/result.json")  # None: the sweep has not ended
+    if result is not None and not NAME.fullmatch(name):
+        raise BadInput("its folder cannot name a page: use letters, digits, '.', '_', '+' and '-' only.")
+    return result
+
+
+def _of_artifact(
+    store: Store, found: Artifact | KdrayError, document: Callable[[Store, Artifact], dict[str, Any]]
+) -> dict[str, Any]:
+    if isinstance(found, KdrayError):
+        raise found
+    return document(store, found)
 
 
 def _run(store: Store, artifact: Artifact) -> dict[str, Any]:
-    result = store.read_json(artifact.place("result.json"))
+    result = json.loads(store.read_file(artifact, "result.json"))
     spec = result["spec"]
     info = _corpus(store, spec["corpus"])
     return {
@@ -74,13 +117,14 @@ def _run(store: Store, artifact: Artifact) -> dict[str, Any]:
 def _prune(store: Store, artifact: Artifact) -> dict[str, Any]:
     from kdray.stages.prune import record
 
+    del store
     info = load_description(artifact.folder)["info"]
     return {
         "kind": "prune",
         "name": artifact.path.name,
         "created": artifact.manifest["made"],
         "command": "kdray prune RUN.yaml",
-        "kdray": artifact.manifest.get("kdray", kdray.__version__),
+        "kdray": artifact.manifest["kdray"],
         "corpus": {key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")},
         "prune": record(artifact),
         "seconds": {"total": artifact.manifest["seconds"]},

@@ -6,6 +6,7 @@ says which way the metric is better (higher, where the key is missing). Keys thi
 """
 
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypeAlias, cast
 
@@ -301,9 +302,9 @@ def checked(result: Mapping[str, Any]) -> Result:
         BadInput: A mandatory key is missing or a value has another type; the sentence names the key.
     """
     kind = result.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise BadInput(
-            f"result.json: kind is {kind!r}, but a report is made of a 'sweep', a 'comparison', a 'run' or "
+            f"result.json: kind is {reprlib.repr(kind)}, but a report is made of a 'sweep', a 'comparison', a 'run' or "
             "a 'prune'; give another file."
         )
     finite = {key: value if key == "settings" else _finite(value) for key, value in result.items()}
@@ -354,5 +355,5 @@ def _sentence(error: ValidationError) -> str:
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     if first["type"] == "missing":
         return f"the key '{key}' is missing and the report needs it; run the command that wrote the file again."
-    found = f"{key} is {first['input']!r}, which a report cannot use ({first['msg']})"
+    found = f"{key} is {reprlib.repr(first['input'])}, which a report cannot use ({first['msg']})"
     return f"{found}; run the command that wrote the file again."

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kdray.errors import RunFailed
 from kdray.ipc import TableMap, packed, unpacked
 from kdray.stages.context import Context, Engine
-from kdray.store import Store, Work
+from kdray.store import Store, Work, sealed_bytes, unsealed_bytes
 
 log = logging.getLogger(__name__)
 
-SEAL = hashlib.sha256().digest_size
 RANGE_ROWS = 1024  # what a killed job may have to do again, and what one worker does at once
 
 
@@ -45,12 +45,12 @@ def in_ranges(
 
     def due() -> Iterator[pa.Table]:
         while waiting and waiting[0] in there:
-            yield unpacked(store.read_bytes(f"{where}/{waiting.popleft()}")[SEAL:])
+            yield unpacked(_content(store, where, waiting.popleft()))
 
     yield from due()
     for place, made in context.engine.map([parts[number] for number in missing], factory, title=title):
         file = files[missing[place]]
-        store.write_bytes(f"{where}/{file}", _sealed(packed(made)))
+        store.write_bytes(f"{where}/{file}", sealed_bytes(file, packed(made)))
         there.add(file)
         yield from due()
 
@@ -85,15 +85,14 @@ def _file(number: int, part: pa.Table) -> str:
 def _whole(store: Store, where: str, files: Sequence[str], title: str) -> set[str]:
     """Those of the files that an earlier try wrote to their end."""
     found = set(store.children(where)).intersection(files)
-    damaged = {file for file in found if not _unbroken(store.read_bytes(f"{where}/{file}"))}
+    damaged = {file for file in found if unsealed_bytes(file, store.read_bytes(f"{where}/{file}")) is None}
     for file in sorted(damaged):
         log.warning("%s: %s/%s is damaged and is made again", title, where, file)
     return found - damaged
 
 
-def _sealed(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest() + content
-
-
-def _unbroken(sealed: bytes) -> bool:
-    return hashlib.sha256(sealed[SEAL:]).digest() == sealed[:SEAL]
+def _content(store: Store, where: str, file: str) -> bytes:
+    content = unsealed_bytes(file, store.read_bytes(f"{where}/{file}"))
+    if content is None:
+        raise RunFailed(f"{store.uri_of(where)}/{file} was damaged while it was in use; run the same command again.")
+    return content

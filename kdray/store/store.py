@@ -5,11 +5,8 @@ what is still being made. `manifest.json` is written last; without it the artifa
 bucket, so there each process that makes an artifact puts its files into a folder of its own, which the manifest names.
 """
 
-import contextlib
 import json
 import logging
-import os
-import re
 import shutil
 import socket
 import tempfile
@@ -17,122 +14,54 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import filelock
-from pyarrow import fs
 
 import kdray
-from kdray.errors import BadInput, RunFailed
-from kdray.redact import without_passwords
+from kdray.errors import BadInput, KdrayError, RunFailed
+from kdray.store.artifact import Artifact, Draft
 from kdray.store.digest import digest_of, file_sha256
+from kdray.store.drafts import clear_dead, drafts_folder, new_draft
+from kdray.store.files import Files, sync
+from kdray.store.manifest import MANIFEST, SHORT, FileRecord, Manifest, checked_manifest
+from kdray.store.paths import NAME
+from kdray.store.seal import with_seal
+from kdray.store.work import Work
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-PATIENCE_SECONDS, RETRY_SECONDS = 120.0, 2.0
-T = TypeVar("T")
-_intact: set[Path] = set()  # artifacts whose files this process has compared
-SHORT = 12  # characters of the digest in a folder's name; the whole digest is in the manifest
+LONGEST_NAME = 200  # characters; a folder's name has the digest too
+OWN = frozenset({"drafts", "locks", "ray", "report", "sweeps", "work"})  # folders of a store that are no stages
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """Something whole in a store; `where` is its place there, `path` a local folder with its files."""
-
-    stage: str
-    name: str
-    digest: str
-    path: Path
-    where: str
-    manifest: Mapping[str, Any]
-
-    @property
-    def folder(self) -> Path:
-        """`path`, to read from: the first time in a process every file is compared with what was written.
-
-        Raises:
-            RunFailed: A file is missing or has other contents.
-        """
-        if self.path not in _intact:
-            for name, written in self.manifest["files"].items():
-                file = self.path / name
-                if not file.is_file() or not _is_as(written, file):
-                    raise RunFailed(f"{file} is not what was written there; remove {self.path} to make it anew.")
-            _intact.add(self.path)
-        return self.path
-
-    @property
-    def summary(self) -> Mapping[str, Any]:
-        """What the stage said of it when it was made (rows, seconds, scores)."""
-        return self.manifest["summary"]
-
-    def file(self, name: str) -> Path:
-        return self.folder / name
-
-    def place(self, name: str = "") -> str:
-        """Where one of its files, or all of them, lie in the store."""
-        return "/".join(part for part in (self.where, self.manifest.get("folder"), name) if part)
-
-
-@dataclass(frozen=True)
-class Draft:
-    """An artifact being made: write files into `folder`; `Store.make` publishes them."""
-
-    folder: Path
-
-    def file(self, name: str) -> Path:
-        return self.folder / name
-
-
-class Store:
+class Store(Files):
     """Artifacts by stage, name and digest. Safe for several processes at once; on a local disk each is made once."""
-
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
-        if without_passwords(uri) != uri:
-            raise BadInput(
-                f"store {without_passwords(uri)!r} holds a secret, which would be written down with the settings; "
-                "give it as the cloud wants it (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a role, a profile)."
-            )
-        try:
-            self._fs, self._root = fs.FileSystem.from_uri(
-                uri if "://" in uri else str(Path(uri).expanduser().absolute())
-            )
-        except (ValueError, OSError) as error:
-            raise BadInput(
-                f"store {without_passwords(uri)!r} is not a folder or a URI that pyarrow knows: {error}"
-            ) from error
-        self.is_local = isinstance(self._fs, fs.LocalFileSystem)
-
-    def uri_of(self, where: str) -> str:
-        """A place in the store for those that take a folder's path or a URI, such as Ray."""
-        if self.is_local:
-            return f"{self._root}/{where}"
-        address, mark, options = self.uri.partition("?")
-        return f"{address.rstrip('/')}/{where}{mark}{options}"
 
     def folder_name(self, stage: str, name: str, digest: str) -> str:
         for part in (stage, name):
-            if not NAME.fullmatch(part):
-                raise BadInput(f"{part!r} cannot name an artifact: use letters, digits, '.', '_', '+' and '-' only.")
+            if not NAME.fullmatch(part) or len(part) > LONGEST_NAME:
+                raise BadInput(
+                    f"{part!r} cannot name an artifact: use letters, digits, '.', '_', '+' and '-' only, "
+                    f"at most {LONGEST_NAME} of them."
+                )
         return f"{stage}/{name}-{digest[:SHORT]}"
 
     def find(self, stage: str, name: str, digest: str) -> Artifact | None:
-        """The artifact if it is whole, else None."""
-        where = self.folder_name(stage, name, digest)
-        manifest = self.read_json(f"{where}/{MANIFEST}")
-        if manifest is None:
-            return None
-        if manifest["digest"] != digest:
+        """The artifact if it is whole, else None.
+
+        Raises:
+            RunFailed: It has a manifest that cannot be used, or the manifest of another digest.
+        """
+        artifact = self._in_folder(self.folder_name(stage, name, digest))
+        if artifact is not None and artifact.digest != digest:
             raise RunFailed(
-                f"{self.uri_of(where)}: its manifest holds digest {manifest['digest']}, asked was {digest}."
+                f"{self.uri_of(artifact.where)}: its manifest holds digest {artifact.digest}, asked was {digest}."
             )
-        return Artifact(stage, name, digest, self._local(where, manifest), where, manifest)
+        return artifact
 
     def make(
         self,
@@ -170,18 +99,49 @@ class Store:
         assert made is not None
         return made, False
 
-    def artifacts(self, stage: str) -> list[Artifact]:
-        """All whole artifacts of a stage, by name."""
-        found: list[Artifact] = []
-        for entry in self.children(stage):
-            manifest = self.read_json(f"{stage}/{entry}/{MANIFEST}")
-            if manifest is not None:
-                artifact = self.find(stage, manifest["name"], manifest["digest"])
+    def stages(self) -> list[str]:
+        """The folders of a store that may hold artifacts."""
+        return [name for name in self.children("") if NAME.fullmatch(name) and name not in OWN]
+
+    def survey(self, stage: str) -> Generator[tuple[str, Artifact | KdrayError]]:
+        """Every folder of a stage that has a manifest, with its artifact, or with the reason why it cannot be used."""
+        for name in self.children(stage):
+            where = f"{stage}/{name}"
+            try:
+                artifact = self._in_folder(where)
+            except KdrayError as error:
+                yield where, error
+            else:
                 if artifact is not None:
-                    found.append(artifact)
+                    yield where, artifact
+
+    def artifacts(self, stage: str) -> list[Artifact]:
+        """All whole artifacts of a stage, by name. Manifests that cannot be used are named in warnings."""
+        found: list[Artifact] = []
+        for _, artifact in self.survey(stage):
+            if isinstance(artifact, Artifact):
+                found.append(artifact)
+            else:
+                log.warning("left out: %s", artifact)
         return found
 
-    def work(self, digest: str) -> "Work":
+    def read_file(self, artifact: Artifact, name: str) -> bytes:
+        """One file of an artifact, compared with what was written, without the others.
+
+        Raises:
+            RunFailed: It is missing, or its contents have changed.
+        """
+        place, record = artifact.place(name), artifact.manifest["files"].get(name)
+        try:
+            content = self.read_bytes(place)
+        except FileNotFoundError:
+            content = None
+        if content is None or record is None or sha256(content).hexdigest() != record["sha256"]:
+            where = self.uri_of(artifact.where)
+            raise RunFailed(f"{self.uri_of(place)} is not what was written there; remove {where} to make it again.")
+        return content
+
+    def work(self, digest: str) -> Work:
         """The folder for checkpoints of the artifact with this digest, until it is whole."""
         return Work(self, f"work/{digest[:SHORT]}")
 
@@ -192,250 +152,99 @@ class Store:
         if not self.is_local:
             yield
             return
-        folder = Path(self._root) / "locks"
-        self._make_folder(folder)
-        with filelock.FileLock(folder / f"{digest[:SHORT]}.lock"):
+        self.make_folder("locks")
+        with filelock.FileLock(self.local_path(f"locks/{digest[:SHORT]}.lock")):
             yield
 
-    def children(self, where: str) -> list[str]:
-        selector = fs.FileSelector(self._at(where), allow_not_found=True)
-        return sorted(info.base_name for info in self._patiently(lambda: self._fs.get_file_info(selector)))
-
-    def exists(self, where: str) -> bool:
-        return self._patiently(lambda: self._fs.get_file_info(self._at(where))).type != fs.FileType.NotFound
-
-    def read_json(self, where: str) -> Any:
-        """The parsed file, or None if there is none."""
+    @contextmanager
+    def idle(self, digest: str) -> Generator[bool]:
+        """Whether no process holds the lock of this digest; meanwhile none can take it. In a bucket always true."""
+        where = f"locks/{digest[:SHORT]}.lock"
+        if not self.is_local or not self.exists(where):
+            yield True
+            return
+        lock = filelock.FileLock(self.local_path(where))
         try:
-            return json.loads(self.read_bytes(where))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except ValueError as error:
-            raise RunFailed(
-                f"{self.uri_of(where)} is not valid JSON ({error}); remove its folder to make it anew."
-            ) from None
-
-    def read_bytes(self, where: str) -> bytes:
-        def read() -> bytes:
-            with self._fs.open_input_stream(self._at(where)) as stream:
-                return stream.read()
-
-        return self._patiently(read)
-
-    def make_folder(self, where: str) -> None:
-        """A folder, if it is not there."""
-        if self.is_local:
-            self._make_folder(self.local_path(where))
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            yield False
             return
         try:
-            self._patiently(lambda: self._fs.create_dir(self._at(where), recursive=True))
-        except OSError as error:
-            raise BadInput(f"store {self.uri!r} cannot be written: {error} ({where}).") from error
+            yield True
+        finally:
+            lock.release()
 
-    def write_bytes(self, where: str, content: bytes) -> None:
-        """Whole or not at all: to a temporary name first, then moved.
-
-        Raises:
-            RunFailed: The disk is full, or the place may not be written.
-        """
-        path = self._at(where)
-        temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
-
-        def write() -> None:
-            self._fs.create_dir(path.rsplit("/", 1)[0], recursive=True)
-            with self._fs.open_output_stream(temporary) as stream:
-                stream.write(content)
-            if self.is_local:
-                _flush(Path(temporary))
-            self._fs.move(temporary, path)
-
+    def _in_folder(self, where: str) -> Artifact | None:
+        found = self.read_json(f"{where}/{MANIFEST}")
+        if found is None:
+            return None
         try:
-            self._patiently(write)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                self._fs.delete_file(temporary)
-            raise RunFailed(f"{self.uri_of(where)} could not be written: {error.strerror or error}.") from error
-
-    def write_json(self, where: str, value: Any) -> None:
-        self.write_bytes(where, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
-
-    def remove(self, where: str) -> None:
-        """A folder and all in it, if it is there."""
-        with contextlib.suppress(FileNotFoundError):  # another process may remove it at the same moment
-            if self.exists(where):
-                self._patiently(lambda: self._fs.delete_dir(self._at(where)))
-
-    def copy_in(self, folder: Path, where: str) -> None:
-        def copy() -> None:
-            self._fs.create_dir(self._at(where), recursive=True)
-            fs.copy_files(str(folder), self._at(where), destination_filesystem=self._fs)
-
-        self._patiently(copy)
-
-    def copy_out(self, where: str, folder: Path) -> None:
-        self._patiently(lambda: fs.copy_files(self._at(where), str(folder), source_filesystem=self._fs))
-
-    def local_path(self, where: str) -> Path:
-        """Where a thing lies on a local or mounted disk.
-
-        Raises:
-            BadInput: The store is an object store, which has no local paths.
-        """
-        if not self.is_local:
-            raise BadInput(f"{self.uri} is not a local or mounted folder, which is needed for {where!r}.")
-        return Path(self._root) / self._inside(where)
+            manifest = checked_manifest(found, where)
+        except RunFailed as fault:
+            address = self.uri_of(f"{where}/{MANIFEST}")
+            raise RunFailed(f"{address} cannot be used: {fault}; remove its folder to make it again.") from None
+        path = Path(self._root) / where if self.is_local else self._mirror(where, manifest)
+        fetch = partial(self._fetch, where, manifest, path)
+        return Artifact(manifest["stage"], manifest["name"], manifest["digest"], path, where, manifest, fetch)
 
     def _build(self, where: str, manifest: dict[str, Any], build: Callable[[Draft], Mapping[str, Any]]) -> None:
         start = time.time()
-        drafts = Path(self._root) / "drafts" if self.is_local else Path(tempfile.gettempdir()) / "kdray-drafts"
-        self._make_folder(drafts)
-        folder = Path(tempfile.mkdtemp(prefix=where.replace("/", "-") + "-", dir=drafts))
+        clear_dead(self)
+        draft = new_draft(drafts_folder(self), where, manifest["digest"])
         try:
-            summary = build(Draft(folder))
+            summary = build(Draft(draft.folder))
             manifest |= {
                 "summary": dict(summary),
-                "seconds": time.time() - start,
+                "seconds": max(0.0, time.time() - start),
                 "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "host": socket.gethostname(),
                 "kdray": kdray.__version__,
-                "files": _contents(folder),
+                "files": _contents(draft.folder),
             }
-            self._publish(folder, where, manifest)
+            self._publish(draft.folder, where, manifest)
         except OSError as error:
             raise RunFailed(f"{self.uri_of(where)} could not be made: {error.strerror or error}.") from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(draft.place, ignore_errors=True)
 
     def _publish(self, folder: Path, where: str, manifest: dict[str, Any]) -> None:
+        if not self.is_local:
+            manifest["folder"] = uuid.uuid4().hex[:8]
+        try:
+            # what could not be read again is not written: a summary with a NaN, files of odd names, or none at all
+            whole = checked_manifest(json.loads(json.dumps(with_seal(manifest))), where)
+        except (ValueError, RunFailed) as error:
+            raise RunFailed(
+                f"{self.uri_of(where)} could not be made: its manifest cannot be written ({error})."
+            ) from None
         if self.is_local:
             self.remove(where)  # left behind by a killed run: it has no manifest
-            _sync(folder)
+            sync(folder)
             folder.chmod(0o755)
-            folder.rename(_with_parent(Path(self._at(where))))
+            folder.rename(_with_parent(self.local_path(where)))
         else:
-            manifest["folder"] = uuid.uuid4().hex[:8]
             if not self.exists(f"{where}/{MANIFEST}"):
                 self.copy_in(folder, f"{where}/{manifest['folder']}")
             if self.exists(f"{where}/{MANIFEST}"):  # another process was sooner, and others may read what it published
                 self.remove(f"{where}/{manifest['folder']}")
                 return
-        self.write_json(f"{where}/{MANIFEST}", manifest)
+        self.write_json(f"{where}/{MANIFEST}", whole)
 
-    def _local(self, where: str, manifest: Mapping[str, Any]) -> Path:
-        if self.is_local:
-            return Path(self._root) / where
+    def _mirror(self, where: str, manifest: Manifest) -> Path:
         copies = Path(tempfile.gettempdir()) / "kdray-mirror" / sha256(self.uri.encode()).hexdigest()[:SHORT]
-        inner = manifest.get("folder", "")
-        mirror = copies / inner / where
+        return copies / manifest.get("folder", "") / where
+
+    def _fetch(self, where: str, manifest: Manifest, mirror: Path) -> None:
+        if self.is_local:
+            return
         with filelock.FileLock(f"{_with_parent(mirror)}.lock"):
             if not (mirror / MANIFEST).exists():
-                partial = mirror.with_name(mirror.name + ".partial")
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir(parents=True)
-                self.copy_out(f"{where}/{inner}".rstrip("/"), partial)
-                (partial / MANIFEST).write_text(json.dumps(manifest))
-                partial.rename(mirror)
-        return mirror
-
-    def _at(self, where: str) -> str:
-        return f"{self._root}/{self._inside(where)}"
-
-    def _inside(self, where: str) -> str:
-        if ".." in where.split("/"):
-            raise BadInput(f"{where!r} leads out of store {self.uri!r}.")
-        return where
-
-    def _patiently(self, action: Callable[[], T]) -> T:
-        """What `action` returns; it is tried again for `PATIENCE_SECONDS` while an object store refuses connections."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return action()
-            except OSError as error:
-                if self.is_local or "NETWORK_CONNECTION" not in str(error):
-                    raise
-                if time.monotonic() > deadline:
-                    raise RunFailed(f"{self.uri} does not answer ({error}).") from error
-                log.warning("store %s does not answer; it is tried again (%s)", self.uri, error)
-                time.sleep(RETRY_SECONDS)
-
-    def _make_folder(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInput(f"store {self.uri!r} cannot be written: {error.strerror} ({folder.name}).") from error
-
-
-@dataclass(frozen=True)
-class Work:
-    """Checkpoints of one artifact in the making: `save` replaces the previous one as a whole, `load` reads it back.
-
-    In a bucket several processes may be at it at once: each reads what it or another wrote, whole.
-    """
-
-    store: Store
-    where: str
-
-    def save(self, files: Mapping[str, bytes]) -> None:
-        def write(folder: str) -> None:
-            for name, content in files.items():
-                self.store.write_bytes(f"{folder}/{name}", content)
-
-        self._replace("latest", write)
-
-    def load(self) -> dict[str, bytes] | None:
-        """The files of the last whole checkpoint, or None."""
-
-        def read(folder: str) -> dict[str, bytes]:
-            names = self.store.children(folder)
-            if not names:
-                raise FileNotFoundError(folder)
-            return {name: self.store.read_bytes(f"{folder}/{name}") for name in names}
-
-        return self._read("latest", read)
-
-    def save_result(self, folder: Path) -> None:
-        """Hand over the files of a finished job, from whichever node it ran on."""
-        self._replace("result", lambda where: self.store.copy_in(folder, where))
-
-    def take_result(self, folder: Path) -> None:
-        """Copy what `save_result` handed over into `folder`.
-
-        Raises:
-            FileNotFoundError: Nothing was handed over, or another process has published and cleared it.
-        """
-
-        def read(where: str) -> bool:
-            self.store.copy_out(where, folder)
-            return True
-
-        if not self._read("result", read):
-            raise FileNotFoundError(f"{self.where}/result.json")
-
-    def _replace(self, pointer: str, write: Callable[[str], None]) -> None:
-        """Write into a fresh folder, then point `<pointer>.json` at it, then drop the folder of before."""
-        previous = self.store.read_json(f"{self.where}/{pointer}.json")
-        folder = f"{self.where}/{uuid.uuid4().hex[:8]}"
-        write(folder)
-        self.store.write_json(f"{self.where}/{pointer}.json", {"folder": folder})
-        if previous is not None:
-            self.store.remove(previous["folder"])
-
-    def _read(self, pointer: str, read: Callable[[str], T]) -> T | None:
-        """What `read` makes of the folder; once more if another process dropped it meanwhile. None: there is none."""
-        found = self.store.read_json(f"{self.where}/{pointer}.json")
-        while found is not None:
-            try:
-                return read(found["folder"])
-            except FileNotFoundError:
-                now = self.store.read_json(f"{self.where}/{pointer}.json")
-                if now == found:
-                    raise
-                found = now
-        return None
-
-    def clear(self) -> None:
-        self.store.remove(self.where)
+                partial_copy = mirror.with_name(mirror.name + ".partial")
+                shutil.rmtree(partial_copy, ignore_errors=True)
+                partial_copy.mkdir(parents=True)
+                self.copy_out(f"{where}/{manifest.get('folder', '')}".rstrip("/"), manifest["files"], partial_copy)
+                (partial_copy / MANIFEST).write_text(json.dumps(manifest))
+                partial_copy.rename(mirror)
 
 
 def _with_parent(path: Path) -> Path:
@@ -443,28 +252,6 @@ def _with_parent(path: Path) -> Path:
     return path
 
 
-def _sync(folder: Path) -> None:
-    """Force the files to disk, so that a power loss after the manifest cannot leave empty files behind it."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            _flush(path)
-
-
-def _flush(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _contents(folder: Path) -> dict[str, dict[str, Any]]:
+def _contents(folder: Path) -> dict[str, FileRecord]:
     files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {name: {"bytes": file.stat().st_size, "sha256": file_sha256(file)} for name, file in files.items()}
-
-
-def _is_as(written: Any, file: Path) -> bool:
-    """Whether a file is as its manifest says; those of older stores hold its size alone."""
-    if isinstance(written, int):
-        return file.stat().st_size == written
-    return file.stat().st_size == written["bytes"] and file_sha256(file) == written["sha256"]

@@ -142,7 +142,7 @@ def test_readmes_python_runs(
     broken.parent.mkdir(parents=True)
     broken.write_text('{"kind": "sweep"}')
     capsys.readouterr()
-    assert main(["report", "store"]) == 0
+    assert main(["report", "store"]) == 1
     said = capsys.readouterr()
     assert "1 pages" in said.out
     assert "left out: sweep-old: result.json (sweep): the key 'name' is missing" in said.err

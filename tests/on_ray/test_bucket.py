@@ -67,7 +67,7 @@ def test_a_run_in_a_bucket_outlives_a_kill_and_a_silent_server(
 
 def training_of_student(store: Store) -> bool:
     return bool(store.artifacts("outputs")) and any(
-        store.exists(f"work/{w}/latest.json") for w in store.children("work")
+        name.startswith("latest-") for w in store.children("work") for name in store.children(f"work/{w}")
     )
 
 

@@ -16,7 +16,7 @@ import tiny
 from kdray.config import RunConfig
 from kdray.errors import RunFailed
 from kdray.stages import Context, InProcess, distil, prepare
-from kdray.store import Store
+from kdray.store import Store, with_seal
 
 
 class Bomb:
@@ -81,10 +81,10 @@ def test_a_pickle_in_place_of_an_artifacts_file_is_never_loaded(
         manifest = json.loads(listed.read_text())
         said = manifest["files"][str(file.relative_to(listed.parent))]
         said["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
-        listed.write_text(json.dumps(manifest))
+        listed.write_text(json.dumps(with_seal(manifest)))
     for stage in {missing, "distil"}:
         shutil.rmtree(store / stage)
-    monkeypatch.setattr("kdray.store.store._intact", set())  # as in another process
+    monkeypatch.setattr("kdray.store.artifact._intact", set())  # as in another process
     with pytest.raises(Exception if forged else RunFailed, match=None if forged else f"{file.name} is not what was"):
         distilled(run)
     assert not mark.exists()

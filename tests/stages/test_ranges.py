@@ -10,7 +10,7 @@ import torch
 from blocks import Backwards
 
 from kdray import meters
-from kdray.errors import BadInput
+from kdray.errors import BadInput, RunFailed
 from kdray.stages import Context
 from kdray.stages.context import InProcess, InThreads
 from kdray.stages.ranges import in_ranges, longest_first, parts_of
@@ -52,6 +52,35 @@ def test_a_damaged_part_is_made_again(tmp_path: Path, left: int) -> None:
     assert doubled(tmp_path, range(10), again) == list(range(0, 20, 2))
     assert again.done == [("double", 4)]
     assert file.read_bytes() == whole
+
+
+def test_a_flipped_bit_anywhere_in_a_part_is_never_used(tmp_path: Path) -> None:
+    doubled(tmp_path, range(10), Backwards())
+    (file,) = tmp_path.glob("work/*/doubles/1-*.arrow")
+    whole = file.read_bytes()
+    for place in (*range(0, len(whole), 37), len(whole) - 1):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        again = Backwards()
+        assert doubled(tmp_path, range(10), again) == list(range(0, 20, 2)), place
+        assert again.done == [("double", 4)], place
+
+
+def test_a_part_under_the_name_of_another_is_made_again(tmp_path: Path) -> None:
+    doubled(tmp_path, range(10), Backwards())
+    (first,), (second,) = (list(tmp_path.glob(f"work/*/doubles/{number}-*.arrow")) for number in (0, 1))
+    second.write_bytes(first.read_bytes())
+    assert doubled(tmp_path, range(10), Backwards()) == list(range(0, 20, 2))
+
+
+def test_a_part_that_is_damaged_between_the_check_and_its_use_ends_the_command(tmp_path: Path) -> None:
+    doubled(tmp_path, range(10), Backwards())
+    (file,) = tmp_path.glob("work/*/doubles/1-*.arrow")
+    context, parts = Context(Store(str(tmp_path)), Backwards(), None), parts_of(pa.table({"number": list(range(10))}))
+    found = in_ranges(parts, doubling, context, context.store.work("ab" * 32), "doubles", title="double")
+    next(found)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(RunFailed, match=r"1-\w+\.arrow was damaged while it was in use; run the same command again\.$"):
+        next(found)
 
 
 def test_a_part_is_given_as_soon_as_it_is_there(tmp_path: Path) -> None:

@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import boto3
+import hostile
 import objects
 import pytest
+from hostile import MANIFESTS, build
 from objects import Server
 
 from kdray.errors import BadInput, RunFailed
 from kdray.store import Artifact, Draft, Store, Work
-from kdray.store import store as store_module
+from kdray.store import files as store_files
 
 SETTINGS = {"a": 1}
 
@@ -41,13 +44,6 @@ def another_machine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 def store(server: Server, request: pytest.FixtureRequest) -> Store:
     bucket = "".join(letter for letter in request.node.name if letter.isalnum()).lower()[:60]
     return Store(server.uri(f"{bucket}/inner"))
-
-
-def build(draft: Draft) -> dict[str, Any]:
-    draft.file("data.txt").write_text("data")
-    draft.file("inner").mkdir()
-    draft.file("inner/more.txt").write_text("more")
-    return {"rows": 7}
 
 
 def make(store: Store, **changes: Any) -> tuple[Artifact, bool]:
@@ -112,7 +108,7 @@ class TestWork:
         work.save({"weights": b"1", "state": b"one"})
         work.save({"weights": b"2"})
         assert work.load() == {"weights": b"2"}
-        assert len(store.children(work.where)) == 2  # the pointer and the last folder
+        assert len(store.children(work.where)) == 2  # the last and the one before
 
     def test_results_are_handed_over_whole(self, work: Work, tmp_path: Path) -> None:
         (tmp_path / "made" / "inner").mkdir(parents=True)
@@ -123,18 +119,20 @@ class TestWork:
         assert (tmp_path / "taken" / "inner" / "weights").read_bytes() == b"w"
 
     def test_what_another_replaces_while_it_is_read_is_read_anew(
-        self, store: Store, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, store: Store, work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         work.save({"weights": b"1"})
-        children, other = Store.children, Store(store.uri).work("ab" * 32)
+        read_bytes, other = Store.read_bytes, Store(store.uri).work("ab" * 32)
 
-        def slow(self: Store, where: str) -> list[str]:
-            if self is store and where != work.where and other.load() == {"weights": b"1"}:
+        def slow(self: Store, where: str, *, most: int | None = None) -> bytes:
+            if self is store and where.endswith("/weights") and other.load() == {"weights": b"1"}:
                 other.save({"weights": b"2"})
-            return children(self, where)
+                other.save({"weights": b"3"})
+            return read_bytes(self, where, most=most)
 
-        monkeypatch.setattr(Store, "children", slow)
-        assert work.load() == {"weights": b"2"}
+        monkeypatch.setattr(Store, "read_bytes", slow)
+        assert work.load() == {"weights": b"3"}
+        assert "damaged" not in caplog.text
 
     def test_a_result_that_another_has_cleared_is_missed(self, work: Work, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
@@ -152,7 +150,7 @@ def test_a_server_that_comes_back_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Longer than Arrow's own six seconds."""
-    monkeypatch.setattr(store_module, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(store_files, "RETRY_SECONDS", 0.1)
     port = objects.free_port()
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(Store(objects.uri(port, "bucket/inner")).exists, "nothing")
@@ -164,7 +162,7 @@ def test_a_server_that_comes_back_is_waited_for(
 
 
 def test_a_server_that_stays_away_is_an_error_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(store_files, "PATIENCE_SECONDS", 0.0)
     store = Store(objects.uri(objects.free_port(), "bucket/inner"))
     with pytest.raises(RunFailed, match=r"^s3://bucket/inner\S* does not answer"):
         store.exists("nothing")
@@ -219,3 +217,46 @@ def test_who_lost_its_work_to_the_first_takes_what_that_published(store: Store) 
     made, reused = make(store, build=second)
     assert reused
     assert made.summary == {"rows": 7}
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_a_hostile_manifest_is_refused_and_nothing_is_copied(store: Store, tmp_path: Path, kind: str) -> None:
+    made, _ = make(store)
+    change, words = MANIFESTS[kind]
+    hostile.write_manifest(store, made.where, change(dict(made.manifest)))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RunFailed, match=rf"{made.where}/manifest\.json\S* cannot be used: ") as refused:
+        store.find("teach", "t", made.digest)
+    assert words in str(refused.value)
+    assert store.artifacts("teach") == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_keys_that_lead_out_of_a_folder_are_never_copied(
+    server: Server, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket takes any key; `..` in one leads out of the copy on this machine."""
+    made, _ = make(store)
+    bucket, _, inner = store._root.partition("/")
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{server.port}", region_name="us-east-1")
+    work = store.work("ab" * 32)
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result" / "weights").write_bytes(b"w")
+    work.save_result(tmp_path / "result")
+    (result,) = store.children(work.where)
+    for key in (
+        f"{made.place()}/../../../../../../../escaped",
+        f"{work.where}/{result}/../../../escaped",
+        "teach/../x",
+    ):
+        client.put_object(Bucket=bucket, Key=f"{inner}/{key}", Body=b"escaped")
+    another_machine(monkeypatch, tmp_path / "two")
+    found = store.find("teach", "t", made.digest)
+    assert found is not None
+    assert sorted(p.name for p in found.folder.rglob("*") if p.is_file()) == ["data.txt", "manifest.json", "more.txt"]
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(RunFailed, match="is damaged; run the same command again"):
+        work.take_result(tmp_path / "taken")
+    assert list((tmp_path / "taken").iterdir()) == []
+    assert not list(tmp_path.rglob("*escaped*"))
+    assert [type(found).__name__ for _, found in store.survey("teach")] == ["BadInput", "Artifact"]
