@@ -1,12 +1,12 @@
 """Manifests: what `manifest.json` beside an artifact holds, and whether it can be believed."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NotRequired, cast
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 # Before Python 3.12 pydantic reads only this TypedDict; pydantic itself requires the package.
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from kdray.errors import RunFailed
 from kdray.store.digest import digest_of

@@ -104,7 +104,7 @@ def mutated(document: Any, draw: random.Random) -> Any:
             elif change == 1:
                 inside[place] = [inside[place]] * 2
             else:
-                inside[place] = draw.choice(NASTY)
+                inside[place] = SCRIPT if draw.random() < 0.4 else draw.choice(NASTY)
             break
     return document
 
