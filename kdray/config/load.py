@@ -11,6 +11,9 @@ from kdray.config.overrides import TAGS, apply_overrides
 from kdray.config.run import RunConfig
 from kdray.config.yaml_text import read_yaml
 from kdray.errors import BadInput
+from kdray.records import bounds
+
+_BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
 def load(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -72,9 +75,23 @@ def _first(error: ValidationError) -> str:
     given = problem["input"]
     if f"{key}.name" in TAGS and not isinstance(given, dict):
         return f"{key} is a section of settings: say {key}.name={given}, or {key}: {{name: {given}}} in a file."
+    if problem["type"] in _BEYOND:
+        low, high = _bounds_at(problem["loc"])
+        return f"{key} = {given}: allowed is a number from {low or 'any'} to {high or 'any'}."
     message = problem["msg"].removeprefix("Value error, ")
     shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{key}: {message}{shown}." if key else f"{message}."
+
+
+def _bounds_at(where: Sequence[str | int]) -> tuple[str, str]:
+    """The bounds of the number at a place as pydantic has it, with the names of methods and policies in between."""
+    models: list[type[BaseModel]] = [RunConfig]
+    found = ("", "")
+    for part in (each for each in where if isinstance(each, str)):
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        found = bounds(fields[0]) if fields else found
+        models = _models_below(models, part)
+    return found
 
 
 def _key(where: Sequence[str | int]) -> tuple[str, str]:

@@ -2,12 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from kdray.corpora import CorpusSettings
 from kdray.distil import AssistantSettings, StudentSettings
 from kdray.methods import AnyMethod, VanillaKD
 from kdray.prune import PruneSettings
+from kdray.records import Name, Settings
 from kdray.teachers import TeacherSettings
 from kdray.train import TrainSettings
 
@@ -19,10 +20,10 @@ class PruneSection(PruneSettings):
         embedders: `teachers`, or an encoder by name.
     """
 
-    embedders: str = "teachers"
+    embedders: Name = "teachers"
 
 
-class OutputsSettings(BaseModel):
+class OutputsSettings(Settings):
     """What teachers are asked.
 
     Attributes:
@@ -32,14 +33,12 @@ class OutputsSettings(BaseModel):
             the student reads.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     preflight: bool = True
     access: Literal["cached", "online"] = "cached"
     teacher_view: Literal["full", "pruned"] = "full"
 
 
-class WorkSettings(BaseModel):
+class WorkSettings(Settings):
     """Where and how wide things run. Nothing here changes a result or a digest.
 
     Attributes:
@@ -51,17 +50,15 @@ class WorkSettings(BaseModel):
         retries: How often a lost worker is started again.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    workers: int = Field(default=1, ge=1)
-    cpus: int = Field(default=0, ge=0)
-    gpus: float | None = Field(default=None, ge=0)
-    actors: int = Field(default=0, ge=0)
-    block_rows: int = Field(default=1024, ge=1)
-    retries: int = Field(default=3, ge=0)
+    workers: int = Field(default=1, ge=1, le=4096)
+    cpus: int = Field(default=0, ge=0, le=4096)
+    gpus: float | None = Field(default=None, ge=0, le=1024)
+    actors: int = Field(default=0, ge=0, le=100_000)
+    block_rows: int = Field(default=1024, ge=1, le=1_048_576)
+    retries: int = Field(default=3, ge=0, le=1000)
 
 
-class RunConfig(BaseModel):
+class RunConfig(Settings):
     """A whole run: prune, teach, outputs, distil, evaluate.
 
     Attributes:
@@ -71,9 +68,7 @@ class RunConfig(BaseModel):
             differ; the epoch that is kept is the one in which their mean probabilities score best.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    store: str = "store"
+    store: Name = "store"
     corpus: CorpusSettings = CorpusSettings()
     prune: PruneSection = PruneSection()
     teachers: tuple[TeacherSettings, ...] = (TeacherSettings(),)

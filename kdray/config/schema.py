@@ -2,19 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
-
-def options(hint: Any) -> list[Any]:
-    """The alternatives of a type: the members of a union, without annotations."""
-    if get_origin(hint) is Annotated:
-        return options(get_args(hint)[0])
-    if get_origin(hint) in (Union, UnionType):
-        return [option for inner in get_args(hint) for option in options(inner)]
-    return [hint]
+from kdray.records import options
 
 
 def below(hints: Sequence[Any], part: str) -> list[Any]:

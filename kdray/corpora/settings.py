@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
+from pydantic import model_validator
 
 from kdray.corpora.tasks import TASKS, UNLABELLED, Field, Task
 from kdray.errors import BadInput
+from kdray.records import Name, Settings
 from kdray.tasks import get_metric
 
 # The role combinations that have a meaning: what is pruned, and against what.
@@ -14,7 +15,7 @@ _ROLES = {("body",), ("body", "body"), ("pair", "pair"), ("context", "query"), (
 _OWN_COLUMNS = ("label", "id")
 
 
-class CorpusSettings(BaseModel):
+class CorpusSettings(Settings):
     """Which corpus, and how it is read.
 
     Attributes:
@@ -33,18 +34,16 @@ class CorpusSettings(BaseModel):
         limit: use only this many rows of train, a stratified sample, for smoke runs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     name: str = "auto"
-    path: str | None = None
-    columns: dict[str, str] = {}
+    path: Name | None = None
+    columns: dict[str, str] = Setting(default_factory=dict[str, str])
     fields: tuple[Field, ...] = ()
     labels: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     select_fraction: Annotated[float, Setting(gt=0, le=0.5)] | None = None
     group_by: str | None = None
-    split_seed: Annotated[int, Setting(ge=0)] = 0
-    limit: Annotated[int, Setting(ge=1)] | None = None
+    split_seed: Annotated[int, Setting(ge=0, le=4_294_967_295)] = 0
+    limit: Annotated[int, Setting(ge=1, le=1_000_000_000)] | None = None
 
     @model_validator(mode="after")
     def _name_is_known(self) -> "CorpusSettings":

@@ -2,13 +2,14 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kdray.methods import VanillaKD
+from kdray.records import Name, Settings
 from kdray.train import TrainSettings
 
 
-class StudentSettings(BaseModel):
+class StudentSettings(Settings):
     """The student: layers of an encoder, of the first teacher, or of the method's assistant.
 
     Attributes:
@@ -18,22 +19,18 @@ class StudentSettings(BaseModel):
         init_from: `encoder` (fresh classifier) or `teacher`, `assistant` (their fine-tuned layers and classifier).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    encoder: str = "minilm"
-    layers: int = Field(default=3, ge=1)
+    encoder: Name = "minilm"
+    layers: int = Field(default=3, ge=1, le=1000)
     init: Literal["bottom", "skip"] = "bottom"
     init_from: Literal["encoder", "teacher", "assistant"] = "encoder"
 
 
-class AssistantSettings(BaseModel):
+class AssistantSettings(Settings):
     """How assistants are distilled from the first teacher. Not part of a trial: trials of one depth share one.
 
     Attributes:
         init: Which of the teacher's layers it starts from.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     init: Literal["bottom", "skip"] = "skip"
     method: VanillaKD = VanillaKD()

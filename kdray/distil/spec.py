@@ -2,19 +2,14 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from kdray.errors import RunFailed
 from kdray.models import ModelInfo, resolve_encoder
+from kdray.records import Settings
 from kdray.store import Artifact, Store
 from kdray.train import TrainSettings
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Ref(_Record):
+class Ref(Settings):
     """An artifact by name; `open` finds it on whichever node asks."""
 
     stage: str
@@ -32,7 +27,7 @@ class Ref(_Record):
         return found
 
 
-class ModelSource(_Record):
+class ModelSource(Settings):
     """Where a model's first weights come from: an encoder by name, or an artifact's model; and which layers of it.
 
     Attributes:
@@ -55,7 +50,7 @@ class ModelSource(_Record):
         return resolve_encoder(self.encoder).digest
 
 
-class TeacherRef(_Record):
+class TeacherRef(Settings):
     """A teacher: its model, its outputs, and its model info.
 
     Attributes:
@@ -68,7 +63,7 @@ class TeacherRef(_Record):
     dropout_outputs: Ref | None = None
 
 
-class FitSpec(_Record):
+class FitSpec(Settings):
     """One training.
 
     Attributes:

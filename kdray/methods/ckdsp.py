@@ -50,14 +50,14 @@ class PrunedEnsemble(Method):
     max_teachers: ClassVar[int | None] = None
 
     name: Literal["ckdsp"] = "ckdsp"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
     combine_teachers: Literal["u", "w", "rlkd"] = "u"
     combine: Literal["prob", "logit"] = "prob"
     reward_number: Literal[1, 2, 3] = 2
     gamma: float = Field(default=0.5, gt=0, lt=1)
-    ensemble_epochs: int = Field(default=1, ge=0)
-    eta: float = Field(default=0.0, ge=0, examples=[0.1])
+    ensemble_epochs: int = Field(default=1, ge=0, le=1000)
+    eta: float = Field(default=0.0, ge=0, le=1e6, examples=[0.1])
     t2_scaling: bool = True
     direction: Direction = "forward"
     reduction: Reduction = "batchmean"

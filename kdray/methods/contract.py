@@ -11,11 +11,11 @@ from typing import ClassVar, Literal, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from kdray.errors import BadInput
 from kdray.models import ModelInfo
+from kdray.records import Settings
 from kdray.seeds import seed_of
 from kdray.signals import TOKEN_NEEDS, Need, Signals
 
@@ -182,10 +182,8 @@ class Phase:
 Status = Literal["as published", "gaps filled", "task variant", "reconstruction"]
 
 
-class Method(BaseModel):
+class Method(Settings):
     """A frozen settings record with pure functions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     title: ClassVar[str]
     source: ClassVar[str]

@@ -47,14 +47,14 @@ class DeKD(Method):
     status: ClassVar[Status] = "gaps filled"
 
     name: Literal["dekd"] = "dekd"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     r: float = Field(default=0.5, gt=0, le=1)
     strategy: Strategy = "entropy"
     assistant: bool = True
-    ta_depth: int | None = Field(default=None, ge=2)
-    lambda1: float = Field(default=0.5, ge=0)
-    lambda2: float = Field(default=0.3, ge=0)
-    lambda3: float = Field(default=0.2, ge=0)
+    ta_depth: int | None = Field(default=None, ge=2, le=1000)
+    lambda1: float = Field(default=0.5, ge=0, le=1e6)
+    lambda2: float = Field(default=0.3, ge=0, le=1e6)
+    lambda3: float = Field(default=0.2, ge=0, le=1e6)
     granularity: Literal["batch", "instance"] = "batch"
     ce_on: Literal["all", "selected"] = "all"
     kd_term: Literal["kl", "mse"] = "kl"

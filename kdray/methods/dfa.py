@@ -46,11 +46,11 @@ class DFA(Method):
     allows_class_subsets: ClassVar[bool] = True
 
     name: Literal["dfa"] = "dfa"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
     t2_scaling: bool = True
     direction: Direction = "forward"
-    align_number: int = Field(default=1, ge=ALL_LAYERS, examples=[ALL_LAYERS])
+    align_number: int = Field(default=1, ge=ALL_LAYERS, le=1000, examples=[ALL_LAYERS])
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "DFA":

@@ -39,10 +39,10 @@ class DistilBERT(Method):
     access: ClassVar[str] = "online"
 
     name: Literal["distilbert"] = "distilbert"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=2.0, gt=0)
-    kd_weight: float = Field(default=5.0, ge=0)
-    hard_weight: float = Field(default=2.0, ge=0)
-    cos_weight: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=2.0, gt=0, le=1000)
+    kd_weight: float = Field(default=5.0, ge=0, le=1e6)
+    hard_weight: float = Field(default=2.0, ge=0, le=1e6)
+    cos_weight: float = Field(default=1.0, ge=0, le=1e6)
     t2_scaling: bool = True
     direction: Direction = "forward"
 

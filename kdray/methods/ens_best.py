@@ -33,7 +33,7 @@ class BestSingle(Method):
     max_teachers: ClassVar[int | None] = None
 
     name: Literal["ens_best"] = "ens_best"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
     t2_scaling: bool = True
     direction: Direction = "forward"

@@ -32,7 +32,7 @@ class UniformEnsemble(Method):
     max_teachers: ClassVar[int | None] = None
 
     name: Literal["ens_u"] = "ens_u"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
     combine: Literal["prob", "logit"] = "prob"
     t2_scaling: bool = True

@@ -8,7 +8,7 @@ Defaults: T = 5, α = 0.5, `combine: prob` as `ens_u`; weights by accuracy (our 
 Differs from the source: weights are printed nowhere; one KL to the average, not the average of KLs.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -36,9 +36,9 @@ class WeightedEnsemble(Method):
     max_teachers: ClassVar[int | None] = None
 
     name: Literal["ens_w"] = "ens_w"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
-    shares: tuple[float, ...] | None = Field(default=None, examples=[(0.5, 0.3, 0.2)])
+    shares: tuple[Annotated[float, Field(ge=0, le=1e6)], ...] | None = Field(default=None, examples=[(0.5, 0.3, 0.2)])
     combine: Literal["prob", "logit"] = "prob"
     t2_scaling: bool = True
     direction: Direction = "forward"
@@ -46,7 +46,9 @@ class WeightedEnsemble(Method):
 
     @field_validator("shares")
     @classmethod
-    def _shares_can_be_scaled(cls, shares: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    def _shares_can_be_scaled(
+        cls, shares: tuple[Annotated[float, Field(ge=0, le=1e6)], ...] | None
+    ) -> tuple[float, ...] | None:
         if shares is not None and not (all(0 <= share < float("inf") for share in shares) and sum(shares) > 0):
             raise ValueError(f"shares are finite numbers from 0 on with a sum above 0, found {list(shares)}")
         return shares

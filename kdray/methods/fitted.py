@@ -30,7 +30,7 @@ class FittedEnsemble(Method):
     min_teachers: ClassVar[int] = 2
     max_teachers: ClassVar[int | None] = None
 
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
     mode: Mode = "weights"
     combine: Combine = "prob"

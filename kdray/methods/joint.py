@@ -26,7 +26,7 @@ class JointFineTuning(FineTune):
     source: ClassVar[str] = "Wu et al. 2021 (stage 1 of MT-BERT)"
 
     name: Literal["joint"] = "joint"  # pyright: ignore[reportIncompatibleVariableOverride]
-    models: int = Field(ge=2)
+    models: int = Field(ge=2, le=100)
 
     def terms(self, step: Step) -> Terms:
         each = step.student.logits.unflatten(1, (self.models, -1)).unbind(1)

@@ -29,7 +29,7 @@ class VanillaKD(Method):
     source: ClassVar[str] = "Hinton et al. 2015; S0 §4.2; S1 eq. 1–3"
 
     name: Literal["kd"] = "kd"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
     kd_term: Literal["kl", "mse"] = "kl"
     t2_scaling: bool = True

@@ -55,15 +55,15 @@ class KSM(Method):
     status: ClassVar[Status] = "reconstruction"
 
     name: Literal["ksm"] = "ksm"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     t2_scaling: bool = True
-    response_weight: float = Field(default=1.0, gt=0)
-    feature_weight: float = Field(default=100.0, gt=0)
-    relation_weight: float = Field(default=1.0, gt=0)
-    interval: int = Field(default=10, ge=1)
+    response_weight: float = Field(default=1.0, gt=0, le=1e6)
+    feature_weight: float = Field(default=100.0, gt=0, le=1e6)
+    relation_weight: float = Field(default=1.0, gt=0, le=1e6)
+    interval: int = Field(default=10, ge=1, le=1_000_000)
     discount: float = Field(default=0.9, ge=0, le=1)
-    entropy_bonus: float = Field(default=0.01, ge=0)
-    rate: float = Field(default=0.01, gt=0)
+    entropy_bonus: float = Field(default=0.01, ge=0, le=1e6)
+    rate: float = Field(default=0.01, gt=0, le=1)
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -42,7 +42,7 @@ class MiniLM(Method):
     access: ClassVar[str] = "online"
 
     name: Literal["minilm"] = "minilm"  # pyright: ignore[reportIncompatibleVariableOverride]
-    relation_epochs: int | None = Field(default=None, ge=1)
+    relation_epochs: int | None = Field(default=None, ge=1, le=1000)
 
     @property
     def needs(self) -> frozenset[Need]:

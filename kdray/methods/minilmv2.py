@@ -44,9 +44,9 @@ class MiniLMv2(Method):
     access: ClassVar[str] = "online"
 
     name: Literal["minilmv2"] = "minilmv2"  # pyright: ignore[reportIncompatibleVariableOverride]
-    relation_heads: int | None = Field(default=None, ge=1, examples=[2])
-    teacher_layer: int | None = Field(default=None, ge=1, examples=[4])
-    relation_epochs: int | None = Field(default=None, ge=1)
+    relation_heads: int | None = Field(default=None, ge=1, le=1024, examples=[2])
+    teacher_layer: int | None = Field(default=None, ge=1, le=1000, examples=[4])
+    relation_epochs: int | None = Field(default=None, ge=1, le=1000)
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -55,7 +55,7 @@ class MTBERT(Method):
     max_teachers: ClassVar[int | None] = None
 
     name: Literal["mtbert"] = "mtbert"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, le=1000)
     tokens: Literal["all", "cls"] = "all"
     fit: Literal["teacher", "student"] = "teacher"
 

@@ -50,9 +50,9 @@ class MUKI(Method):
     name: Literal["muki"] = "muki"  # pyright: ignore[reportIncompatibleVariableOverride]
     alpha: float = Field(default=0.5, ge=0, le=1)
     target: Literal["soft", "hard"] = "soft"
-    score_temperature: float = Field(default=0.2, gt=0)
+    score_temperature: float = Field(default=0.2, gt=0, le=1000)
     reweight: bool = True
-    mc: int = Field(default=10, ge=0)
+    mc: int = Field(default=10, ge=0, le=1000)
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "MUKI":

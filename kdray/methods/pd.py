@@ -30,8 +30,8 @@ class PreTrainedDistillation(Method):
     source: ClassVar[str] = "Turc et al. 2019; S1"
 
     name: Literal["pd"] = "pd"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=1.0, gt=0)
-    soft_epochs: int | None = Field(default=None, ge=1)
+    temperature: float = Field(default=1.0, gt=0, le=1000)
+    soft_epochs: int | None = Field(default=None, ge=1, le=1000)
 
     def phases(self, epochs: int) -> tuple[Phase, ...]:
         return (

@@ -41,9 +41,9 @@ class PatientKD(Method):
     source: ClassVar[str] = "Sun et al. 2019; S0 §4.2"
 
     name: Literal["pkd"] = "pkd"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
-    beta: float = Field(default=100.0, ge=0)
+    beta: float = Field(default=100.0, ge=0, le=1e6)
     layers: Literal["skip", "last"] = "skip"
     scale: Literal["elementmean", "sum"] = "elementmean"
     t2_scaling: bool = True

@@ -55,16 +55,16 @@ class ReinforcedSelection(Method):
     max_teachers: ClassVar[int | None] = None
 
     name: Literal["rlkd"] = "rlkd"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=10.0, gt=0)
+    temperature: float = Field(default=10.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
     reward_number: Literal[1, 2, 3] = 2
     gamma: float = Field(default=0.5, gt=0, lt=1)
-    episode_steps: int = Field(default=200, ge=1)
+    episode_steps: int = Field(default=200, ge=1, le=1_000_000)
     policy: Literal["per_teacher", "joint"] = "per_teacher"
     sentence: Literal["teacher", "student"] = "teacher"
-    policy_rate: float = Field(default=1e-3, gt=0)
-    ensemble_epochs: int = Field(default=1, ge=0)
-    policy_epochs: int = Field(default=1, ge=1)
+    policy_rate: float = Field(default=1e-3, gt=0, le=1)
+    ensemble_epochs: int = Field(default=1, ge=0, le=1000)
+    policy_epochs: int = Field(default=1, ge=1, le=1000)
     t2_scaling: bool = True
     direction: Direction = "forward"
     reduction: Reduction = "batchmean"

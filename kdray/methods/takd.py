@@ -11,7 +11,7 @@ Differs from the source: T² on (D2); Mirzadeh et al. average the KL over classe
     copies; the arrows before the last have the settings of the run's `assistant` section.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -35,16 +35,16 @@ class AssistantChain(Method):
     source: ClassVar[str] = "Mirzadeh et al. 2020; S1"
 
     name: Literal["takd"] = "takd"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
-    depths: tuple[int, ...] | None = Field(default=None, examples=[(6, 4)])
+    depths: tuple[Annotated[int, Field(ge=1, le=1000)], ...] | None = Field(default=None, examples=[(6, 4)])
     t2_scaling: bool = True
     direction: Direction = "forward"
     reduction: Reduction = "batchmean"
 
     @field_validator("depths")
     @classmethod
-    def _depths_fall(cls, depths: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    def _depths_fall(cls, depths: tuple[Annotated[int, Field(ge=1, le=1000)], ...] | None) -> tuple[int, ...] | None:
         if depths is not None and (not depths or sorted(set(depths), reverse=True) != list(depths)):
             raise ValueError(f"depths fall from the teacher to the student, such as [9, 6]; found {list(depths)}")
         return depths

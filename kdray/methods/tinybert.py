@@ -58,10 +58,10 @@ class TinyBERT(Method):
     access: ClassVar[str] = "online"
 
     name: Literal["tinybert"] = "tinybert"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=1.0, gt=0)
-    general_epochs: int = Field(default=0, ge=0)
-    intermediate_epochs: int = Field(default=10, ge=0, examples=[0, 3])
-    intermediate_learning_rate: float = Field(default=5e-5, gt=0)
+    temperature: float = Field(default=1.0, gt=0, le=1000)
+    general_epochs: int = Field(default=0, ge=0, le=1000)
+    intermediate_epochs: int = Field(default=10, ge=0, le=1000, examples=[0, 3])
+    intermediate_learning_rate: float = Field(default=5e-5, gt=0, le=1)
     reduction: Reduction = "batchmean"
 
     @model_validator(mode="after")

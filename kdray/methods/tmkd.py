@@ -50,10 +50,10 @@ class TMKD(Method):
     name: Literal["tmkd"] = "tmkd"  # pyright: ignore[reportIncompatibleVariableOverride]
     alpha: float = Field(default=0.5, ge=0, le=1)
     kd_term: Literal["mse", "kl"] = "mse"
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     t2_scaling: bool = True
     direction: Direction = "forward"
-    first_epochs: int = Field(default=1, ge=0)
+    first_epochs: int = Field(default=1, ge=0, le=1000)
     heads: Literal["shared", "multi"] = "shared"
 
     @model_validator(mode="after")

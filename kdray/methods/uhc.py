@@ -35,7 +35,7 @@ class UHC(Method):
     allows_class_subsets: ClassVar[bool] = True
 
     name: Literal["uhc"] = "uhc"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0)
+    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
     t2_scaling: bool = True
     direction: Direction = "forward"

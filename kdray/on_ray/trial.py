@@ -5,22 +5,20 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
 
 from kdray import meters
 from kdray.config import merge, parse
 from kdray.distil import Ref, TeacherRef
 from kdray.on_ray.reported import BUDGET, VALUE
+from kdray.records import Settings
 from kdray.stages import Context, InProcess, Prepared, assistant_of, distil, viewed
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Store
 from kdray.tasks import best_of
 
 
-class Shared(BaseModel):
+class Shared(Settings):
     """What all students of one sweep have in common, by its place in the store."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     corpus: Ref
     teachers: tuple[TeacherRef, ...]

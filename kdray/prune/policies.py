@@ -10,22 +10,23 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from kdray.records import Settings
 
 Protect = Literal["star", "nn", "kmeans", "gmm", "spectral", "agglomerative", "mean_shift", "none"]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-class LowerTail(BaseModel):
+class LowerTail(Settings):
     """Below the mean by more than ``deviations`` standard deviations: 31 % of a normal distribution at 0.5."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "star"
     default_max_prune_rate: ClassVar[float] = 0.5
 
     name: Literal["lower_tail"] = "lower_tail"
-    deviations: float = Field(default=0.5, ge=0)
+    deviations: float = Field(default=0.5, ge=0, le=10)
 
     def threshold(self, importance: Floats) -> float:
         return float(importance.mean() - self.deviations * importance.std())
@@ -34,16 +35,15 @@ class LowerTail(BaseModel):
         return importance < self.threshold(importance)
 
 
-class AsPrinted(BaseModel):
+class AsPrinted(Settings):
     """The two stages as printed: below a percentile, then below the survivors' mean plus some standard deviations."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0  # a guard would make it another policy: it removes about 95 %
 
     name: Literal["literal"] = "literal"
     percentile: float = Field(default=80.0, ge=0, le=100)
-    deviations: float = Field(default=0.5, ge=0)
+    deviations: float = Field(default=0.5, ge=0, le=10)
 
     def threshold(self, importance: Floats) -> float:
         return two_stage_threshold(importance, self.percentile, self.deviations)
@@ -52,16 +52,15 @@ class AsPrinted(BaseModel):
         return importance < self.threshold(importance)
 
 
-class LiteralCenters(BaseModel):
+class LiteralCenters(Settings):
     """The printed thresholds, and the abstract's sentence that cluster centres are preserved."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "nn"
     default_max_prune_rate: ClassVar[float] = 1.0
 
     name: Literal["literal_centers"] = "literal_centers"
     percentile: float = Field(default=80.0, ge=0, le=100)
-    deviations: float = Field(default=0.5, ge=0)
+    deviations: float = Field(default=0.5, ge=0, le=10)
 
     def threshold(self, importance: Floats) -> float:
         return two_stage_threshold(importance, self.percentile, self.deviations)
@@ -70,10 +69,9 @@ class LiteralCenters(BaseModel):
         return importance < self.threshold(importance)
 
 
-class BottomQuintile(BaseModel):
+class BottomQuintile(Settings):
     """Below the 20th percentile: "80 %" read as the share that is kept."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "none"
     default_max_prune_rate: ClassVar[float] = 0.5
 
@@ -86,7 +84,7 @@ class BottomQuintile(BaseModel):
         return importance < self.threshold(importance)
 
 
-class MatchRate(BaseModel):
+class MatchRate(Settings):
     """The given share with the lowest importance, the later of equals first: any rate, by construction.
 
     A field that must keep a sentence keeps the earliest of equals, so a larger share drops what a smaller one does.
@@ -94,7 +92,6 @@ class MatchRate(BaseModel):
     The frozen threshold is the lowest importance kept, so it never removes more than the share, and less with equals.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0
 
@@ -111,10 +108,9 @@ class MatchRate(BaseModel):
         return dropped
 
 
-class Keep(BaseModel):
+class Keep(Settings):
     """The control: nothing falls."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     default_protect: ClassVar[Protect] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0
 

@@ -3,18 +3,19 @@
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kdray.prune.comparators import COUNTED
 from kdray.prune.graph import Edge
 from kdray.prune.importance import ScoreKind
 from kdray.prune.policies import LowerTail, Policy, Protect
 from kdray.prune.units import Level, LevelCounts
+from kdray.records import Settings
 
 AUTO_SHARE = 0.05  # of the training examples; below, removing sentences would do next to nothing
 
 
-class DuplicateSettings(BaseModel):
+class DuplicateSettings(Settings):
     """What becomes of training rows whose texts say the same.
 
     Attributes:
@@ -24,15 +25,13 @@ class DuplicateSettings(BaseModel):
         min_per_class: Rows that every class keeps at least (all, if it has fewer).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     threshold: float = Field(default=0.95, gt=0, le=1)
     action: Literal["report", "drop"] = "report"
     keep: Literal["central", "first"] = "central"
-    min_per_class: int = Field(default=1, ge=1)
+    min_per_class: int = Field(default=1, ge=1, le=1_000_000_000)
 
 
-class PruneSettings(BaseModel):
+class PruneSettings(Settings):
     """What is removed from the texts before a student sees them. A setting that would be ignored is refused.
 
     Attributes:
@@ -54,15 +53,13 @@ class PruneSettings(BaseModel):
         duplicates: What becomes of training rows that say the same, before anything else; None does not look for them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     policy: Policy = LowerTail()
     level: Literal["sentence", "example", "auto"] = "auto"
     stats: Literal["train", "split"] = "train"
     protect: Protect | None = None
-    num_clusters: int | None = Field(default=None, ge=2)
-    min_keep: int = Field(default=1, ge=1)
-    min_per_class: int = Field(default=1, ge=1)
+    num_clusters: int | None = Field(default=None, ge=2, le=1_000_000)
+    min_keep: int = Field(default=1, ge=1, le=10_000)
+    min_per_class: int = Field(default=1, ge=1, le=1_000_000_000)
     max_prune_rate: float | None = Field(default=None, gt=0, le=1)
     score: ScoreKind = "sum"
     edge: Edge | None = None

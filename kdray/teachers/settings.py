@@ -2,31 +2,30 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kdray.corpora import CorpusSettings
 from kdray.models import encoder_layers
+from kdray.records import Name, Settings
 from kdray.train import TrainSettings
 
 FINE_TUNING = TrainSettings(epochs=4, learning_rate=5e-5)
 NLI_TO_RTE = {"neutral": "not_entailment", "contradiction": "not_entailment"}
 
 
-class Intermediate(BaseModel):
+class Intermediate(Settings):
     """A task to train on first (`init_from: mnli` is short for that corpus with its classes merged as RTE's).
 
     Attributes:
         merge: Class of the intermediate task to class of this task, for classes whose names differ.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     corpus: CorpusSettings
     merge: dict[str, str] = Field(default_factory=dict[str, str])
     train: TrainSettings = TrainSettings(epochs=2, learning_rate=1e-4)
 
 
-class TeacherSettings(BaseModel):
+class TeacherSettings(Settings):
     """One teacher: an encoder, fine-tuned on the corpus, perhaps after an intermediate task.
 
     Attributes:
@@ -38,12 +37,10 @@ class TeacherSettings(BaseModel):
             them. Methods that merge such teachers (`uhc`, `muki`, `dfa`, `cfl`) need every class in one of them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     name: str = Field(default="teacher", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    encoder: str = "minilm"
+    encoder: Name = "minilm"
     fine_tuned: bool = False
-    layers: int | None = Field(default=None, ge=1)
+    layers: int | None = Field(default=None, ge=1, le=1000)
     classes: tuple[str, ...] = ()
     init_from: Intermediate | None = None
     train: TrainSettings = FINE_TUNING

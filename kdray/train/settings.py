@@ -2,12 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from kdray.models import Precision
+from kdray.records import Settings
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(Settings):
     """How a model is trained. AdamW, linear decay after warm-up, gradients clipped.
 
     Attributes:
@@ -21,18 +22,25 @@ class TrainSettings(BaseModel):
         checkpoint_steps: Save every so many steps as well as after every epoch; 0 only after epochs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    epochs: int = Field(default=3, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    accumulate: int = Field(default=1, ge=1)
-    learning_rate: float = Field(default=5e-5, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
+    epochs: int = Field(default=3, ge=1, le=1000)
+    batch_size: int = Field(default=32, ge=1, le=65_536)
+    accumulate: int = Field(default=1, ge=1, le=65_536)
+    learning_rate: float = Field(default=5e-5, gt=0, le=1)
+    weight_decay: float = Field(default=0.01, ge=0, le=10)
     warmup: float = Field(default=0.1, ge=0, lt=1)
-    clip: float = Field(default=1.0, ge=0)
-    max_length: int = Field(default=128, ge=8)
+    clip: float = Field(default=1.0, ge=0, le=1e6)
+    max_length: int = Field(default=128, ge=8, le=32_768)
     precision: Precision = "auto"
-    patience: int = Field(default=0, ge=0)
+    patience: int = Field(default=0, ge=0, le=1000)
     keep: Literal["best", "last"] = "best"
-    checkpoint_steps: int = Field(default=0, ge=0)
-    seed: int = Field(default=0, ge=0)
+    checkpoint_steps: int = Field(default=0, ge=0, le=1_000_000)
+    seed: int = Field(default=0, ge=0, le=4_294_967_295)
+
+    @model_validator(mode="after")
+    def _batches_can_be_split(self) -> "TrainSettings":
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate = {self.accumulate} is above batch_size = {self.batch_size}: a batch of as many rows "
+                "cannot be split into more micro-batches"
+            )
+        return self
