@@ -29,6 +29,13 @@ STAGES = {
     "evaluate": "score the student, its teachers and the commonest class; with pruning, its effect on scores and speed",
 }
 
+STORE_ACTIONS = {
+    "ls": "list the artifacts: stage, name, digest, size, age, what uses them",
+    "du": "bytes by stage, drafts, work, Ray's logs and sweeps",
+    "gc": "list what killed and finished commands left over; remove it with --delete",
+    "verify": "hash every file again and name what is damaged",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 failed run, 2 bad input)."""
@@ -88,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("script", type=Path, help="for example sweeps/tune_rte.py")
     report = commands.add_parser("report", help="write HTML pages for everything in a store", parents=[common])
     report.add_argument("store", help="folder or URI")
+    _add_store(commands, common)
     trial = commands.add_parser("trial", help="train one trial of a sweep again", parents=[common])
     trial.add_argument("sweep", help="name of the sweep")
     trial.add_argument("number", type=int, help="of the trial")
@@ -101,6 +109,22 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("methods", help="list the methods", parents=[common])
     commands.add_parser("corpora", help="list the named corpora", parents=[common])
     return parser
+
+
+def _add_store(commands: Any, common: argparse.ArgumentParser) -> None:
+    store = commands.add_parser("store", help="what a store holds, what is damaged, what is left over")
+    actions = store.add_subparsers(dest="action", required=True)
+    for name, what in STORE_ACTIONS.items():
+        action = actions.add_parser(name, help=what, description=what, parents=[common])
+        action.add_argument("store", nargs="?", default="store", help="folder or URI (default store)")
+        if name == "gc":
+            action.add_argument("--delete", action="store_true", help="remove what is listed (default: only list it)")
+            action.add_argument(
+                "--older-than",
+                type=float,
+                metavar="HOURS",
+                help="hours without a change until something counts as abandoned (default 24; in a bucket 168)",
+            )
 
 
 def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
@@ -128,6 +152,17 @@ def _report(arguments: argparse.Namespace) -> Any:
     from kdray.cli.reports import write_reports
 
     return write_reports(arguments.store, quiet=arguments.json)
+
+
+def _store(arguments: argparse.Namespace) -> Any:
+    from kdray.cli.store import show_leftovers, show_listing, show_usage, show_verification
+
+    if arguments.action == "gc":
+        return show_leftovers(
+            arguments.store, delete=arguments.delete, older_than=arguments.older_than, quiet=arguments.json
+        )
+    show = {"ls": show_listing, "du": show_usage, "verify": show_verification}[arguments.action]
+    return show(arguments.store, quiet=arguments.json)
 
 
 def _methods(arguments: argparse.Namespace) -> Any:
@@ -158,6 +193,7 @@ def _best(arguments: argparse.Namespace) -> Any:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "report": _report,
+    "store": _store,
     "trial": _trial,
     "best": _best,
     "methods": _methods,

@@ -220,7 +220,6 @@ class Store(Files):
         if self.is_local:
             self.remove(where)  # left behind by a killed run: it has no manifest
             sync(folder)
-            folder.chmod(0o755)
             folder.rename(_with_parent(self.local_path(where)))
         else:
             if not self.exists(f"{where}/{MANIFEST}"):

@@ -17,6 +17,7 @@ from objects import Server
 from kdray.errors import BadInput, RunFailed
 from kdray.store import Artifact, Draft, Store, Work
 from kdray.store import files as store_files
+from kdray.store.collect import collect, listing, usage, verify
 
 SETTINGS = {"a": 1}
 
@@ -260,3 +261,28 @@ def test_keys_that_lead_out_of_a_folder_are_never_copied(
     assert list((tmp_path / "taken").iterdir()) == []
     assert not list(tmp_path.rglob("*escaped*"))
     assert [type(found).__name__ for _, found in store.survey("teach")] == ["BadInput", "Artifact"]
+
+
+def test_garbage_of_killed_publishers_is_collected_and_what_is_published_stays(store: Store) -> None:
+    made, _ = make(store)
+    garbage = f"{made.where}/0123abcd"
+    unpublished = f"teach/t-{'0' * 12}/0123abcd"
+    for where in (garbage, unpublished):
+        store.write_bytes(f"{where}/data.txt", b"half")
+    store.work(made.digest).save({"one": b"1"})
+    store.work("cd" * 32).save({"one": b"1"})
+    finished = f"work/{made.digest[:12]}"
+    assert {each.where for each in collect(store)} == {finished}  # the rest may be in the making: it is of today
+    found = {each.where for each in collect(store, older_than=0, delete=True)}
+    assert found == {garbage, unpublished, finished, f"work/{'cd' * 6}"}
+    assert collect(store, older_than=0) == []
+    assert list(verify(store)) == []
+    again = store.find("teach", "t", made.digest)
+    assert again is not None
+    assert again.file("data.txt").read_text() == "data"
+    rows, _ = listing(store)
+    assert [(row.artifact.digest, row.bytes) for row in rows] == [(made.digest, 8)]
+    assert usage(store)["teach"] > 8
+    store.write_bytes(f"{made.place()}/data.txt", b"Data")
+    (sentence,) = verify(store)
+    assert "data.txt: its contents have changed" in sentence
