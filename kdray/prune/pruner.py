@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from kdray.prune.importance import Scale, TermStatistics, score
 from kdray.prune.sentences import SPLITTER_VERSION
 from kdray.prune.settings import PruneSettings
 from kdray.prune.units import Level, text_column, units_of
+from kdray.store.seal import is_sealed, with_seal
 from kdray.utf8 import is_text
 
 FILE = "pruner.json"
@@ -100,8 +100,7 @@ class Pruner:
             "num_units": self.statistics.num_units,
             "idf": dict(self.statistics.idf),
         }
-        content["seal"] = _seal_of(content)
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=0)
+        text = json.dumps(with_seal(content), ensure_ascii=False, allow_nan=False, indent=0)
         (folder / FILE).write_text(text, encoding="utf-8")
 
     @classmethod
@@ -121,7 +120,7 @@ class Pruner:
                 f"{path} has format {content.get('format')!r} and splitter {content.get('splitter')!r}, but this "
                 f"version of kdray reads format {FORMAT} and splitter {SPLITTER_VERSION}; fit it again."
             )
-        if content.get("seal") != _seal_of(content):
+        if not is_sealed(content):
             raise BadInput(f"{path} is damaged (its seal does not fit its contents); fit it again.")
         try:
             return cls(
@@ -133,12 +132,6 @@ class Pruner:
             )
         except (KeyError, ValidationError) as error:
             raise BadInput(f"{path} is damaged ({str(error).splitlines()[0]}); fit it again.") from error
-
-
-def _seal_of(content: Mapping[str, Any]) -> str:
-    """The sha256 (hex) of everything but the seal."""
-    text = json.dumps({key: value for key, value in content.items() if key != "seal"}, sort_keys=True)
-    return sha256(text.encode()).hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:
