@@ -73,6 +73,7 @@ def _prune(run: RunConfig, context: Any, show: int) -> dict[str, Any]:
 
     from kdray.prune import changed_texts
     from kdray.stages import prepare, read, viewed
+    from kdray.stages.corpus import opened
     from kdray.stages.prune import needs_teachers
 
     if run.prune.changes_nothing:
@@ -86,7 +87,8 @@ def _prune(run: RunConfig, context: Any, show: int) -> dict[str, Any]:
     del summary["examples"]
     examples = changed_texts(pq.read_table(view.file("decisions.parquet")), show)
     folder = view.path if context.store.is_local else context.store.uri_of(view.place())
-    return {"summary": summary, "examples": examples, "rows": [], "pruned": str(folder)}
+    note = opened(prepared.corpus).info["note"]
+    return {"summary": summary, "examples": examples, "rows": [], "pruned": str(folder), "note": note}
 
 
 def _distil(run: RunConfig, context: Any) -> dict[str, Any]:
@@ -110,6 +112,7 @@ def _evaluate(run: RunConfig, context: Any) -> dict[str, Any]:
 
 
 def _student(run: RunConfig, prepared: Any, artifact: Any, context: Any) -> dict[str, Any]:
+    from kdray.stages.corpus import opened
     from kdray.stages.fitting import result_of
 
     result = result_of(artifact)
@@ -117,7 +120,8 @@ def _student(run: RunConfig, prepared: Any, artifact: Any, context: Any) -> dict
     rows += [_scored(t.info.name, result_of(t.model.open(context.store))) for t in prepared.teachers]
     rows.append({"model": "commonest class", "report": result["majority"]["report"]})
     folder = artifact.file("model") if context.store.is_local else context.store.uri_of(artifact.place("model"))
-    return {"rows": rows, "model": str(folder), "result": result}
+    note = opened(prepared.corpus).info["note"]
+    return {"rows": rows, "model": str(folder), "result": result, "note": note}
 
 
 _STAGES: dict[str, Any] = {
@@ -152,18 +156,23 @@ def _show(document: dict[str, Any]) -> None:
         words = (text if kept else struck_out(text) for text, kept in example["units"])
         print(f"\n{example['id']} {example['field']}: {''.join(words).strip()}")
     if "summary" in document:
-        summary = document["summary"]
-        found = summary["duplicates"]
-        shown = {k: v for k, v in summary.items() if k != "duplicates" and not isinstance(v, dict | list)}
-        print("\n" + table([shown]))
-        if found:
-            print(
-                f"\nNear-duplicates in train, before that: {found['rows']:,} rows say what another of their class "
-                f"says, {found['dropped']:,} of them were dropped; {found['conflicts']:,} pairs differ in their labels."
-            )
-        for sentence in summary["warnings"]:
-            print(f"kdray: {sentence}", file=sys.stderr)
+        _show_pruning(document["summary"])
+    if document.get("note"):
+        print(f"\nNote on the corpus: {document['note']}.")
     if "pruned" in document:
         print(f"\nThe pruned corpus, every decision and the fitted pruner are in {document['pruned']}")
     if "model" in document:
         print(f"\nThe student is in {document['model']}")
+
+
+def _show_pruning(summary: dict[str, Any]) -> None:
+    found = summary["duplicates"]
+    shown = {k: v for k, v in summary.items() if k != "duplicates" and not isinstance(v, dict | list)}
+    print("\n" + table([shown]))
+    if found:
+        print(
+            f"\nNear-duplicates in train, before that: {found['rows']:,} rows say what another of their class "
+            f"says, {found['dropped']:,} of them were dropped; {found['conflicts']:,} pairs differ in their labels."
+        )
+    for sentence in summary["warnings"]:
+        print(f"kdray: {sentence}", file=sys.stderr)

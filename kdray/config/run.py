@@ -162,3 +162,12 @@ class RunConfig(Settings):
         if self.student.init_from == "assistant" and not self.method.uses_assistant:
             raise ValueError(f"student.init_from = assistant, but method {self.method.name} uses no assistant")
         return self
+
+    @model_validator(mode="after")
+    def _pruning_has_its_embeddings(self) -> "RunConfig":
+        if self.prune.needs_embeddings and self.prune.embedders == "teachers" and not self.teachers:
+            raise ValueError(
+                "prune takes embeddings from the teachers, but teachers is empty; set prune.embedders to an encoder, "
+                "or prune.policy = none to leave every text as it is"
+            )
+        return self

@@ -83,6 +83,7 @@ def _read_csv(path: Path, shown: str) -> pa.Table:
         begun = 1
         try:
             names = next(reader, [])  # none: there is nothing but a byte order mark
+            _refuse_other_separator(names, shown)
             begun = reader.line_num + 1
             for row in reader:
                 if len(row) == len(names):
@@ -102,6 +103,16 @@ def _read_csv(path: Path, shown: str) -> pa.Table:
         raise BadInput(f"{shown} has two columns of one name: {', '.join(names)}; rename one.")
     columns = list(zip(*cells, strict=True)) or [()] * len(names)
     return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
+
+
+def _refuse_other_separator(names: list[str], shown: str) -> None:
+    """One column whose name holds another separator is several columns."""
+    for mark, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
+        if len(names) == 1 and mark in names[0]:
+            raise BadInput(
+                f"{shown} is separated by {word} (its header is {names[0]!r}); save it with commas, or as JSON Lines "
+                "or parquet."
+            )
 
 
 def _read_jsonl(path: Path, shown: str) -> pa.Table:

@@ -1,11 +1,13 @@
 """What must be said about a corpus wherever its results are shown: that it is a part, or not the official split."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kdray.corpora.tasks import TRAIN, Task
+import pyarrow as pa
+
+from kdray.corpora.tasks import REPORT, TRAIN, Task
 from kdray.errors import BadInput
 
 SplitFacts = Mapping[str, Mapping[str, Any]]
@@ -72,3 +74,23 @@ def _size_phrase(split: str, count: int, full: int | None) -> str | None:
     if count < full:
         return f"subset, {count:,} of {full:,} {split} rows"
     return f"{count:,} {split} rows where the official set has {full:,}"
+
+
+def overlap_note(splits: Mapping[str, pa.Table], task: Task) -> str | None:
+    """One phrase for each reported split with rows whose texts are those of a row of train; None where there are none.
+
+    Args:
+        splits: of the corpus, by kdray's names.
+        task: names the fields.
+    """
+    seen = set(_texts(splits[TRAIN], task))
+    phrases: list[str] = []
+    for split in (REPORT, *task.extra_report):
+        if split in splits and (count := sum(row in seen for row in _texts(splits[split], task))):
+            name = "test" if split == REPORT else split
+            phrases.append(f"{count:,} of {splits[split].num_rows:,} {name} rows are word for word in train")
+    return "; ".join(phrases) or None
+
+
+def _texts(table: pa.Table, task: Task) -> Iterator[tuple[str, ...]]:
+    return zip(*(table[name].to_pylist() for name in task.field_names), strict=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kdray.corpora.finding import RawCorpus, from_name, from_user
-from kdray.corpora.notes import size_note
+from kdray.corpora.notes import overlap_note, size_note
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.splits import carve, limit_rows
 from kdray.corpora.tasks import REPORT, SELECT, TRAIN, Task
@@ -63,7 +63,7 @@ def read_corpus(settings: CorpusSettings, *, data_dir: Path | None) -> Corpus:
     return Corpus(
         task=task,
         splits=splits,
-        note=_note(raw, task, settings, splits[TRAIN]),
+        note=_note(raw, task, settings, splits),
         origin=raw.origin,
         is_sample=settings.name == "sample",
         fingerprint=fingerprint(splits),
@@ -130,7 +130,8 @@ def _split(checked: Mapping[str, pa.Table], task: Task, settings: CorpusSettings
     return {TRAIN: train, SELECT: select, REPORT: checked[task.report_split], **extra}
 
 
-def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, train: pa.Table) -> str | None:
+def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, splits: Mapping[str, pa.Table]) -> str | None:
+    train = splits[TRAIN]
     rows = {split: table.num_rows for split, table in raw.tables.items()}
     phrases = [size_note(task, rows, raw.facts)]
     if settings.name == "sample":
@@ -140,4 +141,5 @@ def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, train: pa.Table)
         phrases.append(f"limited to {settings.limit:,} of {there:,} train rows")
     if unlabelled := train["label"].null_count:
         phrases.append(f"{unlabelled:,} of {train.num_rows:,} train rows without a label")
+    phrases.append(overlap_note(splits, task))
     return "; ".join(phrase for phrase in phrases if phrase) or None

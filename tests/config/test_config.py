@@ -210,6 +210,16 @@ def test_methods_that_compare_tokens_want_teachers_that_read_the_pruned_texts(na
     parse(method | {"prune": {"level": "example"}}, source="test")  # drops rows, and leaves texts as they are
 
 
+def test_pruning_without_teachers_names_its_embedders(tmp_path):
+    base = {"teachers": [], "method": {"name": "finetune"}}
+    with pytest.raises(
+        BadInput, match=r"prune takes embeddings from the teachers, but teachers is empty; set prune\.emb"
+    ):
+        parse(base, source="test")
+    for prune in ({"policy": "none"}, {"embedders": "minilm"}, {"protect": "none"}):
+        parse(base | {"prune": prune}, source="test")
+
+
 def test_another_methods_name_drops_the_settings_of_the_old_one(run_file):
     """In whatever order they are given."""
     old = load(run_file)

@@ -56,12 +56,14 @@ def refusal(folder, **more):
 def with_train(folder, rows, suffix=".jsonl"):
     """A folder with these rows to train on and four good ones to report."""
     write(folder, "train", rows, suffix)
-    write(folder, "test", texts(4))
+    write(folder, "test", [row | {"text": f"new {row['text']}"} for row in texts(4)])
     return folder
 
 
 def glue_rows(count, first="sentence1", second="sentence2", classes=2):
-    return [{first: f"premise {i}", second: f"hypothesis {i}", "label": i % classes, "idx": i} for i in range(count)]
+    return [
+        {first: f"premise {i} of {count}", second: f"then {i}", "label": i % classes, "idx": i} for i in range(count)
+    ]
 
 
 def write_rte(data_dir, *, train=20, validation=4):
@@ -157,6 +159,37 @@ def test_stars_of_1_to_5_are_names_and_no_positions(tmp_path, suffix):
     write(tmp_path, "test", [{"text": "a", "label": 0}], suffix)
     allowed = "allowed are 1, 2, 3, 4, 5, or -1 for a row without a label."
     assert refusal(tmp_path, labels=stars).endswith(f"is '0'; {allowed}")
+
+
+@pytest.mark.parametrize(("mark", "word"), [(";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")])
+def test_a_csv_with_another_separator_is_refused_by_its_name(tmp_path, mark, word):
+    write(tmp_path, "test", texts(4))
+    for text in ("text", "a, text"):
+        (tmp_path / "train.csv").write_text(f"text{mark}label\n{text}{mark}0\n")
+        assert f"train.csv is separated by {word} (its header is 'text" in refusal(tmp_path)
+
+
+def test_test_rows_that_are_in_train_make_a_note(tmp_path):
+    rows = texts(40)
+    write(tmp_path, "train", rows)
+    write(tmp_path, "test", [{"text": "new", "label": 0}, *rows[:3], {"text": "text 4 ", "label": 0}])
+    corpus = read_own(tmp_path)
+    train = set(corpus.splits["train"]["text"].to_pylist())  # a tenth of the rows is carved off
+    count = sum(text in train for text in corpus.splits["report"]["text"].to_pylist())
+    assert 1 <= count <= 3
+    assert corpus.note == f"{count} of 5 test rows are word for word in train"
+    write(tmp_path, "test", [{"text": "new", "label": 0}])
+    assert read_own(tmp_path).note is None
+
+
+def test_rows_of_two_texts_are_the_same_if_both_are(tmp_path):
+    rows = [{"a": f"a {i}", "b": "same", "label": i % 2} for i in range(40)]
+    write(tmp_path, "train", rows)
+    write(tmp_path, "test", [{"a": f"a {i}", "b": "other", "label": 0} for i in range(4)])
+    fields = (Field("a", "context"), Field("b", "query"))
+    assert read_own(tmp_path, fields=fields).note is None
+    write(tmp_path, "test", [{"a": f"a {i}", "b": "same", "label": 0} for i in range(40)])
+    assert read_own(tmp_path, fields=fields).note == "36 of 40 test rows are word for word in train"
 
 
 def test_hidden_labels_are_null_in_train(tmp_path):
@@ -552,6 +585,9 @@ def test_real_corpora_have_the_rows_of_their_manifest(name):
 
 
 REAL_NOTES = {
+    "cola": "16 of 1,043 test rows are word for word in train",
+    "emotion": "11 of 2,000 test rows are word for word in train",
+    "imdb": "95 of 25,000 test rows are word for word in train",
     "qnli": "subset, 11,803 of 104,743 train rows",
     "qqp": "subset, 23,497 of 363,849 train rows; validation: held out from GLUE train rows; NOT the GLUE dev set",
     "mnli": "subset, 19,636 of 392,702 train rows; "
