@@ -97,9 +97,9 @@ def cut_encoder(layers: int, folder: Path) -> Path:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     source, target = resolve_encoder("minilm").folder, folder / f"minilm-{layers}"
-    model: Any = AutoModel.from_pretrained(source, num_hidden_layers=layers)
+    model: Any = AutoModel.from_pretrained(source, trust_remote_code=False, num_hidden_layers=layers)
     model.save_pretrained(target)
-    AutoTokenizer.from_pretrained(source).save_pretrained(target)
+    AutoTokenizer.from_pretrained(source, trust_remote_code=False).save_pretrained(target)
     return target
 
 

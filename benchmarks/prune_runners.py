@@ -68,8 +68,8 @@ class _Embed:
         from transformers import AutoModel, AutoTokenizer
 
         torch.set_num_threads(1)
-        self._model: Any = AutoModel.from_pretrained(encoder).eval()
-        self._tokenizer = AutoTokenizer.from_pretrained(encoder)
+        self._model: Any = AutoModel.from_pretrained(encoder, trust_remote_code=False).eval()
+        self._tokenizer = AutoTokenizer.from_pretrained(encoder, trust_remote_code=False)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         import torch

@@ -69,7 +69,7 @@ def _teacher(folder: Path, rows: Rows) -> Teacher:
 def _epoch(
     folder: Path, layers: int, rows: Rows, method: Method, teachers: list[Teacher], settings: TrainSettings
 ) -> float:
-    student = load_classifier(folder, labels=("a", "b"), seed=0)
+    student = load_classifier(folder, labels=("a", "b"), seed=0, head="fresh")
     keep_layers(student, list(range(layers)))
     hooks = Hooks(score=lambda model: 0.0, report=lambda epoch: None, checkpoints=NoCheckpoints(), title=method.name)
     start = time.perf_counter()

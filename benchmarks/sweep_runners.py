@@ -92,8 +92,12 @@ def hf_student(job: Job, config: dict[str, Any], *, pad: bool) -> float:
     from transformers import TrainingArguments as Arguments
 
     temperature, alpha = config["point"]["temperature"], config["point"]["alpha"]
-    teacher = AutoModelForSequenceClassification.from_pretrained(job["teacher"]).eval().requires_grad_(False)
-    student = AutoModelForSequenceClassification.from_pretrained(job["student"])
+    teacher = (
+        AutoModelForSequenceClassification.from_pretrained(job["teacher"], trust_remote_code=False)
+        .eval()
+        .requires_grad_(False)
+    )
+    student = AutoModelForSequenceClassification.from_pretrained(job["student"], trust_remote_code=False)
 
     class KDTrainer(Trainer):
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
@@ -105,7 +109,7 @@ def hf_student(job: Job, config: dict[str, Any], *, pad: bool) -> float:
             loss = kd_loss(out.logits, target, inputs["labels"], temperature, alpha)
             return (loss, out) if return_outputs else loss
 
-    tokenizer = AutoTokenizer.from_pretrained(job["student"])
+    tokenizer = AutoTokenizer.from_pretrained(job["student"], trust_remote_code=False)
     train, select = (encoded(job, tokenizer, split, pad=pad) for split in ("train", "select"))
     with tempfile.TemporaryDirectory() as folder:
         trainer = KDTrainer(
@@ -155,9 +159,9 @@ def textbrewer_student(job: Job, point: dict[str, Any]) -> float:
     random.seed(0)
     torch.manual_seed(0)
     temperature, alpha = point["temperature"], point["alpha"]
-    teacher = AutoModelForSequenceClassification.from_pretrained(job["teacher"]).eval()
-    student = AutoModelForSequenceClassification.from_pretrained(job["student"])
-    tokenizer = AutoTokenizer.from_pretrained(job["student"])
+    teacher = AutoModelForSequenceClassification.from_pretrained(job["teacher"], trust_remote_code=False).eval()
+    student = AutoModelForSequenceClassification.from_pretrained(job["student"], trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(job["student"], trust_remote_code=False)
     train, select = (encoded(job, tokenizer, split, pad=False) for split in ("train", "select"))
     collate = DataCollatorWithPadding(tokenizer)
     loader = DataLoader(train, batch_size=job["batch"], shuffle=True, collate_fn=collate)

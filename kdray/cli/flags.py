@@ -9,7 +9,7 @@ from kdray.config import RunConfig, apply_overrides, merge, parse
 from kdray.corpora import kdray_data
 from kdray.errors import BadInput
 from kdray.on_ray.session import check_address
-from kdray.stages import Context, InProcess, read
+from kdray.stages import Context, InProcess, check_models, opened, read
 from kdray.store import NAME, Store
 from kdray.teachers import TeacherSettings
 
@@ -109,13 +109,13 @@ def _with_small_beginnings(run: RunConfig) -> RunConfig:
 
 
 def corpus_read(run: RunConfig) -> Context:
-    """The corpus in the store, and the context it was read in: what is wrong with the data is said before Ray starts.
+    """The corpus in the store, and the context it was read in, once data and models are checked: before Ray starts.
 
     Raises:
-        BadInput: The data is bad.
+        BadInput: The data is bad, or an encoder does not fit this run.
     """
     context = Context(Store(run.store), InProcess(), kdray_data())
-    read(run.corpus, context)
+    check_models(run, opened(read(run.corpus, context)).task)
     return context
 
 

@@ -7,6 +7,7 @@ from kdray.distil.spec import ModelSource
 from kdray.errors import BadInput
 from kdray.models import (
     JointClassifier,
+    check_saves,
     keep_layers,
     layers_to_keep,
     load_classifier,
@@ -21,7 +22,11 @@ from kdray.teachers import label_names, task_columns
 
 
 def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store: Store) -> tuple[Any, Any]:
-    """The model, cut to its depth, and its tokenizer. A classifier that the source lacks is drawn from `seed`."""
+    """The model, cut to its depth, and its tokenizer. A classifier that the source lacks is drawn from `seed`.
+
+    Raises:
+        BadInput: The model does not fit its files or the labels, or cannot be saved and loaded again as it is.
+    """
     if source.artifact is not None:
         folder = source.artifact.open(store).file("model")
     else:
@@ -29,12 +34,15 @@ def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store:
         folder = resolve_encoder(source.encoder).folder
     weights = folder if source.member is None else folder / str(source.member)
     columns = task_columns(label_names(folder), labels, name=folder.name) if source.classes_from_elsewhere else None
-    model = load_classifier(weights, labels=labels, seed=seed)
+    has_head = source.artifact is not None or source.classes_from_elsewhere
+    model = load_classifier(weights, labels=labels, seed=seed, head="own" if has_head else "fresh")
     if columns is not None:
         reorder_classes(model, columns, labels)
     if source.layers is not None:
         keep_layers(model, layers_to_keep(source.init, keep=source.layers, of=num_layers(model)))
-    return model, load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, model)
+    check_saves(model, tokenizer, source.encoder or folder.name)
+    return model, tokenizer
 
 
 def build_together(

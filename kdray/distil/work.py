@@ -182,7 +182,7 @@ class _Job:
         }
         with tempfile.TemporaryDirectory(prefix="kdray-fit-") as folder:
             model.to("cpu")
-            save_classifier(model, tokenizer, Path(folder) / "model")
+            save_classifier(model, tokenizer, Path(folder) / "model", max_length=self.spec.train.max_length)
             if not self.spec.beside:  # several models in one folder are only on their way to folders of their own
                 (Path(folder) / "model" / "README.md").write_text(model_card(document))
             _write_json(Path(folder) / "result.json", document)
@@ -253,7 +253,7 @@ class _Job:
         folder = artifact.file("model")
         labels = self.spec.labels
         scored = labels if teacher.info.known is None else tuple(labels[index] for index in teacher.info.known)
-        model = load_classifier(folder, labels=scored, seed=0)
+        model = load_classifier(folder, labels=scored, seed=0, head="own")
         # teachers read with their own tokenizer, as far as they were trained to
         read = self.view if self.spec.teacher_view == "pruned" else self.corpus
         full = self._rows(load_tokenizer(folder), read, "train", max_length=own["max_length"])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdray.models import forward, num_layers
+from kdray.models import forward, max_tokens, num_layers
 
 WARM_UP = 3
 REPEATS = 10
@@ -38,7 +38,7 @@ class Cost:
 def cost_of(model: Any, *, device: torch.device, tokens: int = 128) -> Cost:
     """Count and time `model` (in eval mode) on one row of `tokens` tokens."""
     layers, width = num_layers(model), int(model.config.hidden_size)
-    tokens = min(tokens, int(getattr(model.config, "max_position_embeddings", tokens + 2)) - 2)  # RoBERTa keeps two
+    tokens = min(tokens, max_tokens(model) or tokens)
     row = torch.full((1, tokens), 1, dtype=torch.long, device=device)
     batch = {"input_ids": row, "attention_mask": torch.ones_like(row)}
     return Cost(

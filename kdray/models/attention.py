@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from kdray.errors import BadInput
 from kdray.models.depth import encoder_blocks
 
-# The three projections of a block, as the families name them: BERT and its like, DistilBERT.
+# The three projections of a block, as the families name them: BERT and its like, DistilBERT, MPNet.
 PROJECTIONS = (
     ("attention.self.query", "attention.self.key", "attention.self.value"),
     ("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+    ("attention.attn.q", "attention.attn.k", "attention.attn.v"),
 )
 
 
 def num_heads(config: Any) -> int:
-    return int(getattr(config, "num_attention_heads", None) or config.n_heads)
+    """1 for a family without attention."""
+    return int(getattr(config, "num_attention_heads", None) or getattr(config, "n_heads", 1))
 
 
 @contextmanager

@@ -1,13 +1,15 @@
 """Depth: which layers of a deep encoder become those of a shallow one."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from torch import nn
 
 from kdray.errors import BadInput
 
 LAYER_LISTS = ("encoder.layer", "transformer.layer", "encoder.layers", "layers")  # BERT family, DistilBERT, others
+LAYER_NUMBERS = ("layer_idx", "layer_id")  # attributes that hold a module's layer
+LISTS = ("layer_types", "attention_window")  # of a configuration, one value a layer
 
 
 def _layer_list(model: nn.Module) -> tuple[nn.Module, str]:
@@ -20,7 +22,10 @@ def _layer_list(model: nn.Module) -> tuple[nn.Module, str]:
             continue
         if isinstance(getattr(holder, last, None), nn.ModuleList):
             return holder, last
-    raise BadInput(f"{type(model).__name__} has no list of layers that kdray knows ({', '.join(LAYER_LISTS)}).")
+    raise BadInput(
+        f"{type(model).__name__} has no list of layers that kdray can cut ({', '.join(LAYER_LISTS)}): its family is "
+        "not supported; take an encoder such as BERT, RoBERTa, DistilBERT, ELECTRA, MPNet, DeBERTa-v2 or ModernBERT."
+    )
 
 
 def encoder_blocks(model: nn.Module) -> nn.ModuleList:
@@ -46,6 +51,21 @@ def keep_layers(model: nn.Module, layers: Sequence[int]) -> None:
     """Cut `model` down, in place, to the given 0-based layers in the given order."""
     holder, name = _layer_list(model)
     every = getattr(holder, name)
-    setattr(holder, name, nn.ModuleList(every[i] for i in layers))
-    config: Any = model.config
+    kept = nn.ModuleList(every[i] for i in layers)
+    if kept and isinstance(getattr(every[0], "attn_norm", None), nn.Identity):
+        kept[0].attn_norm = nn.Identity()  # ModernBERT's first layer has no norm: the embeddings have one
+    for place, block in enumerate(kept):
+        for module in block.modules():
+            for number in LAYER_NUMBERS:
+                if isinstance(getattr(module, number, None), int):
+                    setattr(module, number, place)
+    setattr(holder, name, kept)
+    _cut_config(cast(Any, model).config, layers, of=len(every))
+
+
+def _cut_config(config: Any, layers: Sequence[int], *, of: int) -> None:
+    """Its number of layers, and each of its lists with one value a layer (layer types, attention windows)."""
+    for key, value in list(vars(config).items()):
+        if isinstance(value, list) and len(cast(list[Any], value)) == of and key in LISTS:
+            setattr(config, key, [value[i] for i in layers])
     config.num_hidden_layers = len(layers)

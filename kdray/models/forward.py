@@ -8,15 +8,23 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdray.errors import BadInput
 from kdray.models.attention import attention_scores, num_heads, record_qkv
 from kdray.models.depth import num_layers
 from kdray.signals import TOKEN_NEEDS, Signals
+
+OTHER_SCORES = ("mpnet", "longformer")  # relative positions, windows
 
 
 def forward(model: Any, batch: Mapping[str, Tensor], needs: frozenset[str]) -> Signals:
     """Run `model` (a sequence classifier) on a padded batch; logits always, in float32, the rest if in `needs`."""
     wants_states = bool(needs & {"cls", "sent_emb", "hidden"})
     depth = num_layers(model) if needs & TOKEN_NEEDS else 0
+    if "attn" in needs and model.config.model_type in OTHER_SCORES:
+        raise BadInput(
+            f"{type(model).__name__} attends by more than queries and keys, so methods that copy attention scores "
+            "cannot read it; take an encoder such as BERT, or a method such as minilmv2."
+        )
     first = 0 if needs & {"attn", "qkv"} else depth - 1
     recorded = range(first, depth) if needs & {"attn", "qkv", "qkv_last"} else range(0)
     with record_qkv(model, recorded) if recorded else nullcontext([]) as qkv:

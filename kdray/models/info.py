@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import transformers
-
 from kdray.models.attention import num_heads
 from kdray.models.depth import num_layers
-from kdray.models.encoders import load_tokenizer, tokenizer_digest
+from kdray.models.encoders import load_config, load_tokenizer, tokenizer_digest
+from kdray.models.folders import stored_shapes
 
 LAYER = re.compile(r"\blayers?\.(\d+)\.")
 
@@ -57,8 +55,8 @@ class ModelInfo:
 
 def folder_info(folder: Path, name: str = "") -> ModelInfo:
     """Read from a folder's configuration, its tokenizer and the headers of its safetensors files."""
-    config: Any = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    outside, each = _counted(_stored(folder))
+    config = load_config(folder)
+    outside, each = _counted((name, math.prod(shape)) for name, shape in stored_shapes(folder))
     return ModelInfo(
         name=name or folder.name,
         layers=int(config.num_hidden_layers),
@@ -96,10 +94,3 @@ def _counted(parameters: Iterable[tuple[str, int]]) -> tuple[int, int]:
         else:
             outside += count
     return outside, inside // max(1, len(layers))
-
-
-def _stored(folder: Path) -> Iterable[tuple[str, int]]:
-    for file in sorted(folder.glob("*.safetensors")):
-        with safetensors.safe_open(file, framework="np") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 (it is not a mapping)
-                yield name, math.prod(tensors.get_slice(name).get_shape())

@@ -2,9 +2,9 @@
 
 from kdray.stages.assist import assist
 from kdray.stages.context import Context, Engine, InProcess
-from kdray.stages.corpus import read
+from kdray.stages.corpus import opened, read
 from kdray.stages.distil import alone, assistant_of, distil
-from kdray.stages.expected import check_depths
+from kdray.stages.expected import check_depths, check_models
 from kdray.stages.outputs import outputs
 from kdray.stages.prepare import Prepared, prepare, taught, viewed
 from kdray.stages.prune import prune
@@ -19,7 +19,9 @@ __all__ = [
     "assist",
     "assistant_of",
     "check_depths",
+    "check_models",
     "distil",
+    "opened",
     "outputs",
     "prepare",
     "prune",

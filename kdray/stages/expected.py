@@ -2,13 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
+from typing import Literal
 
 from kdray.config import RunConfig
 from kdray.corpora import StoredTask
 from kdray.errors import BadInput
 from kdray.methods import Pair
-from kdray.models import ModelInfo, encoder_layers, folder_info, layers_to_keep, resolve_encoder
-from kdray.teachers import TeacherSettings
+from kdray.models import (
+    Head,
+    ModelInfo,
+    check_saves,
+    check_signals,
+    check_tokens,
+    encoder_layers,
+    folder_info,
+    keep_layers,
+    layers_to_keep,
+    load_classifier,
+    load_tokenizer,
+    max_tokens,
+    num_layers,
+    resolve_encoder,
+)
+from kdray.signals import Need
+from kdray.teachers import TeacherSettings, label_names, task_columns
 
 
 def check_method(run: RunConfig, task: StoredTask) -> None:
@@ -19,6 +37,76 @@ def check_method(run: RunConfig, task: StoredTask) -> None:
     for teacher in run.teachers:
         check_classes(teacher, task)
     run.method.check(_pair(run, task.labels))
+
+
+def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> None:
+    """Load, cut, save and reload what this run will train, so that nothing is trained that cannot be kept.
+
+    Args:
+        teachers: They are used, so they are checked too.
+
+    Raises:
+        BadInput: An encoder's folder, tokenizer, head or family does not fit this run.
+    """
+    needs = frozenset(need for phase in run.method.phases(1) for need in phase.method.needs) - {"mc_probs"}
+    if teachers:
+        for number, teacher in enumerate(run.teachers):
+            check_teacher_model(teacher, task, needs=needs, key=f"teachers.{number}")
+    student = run.student
+    cuts = [(student.init, student.layers)]
+    if student.init_from == "assistant":  # its depth is the method's
+        return
+    if student.init_from == "encoder":
+        origin = student.encoder
+    else:
+        first = run.teachers[0]
+        origin, cuts = first.encoder, [*([("bottom", first.layers)] if first.layers else []), *cuts]
+    limit = _checked(origin, resolve_encoder(origin).digest, tuple(cuts), task.labels, "fresh", needs)
+    _check_length(run.train.max_length, limit, "train", origin)
+
+
+def check_teacher_model(
+    teacher: TeacherSettings, task: StoredTask, *, needs: frozenset[Need] = frozenset(), key: str = "teachers"
+) -> None:
+    """The same of one teacher."""
+    cuts = (("bottom", teacher.layers),) if teacher.layers else ()
+    encoder, labels = resolve_encoder(teacher.encoder), teacher.classes or task.labels
+    limit = _checked(teacher.encoder, encoder.digest, cuts, labels, "own" if teacher.fine_tuned else "fresh", needs)
+    if teacher.fine_tuned:
+        task_columns(label_names(encoder.folder), labels, name=teacher.name)
+    _check_length(teacher.train.max_length, limit, f"{key}.train", teacher.encoder)
+    if teacher.init_from:
+        _check_length(teacher.init_from.train.max_length, limit, f"{key}.init_from.train", teacher.encoder)
+
+
+@cache
+def _checked(
+    name: str,
+    digest: str,
+    cuts: tuple[tuple[Literal["bottom", "skip"], int], ...],
+    labels: tuple[str, ...],
+    head: Head,
+    needs: frozenset[Need],
+) -> int:
+    """The tokens that the cut model and its tokenizer can read of one row."""
+    del digest  # part of the cache's key
+    folder = resolve_encoder(name).folder
+    model = load_classifier(folder, labels=labels, seed=0, head=head)
+    tokenizer = load_tokenizer(folder, model)
+    check_tokens(model, tokenizer, folder)
+    for init, keep in cuts:
+        keep_layers(model, layers_to_keep(init, keep=keep, of=num_layers(model)))
+    check_signals(model, needs, name)
+    check_saves(model, tokenizer, name)
+    return min(max_tokens(model) or tokenizer.model_max_length, tokenizer.model_max_length)
+
+
+def _check_length(max_length: int, limit: int, key: str, encoder: str) -> None:
+    if max_length > limit:
+        raise BadInput(
+            f"{key}.max_length = {max_length}, but {encoder} reads at most {limit} tokens of a row (special ones "
+            f"included); set {key}.max_length={limit} or less."
+        )
 
 
 def check_classes(teacher: TeacherSettings, task: StoredTask) -> None:

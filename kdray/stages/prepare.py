@@ -8,7 +8,7 @@ from kdray.config import RunConfig
 from kdray.distil import TeacherRef
 from kdray.stages.context import Context
 from kdray.stages.corpus import opened, read
-from kdray.stages.expected import check_depths, check_method
+from kdray.stages.expected import check_depths, check_method, check_models, check_teacher_model
 from kdray.stages.outputs import outputs
 from kdray.stages.prune import needs_teachers, prune
 from kdray.stages.teach import teach, teach_together
@@ -36,7 +36,9 @@ def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) ->
     """
     check_depths(run)
     corpus = read(run.corpus, context)
-    check_method(run, opened(corpus).task)
+    task = opened(corpus).task
+    check_method(run, task)
+    check_models(run, task, teachers=every_teacher or _needs_teachers(run))
     asked = run if every_teacher else _of_use(run)
     made = taught(asked, corpus, context) if every_teacher or _needs_teachers(run) else ()
     preflight = run.outputs.preflight
@@ -45,7 +47,14 @@ def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) ->
 
 
 def taught(run: RunConfig, corpus: Artifact, context: Context) -> Iterator[tuple[str, Artifact]]:
-    """The teachers of a run by name, each by itself or all of them together."""
+    """The teachers of a run by name, each by itself or all of them together.
+
+    Raises:
+        BadInput: One cannot be made from its encoder; said before any is trained.
+    """
+    task = opened(corpus).task
+    for number, settings in enumerate(run.teachers):
+        check_teacher_model(settings, task, key=f"teachers.{number}")
     if run.teaching == "joint":
         yield from teach_together(run.teachers, corpus, context).items()
         return

@@ -4,13 +4,12 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from transformers import AutoConfig
 
 from kdray.errors import BadInput
+from kdray.models import load_config
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +18,7 @@ UNNAMED = re.compile(r"LABEL_\d+")
 
 def label_names(folder: Path) -> list[str]:
     """The classes of a saved classifier in the order of its logits."""
-    config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = load_config(folder)
     return [config.id2label[i] for i in range(int(config.num_labels))]
 
 

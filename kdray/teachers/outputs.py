@@ -40,8 +40,9 @@ class Speaker:
         precision: str,
         embeds_only: bool = False,
     ) -> None:
-        self._model = load_classifier(folder, labels=labels, seed=0).requires_grad_(False)
-        self._tokenizer = load_tokenizer(folder)
+        head = "any" if embeds_only else "own"
+        self._model = load_classifier(folder, labels=labels, seed=0, head=head).requires_grad_(False)
+        self._tokenizer = load_tokenizer(folder, self._model)
         known = list(labels) if embeds_only else label_names(folder)
         self._columns = task_columns(known, labels, name=name)
         self._fields, self._kinds, self._max_length = fields, kinds, max_length

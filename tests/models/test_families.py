@@ -1,0 +1,109 @@
+"""Each family is cut, saved, loaded again and equal, or refused in a sentence."""
+
+import families
+import pytest
+import torch
+
+from kdray.errors import BadInput
+from kdray.models import (
+    check_saves,
+    check_signals,
+    forward,
+    keep_layers,
+    load_classifier,
+    load_tokenizer,
+    max_tokens,
+    num_layers,
+)
+from kdray.models.roundtrip import probe
+
+LABELS = ("x", "y", "z")
+
+
+@pytest.fixture(params=list(families.SUPPORTED))
+def folder(request, tmp_path):
+    return families.save(tmp_path / request.param, families.SUPPORTED[request.param])
+
+
+@pytest.mark.parametrize("layers", [(0, 1), (1, 3), (2,), (0, 3)])
+def test_a_cut_model_is_the_same_once_saved_and_loaded(folder, layers):
+    model = load_classifier(folder, labels=LABELS, seed=0, head="fresh")
+    tokenizer = load_tokenizer(folder, model)
+    keep_layers(model, layers)
+    assert num_layers(model) == model.config.num_hidden_layers == len(layers)
+    check_saves(model, tokenizer, "m")
+    check_signals(model, frozenset({"hidden", "sent_emb"}), "m")
+
+
+def test_a_model_that_changes_when_it_is_saved_is_refused(tmp_path):
+    folder = families.save(tmp_path / "m", families.SUPPORTED["modernbert"])
+    model = load_classifier(folder, labels=LABELS, seed=0, head="fresh")
+    tokenizer = load_tokenizer(folder, model)
+    blocks = model.model.layers
+    model.model.layers = torch.nn.ModuleList(blocks[i] for i in (1, 3))  # a first layer with a norm of its own
+    model.config.layer_types, model.config.num_hidden_layers = model.config.layer_types[:2], 2
+    with pytest.raises(BadInput, match=r"^m \(family modernbert, 2 layers\) (gives other logits|cannot be)"):
+        check_saves(model, tokenizer, "m")
+    model.config.num_hidden_layers = 3
+    with pytest.raises(BadInput, match=r"^m \(family modernbert, 3 layers\) cannot be saved: \w+: .*[^\n]$"):
+        check_saves(model, tokenizer, "m")
+
+
+@pytest.mark.parametrize("name", list(families.REFUSED))
+def test_other_families_are_refused(name, tmp_path):
+    folder = families.save(tmp_path / name, families.REFUSED[name])
+    with pytest.raises(BadInput, match=r"(is not supported; take an encoder such as BERT|kdray cannot run)"):  # noqa: PT012
+        model = load_classifier(folder, labels=LABELS, seed=0, head="fresh")
+        check_signals(model, frozenset({"hidden"}), name)
+        num_layers(model)
+
+
+def test_the_first_token_of_a_causal_model_is_refused_as_its_summary(tmp_path):
+    model = load_classifier(families.save(tmp_path, families.SUPPORTED["qwen2"]), labels=LABELS, seed=0, head="fresh")
+    with pytest.raises(BadInput, match=r"^m: the first token of family qwen2 does not see the tokens after it"):
+        check_signals(model, frozenset({"cls"}), "m")
+    check_signals(model, frozenset({"sent_emb"}), "m")
+
+
+@pytest.mark.parametrize("name", [name for name in families.SUPPORTED if name != "qwen2"])
+def test_the_first_token_of_an_encoder_sees_the_others(name, tmp_path):
+    folder = families.save(tmp_path, families.SUPPORTED[name])
+    check_signals(load_classifier(folder, labels=LABELS, seed=0, head="fresh"), frozenset({"cls"}), "m")
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert", "electra", "mpnet", "mobilebert"])
+def test_queries_keys_and_values_are_found(name, tmp_path):
+    folder = families.save(tmp_path, families.SUPPORTED[name])
+    model = load_classifier(folder, labels=LABELS, seed=0, head="fresh")
+    signals = forward(model, probe(model), frozenset({"qkv"}))
+    assert signals.qkv is not None
+    assert signals.qkv.shape[:3] == (2, 4, 3)
+
+
+@pytest.mark.parametrize("name", ["mpnet", "longformer"])
+def test_scores_that_are_not_those_of_queries_and_keys_are_refused(name, tmp_path):
+    folder = families.save(tmp_path, families.SUPPORTED[name])
+    with pytest.raises(BadInput, match="attends by more than queries and keys"):
+        check_signals(load_classifier(folder, labels=LABELS, seed=0, head="fresh"), frozenset({"attn"}), "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "tokens"),
+    [
+        ("bert", {"max_position_embeddings": 20}, 20),
+        ("roberta", {"max_position_embeddings": 20}, 19),  # positions are counted from behind the padding's, 0 here
+        ("roberta", {"max_position_embeddings": 20, "pad_token_id": 1}, 18),
+        ("mpnet", {"max_position_embeddings": 20}, 18),  # its padding is 1 whatever the configuration holds
+        ("modernbert", {"max_position_embeddings": 20}, 20),
+    ],
+)
+def test_a_row_may_have_as_many_tokens_as_there_are_positions(name, settings, tokens, tmp_path):
+    folder = families.save(tmp_path, families.SUPPORTED[name], **settings)
+    model = load_classifier(folder, labels=LABELS, seed=0, head="fresh")
+    assert max_tokens(model) == tokens
+    ids = torch.full((1, tokens), 5)
+    forward(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, frozenset())
+    if name != "modernbert":  # it counts positions by rotation, so more of them do not fail
+        ids = torch.full((1, tokens + 1), 5)
+        with pytest.raises((IndexError, RuntimeError)):
+            forward(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, frozenset())
