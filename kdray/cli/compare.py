@@ -69,7 +69,7 @@ def _compare(
     name = arguments.name or f"{run.corpus.name}-{what.replace(' ', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
     seeds = seeds_of(arguments)
     context = corpus_read(run)
-    with session(arguments.address) as cluster:
+    with session(arguments.address, allow_network=arguments.allow_network) as cluster:
         from kdray.on_ray.compare import compare
         from kdray.on_ray.documents import Origin
         from kdray.on_ray.engine import OnRay

@@ -8,6 +8,7 @@ from kdray.cli.runs import with_corpus
 from kdray.config import RunConfig, apply_overrides, merge, parse
 from kdray.corpora import kdray_data
 from kdray.errors import BadInput
+from kdray.on_ray.access import check_access
 from kdray.on_ray.session import check_address
 from kdray.stages import Context, InProcess, check_models, opened, read
 from kdray.store import NAME, Store
@@ -28,6 +29,7 @@ def add_shared_flags(parser: argparse.ArgumentParser, task: str) -> None:
     parser.add_argument("--store", help="folder or URI (default store)")
     parser.add_argument("--name", help="name in the store (default: from the corpus and the time)")
     parser.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
+    parser.add_argument("--allow-network", action="store_true", help="start a local Ray even if others could use it")
     parser.add_argument("--cpus-per-trial", type=int, default=1)
     parser.add_argument("--gpus-per-trial", type=float, default=0.0, help="may be a fraction")
     parser.add_argument("--smoke", action="store_true", help="the smallest that shows that everything works")
@@ -49,6 +51,7 @@ def check_shared_flags(arguments: argparse.Namespace, *more: str) -> None:
     for flag in ("epochs", "seeds", "cpus_per_trial", *more):
         if (value := getattr(arguments, flag)) is not None and value < 1:
             raise BadInput(f"--{flag.replace('_', '-')} {value}: it must be 1 or more.")
+    check_access(arguments.address, allow_network=arguments.allow_network)
     check_address(arguments.address)
 
 

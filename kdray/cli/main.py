@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         stage = commands.add_parser(name, help=what, description=what, parents=[common])
         stage.add_argument("file", type=Path, help="run file (YAML), for example recipes/rte.yaml")
         stage.add_argument("overrides", nargs="*", metavar="key=value", help="for example method.temperature=4")
-        stage.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
+        _add_cluster_flags(stage)
         if name == "prune":
             stage.add_argument("--show", type=int, default=3, metavar="N", help="texts to show, before and after (3)")
     sweep = commands.add_parser("sweep", help="run a sweep script", parents=[common], add_help=False)
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     for one in (trial, best):
         one.add_argument("--store", default="store", help="folder or URI (default store)")
         one.add_argument("--storage", help="URL of the study's database, if the sweep has one")
-    trial.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
+    _add_cluster_flags(trial)
     commands.add_parser("methods", help="list the methods", parents=[common])
     commands.add_parser("corpora", help="list the named corpora", parents=[common])
     return parser
@@ -127,6 +127,11 @@ def _add_store(commands: Any, common: argparse.ArgumentParser) -> None:
             )
 
 
+def _add_cluster_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
+    parser.add_argument("--allow-network", action="store_true", help="start a local Ray even if others could use it")
+
+
 def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
     command = arguments.command
     if command == "sweep":
@@ -143,9 +148,8 @@ def _stage(arguments: argparse.Namespace) -> Any:
     from kdray.cli.runs import run_stage
 
     more = {"show": arguments.show} if arguments.command == "prune" else {}
-    return run_stage(
-        arguments.command, arguments.file, arguments.overrides, address=arguments.address, quiet=arguments.json, **more
-    )
+    more |= {"address": arguments.address, "allow_network": arguments.allow_network}
+    return run_stage(arguments.command, arguments.file, arguments.overrides, quiet=arguments.json, **more)
 
 
 def _report(arguments: argparse.Namespace) -> Any:
@@ -181,6 +185,7 @@ def _trial(arguments: argparse.Namespace) -> Any:
     from kdray.cli.trials import run_trial
 
     where = {"store": arguments.store, "storage": arguments.storage, "address": arguments.address}
+    where |= {"allow_network": arguments.allow_network}
     return run_trial(arguments.sweep, arguments.number, **where, quiet=arguments.json)
 
 

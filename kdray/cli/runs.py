@@ -9,11 +9,19 @@ from kdray.cli.show import show_plan, struck_out, table
 from kdray.config import RunConfig, load
 from kdray.corpora import kdray_data, resolve_auto
 from kdray.errors import BadInput
+from kdray.on_ray.access import check_access
 from kdray.on_ray.session import check_address
 
 
 def run_stage(
-    command: str, file: Path, overrides: Sequence[str], *, address: str | None, quiet: bool, show: int = 3
+    command: str,
+    file: Path,
+    overrides: Sequence[str],
+    *,
+    address: str | None,
+    quiet: bool,
+    allow_network: bool = False,
+    show: int = 3,
 ) -> Any:
     """Run one stage and those before it, on Ray where something must be made; prints what came out unless `quiet`.
 
@@ -21,6 +29,7 @@ def run_stage(
         show: How many texts that pruning changed to show, of command `prune`.
     """
     run = with_corpus(load(file, overrides), "rte", quiet=quiet)
+    check_access(address, allow_network=allow_network)
     check_address(address)
     from kdray.on_ray.demand import on_demand
     from kdray.stages import Context
@@ -32,7 +41,7 @@ def run_stage(
         if not quiet and command in ("run", "distil", "evaluate"):
             show_plan(plan(run, engine))
 
-    with on_demand(run.work, address, started=started) as engine:
+    with on_demand(run.work, address, allow_network=allow_network, started=started) as engine:
         context = Context(Store(run.store), engine, kdray_data())
         document = _prune(run, context, show) if command == "prune" else _STAGES[command](run, context)
     document["stages"] = context.journal

@@ -114,7 +114,7 @@ def _sweep(
         f"sweep {name}: {trials} trials on {run.corpus.name}; to go on after a stop: {_resume(command, name)}",
         flush=True,
     )
-    with session(arguments.address) as cluster:
+    with session(arguments.address, allow_network=arguments.allow_network) as cluster:
         from kdray.on_ray.budget import Budget
         from kdray.on_ray.documents import Origin
         from kdray.on_ray.engine import OnRay

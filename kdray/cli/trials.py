@@ -7,20 +7,29 @@ from typing import Any
 from kdray.cli.show import table
 from kdray.corpora import kdray_data
 from kdray.errors import BadInput
+from kdray.on_ray.access import check_access
 from kdray.on_ray.session import check_address, session
 from kdray.store import Store
 
 
 def run_trial(
-    sweep: str, number: int, *, store: str, storage: str | None, address: str | None, quiet: bool
+    sweep: str,
+    number: int,
+    *,
+    store: str,
+    storage: str | None,
+    address: str | None,
+    quiet: bool,
+    allow_network: bool = False,
 ) -> dict[str, Any]:
     """Train one trial again with the settings that the study holds, and show its metric beside the recorded one."""
     from kdray.on_ray.again import past_trial, train_again
 
+    check_access(address, allow_network=allow_network)
     check_address(address)
     opened = Store(store)
     past = past_trial(opened, sweep, number, storage=storage)  # refused before Ray starts
-    with session(address):
+    with session(address, allow_network=allow_network):
         from kdray.on_ray.engine import OnRay
         from kdray.stages import Context
 

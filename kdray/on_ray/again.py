@@ -6,10 +6,12 @@ from typing import Any
 
 import optuna
 import ray
+import ray.exceptions
 
 from kdray.config import RunConfig, merge, parse
 from kdray.distil import Ref
 from kdray.errors import BadInput
+from kdray.on_ray.failures import described, from_worker
 from kdray.on_ray.study import ENDS, SweepStudy, check_place, open_study
 from kdray.on_ray.trial import Shared, distil_one
 from kdray.stages import Context, prepare
@@ -84,7 +86,10 @@ def train_again(past: PastTrial, context: Context) -> dict[str, Any]:
     """Train the trial's student once more, to its last epoch, beside the one that is there; its result document."""
     shared = Shared.of(prepare(past.run, context, every_teacher=True))
     remote = _distil.options(name=f"trial {past.number} again", num_cpus=past.cpus, num_gpus=past.gpus)
-    return ray.get(remote.remote(past.run.model_dump(mode="json"), shared))
+    try:
+        return ray.get(remote.remote(past.run.model_dump(mode="json"), shared))
+    except ray.exceptions.RayError as error:
+        raise from_worker(error, f"trial {past.number}")  # noqa: B904
 
 
 def student_of(past: PastTrial, store: Store) -> Artifact:
@@ -110,4 +115,5 @@ def _local(store: Store, sweep: str) -> str:
 
 @ray.remote(max_retries=3)
 def _distil(plain: dict[str, Any], shared: Shared) -> dict[str, Any]:
-    return result_of(distil_one(plain, shared, lambda epoch: None, stage=AGAIN))
+    with described():
+        return result_of(distil_one(plain, shared, lambda epoch: None, stage=AGAIN))

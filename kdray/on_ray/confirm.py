@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+import ray.exceptions
 
 from kdray.config import RunConfig
+from kdray.on_ray.failures import described, from_worker
 from kdray.on_ray.trial import Shared, distil_one
 from kdray.stages import alone
 from kdray.stages.fitting import result_of
@@ -47,7 +49,7 @@ def confirm(
     while waiting:
         (ready,), _ = ray.wait(list(waiting), num_returns=1)
         same, seed = waiting.pop(ready)
-        result = ray.get(ready)
+        result = _result(ready, f"distil {same[0].label}, seed {seed}")
         found |= {(contender.label, seed): result for contender in same}
         metric = result["metric"]
         log.info(
@@ -62,6 +64,13 @@ def confirm(
     return {c.label: [found[c.label, seed] for seed in seeds] for c in contenders}
 
 
+def _result(ready: Any, title: str) -> dict[str, Any]:
+    try:
+        return ray.get(ready)
+    except ray.exceptions.RayError as error:
+        raise from_worker(error, title)  # noqa: B904
+
+
 def _task(contender: Contender, seed: int, shared: Shared, *, cpus: int, gpus: float) -> Any:
     run = contender.run
     seeded = run.model_copy(update={"train": run.train.model_copy(update={"seed": seed})})
@@ -72,4 +81,5 @@ def _task(contender: Contender, seed: int, shared: Shared, *, cpus: int, gpus: f
 
 @ray.remote(max_retries=3)
 def _distil(plain: dict[str, Any], shared: Shared) -> Mapping[str, Any]:
-    return result_of(distil_one(plain, shared, lambda epoch: None))
+    with described():
+        return result_of(distil_one(plain, shared, lambda epoch: None))

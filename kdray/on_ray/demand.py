@@ -18,15 +18,20 @@ from kdray.stages.context import Engine
 
 @contextmanager
 def on_demand(
-    work: WorkSettings, address: str | None, *, started: Callable[[Any], None] = lambda engine: None
+    work: WorkSettings,
+    address: str | None,
+    *,
+    allow_network: bool = False,
+    started: Callable[[Any], None] = lambda engine: None,
 ) -> Generator["OnDemand"]:
     """The engine; what it started is stopped at the end.
 
     Args:
+        allow_network: As of `session`.
         started: Told the engine on Ray, once Ray has started and before it works.
     """
     with ExitStack() as stack:
-        yield OnDemand(work, address, stack, started)
+        yield OnDemand(work, address, stack, started, allow_network)
 
 
 @dataclass
@@ -37,6 +42,7 @@ class OnDemand:
     address: str | None
     stack: ExitStack
     started: Callable[[Any], None]
+    allow_network: bool = False
     _ray: list[Engine] = field(default_factory=list[Engine])
 
     @property
@@ -57,7 +63,7 @@ class OnDemand:
 
     def _started(self) -> Engine:
         if not self._ray:
-            self.stack.enter_context(session(self.address))
+            self.stack.enter_context(session(self.address, allow_network=self.allow_network))
             from kdray.on_ray.engine import OnRay  # Ray reads its settings from the environment as it is imported
 
             self._ray.append(OnRay(self.work))

@@ -12,17 +12,22 @@ import pyarrow as pa
 import ray
 import ray.exceptions
 import ray.train
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchTrainer
+from ray.train.v2._internal import util as train_util
 from ray.train.v2._internal.execution import context as train_context
 from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.failure_handling import DefaultFailurePolicy, FailureDecision
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2._internal.execution.worker_group.worker import RayTrainWorker
 from ray.train.v2.api import data_parallel_trainer
+from ray.train.v2.api.exceptions import TrainingFailedError
 
 from kdray.config import WorkSettings
 from kdray.distil import FitSpec, run_fit
-from kdray.errors import BadInput, KdrayError, RunFailed
+from kdray.errors import BadInput
 from kdray.ipc import TableMap
+from kdray.on_ray.collectives import PrivateTorchConfig
+from kdray.on_ray.failures import can_help, described, from_worker
 from kdray.on_ray.maps import mapped
 from kdray.on_ray.room import most_cpus, room, shown
 from kdray.on_ray.session import living_nodes
@@ -43,9 +48,20 @@ class _Trainer(TorchTrainer):
         del controller
 
     def _initialize_and_run_controller(self, **given: Any) -> Any:
-        """Ray has no setting for the names of these actors, which are those of their classes."""
+        """Ray has no setting for what is retried, nor for the names of these actors: those of their classes."""
+        given["failure_policy"] = _RetryLostWorkers(self.run_config.failure_config or ray.train.FailureConfig())
         with patch.object(data_parallel_trainer, "TrainController", _controller(self.named)):
             return super()._initialize_and_run_controller(**given)
+
+
+class _RetryLostWorkers(DefaultFailurePolicy):
+    """Ray retries every failure; an exception of the worker's own code would only come again."""
+
+    def make_decision(self, training_failed_error: TrainingFailedError) -> FailureDecision:
+        failures = getattr(training_failed_error, "worker_failures", {})
+        if failures and not can_help(failures.values()):
+            return FailureDecision.RAISE
+        return super().make_decision(training_failed_error)
 
 
 def _controller(name: str) -> type[TrainController]:
@@ -65,7 +81,7 @@ class OnRay:
         trainer = _Trainer(
             _train_worker,
             train_loop_config={"spec": spec.model_dump(mode="json")},
-            torch_config=TorchConfig(timeout_s=COLLECTIVE_TIMEOUT_SECONDS),
+            torch_config=PrivateTorchConfig(timeout_s=COLLECTIVE_TIMEOUT_SECONDS),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=self.work.workers, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus, "GPU": gpus}
             ),
@@ -80,7 +96,7 @@ class OnRay:
         try:
             trainer.fit()
         except Exception as error:
-            raise _ours(error, spec.title) from error
+            raise from_worker(error, spec.title)  # noqa: B904 - its cause is the traceback of the worker
 
     @property
     def threads(self) -> int:
@@ -108,7 +124,7 @@ class OnRay:
                 retries=self.work.retries,
             )
         except ray.exceptions.RayError as error:
-            raise _ours(error, title) from error
+            raise from_worker(error, title)  # noqa: B904
 
     def per_worker(self) -> tuple[float, float]:
         """CPUs and GPUs of a training worker, refused if the cluster can never give them."""
@@ -134,6 +150,7 @@ class OnRay:
 def _train_worker(config: dict[str, Any]) -> None:
     # the loop says itself how each epoch went; this logger bears its file's name, so that no level of ray.train holds
     logging.getLogger(train_context.__file__).setLevel(logging.WARNING)
+    logging.getLogger(train_util.__name__).setLevel(logging.CRITICAL)  # the driver shows the error of the loop
     spec = FitSpec.model_validate(config["spec"])
     context = ray.train.get_context()
     ranks = GroupRanks() if context.get_world_size() > 1 else SingleRank()
@@ -141,21 +158,9 @@ def _train_worker(config: dict[str, Any]) -> None:
     def report(epoch: dict[str, Any]) -> None:
         ray.train.report({"epoch": epoch["epoch"], "score": epoch["score"], "loss": epoch["loss"]})
 
-    run_fit(spec, ranks=ranks, report=report)
+    with described():
+        run_fit(spec, ranks=ranks, report=report)
 
 
 def _slug(title: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", title).strip("_")
-
-
-def _ours(error: BaseException, title: str) -> KdrayError:
-    """The user's sentence from under Ray's wrapping, if there is one."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, KdrayError):
-            return inner
-        failures = getattr(inner, "worker_failures", None) or {}
-        for failure in failures.values():
-            return _ours(failure, title)
-        inner = inner.__cause__ or getattr(inner, "cause", None)
-    return RunFailed(f"{title} failed on its worker: {str(error).strip().splitlines()[-1]}")

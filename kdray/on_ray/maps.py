@@ -13,6 +13,7 @@ from ray.util.annotations import RayDeprecationWarning
 
 from kdray import meters
 from kdray.ipc import TableMap, packed, unpacked
+from kdray.on_ray.failures import described
 
 
 def mapped(
@@ -75,6 +76,10 @@ class _Mapper:
         return apply
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        with described():
+            return self._map(batch)
+
+    def _map(self, batch: pa.Table) -> pa.Table:
         found: list[bytes] = []
         for rows in batch["rows"]:
             part = unpacked(rows.as_buffer())

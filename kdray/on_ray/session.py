@@ -1,17 +1,29 @@
-"""A Ray session: a cluster that is there, or a local one with its dashboard on loopback."""
+"""A Ray session: a cluster that is there, or a local one that only its own processes and its user can reach."""
 
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from kdray import meters
-from kdray.errors import BadInput, Terminated
+from kdray.errors import BadInput, RunFailed, Terminated
+from kdray.on_ray.access import (
+    TOKEN_PATH,
+    check_access,
+    check_enforced,
+    cluster_answers_strangers,
+    command_prefix,
+    protected,
+)
 from kdray.redact import without_passwords
 
 log = logging.getLogger(__name__)
@@ -36,9 +48,12 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 STARTS = 3
+STORE_BYTES = 400_000_000  # of Ray's objects
+SHORT_FOLDER = "/tmp/ray"  # noqa: S108 - Ray's own, where TMPDIR is not set
+SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # of the path of a socket, at most
+FOLDER_BYTES = SOCKET_BYTES - len("/session_2026-11-29_12-15-35_123456_1234567/sockets/plasma_store")
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):(\d{1,5})")
 ANSWER_SECONDS = 10.0
-LOCAL_ENVIRONMENT = {"RAY_AUTH_MODE": "disabled"}  # loopback only; clusters set `token` in their YAML
 
 
 @dataclass(frozen=True)
@@ -54,35 +69,52 @@ class Session:
 
 
 @contextmanager
-def session(address: str | None) -> Generator[Session]:
+def session(address: str | None, *, allow_network: bool = False) -> Generator[Session]:
     """Connect to the cluster at `address` (`auto`: the one this machine belongs to), or start a local one.
 
     What was started here is stopped at the end; a cluster that was there is left alone.
 
+    Args:
+        allow_network: Start a local Ray also where others could use it.
+
     Raises:
-        BadInput: There is no cluster at `address`.
+        BadInput: There is no cluster at `address`, or the environment turns authentication off.
+        RunFailed: The installed Ray has no authentication.
     """
-    for key, value in (ENVIRONMENT | ({} if address else LOCAL_ENVIRONMENT)).items():
+    check_access(address, allow_network=allow_network)
+    for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import ray
 
-    was_there = ray.is_initialized()
-    if not was_there:
-        _connect(address)
+    if ray.is_initialized():
+        with _at_work():
+            yield _describe()
+        return
+    with nullcontext() if address else protected():
+        try:
+            _connect(address, allow_network=allow_network)
+            with _at_work():
+                found = _describe()
+                if not address:
+                    _describe_access()
+                yield found
+        finally:
+            meters.install(None)
+            ray.shutdown()
+
+
+@contextmanager
+def _at_work() -> Generator[None]:
     _count_here()
     for noisy in ("ray.train", "ray.tune"):  # importing ray.data undoes it, so `OnRay.map` quiets that one
         logging.getLogger(noisy).setLevel(logging.ERROR)
     terminated = _end_on_sigterm()
     try:
-        yield _describe()
+        yield
     except KeyboardInterrupt:
         if terminated.is_set():  # Ray turns what a handler raises inside its calls into a plain KeyboardInterrupt
             raise Terminated from None
         raise
-    finally:
-        if not was_there:
-            meters.install(None)
-            ray.shutdown()
 
 
 def check_address(address: str | None) -> None:
@@ -118,7 +150,7 @@ def living_nodes() -> int:
     return sum(1 for node in ray.nodes() if node["Alive"])
 
 
-def _connect(address: str | None) -> None:
+def _connect(address: str | None, *, allow_network: bool = False) -> None:
     import ray
     from ray.exceptions import AuthenticationError
 
@@ -128,8 +160,15 @@ def _connect(address: str | None) -> None:
     try:
         if address:
             ray.init(address=address, namespace="kdray", runtime_env=setup, logging_level=logging.ERROR)
+            if cluster_answers_strangers():
+                log.warning(
+                    "the cluster at --address %s has no token authentication: every program that reaches its ports can "
+                    "run commands on it; cluster/README.md describes how to turn it on",
+                    address,
+                )
         else:
             start_local(setup)
+            check_enforced(allow_network=allow_network)
     except (ConnectionError, RuntimeError, AuthenticationError) as error:
         if not address:
             raise
@@ -151,27 +190,73 @@ def _tell_no_passwords() -> None:
 
 
 def start_local(setup: dict[str, str]) -> None:
-    """A local Ray. It gives up after 30 s, which a busy machine may need: then once more, and a last time."""
+    """A local Ray. A start that takes more than Ray's 30 s is repeated, and a dashboard is not necessary.
+
+    Raises:
+        RunFailed: Ray does not start.
+    """
     import ray
 
-    for left in reversed(range(STARTS)):
+    logging.getLogger("ray._private.services").setLevel(logging.CRITICAL)  # else it prints the dashboard's log
+    given: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1"} | _temporary_folder()
+    _warn_of_small_shared_memory()
+    left = STARTS
+    while left:
+        left -= 1
         try:
             ray.init(
                 address="local",  # also beside a cluster of this machine, which `auto` would be
                 namespace="kdray",
                 runtime_env=setup,
-                include_dashboard=True,
-                dashboard_host="127.0.0.1",
-                object_store_memory=400_000_000,
+                object_store_memory=STORE_BYTES,
                 logging_level=logging.ERROR,
+                **given,
             )
         except Exception as error:
-            if not left or "timed out during startup" not in str(error):
-                raise
-            log.warning("Ray did not start within 30 s, the machine is busy; trying again")
             ray.shutdown()
+            if given["include_dashboard"] and "dashboard" in str(error):
+                log.warning("Ray's dashboard did not start, the machine is busy; Ray starts without it")
+                given["include_dashboard"] = False
+                left += 1
+            elif "timed out during startup" not in str(error):
+                raise RunFailed(f"Ray does not start: {str(error).strip().splitlines()[0]}") from error
+            elif left:
+                log.warning("Ray did not start within 30 s, the machine is busy; trying again")
+            else:
+                raise RunFailed(
+                    f"Ray did not start in {STARTS} attempts of 30 s, the machine is too busy; try again later, or use "
+                    "a cluster with --address."
+                ) from error
         else:
             return
+
+
+def _temporary_folder() -> dict[str, str]:
+    """Where Ray keeps its sockets, if its own choice is too long for them."""
+    from ray._common.utils import get_default_ray_temp_dir
+
+    folder = get_default_ray_temp_dir()
+    length = len(os.fsencode(Path(folder).absolute()))
+    if length <= FOLDER_BYTES:
+        return {}
+    log.warning(
+        "Ray keeps its files in %s: the temporary folder %s is too long for its sockets (%d bytes, at most %d)",
+        SHORT_FOLDER,
+        folder,
+        length,
+        FOLDER_BYTES,
+    )
+    return {"_temp_dir": SHORT_FOLDER}
+
+
+def _warn_of_small_shared_memory() -> None:
+    if Path("/dev/shm").is_dir() and (free := shutil.disk_usage("/dev/shm").free) < STORE_BYTES:  # noqa: S108
+        log.warning(
+            "shared memory (/dev/shm) has %d MB free, less than the %d MB of Ray's objects: they are in its temporary "
+            "folder, which is slower; in Docker, use --shm-size=1g",
+            free / 1e6,
+            STORE_BYTES / 1e6,
+        )
 
 
 def _end_on_sigterm() -> threading.Event:
@@ -206,3 +291,16 @@ def _describe() -> Session:
         found.dashboard or "not running",
     )
     return found
+
+
+def _describe_access() -> None:
+    """How its user reaches a local Ray, whose token is in a file."""
+    import ray
+
+    if path := os.environ.get(TOKEN_PATH):
+        log.info(
+            "Ray: the token for its dashboard is in %s; commands need it too: %s ray status --address %s",
+            path,
+            command_prefix(),
+            ray.get_runtime_context().gcs_address,
+        )

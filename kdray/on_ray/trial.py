@@ -9,6 +9,7 @@ import torch
 from kdray import meters
 from kdray.config import merge, parse
 from kdray.distil import Ref, TeacherRef
+from kdray.on_ray.failures import described
 from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.records import Settings
 from kdray.stages import Context, InProcess, Prepared, assistant_of, distil, viewed
@@ -58,7 +59,7 @@ def trial(
         best = best_of(scores, higher_is_better=higher_is_better)
         tune.report({BUDGET: len(scores), VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
 
-    with meters.tagged(trial=str(config["number"])):
+    with described(), meters.tagged(trial=str(config["number"])):
         artifact = distil_one(merge(base, config["overrides"]), shared, report)
     result = result_of(artifact)
     metric = result["metric"]

@@ -105,7 +105,7 @@ def _error(trial: Any) -> tuple[str, bool]:
 
 def _plain(error: str) -> str:
     """Our own errors are sentences, which need no class before them."""
-    return re.sub(r"^kdray\.errors\.\w+: ", "", error)
+    return re.sub(r"^kdray\.[\w.]+: ", "", error)
 
 
 def _short(overrides: Mapping[str, Any]) -> str:

@@ -1,14 +1,17 @@
 """How often a local Ray is started where the machine is too busy, which addresses are tried; Ray itself is not."""
 
+import inspect
+import logging
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import ray
 
-from kdray.errors import BadInput
+from kdray.errors import BadInput, RunFailed
 from kdray.on_ray import session
-from kdray.on_ray.session import STARTS, check_address, start_local
+from kdray.on_ray.session import FOLDER_BYTES, STARTS, check_address, start_local
 
 TIMED_OUT = "The current node timed out during startup. This could happen because"
 
@@ -36,18 +39,78 @@ def test_a_start_that_timed_out_is_tried_again(
     assert caplog.text.count("did not start within 30 s") == 2
 
 
-def test_the_last_timeout_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_the_last_timeout_the_command_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = starts(monkeypatch, [Exception(TIMED_OUT)] * STARTS)
-    with pytest.raises(Exception, match="timed out during startup"):
+    with pytest.raises(RunFailed, match=r"^Ray did not start in 3 attempts of 30 s, the machine is too busy"):
         start_local({})
     assert len(asked) == STARTS
 
 
-def test_another_error_is_raised_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = starts(monkeypatch, [ValueError("something else"), None])
-    with pytest.raises(ValueError, match="something else"):
+def test_another_error_ends_the_command_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = starts(monkeypatch, [ValueError("something else\nand more"), None])
+    with pytest.raises(RunFailed, match=r"^Ray does not start: something else$"):
         start_local({})
     assert len(asked) == 1
+
+
+def test_ray_starts_without_a_dashboard_that_does_not_come_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = "\n".join(["", "2026-11-29 ERROR head.py"] * 20)
+    failed = Exception(f"{lines}\nThe last 20 lines of /tmp/ray/session/logs/dashboard.log (it contains the error")
+    asked = starts(monkeypatch, [failed, Exception(TIMED_OUT), None])
+    start_local({})
+    assert [given["include_dashboard"] for given in asked] == [True, False, False]
+    assert [record.message for record in caplog.records] == [
+        "Ray's dashboard did not start, the machine is busy; Ray starts without it",
+        "Ray did not start within 30 s, the machine is busy; trying again",
+    ]
+    assert not logging.getLogger("ray._private.services").isEnabledFor(logging.ERROR), "it prints the log"
+
+
+def test_ray_itself_still_words_these_failures_so() -> None:
+    from ray._private import node, services
+
+    assert "dashboard" in inspect.getsource(services.start_api_server)
+    assert "timed out during startup" in inspect.getsource(node)
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_temporary_folder_too_long_for_sockets_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str
+) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    asked = starts(monkeypatch, [None, None])
+    monkeypatch.setenv(variable, "/" + "x" * (FOLDER_BYTES - len("//ray")))
+    start_local({})
+    assert "_temp_dir" not in asked[0]
+    assert "too long" not in caplog.text
+    monkeypatch.setenv(variable, "/" + "x" * (FOLDER_BYTES - len("//ray") + 1))
+    start_local({})
+    assert asked[1]["_temp_dir"] == "/tmp/ray"
+    assert f"is too long for its sockets ({FOLDER_BYTES + 1} bytes, at most {FOLDER_BYTES})" in caplog.text
+
+
+def test_little_shared_memory_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    starts(monkeypatch, [None, None])
+    free = SimpleNamespace(free=session.STORE_BYTES)
+    monkeypatch.setattr(session.shutil, "disk_usage", lambda path: free)
+    start_local({})
+    assert "shared memory" not in caplog.text
+    free.free = 64_000_000
+    start_local({})
+    assert "shared memory (/dev/shm) has 64 MB free, less than the 400 MB of Ray's objects" in caplog.text
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_cluster_without_authentication_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_open: bool
+) -> None:
+    starts(monkeypatch, [None])
+    monkeypatch.setattr(session, "cluster_answers_strangers", lambda: is_open)
+    session._connect("auto")  # pyright: ignore[reportPrivateUsage]
+    warnings = ["the cluster at --address auto has no token authentication: every program that reaches its ports can"]
+    assert [record.message[: len(warnings[0])] for record in caplog.records] == (warnings if is_open else [])
 
 
 @pytest.mark.parametrize(
@@ -81,8 +144,6 @@ def test_ray_is_told_the_command_without_passwords(monkeypatch: pytest.MonkeyPat
 
 
 def test_ray_really_asks_there_for_the_command() -> None:
-    import inspect
-
     from ray._private import worker
 
     assert "entrypoint=ray._private.utils.get_entrypoint_name()" in inspect.getsource(worker.init)
