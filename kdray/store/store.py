@@ -83,6 +83,7 @@ class Store(Files):
         found = self.find(stage, name, digest)
         if found is not None:
             return found, True
+        clear_dead(self)  # before the lock is taken, which the dead one of this artifact may have held
         with self.lock(digest):
             found = self.find(stage, name, digest)  # another process may have made it while we waited
             if found is not None:
@@ -189,7 +190,6 @@ class Store(Files):
 
     def _build(self, where: str, manifest: dict[str, Any], build: Callable[[Draft], Mapping[str, Any]]) -> None:
         start = time.time()
-        clear_dead(self)
         draft = new_draft(drafts_folder(self), where, manifest["digest"])
         try:
             summary = build(Draft(draft.folder))

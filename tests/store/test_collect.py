@@ -213,7 +213,8 @@ def test_the_draft_of_a_killed_command_is_cleared(store: Store) -> None:
     child.start()
     child.join()
     assert len(store.children("drafts")) == 1
-    make(store, "corpus", {})
+    _, reused = store.make("teach", "t", settings=store_processes.SETTINGS, inputs={}, build=hostile.build)
+    assert not reused
     assert store.children("drafts") == []
 
 

@@ -48,6 +48,14 @@ class StopsAfter(StoreCheckpoints):
             raise Stopped
 
 
+class CountsSaves(StoreCheckpoints):
+    saves = 0
+
+    def save(self, checkpoint: Any) -> None:
+        super().save(checkpoint)
+        self.saves += 1
+
+
 def assert_same(one: Any, two: Any) -> None:
     assert one.result.history == two.result.history
     assert (one.result.best_epoch, one.result.score) == (two.result.best_epoch, two.result.score)
@@ -79,6 +87,24 @@ def test_stopping_at_every_step_equals_never_stopping(outputs, unbroken, tmp_pat
         with pytest.raises(Stopped):
             train(STEPPED, outputs, checkpoints=StopsAfter(work, 1))
     assert_same(unbroken, train(STEPPED, outputs, checkpoints=StoreCheckpoints(work)))
+
+
+@pytest.mark.parametrize("file", ["state.safetensors", "progress.json", "seal.json"])
+@pytest.mark.parametrize("saves", [1, 3])
+def test_a_damaged_checkpoint_is_never_resumed_from(outputs, unbroken, tmp_path, caplog, saves, file):
+    """The training resumes from the one before, or starts over where there is none; its result is the same."""
+    work = Store(str(tmp_path)).work("0" * 12)
+    with pytest.raises(Stopped):
+        train(STEPPED, outputs, checkpoints=StopsAfter(work, saves))
+    damaged = sorted((tmp_path / work.where).iterdir())[-1] / file
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    steps = CountsSaves(work)
+    assert_same(unbroken, train(STEPPED, outputs, checkpoints=steps))
+    assert steps.saves == (8 if saves == 1 else 6)
+    what = "there is no other, so the work starts over" if saves == 1 else "the one before it is used"
+    assert f"{damaged.parent} is damaged and is removed; {what}" in caplog.text
 
 
 @pytest.mark.parametrize("best", [1, 2, 3])
