@@ -69,7 +69,11 @@ def _parser(task: str) -> argparse.ArgumentParser:
     parser.add_argument("--objectives", default="metric", help="metric, and with commas latency, parameters")
     parser.add_argument("--depths", help="layers of students to search over, with commas (default: the base's)")
     parser.add_argument("--sampling", choices=("tpe", "random"), default="tpe", help="how settings are chosen")
-    parser.add_argument("--pruning", choices=("asha", "median", "none"), help="how trials stop early (default asha)")
+    parser.add_argument(
+        "--pruning",
+        choices=("asha", "median", "none"),
+        help="how trials stop early (default asha); which do repeats only with one trial at a time",
+    )
     parser.add_argument("--track", help="follow trials in tensorboard, mlflow or wandb; with commas for several")
     parser.add_argument("--max-hours", type=float, help="end the search after this wall time; --resume goes on")
     parser.add_argument("--max-gpu-hours", type=float, help="end the search when trials have had as much GPU time")

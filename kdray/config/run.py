@@ -39,10 +39,11 @@ class OutputsSettings(Settings):
 
 
 class WorkSettings(Settings):
-    """Where and how wide things run. Nothing here changes a result or a digest.
+    """Where and how wide things run. Nothing here changes a result or a digest, except `workers`.
 
     Attributes:
-        workers: DDP workers of one training.
+        workers: DDP workers of one training. Each draws dropout of its own, so two or more are part of the digest of
+            what they train.
         cpus: Processors of one worker; 0 shares what there is.
         gpus: GPUs of one worker, may be a fraction; None takes one where the cluster has any.
         actors: Actors that embed and ask teachers; 0 decides by the cluster.

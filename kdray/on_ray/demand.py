@@ -46,6 +46,11 @@ class OnDemand:
     _ray: list[Engine] = field(default_factory=list[Engine])
 
     @property
+    def training_workers(self) -> int:
+        """As `OnRay.training_workers`, without starting Ray."""
+        return self.work.workers
+
+    @property
     def threads(self) -> int:
         """All processors of this machine if there is no cluster and no GPU, as `OnRay.threads`."""
         if self._ray or self.address or self.work.actors or torch.cuda.is_available():

@@ -99,6 +99,10 @@ class OnRay:
             raise from_worker(error, spec.title)  # noqa: B904 - its cause is the traceback of the worker
 
     @property
+    def training_workers(self) -> int:
+        return self.work.workers
+
+    @property
     def threads(self) -> int:
         """All processors, where this is the only machine and has no GPU; none if actors were asked for."""
         have = ray.cluster_resources()

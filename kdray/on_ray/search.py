@@ -1,7 +1,9 @@
 """The searcher between Ray Tune and the study, and the scheduler that stops poor trials by what the study knows.
 
-Every suggestion is a function of the study's history, the seed and the trial's number, and so is every decision to
-stop a trial early: nothing is remembered outside the study, and a search that goes on is the same search.
+Every suggestion is a function of the study's history at that moment, the seed and the trial's number, and so is every
+decision to stop a trial early: nothing is remembered outside the study. With one trial at a time the history repeats,
+so a resumed search is the unbroken one. With several at a time it depends on timing which trials have reported, and so
+do suggestions of TPE and early stops; only random sampling without early stops repeats at any number of trials.
 """
 
 from collections import Counter

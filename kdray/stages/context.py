@@ -22,14 +22,19 @@ log = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
-    """Where work runs. Nothing that an engine decides may change a result.
+    """Where work runs. Nothing that an engine decides may change a result, but for the number of training workers.
 
     Attributes:
         threads: How many threads here are as good as its workers, once these have started; 0: none.
+        training_workers: Workers that share each training. Each draws dropout of its own, so their number is in the
+            digest of what is trained.
     """
 
     @property
     def threads(self) -> int: ...
+
+    @property
+    def training_workers(self) -> int: ...
 
     def fit(self, spec: FitSpec) -> None:
         """Run one training; its result is in the work folder afterwards."""
@@ -69,6 +74,10 @@ class InProcess:
 
     report: Callable[[dict[str, Any]], None] = _ignore
     threads: int = 0
+
+    @property
+    def training_workers(self) -> int:
+        return 1
 
     def fit(self, spec: FitSpec) -> None:
         run_fit(spec, ranks=SingleRank(), report=self.report)

@@ -18,7 +18,7 @@ def resolved(train: TrainSettings) -> TrainSettings:
 
 def fitted(stage: str, name: str, spec: FitSpec, context: Context) -> Artifact:
     """The trained model of `spec` (whose digest is filled in here), trained if it is missing."""
-    settings, inputs = _settings(spec), _inputs(spec)
+    settings, inputs = _settings(spec, workers=context.engine.training_workers), _inputs(spec)
     whole = spec.model_copy(update={"digest": digest_of(stage, settings=settings, inputs=inputs)})
 
     def build(draft: Draft) -> Mapping[str, Any]:
@@ -36,12 +36,14 @@ def result_of(artifact: Artifact) -> dict[str, Any]:
     return json.loads(artifact.file("result.json").read_text())
 
 
-def _settings(spec: FitSpec) -> dict[str, Any]:
+def _settings(spec: FitSpec, *, workers: int) -> dict[str, Any]:
     plain = spec.model_dump(mode="json", include={"labels", "merge", "method", "access", "train", "fixed"})
     # how often checkpoints are saved changes no result
     plain["train"].pop("checkpoint_steps")
     if spec.teacher_view == "pruned":  # only then, so that students of whole texts keep their digests
         plain["teacher_view"] = "pruned"
+    if workers > 1 and not spec.fixed:  # each worker draws dropout of its own
+        plain["workers"] = workers
     if spec.beside:
         plain["beside"] = [_shape(source) for source in spec.beside]
     return plain | {"model": _shape(spec.model)}

@@ -166,6 +166,32 @@ def test_samplers_suggest_by_seed_and_number(tmp_path: Path, sampling: str) -> N
     assert configs("two", 2)[1:] != configs("one-more", 1)[1:]
 
 
+def side_by_side(folder: Path, order: str, **settings: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """Twelve trials, two at a time; of each two the `first` or the `second` is always an epoch ahead."""
+    asking, configs = searcher(folder, **settings), []
+    for pair in range(6):
+        two = {f"t{2 * pair + k}": suggested(asking, f"t{2 * pair + k}") for k in range(2)}
+        configs += two.values()
+        for name in two if order == "first" else reversed(two):
+            goes_through(asking, name, two[name])
+    return configs, states(folder)
+
+
+def test_random_trials_without_early_stops_repeat_however_many_run_at_a_time(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"sampling": "random", "pruning": "none"}
+    first, second = (side_by_side(tmp_path / order, order, **settings) for order in ("first", "second"))
+    assert first == second
+    assert len({config["overrides"]["x"] for config in first[0]}) == 12
+
+
+def test_several_trials_at_a_time_stop_others_by_who_reported_first(tmp_path: Path) -> None:
+    """README says that this does not repeat; a search that repeats it could promise more."""
+    settings: dict[str, Any] = {"sampling": "random", "pruning": "asha"}
+    first, second = (side_by_side(tmp_path / order, order, **settings) for order in ("first", "second"))
+    assert first[0] == second[0]
+    assert first[1] != second[1]
+
+
 def test_no_more_trials_than_asked_for(tmp_path: Path) -> None:
     asking = searcher(tmp_path, asked=2)
     for name in ("t0", "t1"):

@@ -24,6 +24,7 @@ class Backwards:
     done: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     texts: list[str] = field(default_factory=list[str])
     threads: int = 0
+    training_workers: int = 1
 
     def map(
         self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str

@@ -42,6 +42,13 @@ def test_uneven_rows_give_the_losses_and_weights_of_one_process(folder, name):
     assert all(torch.equal(second.weights[key], tensor) for key, tensor in first.weights.items())
 
 
+def test_dropout_makes_two_processes_train_other_weights_than_one(folder):
+    """Why the number of workers is in the digest of what they train."""
+    alone, first = tiny_training.train(CASES["steps"], folder), made(folder, "steps", 0)
+    assert any(not torch.equal(first.weights[key], tensor) for key, tensor in alone.weights.items())
+    assert first.losses != pytest.approx(alone.losses, rel=1e-4)
+
+
 def test_every_method_is_among_the_cases():
     assert {method().name for method in METHODS} <= {case.method["name"] for case in CASES.values()}
 
