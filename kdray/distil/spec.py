@@ -1,8 +1,9 @@
 """What a worker must be told to train one model: plain values and places in the store, so that it can run anywhere."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from kdray.errors import RunFailed
+from kdray.methods import MethodSource, TrainedMethod, define, sources_of
 from kdray.models import ModelInfo, resolve_encoder
 from kdray.records import Settings
 from kdray.store import Artifact, Store
@@ -88,10 +89,25 @@ class FitSpec(Settings):
     merge: dict[str, str] | None = None
     model: ModelSource
     beside: tuple[ModelSource, ...] = ()
-    method: dict[str, Any]
+    method: TrainedMethod
     teachers: tuple[TeacherRef, ...] = ()
     assistant: TeacherRef | None = None
     access: Literal["cached", "online"] = "cached"
     teacher_view: Literal["full", "pruned"] = "full"
     train: TrainSettings
     fixed: bool = False
+
+    def message(self) -> dict[str, Any]:
+        """Plain values for a worker in another process, with the source of a method from outside of kdray.
+
+        Raises:
+            BadInput: The method has no source that a worker could import.
+        """
+        sources = [source.model_dump() for source in sources_of(self.method)]
+        return {"spec": self.model_dump(mode="json"), "sources": sources}
+
+    @classmethod
+    def of_message(cls, message: dict[str, Any]) -> Self:
+        """The spec that another process of this program sent by `message`."""
+        define(MethodSource.model_validate(source) for source in message["sources"])
+        return cls.model_validate(message["spec"])

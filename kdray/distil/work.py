@@ -19,7 +19,7 @@ from kdray.distil.card import model_card
 from kdray.distil.spec import FitSpec, TeacherRef
 from kdray.evaluate import cost_of, predict
 from kdray.log import stopwatch
-from kdray.methods import Answers, Evidence, Method, Pair, Prepared, Reward, parse_method
+from kdray.methods import Answers, Evidence, Method, Pair, Prepared, Reward
 from kdray.models import load_classifier, load_tokenizer, model_info, save_classifier
 from kdray.seeds import seed_of
 from kdray.store import Store
@@ -50,7 +50,7 @@ def run_fit(spec: FitSpec, *, ranks: WorldRanks, report: Callable[[dict[str, Any
         report: Told about every finished epoch, on every rank.
     """
     stage, _, _ = spec.title.partition(" ")
-    with stopwatch() as whole, meters.tagged(stage=stage, task=spec.corpus.name, method=str(spec.method["name"])):
+    with stopwatch() as whole, meters.tagged(stage=stage, task=spec.corpus.name, method=spec.method.label):
         _Job(spec, ranks, report).run(whole)
 
 
@@ -74,7 +74,7 @@ class _Job:
         self.spec, self.ranks, self.report = spec, ranks, report
         self.store = Store(spec.store)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.method: Method = parse_method(spec.method)
+        self.method: Method = spec.method
         self.corpus = self._corpus()
         self.view = load_corpus(spec.view.open(self.store).folder) if spec.view else self.corpus
         self.metric = self.corpus.task.metrics[0]  # that models are selected on

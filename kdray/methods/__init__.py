@@ -1,8 +1,4 @@
-"""Distillation methods: one paper, one file. The union below is the whole registry."""
-
-from typing import Annotated, get_args
-
-from pydantic import Field, TypeAdapter
+"""Distillation methods: one paper, one file. `registry.py` lists them, and finds those of others."""
 
 from kdray.methods.cfl import CFL
 from kdray.methods.ckdsp import PrunedEnsemble
@@ -37,53 +33,15 @@ from kdray.methods.minilm import MiniLM
 from kdray.methods.minilmv2 import MiniLMv2
 from kdray.methods.mtbert import MTBERT
 from kdray.methods.muki import MUKI
+from kdray.methods.origin import MethodSource
 from kdray.methods.pd import PreTrainedDistillation
 from kdray.methods.pkd import PatientKD
+from kdray.methods.registry import METHODS, AnyMethod, TrainedMethod, define, method_class, parse_method, sources_of
 from kdray.methods.rlkd import ReinforcedSelection
 from kdray.methods.takd import AssistantChain
 from kdray.methods.tinybert import TinyBERT
 from kdray.methods.tmkd import TMKD
 from kdray.methods.uhc import UHC
-
-AnyMethod = Annotated[
-    FineTune
-    | VanillaKD
-    | UniformEnsemble
-    | DeKD
-    | WeightedEnsemble
-    | RandomSingle
-    | BestSingle
-    | FittedOnTrain
-    | FittedOnSelect
-    | AssistantChain
-    | PreTrainedDistillation
-    | ReinforcedSelection
-    | PrunedEnsemble
-    | DistilBERT
-    | MiniLM
-    | MiniLMv2
-    | MTBERT
-    | PatientKD
-    | TinyBERT
-    | UHC
-    | MUKI
-    | DFA
-    | CFL
-    | KSM
-    | TMKD,
-    Field(discriminator="name"),
-]
-
-METHODS: tuple[type[Method], ...] = get_args(get_args(AnyMethod)[0])
-
-# A training is also told how teachers are made together, which no student learns by.
-_parser: TypeAdapter[Method] = TypeAdapter(Annotated[AnyMethod | JointFineTuning, Field(discriminator="name")])
-
-
-def parse_method(settings: dict[str, object]) -> Method:
-    """The method record of plain settings (`{"name": "kd", "temperature": 4}`); pydantic's error if they do not fit."""
-    return _parser.validate_python(settings)
-
 
 __all__ = [
     "CFL",
@@ -106,6 +64,7 @@ __all__ = [
     "FittedOnTrain",
     "JointFineTuning",
     "Method",
+    "MethodSource",
     "MiniLM",
     "MiniLMv2",
     "Pair",
@@ -123,8 +82,12 @@ __all__ = [
     "Term",
     "Terms",
     "TinyBERT",
+    "TrainedMethod",
     "UniformEnsemble",
     "VanillaKD",
     "WeightedEnsemble",
+    "define",
+    "method_class",
     "parse_method",
+    "sources_of",
 ]

@@ -7,13 +7,16 @@ weighs them and the loop reduces once, by the global number of rows that a term 
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from pathlib import PurePath
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
 from kdray.errors import BadInput
+from kdray.methods.origin import is_shipped, name_of
 from kdray.models import ModelInfo
 from kdray.records import Settings
 from kdray.seeds import seed_of
@@ -183,7 +186,16 @@ Status = Literal["as published", "gaps filled", "task variant", "reconstruction"
 
 
 class Method(Settings):
-    """A frozen settings record with pure functions."""
+    """A frozen settings record with pure functions.
+
+    A subclass outside of kdray is a method of its own, whatever it inherits from. Its `name` is filled in: where it is
+    defined, and a hash of its source (see `kdray.methods.origin`). It writes its settings as fields, `needs`, `weights`
+    (and `schedule` where these change), and `losses` or `terms`.
+
+    Attributes:
+        title, source, access: Shown by `kdray methods`.
+        name: What `method.name` is in a run file.
+    """
 
     title: ClassVar[str]
     source: ClassVar[str]
@@ -191,10 +203,29 @@ class Method(Settings):
     access: ClassVar[str] = "cached"
     min_teachers: ClassVar[int] = 1
     max_teachers: ClassVar[int | None] = 1
-    allows_other_widths: ClassVar[bool] = True
     allows_class_subsets: ClassVar[bool] = False
 
     name: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **settings: Any) -> None:
+        super().__pydantic_init_subclass__(**settings)
+        if is_shipped(cls):
+            return
+        own = name_of(cls)
+        cls.model_fields["name"] = FieldInfo.from_annotated_attribute(Literal[own], own)  # pyright: ignore[reportArgumentType]
+        cls.model_rebuild(force=True)
+
+    @property
+    def label(self) -> str:
+        """The name in short, for titles and artifacts: of a class from outside, the class's own name."""
+        return self.name.partition("@")[0].rpartition(":")[2].rpartition(".")[2]
+
+    @property
+    def identity(self) -> str:
+        """The name in digests: of a class from a file, without the folder that the file is in."""
+        reference, colon, rest = self.name.rpartition(":")
+        return f"{PurePath(reference).name}{colon}{rest}"
 
     def refuse_idle(self, names: Iterable[str], *, because: str) -> None:
         """For validators: refuse settings that were changed although they have no effect.
@@ -293,9 +324,23 @@ class Method(Settings):
         """The weight of each term, and of the hard-label term under `hard`."""
         raise NotImplementedError
 
-    def terms(self, step: Step) -> Terms:
-        """The terms of one step; a pure function of it."""
+    def schedule(self, step: Step) -> Mapping[str, float | Float[Tensor, " batch"]]:
+        """Weights that differ from `weights` in this step: by `step.progress` (a number) or by row (a tensor).
+
+        Gradients do not flow through them.
+        """
+        del step
+        return {}
+
+    def losses(self, step: Step) -> Mapping[str, Float[Tensor, " batch"]]:
+        """By name, one loss value a row; a pure function of the step. Write `terms` instead for more than that."""
         raise NotImplementedError
+
+    def terms(self, step: Step) -> Terms:
+        """The terms of one step; a pure function of it. By default those of `losses`, each over all rows."""
+        terms = {name: Term(values) for name, values in self.losses(step).items()}
+        asked = {"teacher": torch.full_like(step.labels, len(step.teachers))} if terms else {}
+        return Terms(terms, queries=asked)
 
 
 def all_asked(step: Step, term: Term) -> dict[str, Int[Tensor, " batch"]]:

@@ -4,7 +4,7 @@ Source: Hinton et al. 2015; S0 §4.2, S1 eq. 1-3.
 Formula: (1 − α)·CE(z_s, y) + α·T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)).
 Needs: logits of one teacher, cached.
 Refuses: several teachers, other class counts, one class.
-Defaults: T = 5 (S1 §4.3), α = 0.5 (D10), T² on (D2), forward KL (D1).
+Defaults: T = 5 (S1 §4.3), α = 0.5 (D10), T² on (D2), forward KL (D1). α stays as it is unless `alpha_end` is set.
 Differs from the source: Hinton et al. weigh the soft part T² as here; α is the weight of the KD term (D5).
 """
 
@@ -22,6 +22,7 @@ class VanillaKD(Method):
     Attributes:
         temperature: Softens both distributions; above 0.
         alpha: Weight of the KD term, 0 to 1; the hard labels get 1 − alpha.
+        alpha_end: Where alpha ends, if it moves: linearly with the steps of the training. None keeps it as it is.
         kd_term: `kl`, or `mse` between logits (temperature, T², direction and reduction are then refused).
     """
 
@@ -31,6 +32,7 @@ class VanillaKD(Method):
     name: Literal["kd"] = "kd"  # pyright: ignore[reportIncompatibleVariableOverride]
     temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
+    alpha_end: float | None = Field(default=None, ge=0, le=1, examples=[0.2])
     kd_term: Literal["kl", "mse"] = "kl"
     t2_scaling: bool = True
     direction: Direction = "forward"
@@ -40,10 +42,18 @@ class VanillaKD(Method):
     def _no_idle_settings(self) -> "VanillaKD":
         if self.kd_term == "mse":
             self.refuse_idle(("temperature", "t2_scaling", "direction", "reduction"), because="kd_term is mse")
+        if self.alpha_end == self.alpha:
+            raise ValueError(f"alpha_end = {self.alpha_end} is alpha itself, so nothing would move; leave it out")
         return self
 
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
+
+    def schedule(self, step: Step) -> dict[str, float]:
+        if self.alpha_end is None:
+            return {}
+        alpha = self.alpha + (self.alpha_end - self.alpha) * step.progress
+        return {"hard": 1 - alpha, "kd": alpha}
 
     def terms(self, step: Step) -> Terms:
         teacher = step.teachers[0].logits

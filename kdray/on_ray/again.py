@@ -13,7 +13,7 @@ from kdray.distil import Ref
 from kdray.errors import BadInput
 from kdray.on_ray.failures import described, from_worker
 from kdray.on_ray.study import ENDS, SweepStudy, check_place, open_study
-from kdray.on_ray.trial import Shared, distil_one
+from kdray.on_ray.trial import Shared, distil_one, sendable
 from kdray.stages import Context, prepare
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Store
@@ -87,7 +87,7 @@ def train_again(past: PastTrial, context: Context) -> dict[str, Any]:
     shared = Shared.of(prepare(past.run, context, every_teacher=True))
     remote = _distil.options(name=f"trial {past.number} again", num_cpus=past.cpus, num_gpus=past.gpus)
     try:
-        return ray.get(remote.remote(past.run.model_dump(mode="json"), shared))
+        return ray.get(remote.remote(sendable(past.run), shared))
     except ray.exceptions.RayError as error:
         raise from_worker(error, f"trial {past.number}")  # noqa: B904
 

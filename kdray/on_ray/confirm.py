@@ -10,7 +10,7 @@ import ray.exceptions
 
 from kdray.config import RunConfig
 from kdray.on_ray.failures import described, from_worker
-from kdray.on_ray.trial import Shared, distil_one
+from kdray.on_ray.trial import Shared, distil_one, sendable
 from kdray.stages import alone
 from kdray.stages.fitting import result_of
 
@@ -74,9 +74,9 @@ def _result(ready: Any, title: str) -> dict[str, Any]:
 def _task(contender: Contender, seed: int, shared: Shared, *, cpus: int, gpus: float) -> Any:
     run = contender.run
     seeded = run.model_copy(update={"train": run.train.model_copy(update={"seed": seed})})
-    name = f"distil {shared.corpus.name}/{run.method.name} seed {seed}, {contender.label}"
+    name = f"distil {shared.corpus.name}/{run.method.label} seed {seed}, {contender.label}"
     remote = _distil.options(name=name, num_cpus=cpus, num_gpus=gpus)
-    return remote.remote(seeded.model_dump(mode="json"), shared)
+    return remote.remote(sendable(seeded), shared)
 
 
 @ray.remote(max_retries=3)

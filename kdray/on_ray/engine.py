@@ -80,7 +80,7 @@ class OnRay:
         cpus, gpus = self.per_worker()
         trainer = _Trainer(
             _train_worker,
-            train_loop_config={"spec": spec.model_dump(mode="json")},
+            train_loop_config=spec.message(),
             torch_config=PrivateTorchConfig(timeout_s=COLLECTIVE_TIMEOUT_SECONDS),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=self.work.workers, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus, "GPU": gpus}
@@ -155,7 +155,7 @@ def _train_worker(config: dict[str, Any]) -> None:
     # the loop says itself how each epoch went; this logger bears its file's name, so that no level of ray.train holds
     logging.getLogger(train_context.__file__).setLevel(logging.WARNING)
     logging.getLogger(train_util.__name__).setLevel(logging.CRITICAL)  # the driver shows the error of the loop
-    spec = FitSpec.model_validate(config["spec"])
+    spec = FitSpec.of_message(config)
     context = ray.train.get_context()
     ranks = GroupRanks() if context.get_world_size() > 1 else SingleRank()
 

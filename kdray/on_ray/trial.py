@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from kdray import meters
-from kdray.config import merge, parse
+from kdray.config import RunConfig, merge, parse
 from kdray.distil import Ref, TeacherRef
+from kdray.methods import MethodSource, define, sources_of
 from kdray.on_ray.failures import described
 from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.records import Settings
@@ -16,6 +17,8 @@ from kdray.stages import Context, InProcess, Prepared, assistant_of, distil, vie
 from kdray.stages.fitting import result_of
 from kdray.store import Artifact, Store
 from kdray.tasks import best_of
+
+SOURCES = "method_sources"  # beside the sections of a run's settings, on their way to a worker
 
 
 class Shared(Settings):
@@ -29,14 +32,24 @@ class Shared(Settings):
         return Shared(corpus=Ref.to(prepared.corpus), teachers=tuple(prepared.teachers))
 
 
+def sendable(run: RunConfig) -> dict[str, Any]:
+    """The settings of a run for `distil_one` in another process, with the source of a method from outside of kdray.
+
+    Raises:
+        BadInput: The method has no source that a worker could import.
+    """
+    return run.model_dump(mode="json") | {SOURCES: [source.model_dump() for source in sources_of(run.method)]}
+
+
 def distil_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: str = "distil") -> Artifact:
-    """Distil one student of plain settings. Runs anywhere that sees the store; needs no original corpus files.
+    """Distil one student of settings from `sendable`, anywhere that sees the store; needs no corpus files.
 
     Args:
         stage: Another name makes another student of the same settings.
     """
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    run = parse(plain, source="trial")
+    define(MethodSource.model_validate(source) for source in plain[SOURCES])
+    run = parse({key: value for key, value in plain.items() if key != SOURCES}, source="trial")
     store = Store(run.store)
     context = Context(store, InProcess(), data_dir=None, is_trial=True)
     prepared = viewed(run, shared.corpus.open(store), shared.teachers, context)

@@ -21,7 +21,7 @@ from kdray.on_ray.room import room
 from kdray.on_ray.search import Pruning, Sampling, Space, StudyScheduler, StudySearcher
 from kdray.on_ray.study import ENDS, Objective, SweepStudy, check_place, metric_of, open_study
 from kdray.on_ray.track import Tracker, callbacks
-from kdray.on_ray.trial import Shared, trial
+from kdray.on_ray.trial import Shared, sendable, trial
 from kdray.on_ray.voice import Voice
 from kdray.stages import Context, Prepared
 from kdray.store import Store
@@ -157,7 +157,7 @@ def _search(
     stopper = Stopper(searcher, book, settings.budget, gpus=settings.gpus)
     runnable = partial(
         trial,
-        base=run.model_dump(mode="json"),
+        base=sendable(run),
         shared=Shared.of(prepared),
         epochs=epochs,
         higher_is_better=book.higher_is_better,

@@ -20,7 +20,7 @@ def assist(run: RunConfig, *, corpus: Artifact, teacher: TeacherRef, depth: int,
         corpus=Ref.to(corpus),
         labels=task.labels,
         model=ModelSource(artifact=teacher.model, layers=depth, init=run.assistant.init),
-        method=run.assistant.method.model_dump(),
+        method=run.assistant.method,
         teachers=(teacher,),
         train=resolved(run.assistant.train),
     )

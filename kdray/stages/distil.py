@@ -36,19 +36,19 @@ def distil(run: RunConfig, prepared: Prepared, context: Context, *, stage: str =
     spec = FitSpec(
         store=context.store.uri,
         digest="",
-        title=f"distil {task.name}/{run.method.name} seed {run.train.seed}",
+        title=f"distil {task.name}/{run.method.label} seed {run.train.seed}",
         corpus=Ref.to(prepared.corpus),
         view=Ref.to(view) if view else None,
         labels=task.labels,
         model=model,
-        method=run.method.model_dump(),
+        method=run.method,
         teachers=teachers,
         assistant=helper,
         access=run.outputs.access,
         teacher_view="full" if read is prepared.corpus else "pruned",
         train=resolved(run.train),
     )
-    return fitted(stage, f"{task.name}-{run.method.name}", spec, context)
+    return fitted(stage, f"{task.name}-{run.method.label}", spec, context)
 
 
 def alone(run: RunConfig) -> RunConfig:

@@ -38,6 +38,7 @@ def result_of(artifact: Artifact) -> dict[str, Any]:
 
 def _settings(spec: FitSpec, *, workers: int) -> dict[str, Any]:
     plain = spec.model_dump(mode="json", include={"labels", "merge", "method", "access", "train", "fixed"})
+    plain["method"]["name"] = spec.method.identity
     # how often checkpoints are saved changes no result
     plain["train"].pop("checkpoint_steps")
     if spec.teacher_view == "pruned":  # only then, so that students of whole texts keep their digests

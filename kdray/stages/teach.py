@@ -31,7 +31,7 @@ def teach(settings: TeacherSettings, corpus: Artifact, context: Context) -> Arti
         corpus=Ref.to(corpus),
         labels=settings.classes or task.labels,
         model=source,
-        method=FineTune().model_dump(),
+        method=FineTune(),
         train=resolved(settings.train),
         fixed=settings.fine_tuned,
     )
@@ -55,7 +55,7 @@ def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: 
         labels=task.labels,
         model=sources[0],
         beside=tuple(sources[1:]),
-        method=JointFineTuning(models=len(every)).model_dump(),
+        method=JointFineTuning(models=len(every)),
         train=train,
     )
     joint = fitted("teach", f"{task.name}-{'-'.join(names)}", spec, context)
@@ -70,7 +70,7 @@ def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: 
                 corpus=Ref.to(corpus),
                 labels=task.labels,
                 model=ModelSource(artifact=Ref.to(joint), member=number),
-                method=FineTune().model_dump(),
+                method=FineTune(),
                 train=train,
                 fixed=True,
             ),
@@ -95,7 +95,7 @@ def _source(settings: TeacherSettings, labels: tuple[str, ...], context: Context
         labels=labels,
         merge=dict(between.merge),
         model=ModelSource(encoder=encoder, layers=settings.layers),
-        method=FineTune().model_dump(),
+        method=FineTune(),
         train=resolved(between.train),
     )
     name = f"{task.name}-{re.sub('[^A-Za-z0-9.]+', '-', settings.encoder).strip('-')}"  # shared by all teachers from it

@@ -278,9 +278,8 @@ class _Loop:
 
     def _end_epoch(self, phase: Phase) -> None:
         state = self.state
-        means, queries = state.tally.totals(self.ranks, self.device)
-        weights = phase.method.weights()
-        loss = sum(weights[name] * mean for name, mean in means.items())
+        means, weighted, queries = state.tally.totals(phase.method.weights(), self.ranks, self.device)
+        loss = sum(weighted.values())
         if not np.isfinite(loss):
             raise RunFailed(
                 f"{self.hooks.title}: the loss is {loss} in epoch {state.epoch + 1} ({means}); "
@@ -297,7 +296,7 @@ class _Loop:
             "score": score,
             "loss": loss,
             "terms": means,
-            "weighted": {name: weights[name] * mean for name, mean in means.items()},
+            "weighted": weighted,
             "queries": queries,
         }
         if phase.scored and self._is_best(score):

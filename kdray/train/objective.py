@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kdray.errors import BadInput
 from kdray.methods import Method, Ranks, Step, Term, Terms
 from kdray.methods.losses import cross_entropy_rows
 
@@ -31,6 +32,7 @@ class Reduced:
         loss: This worker's share: the sum over workers (and micro-batches) is the loss of the global batch.
         sums: By term, the sum of this worker's values over the rows it covers (detached).
         counts: By term, the number of those rows.
+        weighted: As `sums`, each value times its weight, of the terms whose weights follow a schedule.
         queries: By model asked, the number of this worker's rows that asked it.
         answer: What the method said (detached).
     """
@@ -38,19 +40,24 @@ class Reduced:
     loss: Tensor
     sums: Mapping[str, Tensor]
     counts: Mapping[str, Tensor]
+    weighted: Mapping[str, Tensor]
     queries: Mapping[str, Tensor]
     answer: Terms
 
 
 def objective(method: Method, step: Step, ranks: Ranks, share: Share = Share()) -> Reduced:
-    """Weigh and reduce the method's terms and the hard-label term of one step. A term over no row contributes 0."""
+    """Weigh and reduce the method's terms and the hard-label term of one step. A term over no row contributes 0.
+
+    Raises:
+        BadInput: The method breaks its contract: another shape than one value a row, or weights of other terms.
+    """
     answer = method.terms(step)
     labelled = step.labels >= 0
     hard = labelled if answer.hard_rows is None else labelled & answer.hard_rows
     losses = cross_entropy_rows(step.student.logits, step.labels) if answer.hard is None else answer.hard
     terms = {"hard": Term(losses, hard), **answer.terms}
-    weights = method.weights()
-    assert weights.keys() == terms.keys(), f"{method.name}: weights for {set(weights)}, terms {set(terms)}"
+    weights, scheduled = method.weights(), method.schedule(step)
+    _check(method, terms, {**weights, **scheduled})
 
     covered = {name: term.covered() for name, term in terms.items()}
     counts = {name: mask.sum() for name, mask in covered.items()}
@@ -59,11 +66,33 @@ def objective(method: Method, step: Step, ranks: Ranks, share: Share = Share()) 
     shares = dict.fromkeys(terms, share.rows)
     if answer.hard_rows is None:  # otherwise the method chose rows within the micro-batch
         shares["hard"] = share.labelled
-    parts = [weights[name] * shares[name] * sums[name] / everywhere[i] for i, name in enumerate(terms)]
+    scale, totals = dict(weights), dict(sums)  # a number weighs the sum, a tensor each of its values
+    for name, weight in scheduled.items():
+        if isinstance(weight, Tensor):
+            scale[name], totals[name] = 1.0, torch.where(covered[name], weight.detach() * terms[name].values, 0.0).sum()
+        else:
+            scale[name] = weight
+    parts = [scale[name] * shares[name] * totals[name] / everywhere[i] for i, name in enumerate(terms)]
     return Reduced(
         loss=torch.stack(parts).sum(),
         sums={name: value.detach() for name, value in sums.items()},
         counts=counts,
+        weighted={name: scale[name] * totals[name].detach() for name in scheduled},
         queries={name: mask.sum() for name, mask in answer.queries.items()},
         answer=answer.detach(),
     )
+
+
+def _check(method: Method, terms: Mapping[str, Term], weights: Mapping[str, float | Tensor]) -> None:
+    rows = terms["hard"].values.shape
+    for name, term in terms.items():
+        if term.values.shape != rows:
+            raise BadInput(
+                f"method {method.label}: term {name} has the shape {tuple(term.values.shape)}; expected one value for "
+                f"each of the {rows[0]} rows (do not take the mean over rows)."
+            )
+    if weights.keys() != terms.keys():
+        raise BadInput(
+            f"method {method.label}: weights has {', '.join(sorted(weights))}, but the terms are "
+            f"{', '.join(sorted(terms))}; every term and `hard` need one weight each."
+        )

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,12 +22,14 @@ class Tally:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, Tensor] = {}
+        self._weighted: dict[str, Tensor] = {}
         self._queries: dict[str, Tensor] = {}
 
     def add(self, reduced: Reduced) -> None:
         for mine, new in (
             (self._sums, reduced.sums),
             (self._counts, reduced.counts),
+            (self._weighted, reduced.weighted),
             (self._queries, reduced.queries),
         ):
             for name, value in new.items():
@@ -34,18 +37,27 @@ class Tally:
 
     def merged(self, ranks: Ranks, device: torch.device) -> dict[str, dict[str, float]]:
         """Everything, summed over all workers, as plain numbers."""
-        kinds = {"sums": self._sums, "counts": self._counts, "queries": self._queries}
+        kinds = {"sums": self._sums, "counts": self._counts, "weighted": self._weighted, "queries": self._queries}
         flat = [value.to(device) for values in kinds.values() for value in values.values()]
         if not flat:
             return {kind: {} for kind in kinds}
         totals = iter(ranks.sum(torch.stack(flat)).tolist())
         return {kind: {name: next(totals) for name in values} for kind, values in kinds.items()}
 
-    def totals(self, ranks: Ranks, device: torch.device) -> tuple[dict[str, float], dict[str, int]]:
-        """Over all workers: the mean of each term, and the number of queries by model."""
+    def totals(
+        self, weights: Mapping[str, float], ranks: Ranks, device: torch.device
+    ) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:
+        """Over all workers: the mean of each term, the same weighted, and the number of queries by model.
+
+        Args:
+            weights: Of terms whose weights follow no schedule.
+        """
         every = self.merged(ranks, device)
-        means = {name: total / max(1.0, every["counts"][name]) for name, total in every["sums"].items()}
-        return means, {name: int(number) for name, number in every["queries"].items()}
+        rows = {name: max(1.0, count) for name, count in every["counts"].items()}
+        means = {name: total / rows[name] for name, total in every["sums"].items()}
+        scheduled = {name: total / rows[name] for name, total in every["weighted"].items()}
+        weighted = {name: scheduled[name] if name in scheduled else weights[name] * means[name] for name in means}
+        return means, weighted, {name: int(number) for name, number in every["queries"].items()}
 
     @staticmethod
     def of(plain: dict[str, Any], *, share: float) -> "Tally":

@@ -220,3 +220,40 @@ def kdray(*arguments: str) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, "KDRAY_DATA": ""})
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+MY_KD = """
+from kdray.methods import Step, Terms, VanillaKD
+
+
+class MyKD(VanillaKD):
+    def terms(self, step: Step) -> Terms:
+        return super().terms(step)
+"""
+
+
+def test_a_method_from_a_file_trains_on_workers_that_do_not_have_the_file(
+    ray_session: Any, tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    """By Ray Train and as a task: the bytes of one process, and never those of plain kd."""
+    from kdray.on_ray.confirm import Contender, confirm
+    from kdray.on_ray.engine import OnRay
+    from kdray.on_ray.trial import Shared
+    from kdray.stages import distil
+
+    file = tmp_path / "my_method.py"
+    file.write_text(MY_KD)
+    plain = run_config(tmp_path / "store", tiny_encoder, tiny_corpus).model_dump(mode="json")
+    run = parse(plain | {"method": {"name": f"{file}:MyKD", "temperature": 3}}, source="test")
+    file.unlink()
+    here = Context(Store(run.store), InProcess(), None)
+    prepared = prepare(run, here)
+    by_train = distil(run, prepared, Context(here.store, OnRay(run.work), None), stage="elsewhere")
+    by_task = confirm([Contender("mine", run)], [0], Shared.of(prepared), cpus=1, gpus=0)["mine"][0]
+    mine = distil(run, prepared, here)
+    kd = distil(parse(plain | {"method": {"name": "kd", "temperature": 3}}, source="test"), prepared, here)
+    assert by_task["spec"]["method"]["name"] == run.method.name
+    assert by_task["spec"]["digest"] == mine.digest != kd.digest
+    files = [each.file("model") / "model.safetensors" for each in (by_train, mine)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert result_of(by_train)["spec"]["method"] == result_of(mine)["spec"]["method"]

@@ -17,7 +17,11 @@ from kdray.store import Artifact, Store
 class Workers(InProcess):
     """Trains in this process, but under the name of several workers."""
 
-    training_workers: int = 1
+    number: int = 1
+
+    @property
+    def training_workers(self) -> int:
+        return self.number
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def test_two_workers_train_another_artifact_than_one(settings: dict[str, Any]) -
     one, again, two = (
         made(settings, InProcess()),
         made(settings, Workers(training_workers=1)),
-        made(settings, Workers(training_workers=2)),
+        made(settings, Workers(number=2)),
     )
     assert [each.digest for each in one] == [each.digest for each in again]
     assert all(each.digest != other.digest for each, other in zip(one, two, strict=True))
@@ -56,9 +60,7 @@ def test_two_workers_train_another_artifact_than_one(settings: dict[str, Any]) -
 def test_what_is_not_trained_depends_on_no_worker(settings: dict[str, Any], tiny_encoder: Path, tmp_path: Path) -> None:
     folder = tiny.save_fine_tuned(tmp_path / "fine-tuned", tiny.classifier(seed=1), ["negative", "positive"])
     settings["teachers"] = [{"encoder": str(folder), "fine_tuned": True}]
-    assert (
-        made(settings, Workers(training_workers=1))[0].digest == made(settings, Workers(training_workers=2))[0].digest
-    )
+    assert made(settings, Workers(training_workers=1))[0].digest == made(settings, Workers(number=2))[0].digest
 
 
 def test_engines_on_ray_have_the_workers_of_the_settings() -> None:

@@ -1,0 +1,1 @@
+"""Public checks for methods of your own."""

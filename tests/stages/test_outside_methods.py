@@ -1,0 +1,203 @@
+"""A method class from outside of kdray: from Python, by module and by file; never trained as another one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from kdray.config import RunConfig, load, parse
+from kdray.distil import FitSpec
+from kdray.errors import BadInput
+from kdray.methods import Method, Step, Terms, VanillaKD, parse_method
+from kdray.stages import Context, InProcess, Prepared, distil, prepare
+from kdray.store import Artifact, Store
+
+MY_KD = """
+from kdray.functional import kd_rows, log_probs
+from kdray.methods import Method
+
+
+class MyKD(Method):
+    temperature: float = 4.0
+    alpha: float = 0.5
+
+    def weights(self):
+        return {"hard": 1 - self.alpha, "kd": self.alpha}
+
+    def losses(self, step):
+        target = log_probs(step.teachers[0].logits, self.temperature)
+        return {"kd": kd_rows(target, step.student.logits, temperature=self.temperature)}
+"""
+
+
+class Mine(VanillaKD):
+    def terms(self, step: Step) -> Terms:
+        raise RuntimeError("my own loss was called")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_corpus: Path) -> dict[str, Any]:
+    fitting = {"epochs": 1, "batch_size": 16, "learning_rate": 2e-3, "max_length": 32, "precision": "fp32"}
+    return {
+        "store": str(tmp_path_factory.mktemp("outside")),
+        "corpus": tiny.opinions(tiny_corpus),
+        "prune": {"policy": "none"},
+        "teachers": [{"encoder": str(tiny_encoder), "train": fitting}],
+        "outputs": {"preflight": False},
+        "student": {"encoder": str(tiny_encoder), "layers": 1},
+        "train": fitting,
+    }
+
+
+@pytest.fixture(scope="module")
+def ready(plain: dict[str, Any]) -> tuple[RunConfig, Prepared, Context]:
+    run = parse(plain, source="test")
+    context = Context(Store(run.store), InProcess(), None)
+    return run, prepare(run, context), context
+
+
+def distilled(ready: tuple[RunConfig, Prepared, Context], method: Any) -> Artifact:
+    run, prepared, context = ready
+    return distil(parse({**run.model_dump(), "method": method}, source="test"), prepared, context)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "my_method.py"
+    path.write_text(MY_KD)
+    return path
+
+
+def test_a_subclass_is_never_trained_as_its_parent(ready: Any) -> None:
+    with pytest.raises(RuntimeError, match="my own loss was called"):
+        distilled(ready, Mine())
+    assert Mine().name != VanillaKD().name
+    with pytest.raises(RuntimeError, match="my own loss was called"):  # also after a way through plain values
+        distilled(ready, Mine().model_dump())
+
+
+def test_a_method_named_in_yaml_trains_what_its_file_says(
+    ready: Any, plain: dict[str, Any], file: Path, tmp_path: Path
+) -> None:
+    settings = plain | {"method": {"name": f"{file}:MyKD", "temperature": 3}}
+    (tmp_path / "run.yaml").write_text(json.dumps(settings))
+    run = load(tmp_path / "run.yaml", ["method.alpha=0.4"])
+    assert run.method.model_dump(exclude={"name"}) == {"temperature": 3.0, "alpha": 0.4}
+    mine, kd = distil(run, *ready[1:]), distilled(ready, {"name": "kd", "temperature": 3.0, "alpha": 0.4})
+    assert (mine.name, kd.name) == ("folder-opinions-MyKD", "folder-opinions-kd")
+    assert mine.digest != kd.digest
+    weights = [(each.file("model") / "model.safetensors").read_bytes() for each in (mine, kd)]
+    assert weights[0] == weights[1]  # the same formula by two sources
+
+
+def test_the_source_is_in_the_digest_and_the_folder_is_not(ready: Any, file: Path, tmp_path: Path) -> None:
+    first = distilled(ready, {"name": f"{file}:MyKD"})
+    other = tmp_path / "other" / file.name
+    other.parent.mkdir()
+    other.write_text(MY_KD)
+    assert distilled(ready, {"name": f"{other}:MyKD"}).digest == first.digest
+    file.write_text(MY_KD + "\n# another source\n")
+    assert distilled(ready, {"name": f"{file}:MyKD"}).digest != first.digest
+
+
+def test_a_module_of_the_working_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_module_here.py").write_text(MY_KD)
+    monkeypatch.chdir(tmp_path)
+    method = parse_method({"name": "my_module_here:MyKD", "temperature": 2})
+    assert method.name.startswith("my_module_here:MyKD@")
+    assert method.label == "MyKD"
+    assert parse_method(method.model_dump()) == method
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("{folder}/none.py:MyKD", r"file .*none.py cannot be read .*: No such file"),
+        ("{folder}/my_method.py:Other", r"there is no such class in .*my_method.py"),
+        ("{folder}/my_method.py:kd_rows", r"it is not a subclass of kdray.methods.Method"),
+        ("{folder}/broken.py:MyKD", r"method file .*broken.py cannot be run \(ZeroDivisionError: division by zero\)"),
+        ("no_such_module_here:MyKD", r"module no_such_module_here cannot be imported \(ModuleNotFoundError"),
+        ("kdray.methods:VanillaKD", r"is kdray's own method; use its name, kd"),
+        ("{folder}/my_method.py:MyKD@0123456789abcdef", r"the source of .*my_method.py is another one now"),
+        (":MyKD", r"expected module:Class or file.py:Class"),
+    ],
+)
+def test_what_cannot_be_found_ends_in_one_sentence(file: Path, name: str, sentence: str) -> None:
+    (file.parent / "broken.py").write_text("1 / 0\n")
+    with pytest.raises(BadInput, match=sentence):
+        parse({"method": {"name": name.format(folder=file.parent)}}, source="test")
+
+
+def test_an_unknown_setting_is_named(file: Path) -> None:
+    with pytest.raises(BadInput, match="temprature"):
+        parse({"method": {"name": f"{file}:MyKD", "temprature": 3}}, source="test")
+
+
+def spec_of(method: Method) -> FitSpec:
+    corpus = {"stage": "corpus", "name": "none", "digest": "0" * 64}
+    plain = {
+        "store": "s",
+        "digest": "d",
+        "title": "t",
+        "corpus": corpus,
+        "labels": ["a", "b"],
+        "model": {},
+        "train": {},
+    }
+    return FitSpec.model_validate(plain | {"method": method})
+
+
+def test_a_worker_without_the_file_defines_the_same_class(file: Path, tmp_path: Path) -> None:
+    method = parse_method({"name": f"{file}:MyKD", "temperature": 3})
+    (tmp_path / "message.json").write_text(json.dumps(spec_of(method).message()))
+    file.unlink()
+    worker = """
+import json, sys
+from kdray.distil import FitSpec
+method = FitSpec.of_message(json.loads(open(sys.argv[1]).read())).method
+print(json.dumps([method.name, method.temperature, type(method).losses.__qualname__]))
+"""
+    command = [sys.executable, "-c", worker, str(tmp_path / "message.json")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) == [method.name, 3.0, "MyKD.losses"]
+
+
+def test_a_worker_refuses_another_source(file: Path, tmp_path: Path) -> None:
+    message = spec_of(parse_method({"name": f"{file}:MyKD"})).message()
+    message["sources"][0]["text"] += "# changed on its way\n"
+    message["spec"]["method"]["name"] = message["spec"]["method"]["name"][:-4] + "0000"
+    with pytest.raises(BadInput, match=r"the source of .*my_method.py is another one now"):
+        FitSpec.of_message(message)
+
+
+def test_a_class_of_a_notebook_trains_in_its_process_and_is_no_message(tmp_path: Path) -> None:
+    """Standard input, as a notebook, has no file: the code of the functions is hashed instead."""
+    program = """
+import sys
+sys.path.insert(0, {tests!r})
+from kdray.errors import BadInput
+from kdray.methods import VanillaKD, parse_method
+class Mine(VanillaKD):
+    def terms(self, step):
+        return super().terms(step){more}
+print(Mine().name)
+assert parse_method(Mine(temperature=2).model_dump()) == Mine(temperature=2)
+from kdray.methods import sources_of
+try:
+    sources_of(Mine())
+except BadInput as error:
+    print(error)
+"""
+    found = []
+    for more in ("", "", " or None"):
+        text = program.format(tests=str(tmp_path), more=more)
+        done = subprocess.run([sys.executable], input=text, check=True, capture_output=True, text=True)
+        found.append(done.stdout.splitlines())
+    names = [lines[0] for lines in found]
+    assert names[0] == names[1] != names[2]
+    assert names[0].startswith("__main__:Mine@")
+    assert "method Mine is defined in a notebook or in the script that runs" in found[0][1]
