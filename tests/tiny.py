@@ -12,7 +12,6 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel, B
 
 from kdray.config import RunConfig, parse
 from kdray.corpora import Encoded
-from kdray.methods import Answers, Evidence, Pair
 from kdray.seeds import seed_of
 from kdray.signals import OutputsWriter
 from kdray.stages import ranges
@@ -91,24 +90,6 @@ def write_outputs(folder: Path, values: Mapping[str, np.ndarray], *, split: str 
     writer.write(ids, dict(values))
     writer.finish()
     return folder
-
-
-def evidence_for(pair: Pair) -> Evidence:
-    """Teachers who know something of the labels, the later ones more."""
-    generator = torch.Generator().manual_seed(99)
-
-    def answers(rows: int) -> Answers:
-        labels = torch.randint(0, pair.student.classes, (rows,), generator=generator)
-        right = torch.eye(pair.student.classes)[labels]
-        return Answers(
-            labels,
-            tuple(
-                torch.randn(rows, each.classes, generator=generator) + (1 + number) * right[:, : each.classes]
-                for number, each in enumerate(pair.teachers)
-            ),
-        )
-
-    return Evidence(answers(40), answers(20))
 
 
 def random_outputs(

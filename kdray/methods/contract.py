@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import ConfigDict
 from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
@@ -196,6 +197,8 @@ class Method(Settings):
         title, source, access: Shown by `kdray methods`.
         name: What `method.name` is in a run file.
     """
+
+    model_config = ConfigDict(ignored_types=(frozenset,))  # `needs = frozenset({"cls"})` in a class is no setting
 
     title: ClassVar[str]
     source: ClassVar[str]

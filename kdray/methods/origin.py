@@ -7,9 +7,8 @@ worker that finds another source than the driver had refuses to train.
 
 import hashlib
 import importlib
-import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -22,6 +21,7 @@ from kdray.errors import BadInput
 REFERENCE = "__kdray_reference__"  # in a module that was loaded from a file: the path as it was given
 TEXT = "__kdray_source__"  # the text that was run, whatever the file holds now
 MAIN = "__main__"
+LIBRARIES = ("kdray", "pydantic", "builtins", "abc", "typing")  # bases whose source is none of the method's
 HASH_DIGITS = 16
 
 
@@ -47,7 +47,7 @@ def name_of(kind: type) -> str:
     """`REFERENCE:CLASS@HASH` of a class from outside of kdray."""
     module = sys.modules.get(kind.__module__)
     reference = getattr(module, REFERENCE, kind.__module__)
-    outside = [each for each in kind.__mro__ if hasattr(each, "model_fields") and not is_shipped(each)]
+    outside = [each for each in kind.__mro__ if each.__module__.partition(".")[0] not in LIBRARIES]
     texts = dict.fromkeys(_source(each) for each in outside)
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     return f"{reference}:{kind.__qualname__}@{digest[:HASH_DIGITS]}"
@@ -117,7 +117,7 @@ def run_text(reference: str, text: str) -> ModuleType:
 
 
 @contextmanager
-def _working_directory_importable() -> Iterator[None]:
+def _working_directory_importable() -> Generator[None]:
     here = str(Path.cwd())
     sys.path.append(here)  # last, so that it hides nothing that is installed
     importlib.invalidate_caches()

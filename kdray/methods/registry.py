@@ -1,7 +1,7 @@
 """Every method that can be named: kdray's own by their tags, others by the module or file of their class."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, cast, get_args
 
 from pydantic import Field, SerializationInfo, TypeAdapter, ValidatorFunctionWrapHandler, WrapSerializer, WrapValidator
 
@@ -40,11 +40,12 @@ def _open(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     """A record as it is, the settings of a class from outside by that class, all others by the union."""
     if isinstance(given, Method) and not is_shipped(type(given)):
         return given
-    name = given.get("name") if isinstance(given, Mapping) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    settings = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {}
+    name = settings.get("name")
     if not isinstance(name, str) or ":" not in name:
         return handler(given)
     kind = method_class(name)
-    return kind.model_validate({**given, "name": _name(kind)})
+    return kind.model_validate({**settings, "name": _name(kind)})
 
 
 def _plain(method: Method, handler: Any, info: SerializationInfo) -> dict[str, Any]:

@@ -4,11 +4,12 @@ import methods_oracle as oracle
 import numpy as np
 import pytest
 import torch
-from method_steps import logits_step, pair_for, step_for
+from method_steps import logits_step
 from pydantic import ValidationError
 
 from kdray.errors import BadInput
 from kdray.methods import PrunedEnsemble, ReinforcedSelection, UniformEnsemble, WeightedEnsemble
+from kdray.testing.steps import pair_for, step_for
 from kdray.train import SingleRank, objective
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import oracle_ensembles as oracle
 import pytest
 import torch
-from method_steps import evidence_for, logits_step, pair_for
+from method_steps import logits_step
 from methods_oracle import cross_entropy, softmax
 from pydantic import ValidationError
 
@@ -23,6 +23,7 @@ from kdray.methods import (
     WeightedEnsemble,
 )
 from kdray.methods.fitted import fitted
+from kdray.testing.steps import evidence_for, pair_for
 from kdray.train import SingleRank, objective
 
 ZT, ZU, ZS = [[2, 1, 0.1], [0.5, 2.5, -1]], [[1.5, 0.5, 0], [1, 1.8, -0.5]], [[1, 1.5, 0.5], [0.2, 1, 0.3]]

@@ -7,7 +7,7 @@ import numpy as np
 import oracle_integration as oracle
 import pytest
 import torch
-from method_steps import floats, logits_step, pair_for, rearranged, step_for
+from method_steps import logits_step
 from pydantic import ValidationError
 from torch.autograd import gradcheck
 from two_workers import as_two
@@ -18,6 +18,7 @@ from kdray.methods.cfl import mmd_squared
 from kdray.methods.integration import joint_logits
 from kdray.methods.losses import kl_rows, log_probs, unit
 from kdray.signals import TEACHER_NEEDS
+from kdray.testing.steps import floats, pair_for, rearranged, step_for
 from kdray.train import SingleRank, objective
 
 STUDENT = [[1, 0.5, 0.2, -0.3], [0, 0.2, 1.5, 0.4]]

@@ -6,7 +6,6 @@ import methods_oracle as oracle
 import numpy as np
 import pytest
 import torch
-from method_steps import pair_for, step_for
 from test_loss_fixtures import wide
 from two_workers import as_two
 
@@ -15,6 +14,7 @@ from kdray.methods import KSM
 from kdray.methods.actor_critic import ActorCritic, at_least_one
 from kdray.methods.ksm import FEATURES
 from kdray.methods.layers import patient_differences
+from kdray.testing.steps import pair_for, step_for
 from kdray.train import SingleRank, objective
 
 

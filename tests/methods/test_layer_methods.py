@@ -7,7 +7,7 @@ import numpy as np
 import oracle_layers
 import pytest
 import torch
-from method_steps import logits_step, pair_for, step_for
+from method_steps import logits_step
 from pydantic import ValidationError
 from torch import nn
 
@@ -21,6 +21,7 @@ from kdray.methods.mtbert import reliability
 from kdray.methods.relations import relation_rows
 from kdray.methods.tinybert import LayerCopy
 from kdray.signals import TOKEN_NEEDS, Signals
+from kdray.testing.steps import pair_for, step_for
 from kdray.train import SingleRank, objective
 
 ZT = [[2, 1, 0.1], [0.5, 2.5, -1]]

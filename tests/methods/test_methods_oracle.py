@@ -104,7 +104,7 @@ def test_dekd(seed, settings, classes, layers, student_layers, width, student_wi
 
 
 def test_the_adapter_has_no_bias_and_small_weights():
-    from method_steps import pair_for
+    from kdray.testing.steps import pair_for
 
     method = DeKD()
     torch.manual_seed(0)
@@ -131,7 +131,7 @@ def test_assistants_lie_between_student_and_teacher():
 
 
 def test_alignment_needs_a_teacher_as_deep_as_the_student():
-    from method_steps import pair_for
+    from kdray.testing.steps import pair_for
 
     method = DeKD()
     with pytest.raises(BadInput_(), match="aligns 5 student layers, the teacher has 4"):

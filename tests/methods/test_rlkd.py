@@ -6,13 +6,14 @@ import numpy as np
 import oracle_ensembles as oracle
 import pytest
 import torch
-from method_steps import logits_step, pair_for, step_for
+from method_steps import logits_step
 from methods_oracle import cross_entropy
 from pydantic import ValidationError
 
 from kdray.methods import ReinforcedSelection, UniformEnsemble
 from kdray.methods.policy import Policy, draw, heard, log_odds_gradient, reward_of
 from kdray.signals import Signals
+from kdray.testing.steps import pair_for, step_for
 from kdray.train import SingleRank, objective
 
 ZT, ZU, ZS = [[2, 1, 0.1], [0.5, 2.5, -1]], [[1.5, 0.5, 0], [1, 1.8, -0.5]], [[1, 1.5, 0.5], [0.2, 1, 0.3]]

@@ -4,12 +4,13 @@ import methods_oracle as oracle
 import numpy as np
 import pytest
 import torch
-from method_steps import logits_step, pair_for, step_for
+from method_steps import logits_step
 from pydantic import ValidationError
 from test_loss_fixtures import ZS, ZT, ZU, Y, near, total, wide
 
 from kdray.methods import TMKD
 from kdray.methods.losses import cross_entropy_rows, ensemble_log_probs
+from kdray.testing.steps import pair_for, step_for
 from kdray.train import SingleRank, objective
 
 

@@ -14,6 +14,7 @@ from kdray.evaluate import predict
 from kdray.methods import Pair, parse_method
 from kdray.models import JointClassifier, ModelInfo, model_info
 from kdray.store import Store
+from kdray.testing.steps import evidence_for
 from kdray.train import (
     CachedTeacher,
     Checkpoints,
@@ -197,7 +198,7 @@ def train(
             rows,
             [teacher(f"teacher{k}", 10 + k) for k in range(number)],
             teacher("assistant", 20) if method.uses_assistant else None,
-            prepared=method.prepare(tiny.evidence_for(pair)),
+            prepared=method.prepare(evidence_for(pair)),
             reward_rows=rows.take(np.flatnonzero(rows.labels.numpy() >= 0)) if method.reward else None,
         ),
         settings=case.settings,
