@@ -49,7 +49,7 @@ def made(settings: dict[str, Any], engine: Any) -> tuple[Artifact, Artifact]:
 def test_two_workers_train_another_artifact_than_one(settings: dict[str, Any]) -> None:
     one, again, two = (
         made(settings, InProcess()),
-        made(settings, Workers(training_workers=1)),
+        made(settings, Workers()),
         made(settings, Workers(number=2)),
     )
     assert [each.digest for each in one] == [each.digest for each in again]
@@ -60,7 +60,7 @@ def test_two_workers_train_another_artifact_than_one(settings: dict[str, Any]) -
 def test_what_is_not_trained_depends_on_no_worker(settings: dict[str, Any], tiny_encoder: Path, tmp_path: Path) -> None:
     folder = tiny.save_fine_tuned(tmp_path / "fine-tuned", tiny.classifier(seed=1), ["negative", "positive"])
     settings["teachers"] = [{"encoder": str(folder), "fine_tuned": True}]
-    assert made(settings, Workers(training_workers=1))[0].digest == made(settings, Workers(number=2))[0].digest
+    assert made(settings, Workers())[0].digest == made(settings, Workers(number=2))[0].digest
 
 
 def test_engines_on_ray_have_the_workers_of_the_settings() -> None:
