@@ -155,7 +155,6 @@ def _train_worker(config: dict[str, Any]) -> None:
     # the loop says itself how each epoch went; this logger bears its file's name, so that no level of ray.train holds
     logging.getLogger(train_context.__file__).setLevel(logging.WARNING)
     logging.getLogger(train_util.__name__).setLevel(logging.CRITICAL)  # the driver shows the error of the loop
-    spec = FitSpec.of_message(config)
     context = ray.train.get_context()
     ranks = GroupRanks() if context.get_world_size() > 1 else SingleRank()
 
@@ -163,7 +162,7 @@ def _train_worker(config: dict[str, Any]) -> None:
         ray.train.report({"epoch": epoch["epoch"], "score": epoch["score"], "loss": epoch["loss"]})
 
     with described():
-        run_fit(spec, ranks=ranks, report=report)
+        run_fit(FitSpec.of_message(config), ranks=ranks, report=report)
 
 
 def _slug(title: str) -> str:
