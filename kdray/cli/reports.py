@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,11 +10,12 @@ from typing import Any, TypeAlias
 from kdray import report
 from kdray.corpora import load_description
 from kdray.errors import BadInput, KdrayError, RunFailed
+from kdray.results import IndexEntry
 from kdray.store import NAME, Artifact, Store, shown
 
 log = logging.getLogger(__name__)
 
-PAGES = "report"
+PAGES = report.FOLDER
 LONGEST = 200  # characters of a name that is shown as it is
 _Read: TypeAlias = Callable[[], "dict[str, Any] | None"]
 
@@ -29,7 +30,7 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
         BadInput: The store holds nothing that could be shown.
     """
     opened = Store(store)
-    entries: list[Mapping[str, Any]] = []
+    entries: list[IndexEntry] = []
     left_out: list[str] = []
     for name, read in _pages(opened).items():
         try:
@@ -53,7 +54,7 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
     index = opened.uri_of(f"{PAGES}/index.html")
     if not quiet:
         print(f"{len(entries)} pages; open {index}")
-    pages = sorted(entry["href"] for entry in entries)
+    pages = sorted(entry.href for entry in entries)
     return {"index": index, "pages": pages, "left_out": left_out} | ({"failed": failed} if left_out else {})
 
 
@@ -66,14 +67,14 @@ def _pages(store: Store) -> dict[str, _Read]:
     return pages
 
 
-def _written(store: Store, href: str, read: _Read) -> Mapping[str, Any] | None:
+def _written(store: Store, href: str, read: _Read) -> IndexEntry | None:
     """Write one page; returns its line in the list, or None if there is nothing to show yet."""
     document = read()
     if document is None:
         return None
-    content, entry = report.render(document).encode(), report.index_entry(document, href)
+    entry = report.index_entry(document, href)
     report.render_index([entry])  # refused here, where it keeps no other page back
-    store.write_bytes(f"{PAGES}/{href}", content)
+    report.write_page(store, f"{PAGES}/{href}", document)
     return entry
 
 

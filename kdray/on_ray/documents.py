@@ -1,4 +1,4 @@
-"""The documents that a sweep or a comparison leaves: result.json, its report, and what both hold alike."""
+"""The result documents of a sweep or a comparison: result.json, and its report in HTML and in Markdown."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import kdray
-from kdray import report
+from kdray import report, results
 from kdray.config import RunConfig
 from kdray.corpora import load_description
 from kdray.evaluate import against, spread
@@ -46,8 +46,9 @@ def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, or
         "commit": _commit(),
         "kdray": kdray.__version__,
         "versions": _versions(),
-        "corpus": {key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")}
-        | {"requested": origin.requested},
+        "corpus": results.Corpus(
+            **{key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")}, requested=origin.requested
+        ).plain(),
         "metric": metric,
         "higher_is_better": get_metric(metric).higher_is_better,
         "teachers": [_teacher(ref, context, metric) for ref in prepared.teachers],
@@ -85,48 +86,46 @@ def students(
             higher_is_better=higher,
         )
         cost = confirmed[contender.label][0]["cost"]
-        rows.append(
-            {
-                "label": contender.label,
-                "method": contender.run.method.name,
-                "seeds": list(seeds),
-                "select": spread(scores(contender.label, "select")).plain(),
-                "report": mine.scores.plain(),
-                "retention": mine.retention,
-                "distillation_ratio": mine.distillation_ratio,
-                "parameters": cost["parameters"],
-                "latency_ms": cost["latency_ms"],
-                "difference": None
-                if is_alone
-                else {
-                    "to": ALONE,
-                    "mean": mine.difference,
-                    "p_value": mine.p_value,
-                    "test": "Welch's t-test",
-                },
-                "note": contender.note,
-                "runs": [result["spec"]["digest"] for result in confirmed[contender.label]],
-            }
+        difference = results.Difference(to=ALONE, mean=mine.difference, p_value=mine.p_value, test="Welch's t-test")
+        row = results.Confirmed(
+            label=contender.label,
+            method=contender.run.method.name,
+            seeds=tuple(seeds),
+            select=results.Spread(**spread(scores(contender.label, "select")).plain()),
+            report=results.Spread(**mine.scores.plain()),
+            retention=mine.retention,
+            distillation_ratio=mine.distillation_ratio,
+            parameters=cost["parameters"],
+            latency_ms=cost["latency_ms"],
+            difference=None if is_alone else difference,
+            note=contender.note,
+            runs=tuple(result["spec"]["digest"] for result in confirmed[contender.label]),
         )
+        rows.append(row.plain())
     return rows
 
 
 def write(document: Mapping[str, Any], context: Context, name: str) -> None:
-    """Writes result.json and report.html."""
-    context.store.write_json(f"sweeps/{name}/result.json", dict(document))
-    context.store.write_bytes(f"sweeps/{name}/report.html", report.render(document).encode())
+    """Write result.json, report.html and report.md, and the script of the figures once into the store.
+
+    Raises:
+        BadInput: The document is not a valid result.
+    """
+    result = results.parse_result(document).plain()
+    context.store.write_json(f"sweeps/{name}/result.json", result)
+    report.write_page(context.store, f"sweeps/{name}/report.html", result)
 
 
 def _teacher(ref: Any, context: Context, metric: str) -> dict[str, Any]:
     result = result_of(ref.model.open(context.store))
-    return {
-        "name": ref.info.name,
-        "select": result["metrics"]["select"][metric],
-        "report": result["metrics"]["report"][metric],
-        "majority": result["majority"]["report"],
-        "parameters": result["cost"]["parameters"],
-        "latency_ms": result["cost"]["latency_ms"],
-    }
+    return results.Teacher(
+        name=ref.info.name,
+        select=result["metrics"]["select"][metric],
+        report=result["metrics"]["report"][metric],
+        majority=result["majority"]["report"],
+        parameters=result["cost"]["parameters"],
+        latency_ms=result["cost"]["latency_ms"],
+    ).plain()
 
 
 def _commit() -> str | None:

@@ -1,79 +1,145 @@
-"""One self-contained HTML page per sweep or run: plots, tables, and where each number came from.
+"""HTML and Markdown pages of sweeps, comparisons, runs and pruned corpora: verdict, tables, figures, provenance.
 
-The page makes no request of any kind: drawings are inline SVG, style and script are inside, and its own content
-security policy forbids everything else. It is made from `result.json` alone: the same result gives the same page.
+A page works offline: style and script are inside, and the figures need one local file, `PLOTLY`, which is written once
+into the folder of pages of a store (without it the page shows all its tables). The page's own content security policy
+forbids everything else. It is made from `result.json` alone: the same result gives the same page.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
-from kdray.report.comparison_page import comparison_page
-from kdray.report.index_page import index_page
-from kdray.report.prune_page import prune_page
-from kdray.report.run_page import run_page
-from kdray.report.schema import IndexEntry, checked, checked_entry
-from kdray.report.sweep_page import sweep_page
-from kdray.report.verdict import winner_first
+import plotly.offline
+from plotly.graph_objects import Figure
 
-__all__ = ["index_entry", "render", "render_index"]
+from kdray.errors import BadInput
+from kdray.report import tables
+from kdray.report.document import Document, Section, Text
+from kdray.report.figures import TEMPLATE, study_of
+from kdray.report.pages import document_of
+from kdray.report.render import html_page, markdown_page
+from kdray.report.summary import winner_first
+from kdray.results import IndexEntry, PruneResult, RunResult, SweepResult, parse_entry, parse_result
+from kdray.store import Store
+
+__all__ = [
+    "FOLDER",
+    "PLOTLY",
+    "figures",
+    "index_entry",
+    "markdown",
+    "render",
+    "render_index",
+    "study_of",
+    "write_page",
+    "write_plotly",
+]
+
+FOLDER = "report"  # of the pages, in a store
+PLOTLY = f"plotly-{plotly.offline.get_plotlyjs_version()}.min.js"
 
 
-def render(result: Mapping[str, Any]) -> str:
-    """The page of one sweep or run.
+def write_plotly(store: Store) -> None:
+    """Write the script that draws the figures (4.8 MB) into a store, unless it is there."""
+    if not store.exists(f"{FOLDER}/{PLOTLY}"):
+        store.write_bytes(f"{FOLDER}/{PLOTLY}", plotly.offline.get_plotlyjs().encode())
+
+
+def render(result: Mapping[str, Any], *, folder: str = "", source: str = "result.json") -> str:
+    """The HTML page of one sweep, comparison, run or pruned corpus.
 
     Args:
-        result: What `result.json` holds; `kdray.report.schema` names its keys.
+        result: The contents of `result.json`; `kdray.results` names its keys.
+        folder: The folder of `PLOTLY` relative to the page, such as `../../report/`.
+        source: The name of the file in errors.
 
     Raises:
         BadInput: A mandatory key is missing or a value has the wrong type; the sentence names the key.
     """
-    record = checked(result)
-    if record["kind"] == "sweep":
-        return sweep_page(record)
-    if record["kind"] == "prune":
-        return prune_page(record)
-    return comparison_page(record) if record["kind"] == "comparison" else run_page(record)
+    return html_page(document_of(parse_result(result, source=source)), folder + PLOTLY)
 
 
-def render_index(entries: Sequence[Mapping[str, Any]]) -> str:
-    """The list of several reports with links, newest first; `index_entry` makes an entry.
-
-    Raises:
-        BadInput: An entry misses a key, or links to something other than a relative path.
-    """
-    return index_page([checked_entry(entry) for entry in entries])
-
-
-def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
-    """What the list says about one result, whose page lies at `href` relative to the list.
-
-    The score is the one the page itself leads with: the winner's mean over seeds for a confirmed sweep, the report
-    split's for a run, none otherwise.
+def markdown(result: Mapping[str, Any], *, source: str = "result.json") -> str:
+    """The page in Markdown, for a pull request: verdict, tables and provenance.
 
     Raises:
         BadInput: As `render`.
     """
-    record = checked(result)
-    corpus, seconds = record["corpus"], record.get("seconds")
-    entry = IndexEntry(
+    return markdown_page(document_of(parse_result(result, source=source)))
+
+
+def write_page(store: Store, where: str, result: Mapping[str, Any]) -> None:
+    """Write the page `where` of a store, its Markdown next to it, and the script of the figures if it is missing.
+
+    Args:
+        where: A path in the store that ends in `.html`.
+
+    Raises:
+        BadInput: As `render`.
+    """
+    document, above = document_of(parse_result(result)), "../" * where.count("/")
+    folder = "" if where.startswith(f"{FOLDER}/") else f"{above}{FOLDER}/"
+    page, text = html_page(document, folder + PLOTLY).encode(), markdown_page(document).encode()
+    store.write_bytes(where, page)
+    store.write_bytes(f"{where.removesuffix('.html')}.md", text)
+    write_plotly(store)
+
+
+def figures(result: Mapping[str, Any]) -> dict[str, Figure]:
+    """The figures of the page by title, for other documents: `figure.write_image("x.pdf")` needs `kaleido`.
+
+    Raises:
+        BadInput: As `render`.
+    """
+    drawn = [(plot.title, plot.figure) for plot in document_of(parse_result(result)).plots if plot.figure is not None]
+    return {title: Figure({**figure, "layout": {**figure["layout"], "template": TEMPLATE}}) for title, figure in drawn}
+
+
+def render_index(entries: Sequence[Mapping[str, Any] | IndexEntry]) -> str:
+    """The list of several reports with links, newest first; `index_entry` makes an entry.
+
+    Raises:
+        BadInput: An entry lacks a key, or links to something other than a relative path.
+    """
+    plain = [entry.plain() if isinstance(entry, IndexEntry) else entry for entry in entries]
+    ordered = sorted(map(parse_entry, plain), key=lambda entry: entry.created, reverse=True)
+    for href in (entry.href for entry in ordered):
+        parts = urlsplit(href)
+        if parts.scheme or parts.netloc:
+            raise BadInput(f"list of reports: href is {href!r}, but only paths relative to the list are linked.")
+    nothing = Text("This store holds no sweep and no run with a result.")
+    section = Section("Reports", [tables.index(ordered) if ordered else nothing])
+    return html_page(Document("kdray: sweeps and runs", [section]), PLOTLY)
+
+
+def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
+    """The line of the list for one result, whose page is at `href` relative to the list.
+
+    The score is the one of the page's verdict: the winner's mean over seeds for a confirmed sweep, the test score for
+    a run, none otherwise.
+
+    Raises:
+        BadInput: As `render`.
+    """
+    record = parse_result(result)
+    score: float | None = None
+    if isinstance(record, RunResult):
+        score = record.metrics.get("report", {}).get(record.metric or "")
+    elif isinstance(record, SweepResult) and record.confirmation:
+        score = winner_first(record.confirmation)[0].report.mean
+    is_sweep = isinstance(record, SweepResult)
+    return IndexEntry(
         href=href,
-        kind=record["kind"],
-        name=record["name"],
-        created=record["created"],
-        corpus=corpus["name"],
-        is_sample=corpus["is_sample"],
-        note=corpus.get("note"),
-        metric=None if record["kind"] == "prune" else record.get("metric"),
-        rows=corpus["rows"].get("report"),
-        seconds=seconds["total"] if seconds else None,
+        kind=record.kind,
+        name=record.name,
+        created=record.created,
+        corpus=record.corpus.name,
+        is_sample=record.corpus.is_sample,
+        note=record.corpus.note,
+        metric=None if isinstance(record, PruneResult) else record.metric,
+        rows=record.corpus.rows.get("report"),
+        report=score,
+        trials=len(record.trials) if is_sweep else None,
+        failed=sum(trial.state == "failed" for trial in record.trials) if is_sweep else None,
+        seconds=record.seconds.total if record.seconds else None,
     )
-    if record["kind"] == "run":
-        entry["report"] = record["metrics"].get("report", {}).get(record.get("metric") or "")
-        return entry
-    if record["kind"] == "comparison" or record["kind"] == "prune":
-        return entry  # many students, none of which is the one; or none
-    entry["trials"] = len(record["trials"])
-    entry["failed"] = sum(trial["state"] == "failed" for trial in record["trials"])
-    if confirmation := record.get("confirmation", []):
-        entry["report"] = winner_first(confirmation)[0]["report"]["mean"]
-    return entry

@@ -1,80 +1,297 @@
-"""Tables: cells with a sorting key, rows with a class, in a container that scrolls sideways on a phone."""
+"""The tables of the pages: students, teachers, trials, pruning, artifacts and settings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-from kdray.report.markup import Child, Html, markup, tag
-from kdray.report.words import NOT_MEASURED
+from kdray import results
+from kdray.report import formatting as fmt
+from kdray.report.document import Block, Cell, Examples, Facts, Row, Table, Text, row
+from kdray.report.formatting import Metric
+from kdray.report.summary import is_same, not_beaten, winner_first
+from kdray.results import (
+    Confirmed,
+    Corpus,
+    Difference,
+    IndexEntry,
+    Prune,
+    Result,
+    RunResult,
+    SweepResult,
+    Teacher,
+    Trial,
+)
 
-
-@dataclass(frozen=True)
-class Cell:
-    """What a cell shows and, where that differs from its text, what it sorts by. `None` sorts last."""
-
-    shown: Child
-    key: float | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """The cells of a row; `class_` and `anchor` (an id to link to) may be empty."""
-
-    cells: Sequence[Cell | str]
-    class_: str = ""
-    anchor: str = ""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A heading; numbers are set to the right."""
-
-    title: str
-    is_number: bool = False
+_SHOWN_EXAMPLES = 20
+_LONGEST_UNIT = 160  # characters
 
 
-def columns(*titles: str) -> list[Column]:
-    """Headings in short; a leading `#` marks a column of numbers."""
-    return [Column(title=title.lstrip("#"), is_number=title.startswith("#")) for title in titles]
+def students(confirmed: Sequence[Confirmed], metric: Metric, teachers: Sequence[Teacher]) -> Table:
+    """The students over several seeds, the winner first; students that the winner does not beat are marked.
+
+    A comparison has no winner: its students stay in their order, and none is marked.
+    """
+    ordered = winner_first(confirmed)
+    winner = next((student for student in ordered[:1] if student.label.lower().startswith("winner")), None)
+    ahead = not_beaten(confirmed, metric) if winner else []
+    rows = [_student(student, metric, winner, student.label in ahead) for student in ordered]
+    majority = next((teacher.majority for teacher in teachers), None)
+    if majority is not None:
+        rows.append(row("majority class", metric.score(majority), *["–"] * 7))
+    columns = ("student", f"#{metric.name}, test", "#difference", "#validation", "#seeds", "#retention",
+               "#distillation ratio", "#parameters", "#latency")  # fmt: skip
+    return Table("Students; mean ± standard deviation over the seeds.", columns, rows)
 
 
-def table(headings: Sequence[Column], rows: Sequence[Row], *, caption: str, is_sortable: bool = False) -> Html:
-    """A table whose first column heads its rows. Sorting needs the page's script; without it the order given stays."""
-    heads = [tag("th", column.title, scope="col", class_=_align(column)) for column in headings]
-    body = [_row(headings, row) for row in rows]
-    element = tag(
-        "table",
-        tag("thead", tag("tr", heads)),
-        tag("tbody", body),
-        class_="sortable" if is_sortable else "plain",
+def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ahead: bool) -> Row:
+    badge = ""
+    if winner is not None and student is not winner:
+        is_twin = is_same(student, winner)
+        badge = "the same settings as the winner" if is_twin else "not beaten by the winner" if is_ahead else ""
+    method = student.method or ""
+    under = (method if method not in student.label else "", student.note or "")
+    ratio = student.distillation_ratio
+    return row(
+        Cell(student.label, under=tuple(filter(None, under)), badge=badge, style="strong"),
+        _spread(student.report, metric),
+        _difference(student.difference, metric),
+        _spread(student.select, metric) if student.select else fmt.NOT_MEASURED,
+        str(len(student.seeds)),
+        fmt.share(student.retention),
+        fmt.NOT_MEASURED if ratio is None else f"{ratio:.2f}",
+        fmt.parameters(student.parameters),
+        fmt.milliseconds(student.latency_ms),
+        is_winner=student is winner,
     )
-    # tabindex: a container that scrolls must be reachable by keyboard.
-    # The caption stands above it, so that it does not scroll away.
-    scrolling = tag("div", element, class_="scroll", tabindex="0", role="region", aria_label=caption)
-    return markup(tag("p", caption, class_="caption"), scrolling)
 
 
-def _row(headings: Sequence[Column], row: Row) -> Html:
-    cells = [
-        _cell(column, cell, is_head=i == 0) for i, (column, cell) in enumerate(zip(headings, row.cells, strict=True))
+def _spread(spread: results.Spread, metric: Metric) -> str:
+    return metric.score_and_spread(spread.mean, spread.std)
+
+
+def _difference(difference: Difference | None, metric: Metric) -> Cell:
+    if difference is None:
+        return Cell("–")
+    test = f", {difference.test}" if difference.test else ""
+    under = f"to {difference.to}, {fmt.p_value(difference.p_value)}{test}"
+    return Cell(metric.difference(difference.mean), key=difference.mean, under=(under,))
+
+
+def scores(result: RunResult) -> Block:
+    """Every metric of a run on every split."""
+    names = list(dict.fromkeys(name for scores in result.metrics.values() for name in scores))
+    if not names:
+        return Text("Scores: not measured.", is_quiet=True)
+    rows = [
+        row(
+            fmt.split_name(split),
+            *(fmt.metric(name, result.corpus.rows.get(split)).score(by.get(name)) for name in names),
+        )
+        for split, by in result.metrics.items()
     ]
-    attributes = {name: value for name, value in (("class_", row.class_), ("id", row.anchor)) if value}
-    return tag("tr", cells, **attributes)
+    return Table("Scores of the student.", ("split", *(f"#{name}" for name in names)), rows)
 
 
-def _cell(column: Column, cell: Cell | str, *, is_head: bool) -> Html:
-    shown, key = (cell.shown, cell.key) if isinstance(cell, Cell) else (cell, None)
-    classes = _align(column) + (" missing" if shown == NOT_MEASURED else "")
-    attributes = {} if key is None else {"data_key": repr(key)}
-    if is_head:
-        return tag("th", shown, scope="row", class_=classes, **attributes)
-    return tag("td", shown, class_=classes, **attributes)
+def teachers(records: Sequence[Teacher], metric: Metric) -> Block:
+    """Each teacher with the score of the majority class."""
+    if not records:
+        return Text("Teachers: not measured.", is_quiet=True)
+    columns = ("teacher", f"#{metric.name}, test", "#validation", "#majority class, test", "#parameters", "#latency")
+    return Table("Teachers and the score of the majority class.", columns, [_teacher(t, metric) for t in records])
 
 
-def _align(column: Column) -> str:
-    return "number" if column.is_number else "text"
+def _teacher(teacher: Teacher, metric: Metric) -> Row:
+    report, majority = teacher.report, teacher.majority
+    is_weak = report is not None and majority is not None and metric.gain(report - majority) <= 0
+    return row(
+        Cell(teacher.name, badge="does not beat the majority class" if is_weak else "", style="strong"),
+        *map(metric.score, (report, teacher.select, majority)),
+        fmt.parameters(teacher.parameters),
+        fmt.milliseconds(teacher.latency_ms),
+    )
 
 
-def facts(pairs: Sequence[tuple[str, Child]], *, is_short: bool = False) -> Html:
-    """A list of names and values; short ones stand beside each other, long ones below."""
-    lines = [markup(tag("dt", name), tag("dd", value)) for name, value in pairs]
-    return tag("dl", lines, class_="short" if is_short else "long")
+def trials(result: SweepResult, metric: Metric) -> Table:
+    """Every trial with its hyper-parameters."""
+    names = list(dict.fromkeys(name for trial in result.trials for name in trial.params))
+    best = result.best.number if result.best else None
+    rows = [_trial(trial, names, metric, is_best=trial.number == best) for trial in result.trials]
+    columns = ("trial", "state", f"#{metric.name}, validation", "#test", *(f"#{name}" for name in names),
+               "#parameters", "#latency", "#epochs", "#time", "worker", "digest")  # fmt: skip
+    return Table(f"All {fmt.plural(len(rows), 'trial')}.", columns, rows, is_sortable=True)
+
+
+def _trial(trial: Trial, names: Sequence[str], metric: Metric, *, is_best: bool) -> Row:
+    words = (str(trial.number), trial.label or "", "winner" if is_best else "")
+    return row(
+        Cell(" ".join(filter(None, words)), key=trial.number),
+        trial.state,
+        *(Cell(metric.score(score), key=score) for score in (trial.value, trial.report)),
+        *(_parameter(trial, name) for name in names),
+        Cell(fmt.parameters(trial.parameters), key=trial.parameters),
+        Cell(fmt.milliseconds(trial.latency_ms), key=trial.latency_ms),
+        fmt.NOT_MEASURED if trial.epochs is None else fmt.number(trial.epochs),
+        Cell(fmt.duration(trial.seconds), key=trial.seconds),
+        trial.worker or fmt.NOT_MEASURED,
+        Cell(trial.digest[:12], style="code") if trial.digest else fmt.NOT_MEASURED,
+        is_winner=is_best,
+    )
+
+
+def _parameter(trial: Trial, name: str) -> Cell:
+    value = trial.params.get(name)
+    key = float(value) if isinstance(value, int | float) else None
+    return Cell(fmt.setting(value) if name in trial.params else "–", key=key)
+
+
+def failures(result: SweepResult) -> Block:
+    """The failed trials with their hyper-parameters and errors."""
+    failed = [trial for trial in result.trials if trial.state == "failed"]
+    if not failed:
+        return Text("No trial failed.")
+    pairs: list[tuple[str, str]] = []
+    for trial in failed:
+        given = ", ".join(f"{name} = {fmt.setting(value)}" for name, value in trial.params.items())
+        pairs.append((f"Trial {trial.number}: {given or 'no hyper-parameters'}", trial.error or "No error recorded."))
+    return Facts(pairs, is_code=True)
+
+
+def prune_facts(record: Prune | None) -> list[Block]:
+    """The number of kept units, and the prune rate of each class."""
+    if record is None:
+        return [Text("Pruning: not measured (the whole corpus was used, or pruning was not recorded).", is_quiet=True)]
+    summary = Facts(
+        [
+            ("policy", record.policy),
+            ("level", record.level),
+            ("units kept", f"{fmt.count(record.kept)} of {fmt.count(record.units)}"),
+            ("prune rate", fmt.share(_rate(record.units, record.kept, record.rate))),
+        ]
+    )
+    if not record.per_class:
+        return [summary, Text("Prune rate per class: not measured.", is_quiet=True)]
+    rows = [row(name, *_class_cells(value)) for name, value in record.per_class.items()]
+    return [summary, Table("Pruning per class.", ("class", "#units", "#kept", "#prune rate"), rows)]
+
+
+def _rate(units: float | None, kept: float | None, rate: float | None) -> float | None:
+    return (units - kept) / units if rate is None and units and kept is not None else rate
+
+
+def _class_cells(value: float | dict[str, float | None] | None) -> list[str]:
+    if not isinstance(value, dict):
+        return [fmt.NOT_MEASURED, fmt.NOT_MEASURED, fmt.share(value)]
+    units, kept = value.get("units"), value.get("kept")
+    amounts = [fmt.NOT_MEASURED if amount is None else f"{amount:,.0f}" for amount in (units, kept)]
+    return [*amounts, fmt.share(_rate(units, kept, value.get("rate")))]
+
+
+def prune_examples(record: Prune | None) -> list[Block]:
+    """Rows with the dropped units struck out, and the units nearest to the threshold."""
+    if record is None:
+        return []
+    found: list[Block] = [Text("Examples: not recorded.", is_quiet=True)]
+    if record.examples:
+        rows = [list(zip(each.before, each.kept, strict=True)) for each in record.examples[:_SHOWN_EXAMPLES]]
+        found = [Examples("Examples: dropped sentences are struck out", rows)]
+    if record.nearest:
+        near = [
+            row(
+                Cell(fmt.cut(unit.text, _LONGEST_UNIT), style="" if unit.kept else "del"),
+                unit.id if unit.field == "*" else f"{unit.id}, {unit.field}",
+                Cell(f"{unit.importance:.4f}", key=unit.importance),
+                unit.reason,
+            )
+            for unit in record.nearest
+        ]
+        caption = "The units nearest to the threshold; dropped units are struck out."
+        found.append(Table(caption, ("unit", "row", "#importance", "reason"), near))
+    return found
+
+
+def stages(records: Sequence[results.Stage]) -> Block:
+    """Every artifact behind the numbers, and whether it was a cache hit."""
+    if not records:
+        return Text("Stages: not recorded.", is_quiet=True)
+    rows = [
+        row(
+            each.stage,
+            each.name,
+            Cell(each.digest[:12], style="code"),
+            "cache hit" if each.reused else "made",
+            fmt.duration(each.seconds),
+            each.summary or "–",
+        )
+        for each in records
+    ]
+    columns = ("stage", "name", "digest", "artifact", "#time", "summary")
+    return Table("Artifacts in the store and their digests.", columns, rows)
+
+
+def commands(result: Result) -> Facts:
+    """The commands that made, resume and repeat; `{number}` is replaced by the winner's number."""
+    pairs = [("made by", result.command)]
+    given, best = result.commands, result.best if isinstance(result, SweepResult) else None
+    if given and given.resume:
+        pairs.append(("resume", given.resume))
+    if given and given.trial:
+        pairs.append(("repeat trial N", given.trial.replace("{number}", "N")))
+        if best is not None and "{number}" in given.trial:
+            pairs.append(("repeat the winner", given.trial.replace("{number}", str(best.number))))
+    return Facts(pairs, is_code=True)
+
+
+def corpus(record: Corpus) -> Facts:
+    """Everything recorded about the rows."""
+    return Facts(
+        [
+            ("corpus", fmt.corpus_title(record.name, is_sample=record.is_sample, note=record.note)),
+            ("rows", ", ".join(f"{fmt.count(rows)} {fmt.split_name(split)}" for split, rows in record.rows.items())),
+            ("source of the test split", record.report_from or "not recorded"),
+            ("read from", record.origin or "not recorded"),
+            ("requested corpus", record.requested or "not recorded"),
+        ]
+    )
+
+
+def settings(result: Result) -> list[Block]:
+    """All resolved settings as the command line takes them, and the versions of all packages."""
+    found: list[Block] = []
+    for name, pairs in (
+        ("settings", [(key, fmt.setting(value)) for key, value in flat(result.settings)]),
+        ("versions", [(name, version or fmt.NOT_MEASURED) for name, version in result.versions.items()]),
+    ):
+        rows = [row(*pair) for pair in pairs]
+        title = f"All {len(rows)} {name}"
+        found.append(Table(title, ("name", "value"), rows, is_folded=True) if rows else Text(f"No {name} recorded."))
+    return found
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested settings as (dotted key, value) pairs; an empty section stays visible as `{}`."""
+    pairs: list[tuple[str, Any]] = []
+    for key, value in nested.items():
+        inner = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        pairs.extend(flat(inner, f"{prefix}{key}.") if inner else [(f"{prefix}{key}", value)])
+    return pairs
+
+
+def index(entries: Sequence[IndexEntry]) -> Table:
+    """The list of reports."""
+    columns = ("name", "kind", "corpus", "#test score", "#trials", "#failed", "#time", "made")
+    return Table(
+        f"{fmt.plural(len(entries), 'report')}, newest first.", columns, [*map(_entry, entries)], is_sortable=True
+    )
+
+
+def _entry(entry: IndexEntry) -> Row:
+    name, report = entry.metric, entry.report
+    score = f"{name} {fmt.metric(name, entry.rows).score(report)}" if name and report is not None else fmt.NOT_MEASURED
+    return row(
+        Cell(entry.name, href=entry.href),
+        entry.kind,
+        fmt.corpus_title(entry.corpus, is_sample=entry.is_sample, note=entry.note),
+        Cell(score, key=report),
+        *(fmt.count(n) if entry.kind == "sweep" else "–" for n in (entry.trials, entry.failed)),
+        Cell(fmt.duration(entry.seconds), key=entry.seconds),
+        fmt.moment(entry.created),
+    )

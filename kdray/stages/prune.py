@@ -73,7 +73,7 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
 
 
 def record(view: Artifact) -> dict[str, Any]:
-    """What a report shows of a pruned corpus; `kdray.report.schema` names the keys."""
+    """What a report shows of a pruned corpus; `kdray.results.Prune` names the keys."""
     found, labels = view.summary, opened(view).task.labels
     changed = changed_texts(pq.read_table(view.file("decisions.parquet")), SHOWN_EXAMPLES)
     return {

@@ -13,6 +13,7 @@ import made_up
 import pytest
 
 from kdray.cli import main
+from kdray.report import PLOTLY
 from kdray.store import Artifact, Store, with_seal
 
 CASES = 600
@@ -42,15 +43,17 @@ class _Page(HTMLParser):
         self.handlers: list[str] = []
         self.links: list[str] = []
         self.scripts = ""
+        self.is_data = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
+        self.is_data = tag == "script" and ("type", "application/json") in attrs  # the numbers of a figure
+        self.tags += [] if self.is_data else [tag]
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
         self.links += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "action")]
 
     def handle_data(self, data: str) -> None:
-        if self.cdata_elem in ("script", "style"):
+        if self.cdata_elem in ("script", "style") and not self.is_data:
             self.scripts += data
 
 
@@ -174,8 +177,11 @@ def test_tampered_results_and_manifests_keep_no_other_page_back(
     warned = [line for line in said.err.splitlines() if "left out: " in line]
     assert len(warned) == len(document["left_out"])
     assert all(line.isprintable() for line in warned)
-    written = sorted(path.name for path in (tmp_path / "store" / "report").iterdir())
+    files = [path.name for path in (tmp_path / "store" / "report").iterdir()]
+    written = sorted(name for name in files if name.endswith(".html"))
     assert written == sorted([*document["pages"], "index.html"])
+    texts = [f"{page.removesuffix('.html')}.md" for page in document["pages"]]
+    assert set(files) == {*written, *texts, PLOTLY}
     clean = _Page((tmp_path / "store" / "report" / "sweep-good.html").read_text())
     seen = 0
     for name in written:
@@ -227,4 +233,5 @@ def test_a_sweep_whose_name_cannot_be_a_page_is_left_out(
         store.write_json(f"sweeps/{each}/result.json", made_up.sweep())
     assert main(["report", store.uri]) == 1
     assert "its folder cannot name a page: use letters, digits" in capsys.readouterr().err
-    assert sorted(path.name for path in (tmp_path / "store" / "report").iterdir()) == ["index.html", "sweep-good.html"]
+    pages = sorted(path.name for path in (tmp_path / "store" / "report").glob("*.html"))
+    assert pages == ["index.html", "sweep-good.html"]

@@ -1,25 +1,31 @@
 """The pages in a real browser: nothing complains, nothing is fetched, everything is drawn, links lead somewhere."""
 
+import shutil
+import subprocess
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import made_up
 import pytest
 from browser import Tab, visit
 
-from kdray.report import index_entry, render, render_index
+from kdray.report import PLOTLY, index_entry, render, render_index, write_plotly
+from kdray.store import Store
 
 PAGES = {"sweep": made_up.sweep, "comparison": made_up.comparison, "run": made_up.run, "prune": made_up.pruning}
+NUM_FIGURES = {"sweep": 15, "comparison": 4, "run": 4, "prune": 3, "index": 0}
 
-# Every drawing with its size, and whether each of its marks lies inside it.
-DRAWINGS = """Array.from(document.querySelectorAll("figure > svg[role=img]"), (svg) => {
-  const room = svg.getBoundingClientRect();
-  const shapes = svg.querySelectorAll("circle, path, polyline, rect");
-  const marks = Array.from(shapes, (shape) => shape.getBoundingClientRect());
-  const inside = (box) => box.left >= room.left - 1 && box.right <= room.right + 1
-    && box.top >= room.top - 1 && box.bottom <= room.bottom + 1;
+# Every figure with its size, the number of its marks, and how many of its texts reach out of it.
+DRAWINGS = """Array.from(document.querySelectorAll(".plot"), (plot) => {
+  const room = plot.getBoundingClientRect();
+  const texts = Array.from(plot.querySelectorAll("svg text"), (text) => text.getBoundingClientRect());
+  const outside = (box) => box.width > 0 && (box.left < room.left - 1 || box.right > room.right + 1
+    || box.top < room.top - 1 || box.bottom > room.bottom + 1);
   return {
-    name: svg.getAttribute("aria-label"), width: room.width, height: room.height,
-    marks: marks.length, outside: marks.filter((box) => !inside(box)).length,
+    name: plot.getAttribute("aria-label"), width: room.width, height: room.height,
+    drawn: plot.querySelector("svg.main-svg")?.getBoundingClientRect().width ?? 0,
+    marks: plot.querySelectorAll(".trace").length, outside: texts.filter(outside).length,
   };
 })"""
 DEAD_ANCHORS = """Array.from(document.querySelectorAll("a[href^='#']"), (link) => link.getAttribute("href"))
@@ -35,12 +41,19 @@ SORTED = """(() => {
 })()"""
 
 
+def _is_sound(drawing: dict[str, Any]) -> bool:
+    width, height, drawn = drawing["width"], drawing["height"], drawing["drawn"]
+    return width > 100 and height > 40 and 100 < drawn <= width + 1 and drawing["marks"] > 0 == drawing["outside"]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name, make in PAGES.items():
         (tmp_path / f"{name}.html").write_text(render(make()))
     entries = [index_entry(make(), f"{name}.html") for name, make in PAGES.items()]
     (tmp_path / "index.html").write_text(render_index(entries))
+    write_plotly(Store(str(tmp_path / "store")))
+    (tmp_path / PLOTLY).symlink_to(tmp_path / "store" / "report" / PLOTLY)
     return tmp_path
 
 
@@ -48,7 +61,7 @@ def test_every_page_in_light_and_dark_on_a_desk_and_on_a_phone(folder: Path) -> 
     async def look(tab: Tab) -> None:
         for name in (*PAGES, "index"):
             grounds: set[str] = set()
-            for scheme, width in (("light", 1200), ("dark", 360)):
+            for scheme, width in (("light", 1280), ("dark", 390)):
                 await tab.call(
                     "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
                 )
@@ -59,15 +72,13 @@ def test_every_page_in_light_and_dark_on_a_desk_and_on_a_phone(folder: Path) -> 
                 grounds.add(await tab.value(BACKGROUND))
                 assert await tab.value("document.scrollingElement.scrollWidth") <= width, (name, width)
                 assert await tab.value(DEAD_ANCHORS) == []
-                for drawing in await tab.value(DRAWINGS):
-                    assert drawing["width"] > 100, drawing
-                    assert drawing["height"] > 40, drawing
-                    assert drawing["marks"] > 0, drawing
-                    assert drawing["outside"] == 0, drawing
+                drawings = await tab.value(DRAWINGS)
+                assert len(drawings) == NUM_FIGURES[name]
+                assert [each for each in drawings if not _is_sound(each)] == []
             assert len(grounds) == 2, f"{name} looks the same in light and dark"
         assert tab.complaints == []
         assert {url for url in tab.requests if not url.startswith("data:")} == {
-            (folder / f"{name}.html").as_uri() for name in (*PAGES, "index")
+            (folder / name).as_uri() for name in (*(f"{page}.html" for page in (*PAGES, "index")), PLOTLY)
         }
 
     visit(look)
@@ -76,7 +87,7 @@ def test_every_page_in_light_and_dark_on_a_desk_and_on_a_phone(folder: Path) -> 
 def test_links_lead_to_pages_and_a_click_on_a_heading_sorts(folder: Path) -> None:
     async def look(tab: Tab) -> None:
         await tab.open((folder / "index.html").as_uri())
-        links: list[str] = await tab.value("Array.from(document.querySelectorAll('main a, table a'), (a) => a.href)")
+        links: list[str] = await tab.value("Array.from(document.querySelectorAll('main a'), (a) => a.href)")
         assert {Path(link).name for link in links} == {f"{name}.html" for name in PAGES}
         for link in links:
             await tab.open(link)
@@ -98,5 +109,83 @@ def test_a_page_that_breaks_its_own_policy_is_noticed(folder: Path) -> None:
     async def look(tab: Tab) -> None:
         await tab.open((folder / "broken.html").as_uri())
         assert any("Content Security Policy" in complaint for complaint in tab.complaints)
+
+    visit(look)
+
+
+def test_a_page_without_the_script_of_its_figures_names_it_and_keeps_its_tables(folder: Path) -> None:
+    (folder / "alone").mkdir()
+    (folder / "alone" / "sweep.html").write_text(render(made_up.sweep()))
+
+    async def look(tab: Tab) -> None:
+        await tab.open((folder / "alone" / "sweep.html").as_uri())
+        texts = await tab.value("Array.from(document.querySelectorAll('.plot'), (plot) => plot.textContent)")
+        assert len(texts) == NUM_FIGURES["sweep"]
+        assert all(f"needs the file {PLOTLY}" in text for text in texts)
+        assert await tab.value("document.querySelectorAll('figure table').length") > 3
+
+    visit(look)
+
+
+def test_texts_with_markup_are_shown_as_they_are_in_figures(folder: Path) -> None:
+    sweep, evil = made_up.sweep(), "</script><a href='https://example.org'><b>x</b></a>&amp;"
+    for trial in sweep["trials"]:
+        trial["params"] = {"method": evil if trial["number"] % 2 else "kd"}
+    (folder / "evil.html").write_text(render(sweep))
+
+    async def look(tab: Tab) -> None:
+        await tab.open((folder / "evil.html").as_uri())
+        texts = await tab.value("Array.from(document.querySelectorAll('.plot svg text'), (text) => text.textContent)")
+        assert evil in texts
+        assert await tab.value("document.querySelectorAll('.plot a').length") == 0
+        assert tab.complaints == []
+
+    visit(look)
+
+
+AXE = "axe-core@4.14.1"
+VIOLATIONS = """axe.run(document).then((found) => found.violations.map(
+  (each) => `${each.impact} ${each.id}: ${each.nodes.map((node) => node.target.join(" ")).slice(0, 5).join(", ")}`))"""
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script of axe-core, from npm."""
+    npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("axe")
+    if npm is None:
+        pytest.skip("ACCESSIBILITY NOT CHECKED: no npm on this machine (Debian: apt install npm)")
+    packed = subprocess.run([npm, "pack", AXE, "--silent"], cwd=folder, capture_output=True, text=True, check=False)
+    if packed.returncode:
+        pytest.skip(f"ACCESSIBILITY NOT CHECKED: npm could not fetch {AXE}: {packed.stderr.strip()[-300:]}")
+    with tarfile.open(folder / packed.stdout.strip()) as archive:
+        script = archive.extractfile("package/axe.min.js")
+        assert script is not None
+        return script.read().decode()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_no_accessibility_violation(folder: Path, axe: str, scheme: str, width: int) -> None:
+    async def look(tab: Tab) -> None:
+        await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        await tab.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+        found: dict[str, list[str]] = {}
+        for name in (*PAGES, "index"):
+            await tab.open((folder / f"{name}.html").as_uri())
+            await tab.value(axe + "; null")
+            found[name] = await tab.value(VIOLATIONS)
+        assert not any(found.values()), found
+
+    visit(look)
+
+
+def test_axe_notices_a_missing_label(folder: Path, axe: str) -> None:
+    """The accessibility check can fail."""
+    page = render(made_up.sweep()).replace('<html lang="en">', "<html>")
+    (folder / "broken.html").write_text(page)
+
+    async def look(tab: Tab) -> None:
+        await tab.open((folder / "broken.html").as_uri())
+        await tab.value(axe + "; null")
+        assert any("html-has-lang" in each for each in await tab.value(VIOLATIONS))
 
     visit(look)

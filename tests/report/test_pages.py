@@ -1,6 +1,7 @@
 """The pages as a whole: complete, balanced, self-contained, safe against what they show, readable on a phone."""
 
 import functools
+import itertools
 import re
 from importlib import resources
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from reading import read, texts
 
 from kdray.errors import BadInput
-from kdray.report import index_entry, render, render_index
+from kdray.report import PLOTLY, index_entry, markdown, render, render_index
+from kdray.results import parse_result
 
 _EVIL = "<script>alert('x')</script>\"'&"
 
@@ -37,17 +39,18 @@ def test_tags_balance_and_ids_are_unique(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sweep", "comparison", "run", "index", "nothing"])
-def test_loads_nothing(name: str) -> None:
+def test_loads_nothing_but_the_script_of_the_figures(name: str) -> None:
     page = _all_pages()[name]
-    assert not re.search(r"https?://|url\(|@import|//[a-z]+\.", page.replace("// Sorting", ""))
+    assert not re.search(r"https?://|url\(|@import|//[a-z]+\.", page)
     elements = read(page)
-    assert not [element for element in elements if "src" in element.attributes]
+    has_figures = name in ("sweep", "comparison", "run")
+    assert [e.attributes["src"] for e in elements if "src" in e.attributes] == ([PLOTLY] if has_figures else [])
     assert [e.attributes["href"] for e in elements if e.tag == "link"] == ["data:,"]
     policy = next(
         e.attributes["content"] for e in elements if e.attributes.get("http-equiv") == "Content-Security-Policy"
     )
     assert policy.startswith("default-src 'none';")
-    assert "script-src 'sha256-" in policy
+    assert re.search(r"script-src 'self' file: 'sha256-[^']+'$", policy)
 
 
 @pytest.mark.parametrize("name", ["sweep", "comparison", "run", "index", "nothing"])
@@ -57,63 +60,82 @@ def test_no_fixed_width_is_wider_than_a_phone(name: str) -> None:
     pixels = [float(width) for width in re.findall(r"(?<!max-)width:\s*([\d.]+)px", style)]
     assert all(width <= 360 for width in pixels)
     assert not [e for e in read(page) if "style" in e.attributes]
-    drawings = [e for e in read(page) if e.tag == "svg"]
-    assert not [e for e in drawings if "width" in e.attributes], "drawings take the width of their container"
     tables = [e for e in read(page) if e.tag == "table"]
     assert all(e.ancestors[-1] == "div" for e in tables)
     assert len([e for e in read(page) if e.attributes.get("class") == "scroll"]) == len(tables)
 
 
-def test_every_figure_of_a_sweep_is_drawn_with_a_title_labels_and_words() -> None:
-    elements = read(render(made_up.sweep()))
-    drawn = [e for e in elements if e.tag == "figure" and e.attributes.get("class") != "empty"]
-    titles = [e.text for e in elements if e.tag == "h3" and e.ancestors[-1] == "figure"]
-    expected = {
-        "Every seed", "Score of every trial", "What mattered", "Settings and scores together",
-        "Learning curves", "Training loss",
-        "Trials over workers", "Where the seconds went", "method", "temperature", "learning_rate", "alpha", "layers",
-    }  # fmt: skip
-    assert expected | {"seed"} == set(titles)
-    assert len(drawn) == len(expected)
-    drawings = [e for e in elements if e.tag == "svg" and e.ancestors[-1] == "figure"]
-    assert len(drawings) == len(expected)
-    assert all(e.attributes["role"] == "img" and len(e.attributes["aria-label"]) > 30 for e in drawings)
-    labels = [e.text for e in elements if "axis-label" in e.attributes.get("class", "")]
-    for label in ("trial number", "accuracy on select (%)", "epoch", "mean training loss", "learning_rate (log scale)",
-                  "time since the first trial started (minutes)", "time (minutes)"):  # fmt: skip
-        assert label in labels
+@pytest.mark.parametrize("name", ["sweep", "comparison", "run"])
+def test_every_figure_has_a_title_and_words_and_its_numbers_are_in_a_table(name: str) -> None:
+    elements = read(_all_pages()[name])
+    plots = [e for e in elements if e.attributes.get("role") == "img"]
+    titles = {e.attributes["id"]: e.text for e in elements if e.tag == "h3" and e.ancestors[-1] == "figure"}
+    assert plots
+    for plot in plots:
+        assert re.search(r"^.+: [1-9][0-9]* points?; .*(from \S+ to \S+|,)", plot.attributes["aria-label"])
+    figures = [e for e in elements if e.tag == "figure"]
+    assert all(titles[e.attributes["aria-labelledby"]] for e in figures)
+    labels = [e.attributes.get("aria-label", "") for e in elements if e.attributes.get("role") == "region"]
+    assert any(label.startswith("Numbers of the figure") for label in labels)
 
 
-def test_every_figure_of_a_run_is_drawn() -> None:
-    elements = read(render(made_up.run()))
-    titles = {e.text for e in elements if e.tag == "h3" and e.ancestors[-1] == "figure"}
-    assert titles == {"Learning curve", "Terms of the loss", "Terms of the loss, weighted", "Where the seconds went"}
-    assert not [e for e in elements if e.attributes.get("class") == "empty"]
+@pytest.mark.parametrize("name", ["sweep", "comparison", "run", "index"])
+def test_landmarks_and_headings_are_in_order(name: str) -> None:
+    elements = read(_all_pages()[name])
+    for landmark in ("header", "main", "h1", "title"):
+        assert len([e for e in elements if e.tag == landmark]) == 1
+    levels = [int(e.tag[1]) for e in elements if re.fullmatch("h[1-6]", e.tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert next(e for e in elements if e.attributes.get("href") == "#content").text == "Skip to the content"
+    scrolling = [e for e in elements if e.attributes.get("class") == "scroll"]
+    assert all(e.attributes["tabindex"] == "0" and e.attributes["aria-label"] for e in scrolling)
 
 
-def test_marks_every_trial_by_its_state() -> None:
+def test_numbers_of_the_page_are_those_of_the_result() -> None:
     sweep = made_up.sweep()
-    elements = read(render(sweep))
-    at = next(
-        i for i, e in enumerate(elements) if e.attributes.get("aria-label", "").startswith("Score of every trial")
-    )
-    end = next(i for i, e in enumerate(elements) if i > at and e.tag == "figcaption")
-    classes = [e.attributes.get("class") for e in elements[at:end]]
-    states = [trial["state"] for trial in sweep["trials"]]
-    assert classes.count("mark complete") == states.count("complete") == 14
-    assert classes.count("mark hollow pruned") == states.count("pruned") == 4
-    assert classes.count("mark hollow failed") == states.count("failed") == 2
-    assert classes.count("ring") == 1
+    cells = texts(render(sweep), "td")
+    trial = sweep["trials"][5]
+    at = texts(render(sweep), "th").index("5")
+    assert at > 0
+    assert f"{trial['value'] * 100:.1f} %" in cells
+    assert f"{trial['report'] * 100:.1f} %" in cells
+    for student in sweep["confirmation"]:
+        mean, std = student["report"]["mean"] * 100, student["report"]["std"] * 100
+        assert f"{mean:.1f} ± {std:.1f} %" in cells
+        assert f"{mean:.1f} ± {std:.1f} %" in markdown(sweep)
+        assert f"{student['retention'] * 100:.1f} %" in cells
+    assert "13 min 32 s" in cells  # of the stage that trained the teacher
+
+
+def test_markdown_has_the_verdict_and_the_tables() -> None:
+    text = markdown(made_up.sweep())
+    lines = text.splitlines()
+    assert lines[0] == "# invented: sweep made-up"
+    assert "**Winner (trial 1: dekd): accuracy 62.1 ± 1.0 % on the test split (3 seeds).**" in lines
+    (head,) = [line for line in lines if line.startswith("| student |")]
+    rule, first = lines[lines.index(head) + 1 : lines.index(head) + 3]
+    assert rule.count("|") == head.count("|") == first.count("|")
+    assert first.startswith("| winner (trial 1: dekd); search defaults otherwise | 62.1 ± 1.0 % |")
+    assert "~~It was a Tuesday.~~" in text
+    for made in (made_up.comparison, made_up.run, made_up.pruning):
+        assert markdown(made()).startswith("# invented: ")
+
+
+def test_markdown_shows_texts_as_they_are() -> None:
+    sweep = made_up.sweep()
+    sweep["confirmation"][1]["label"] = "a|b\n<img src=x> *c* \x07"
+    assert "| a\\|b &lt;img src=x&gt; \\*c\\* \ufffd; kd |" in markdown(sweep)
 
 
 def test_shows_failed_trials_with_their_errors() -> None:
     page = render(made_up.sweep())
-    failed = [e.text for e in read(page) if e.attributes.get("class") == "failure"]
-    assert [text.split("method")[0] for text in failed] == ["Trial 4", "Trial 9"]
-    assert all(text.endswith("RunFailed: the loss became nan at step 31") for text in failed)
+    names = [name.split(":")[0] for name in texts(page, "dt") if name.startswith("Trial ")]
+    assert names == ["Trial 4", "Trial 9"]
+    assert texts(page, "pre").count("RunFailed: the loss became nan at step 31") == 2
 
 
-def test_a_trial_that_never_got_anywhere_leaves_reasons_in_place_of_figures() -> None:
+def test_a_sweep_of_a_failed_trial_has_reasons_in_place_of_figures() -> None:
     sweep = made_up.sweep()
     sweep["trials"] = [{"number": 0, "state": "failed", "params": {"a": 1}, "error": "out of memory"}]
     sweep["best"] = None
@@ -121,8 +143,9 @@ def test_a_trial_that_never_got_anywhere_leaves_reasons_in_place_of_figures() ->
         del sweep[key]
     page = render(sweep)
     assert "No winner: none of 1 trial was completed." in texts(page, "p")
-    reasons = [e.text for e in read(page) if e.attributes.get("class") == "nothing" and e.ancestors[-1] == "figure"]
+    reasons = [e.text for e in read(page) if e.attributes.get("class") == "quiet" and e.ancestors[-1] == "figure"]
     assert len(reasons) == 8
+    assert PLOTLY not in page
     assert all(reason.startswith("Nothing to draw: ") for reason in reasons)
     assert "not measured" in page
 
@@ -146,21 +169,22 @@ def _poisoned(value: Any) -> Any:
 @pytest.mark.parametrize("kind", ["sweep", "run"])
 def test_escapes_everything_it_shows(kind: str) -> None:
     plain = made_up.sweep() if kind == "sweep" else made_up.run()
-    poisoned = _poisoned(plain) | {"kind": kind}
+    poisoned = _poisoned(plain) | {"kind": kind, "objectives": []}
     for trial, poor in zip(plain.get("trials", []), poisoned.get("trials", []), strict=True):
         poor["state"] = trial["state"]
     page = render(poisoned)
-    scripts = [element for element in read(page) if element.tag == "script"]
-    assert page.count("<script>") == len(scripts) == 1
-    assert "alert" not in scripts[0].text
-    assert page.count("&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;&quot;&#x27;&amp;") > 20
+    scripts = [e for e in read(page) if e.tag == "script" and "type" not in e.attributes]
+    assert page.count("<script>") == 1
+    assert len(scripts) == 2
+    assert not [script for script in scripts if "alert" in script.text]
+    assert page.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&#34;&#39;&amp;") > 20
 
 
 def test_escapes_the_list_too_and_links_only_to_relative_paths() -> None:
-    entry = dict(index_entry(made_up.sweep(), "a b.html"))
+    entry = index_entry(made_up.sweep(), "a b.html").plain()
     page = render_index([entry | {"name": _EVIL, "corpus": _EVIL, "note": _EVIL}])
     assert page.count("<script>") == 1
-    assert [e.attributes["href"] for e in read(page) if e.tag == "a"] == ["a b.html"]
+    assert [e.attributes["href"] for e in read(page) if e.tag == "a"] == ["#content", "a b.html"]
     for href in ("javascript:alert(1)", "https://example.org/", "//example.org/x"):
         with pytest.raises(BadInput, match="only paths relative to the list"):
             render_index([entry | {"href": href}])
@@ -206,18 +230,41 @@ def test_a_wrong_value_is_named_with_its_place() -> None:
         render({})
 
 
+@pytest.mark.parametrize(
+    ("damaged", "sentence"),
+    [
+        ([1], "sweeps/s/result.json: found list, but a result is an object of keys and values; run the command"),
+        (None, "sweeps/s/result.json: found NoneType"),
+        ({"kind": ["sweep"]}, r"sweeps/s/result.json: kind is \['sweep'\], but a report needs"),
+        (made_up.sweep() | {"trials": 3}, r"sweeps/s/result.json \(sweep\): trials is 3, which a report cannot use"),
+        (made_up.run() | {"corpus": None}, r"sweeps/s/result.json \(run\): corpus is None"),
+    ],
+)
+def test_a_damaged_result_is_named_with_its_file(damaged: Any, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        parse_result(damaged, source="sweeps/s/result.json")
+
+
+@pytest.mark.parametrize("make", [made_up.sweep, made_up.comparison, made_up.run, made_up.pruning])
+def test_what_is_written_is_what_is_read(make: Any) -> None:
+    record = parse_result(make())
+    assert parse_result(record.plain()) == record
+    assert record.plain()["settings"] == make()["settings"]
+    assert parse_result(make() | {"later": 1}).plain()["later"] == 1  # a key of a newer version stays
+
+
 def test_a_comparison_names_the_highest_and_says_what_that_is_worth() -> None:
     result = made_up.comparison()
     page = render(result)
     assert "Highest of 2 students: vanilla KD, accuracy 60.4 ± 0.7" in page
     assert "beaten by the winner" not in page
     assert not [e for e in read(page) if e.attributes.get("class") == "winner-row"]
-    assert "1 of 1 beat the student alone with p below 0.05, each tested by itself" in page
+    assert "1 of 1 beat the no-KD baseline with p below 0.05, each tested separately" in page
     result["confirmation"][1]["difference"]["p_value"] = 0.3
-    assert "0 of 1 beat the student alone" in render(result)
+    assert "0 of 1 beat the no-KD baseline" in render(result)
     del result["confirmation"][1]["difference"]
     assert "No difference was tested." in render(result)
-    assert index_entry(result, "x.html").get("report") is None
+    assert index_entry(result, "x.html").report is None
 
 
 def test_units_and_decisions_must_match() -> None:
@@ -233,7 +280,7 @@ def test_numbers_that_are_not_finite_are_not_measured() -> None:
     sweep["trials"][5]["history"][0]["loss"] = float("inf")
     page = render(sweep)
     assert "trial 3, complete: not measured" in page
-    assert not re.search(r'="-?(nan|inf)', page)
+    assert not re.search(r"\b(NaN|Infinity|nan|inf)\b", page.replace("became nan", "").split("Sorting is an extra")[0])
 
 
 def test_the_same_result_gives_the_same_page() -> None:
@@ -246,19 +293,14 @@ def test_strikes_out_pruned_sentences_only() -> None:
 
 def test_shows_what_pruning_did() -> None:
     page = render(made_up.pruning())
-    assert "25.0 % of the sentences fell." in texts(page, "p")
+    assert "25.0 % of the sentences were dropped." in texts(page, "p")
     assert texts(page, "h1") == ["invented: pruned by lower_tail"]
-    titles = texts(page, "title")
-    assert "importance 0.00 to 0.25: 141 units kept" in titles
-    assert "importance 0.00 to 0.25: 1,279 units fallen" in titles
-    assert "threshold 0.2300" in titles
-    assert not [title for title in titles if "0.50 to 0.75" in title and "fallen" in title]
-    assert "1 to 4 (1,000): 75.0 %" in titles
-    assert not [title for title in titles if title.startswith("5 to 9")]
-    assert "10 or more (4,120): 12.8 %" in titles
-    assert "5 or more (90): 75.0 %" in titles
+    assert "3,841 units kept, 1,279 dropped." in page
+    cells = texts(page, "td")
+    assert {"1 to 4 (1,000)", "10 or more (4,120)", "5 or more (90)"} <= set(cells)
+    assert not [cell for cell in cells if cell.startswith("5 to 9")]
     assert texts(page, "del") == ["It was a Tuesday.", "It <b>was</b> a Tuesday."]
-    assert max(len(text) for text in texts(page, "span")) <= 160
+    assert max(len(text) for text in texts(page, "th")) <= 160
 
 
 def test_a_pruned_corpus_of_an_older_version_has_a_page_without_figures() -> None:
@@ -282,7 +324,7 @@ def test_names_the_sample_and_the_subset_in_title_heading_and_banner() -> None:
     assert texts(page, "title")[0] == texts(page, "h1")[0] == named
     banner = next(e.text for e in read(page) if e.attributes.get("class") == "banner")
     assert "the small sample that ships with kdray, not from a public benchmark" in banner
-    assert "You asked for 'auto'." in banner
+    assert "The requested corpus was 'auto'." in banner
     assert "subset, 100 of 900 train rows" in banner
 
 
@@ -296,28 +338,16 @@ def test_the_list_is_newest_first_and_leads_with_the_confirmed_score() -> None:
     old, new = made_up.sweep(), made_up.run()
     old["created"] = "1999-01-01T00:00:00+00:00"
     page = render_index([index_entry(old, "old.html"), index_entry(new, "new.html")])
-    assert [e.attributes["href"] for e in read(page) if e.tag == "a"] == ["new.html", "old.html"]
+    assert [e.attributes["href"] for e in read(page) if e.tag == "a"][1:] == ["new.html", "old.html"]
     cells = texts(page, "td")
     assert "accuracy 62.1 %" in cells  # the mean of 0.622, 0.631 and 0.611
     assert "accuracy 60.4 %" in cells
 
 
-def test_style_and_script_are_packaged() -> None:
-    files = {entry.name for entry in resources.files("kdray.report").iterdir()}
-    assert {"style.css", "script.html"} <= files
+def test_templates_are_packaged() -> None:
+    files = {entry.name for entry in resources.files("kdray.report").joinpath("templates").iterdir()}
+    assert {"page.html", "page.md", "style.css", "page.js"} <= files
 
 
-def test_workers_are_listed_by_number() -> None:
-    sweep = made_up.sweep()
-    for trial in sweep["trials"]:
-        trial["worker"] = f"node-{9 + trial['number'] % 3}"
-    names = [e.text for e in read(render(sweep)) if e.tag == "text" and e.text.startswith("node-")]
-    assert names == ["node-9", "node-10", "node-11"]
-
-
-def test_a_long_category_is_cut_to_the_room_beside_its_row() -> None:
-    sweep = made_up.sweep()
-    for trial in sweep["trials"]:
-        trial["params"]["schedule"] = "linear" if trial["number"] % 2 else "cosine_with_hard_restarts_and_warm_up"
-    labels = [e.text for e in read(render(sweep)) if e.tag == "text" and e.text.startswith("cosine")]
-    assert labels == ["cosine_with_hard_restarts_…", "cosine_with_hard…"]
+def test_a_page_of_a_sweep_finds_the_script_of_its_store() -> None:
+    assert f'<script src="../../report/{PLOTLY}"></script>' in render(made_up.sweep(), folder="../../report/")

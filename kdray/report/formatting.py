@@ -1,12 +1,17 @@
-"""How the page writes numbers: as many digits as mean something, and a unit beside each."""
+"""Numbers and words of the page: as many digits as are meaningful, and a unit after each."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 NOT_MEASURED = "not measured"
+# HTML allows no control characters but tab, line feed and carriage return, and UTF-8 no lone surrogates.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+# The names of splits in `result.json` and those that the page shows.
+SPLITS = {"select": "validation", "report": "test"}
 _PERCENT_METRICS = ("accuracy", "f1", "precision", "recall")
 
 
@@ -29,11 +34,6 @@ class Metric:
         """What an axis label adds to the metric's name."""
         return " (%)" if self.unit else ""
 
-    @property
-    def points(self) -> str:
-        """The unit of a difference."""
-        return " points" if self.unit else ""
-
     def score(self, value: float | None) -> str:
         """`0.6412` as `64.1 %`, or as `0.641` for a metric that is no share (Matthews)."""
         return NOT_MEASURED if value is None else f"{value * self.factor:.{self.digits}f}{self.unit}"
@@ -48,7 +48,7 @@ class Metric:
         """A signed difference; a share's difference is in points, never in percent."""
         if value is None:
             return NOT_MEASURED
-        return f"{value * self.factor:+.{self.digits}f}{self.points}".replace("-", "−")
+        return f"{value * self.factor:+.{self.digits}f}{' points' if self.unit else ''}".replace("-", "−")
 
 
 def metric(name: str, rows: int | None, *, higher_is_better: bool = True) -> Metric:
@@ -58,6 +58,19 @@ def metric(name: str, rows: int | None, *, higher_is_better: bool = True) -> Met
     if is_share:
         return Metric(name, 100.0, " %", 2 if is_fine else 1, higher_is_better)
     return Metric(name, 1.0, "", 4 if is_fine else 3, higher_is_better)
+
+
+def printable(text: str) -> str:
+    """The text with control characters replaced by U+FFFD."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def split_name(split: str) -> str:
+    """`report` as `test`; a name that is not known stays."""
+    for name, shown in SPLITS.items():
+        if split == name or split.startswith(f"{name}_"):
+            return shown + split[len(name) :].replace("_", ", ")
+    return split
 
 
 def count(number: int | None) -> str:
@@ -104,7 +117,7 @@ def duration(seconds: float | None) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """`p = 0.04`; never more than it says: `p < 0.001`."""
+    """`p = 0.04`; a small value as `p < 0.001`."""
     if value is None:
         return f"p {NOT_MEASURED}"
     # No-break spaces: a line must not end between p and its value.
@@ -137,6 +150,23 @@ def moment(iso: str) -> str:
     return f"{parsed:%Y-%m-%d %H:%M} {parsed.tzname() or ''}".rstrip()
 
 
+def cut(text: str, longest: int = 24) -> str:
+    """The text in one line of at most `longest` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
 def listing(names: Sequence[str]) -> str:
     """`a`, `a or b`, `a, b or c`."""
     return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def corpus_title(name: str, *, is_sample: bool, note: str | None) -> str:
+    """The corpus in a title, always with the remark that it is the sample or a part of the corpus."""
+    remarks = [*(["the bundled sample"] if is_sample else []), *remarks_of(note, is_sample=is_sample)]
+    return f"{name} ({'; '.join(remarks)})" if remarks else name
+
+
+def remarks_of(note: str | None, *, is_sample: bool) -> list[str]:
+    """The remarks on the rows, without the one that `is_sample` implies."""
+    return [each for each in (note.split("; ") if note else []) if not (is_sample and "ships with kdray" in each)]

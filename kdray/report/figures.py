@@ -1,0 +1,611 @@
+"""The figures of the pages, drawn by plotly and by `optuna.visualization`.
+
+A new figure is one generator of `Plot` with the decorator `plot`, which names the section of the page it belongs to.
+Every text of a figure is shown as it is: `drawn` escapes what plotly would read as HTML.
+"""
+
+import html
+import math
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import plotly.graph_objects as go
+
+from kdray import results
+from kdray.report import formatting as fmt
+from kdray.report.document import Plot, Table, row
+from kdray.report.formatting import Metric
+from kdray.report.summary import winner_first
+from kdray.results import Result, SweepResult, Trial
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+Drawing: TypeAlias = Callable[[Any, Metric], Iterator[Plot]]
+Point: TypeAlias = tuple[str, Any, Any, str]  # its series (a key of `_STYLES`), x, y, and the text at its mark
+Students: TypeAlias = results.SweepResult | results.ComparisonResult
+_DRAWINGS: defaultdict[str, list[Drawing]] = defaultdict(list)
+
+# The palette of Okabe and Ito: distinguishable with any common color blindness. Marks differ in shape as well.
+# `page.js` replaces these colors by those of the dark page.
+INK, QUIET, LINE, FAINT = "#1b1f24", "#59626e", "#d9dde3", "#a9b1bb"
+BLUE, AMBER, ORANGE, GREEN = "#0072b2", "#a36a00", "#c44900", "#00805f"
+_AXIS = {"gridcolor": LINE, "linecolor": QUIET, "zeroline": False, "automargin": True, "title": {"standoff": 8}}
+TEMPLATE: dict[str, Any] = {
+    "layout": {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif", "size": 13, "color": INK},
+        "colorway": [BLUE, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c95a0"],
+        "margin": {"l": 48, "r": 16, "t": 8, "b": 44},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+        "hovermode": "closest",
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+    }
+}
+
+
+def _mark(symbol: str, color: str, size: int = 9) -> dict[str, Any]:
+    width = 2 if "open" in symbol else 0
+    return {"mode": "markers", "marker": {"symbol": symbol, "color": color, "size": size, "line": {"width": width}}}
+
+
+def _line(color: str, width: float, **line: str) -> dict[str, Any]:
+    return {"mode": "lines", "line": {"color": color, "width": width, **line}}
+
+
+_STYLES: dict[str, dict[str, Any]] = {
+    "best so far": _line(INK, 1.5, dash="dash", shape="hv"),
+    "Pareto front": _line(GREEN, 2, shape="hv"),
+    "other trials": _line(FAINT, 1),
+    "best quarter": _line(GREEN, 1.6),
+    "complete": _mark("circle", BLUE, 8),
+    "pruned (stopped early)": _mark("diamond-open", AMBER),
+    "failed (no score)": _mark("x-thin-open", ORANGE),
+    "winner": _mark("circle-open", INK, 15),
+    "student": _mark("circle", BLUE, 11),
+    "teacher": _mark("square", AMBER, 11),
+    "one seed": _mark("circle", BLUE),
+    "mean": _mark("line-ns-open", INK, 22),
+}
+_STATES = {"complete": "complete", "pruned": "pruned (stopped early)", "failed": "failed (no score)"}
+_ROW = 36  # pixels of a row of bars or marks
+_LOG_RANGE = 20  # a parameter over a wider range was almost surely sampled on a logarithmic scale
+_COSTS = {"latency": "latency of one row (ms)", "parameters": "parameters (millions)"}
+_COST_CAPTIONS = {"latency": "Latency may have been measured while other trainings ran.", "parameters": ""}
+
+
+def plot(section: str) -> Callable[[Drawing], Drawing]:
+    """Register a figure for a section of the pages."""
+
+    def register(drawing: Drawing) -> Drawing:
+        _DRAWINGS[section].append(drawing)
+        return drawing
+
+    return register
+
+
+def plots(section: str, result: Result, metric: Metric) -> list[Plot]:
+    """All figures of a section, in the order of their registration."""
+    return [made for drawing in _DRAWINGS[section] for made in drawing(result, metric)]
+
+
+def missing(title: str, reason: str) -> Plot:
+    """The reason why there is no figure."""
+    return Plot(title, f"Nothing to draw: {reason}")
+
+
+def drawn(
+    title: str,
+    figure: go.Figure,
+    x: str,
+    y: str,
+    *,
+    caption: str = "",
+    height: int = 320,
+    has_table: bool = True,
+) -> Plot:
+    """The figure with its axes, a description in words, and its numbers as a table.
+
+    Args:
+        has_table: False where another table of the page holds the numbers.
+    """
+    plain: dict[str, Any] = _escaped(figure.to_plotly_json())
+    layout = {key: value for key, value in plain["layout"].items() if key not in ("template", "title")}
+    layout["height"] = height
+    for axis, name in (("xaxis", x), ("yaxis", y)):
+        layout[axis] = {**layout.get(axis, {}), "title": {"text": _escaped(name)}}
+    traces: Any = figure.data
+    points = [(str(t.name or ""), *pair) for t in traces for pair in zip(t.x or (), t.y or (), strict=True)]
+    points = [point for point in points if point[1] is not None and point[2] is not None]
+    ends = [_extent(x, [at for _, at, _ in points]), _extent(y, [at for _, _, at in points])]
+    words = f"{title}: {fmt.plural(len(points), 'point')}; {'; '.join(filter(None, ends))}."
+    rows = [row(name, fmt.setting(at), fmt.setting(value)) for name, at, value in points]
+    columns = ("series", f"#{x}" if x else "name", f"#{y}" if y else "name")
+    numbers = Table(f"Numbers of the figure “{title}”.", columns, rows) if has_table else None
+    return Plot(title, caption, {"data": plain["data"], "layout": layout}, words, numbers)
+
+
+def _extent(axis: str, values: Sequence[Any]) -> str:
+    if values and _is_numeric(values):
+        return f"{axis} from {fmt.number(min(values))} to {fmt.number(max(values))}"
+    names = [fmt.cut(str(value), 40) for value in dict.fromkeys(values)]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _escaped(value: Any) -> Any:
+    """Every text as plain text, as plotly reads some HTML; a line feed becomes a line break."""
+    if isinstance(value, str):
+        return html.escape(fmt.printable(value), quote=False).replace("\n", "<br>")
+    if isinstance(value, dict):
+        return {key: _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no infinity; a score near the largest number overflows in percent
+    return [_escaped(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _figure(points: Iterable[Point], figure: go.Figure | None = None) -> go.Figure:
+    """The points added to a figure, one trace per series."""
+    figure, series = figure or go.Figure(), defaultdict[str, list[Point]](list)
+    for point in points:
+        series[point[0]].append(point)
+    for name, style in _STYLES.items():
+        if each := series[name]:
+            xs, ys, texts = ([point[at] for point in each] for at in (1, 2, 3))
+            figure.add_scatter(x=xs, y=ys, hovertext=texts, hoverinfo="text", name=name, **style)
+    return figure
+
+
+def _bars(title: str, shares: Sequence[tuple[str, float]], x: str, caption: str) -> Plot:
+    """One bar per (name, percentage), in the given order."""
+    names = ["\n".join(map(fmt.cut, name.split("\n"))) for name, _ in shares]
+    values = [value for _, value in shares]
+    figure = go.Figure(go.Bar(x=values, y=names, text=[f"{value:.1f} %" for value in values], orientation="h"))
+    figure.update_traces(marker_color=BLUE, textposition="outside", cliponaxis=False, hoverinfo="none", name="bar")
+    figure.update_xaxes(range=[0, max(1e-9, *values) * 1.5]).update_yaxes(autorange="reversed", type="category")
+    return drawn(title, figure, x, "", caption=caption, height=80 + _ROW * len(shares))
+
+
+class _Word(str):
+    """A category that optuna shows without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__  # pyright: ignore[reportAssignmentType]
+
+
+def study_of(result: SweepResult, metric: Metric, *, history: str = "value") -> "Study":
+    """The recorded trials as a study for any function of `optuna.visualization`, scores in the unit of the metric.
+
+    Args:
+        history: `value` or `loss`, the intermediate values of the trials.
+    """
+    import optuna
+
+    by_number = {trial.number: trial for trial in result.trials}
+    names = dict.fromkeys(name for trial in result.trials for name in trial.params)
+    spaces = {n: _distribution([t.params[n] for t in result.trials if n in t.params]) for n in names}
+    with _quiet_optuna():
+        study = optuna.create_study(direction="maximize" if metric.higher_is_better else "minimize")
+        for at in range(max(by_number, default=-1) + 1):  # optuna numbers trials without gaps
+            trial = by_number.get(at, Trial(number=at, state="failed", params={}))
+            state = "FAIL" if trial.value is None else trial.state.upper().replace("FAILED", "FAIL")
+            study.add_trial(
+                optuna.trial.create_trial(
+                    state=optuna.trial.TrialState[state],
+                    value=_score(trial, metric) if state == "COMPLETE" else None,
+                    params={name: _category(value, spaces[name]) for name, value in trial.params.items()},
+                    distributions={name: spaces[name] for name in trial.params},
+                    intermediate_values=dict(_curve(trial, metric, history)),
+                )
+            )
+    return study
+
+
+@contextmanager
+def _quiet_optuna() -> Generator[None]:
+    from optuna import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _is_log(values: Sequence[Any]) -> bool:
+    """Whether the values are positive numbers over more than a factor of 20."""
+    return _is_numeric(values) and min(values) > 0 and max(values) / min(values) > _LOG_RANGE
+
+
+def _distribution(values: Sequence[Any]) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if _is_numeric(values):
+        return FloatDistribution(min(values), max(values), log=_is_log(values))
+    return CategoricalDistribution([_Word(word) for word in sorted({fmt.setting(value) for value in values})])
+
+
+def _category(value: Any, space: Any) -> Any:
+    return _Word(fmt.setting(value)) if hasattr(space, "choices") else value
+
+
+def _score(trial: Trial, metric: Metric) -> float | None:
+    return None if trial.value is None else trial.value * metric.factor
+
+
+def _curve(trial: Trial, metric: Metric, of: str) -> list[tuple[Any, float]]:
+    """(epoch, score or loss) of a trial."""
+    factor = metric.factor if of == "value" else 1.0
+    return [(each.epoch, value * factor) for each in trial.history if (value := getattr(each, of)) is not None]
+
+
+def _words(trial: Trial, metric: Metric) -> str:
+    """The text at a trial's mark."""
+    named = f"{trial.number} ({trial.label})" if trial.label else str(trial.number)
+    costs = [f"{fmt.parameters(trial.parameters)} parameters"] if trial.parameters is not None else []
+    costs += [fmt.milliseconds(trial.latency_ms)] if trial.latency_ms is not None else []
+    return ", ".join([f"trial {named}, {trial.state}: {metric.score(trial.value)}", *costs])
+
+
+def _marks(
+    result: SweepResult, metric: Metric, place: Callable[[Trial], tuple[Any, Any]], *series: str
+) -> Iterator[Point]:
+    """A mark at the place of each trial by state, and a ring around the winner.
+
+    Args:
+        series: The series to draw; all where none is given.
+    """
+    best = result.best.number if result.best else None
+    for trial in result.trials:
+        x, y = place(trial)
+        for name in (_STATES[trial.state], "winner" if trial.number == best else ""):
+            if name and x is not None and y is not None and name in (series or _STYLES):
+                yield name, x, y, _words(trial, metric)
+
+
+def _restyle(traces: Any, result: SweepResult, metric: Metric, numbers_of: Callable[[Any], Any]) -> None:
+    """Marks that optuna drew for complete trials, with the style and the texts of the page."""
+    texts = {trial.number: _words(trial, metric) for trial in result.trials}
+    for trace in traces:
+        hints = [texts[number] for number in numbers_of(trace)]
+        trace.update(name="complete", marker=None, hovertext=hints, hoverinfo="text", showlegend=True)
+        trace.update(_STYLES["complete"])
+
+
+def _axis(metric: Metric, split: str) -> str:
+    return f"{metric.name}, {split}{metric.axis_unit}"
+
+
+@plot("confirmation")
+def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
+    """The score of students and teachers against their cost."""
+    everyone: list[tuple[str, str, float | None, float | None, Any]] = [
+        *(("student", s.label, s.report.mean, s.report.std, s) for s in winner_first(result.confirmation)),
+        *(("teacher", t.name, t.report, None, t) for t in result.teachers),
+    ]
+    for cost, x in _COSTS.items():
+        title = f"Score against {'size' if cost == 'parameters' else cost}"
+        points, bars = list[Point](), list[float]()
+        for kind, label, mean, std, each in everyone:
+            if mean is not None and (at := _cost(each, cost)) is not None:
+                text = f"{label}\n{metric.name} {metric.score_and_spread(mean, std)}"
+                points.append((kind, at, mean * metric.factor, text))
+                bars += [(std or 0.0) * metric.factor] if kind == "student" else []
+        if not points:
+            yield missing(title, f"no student has a score and a {cost}.")
+            continue
+        spread = {"type": "data", "array": bars, "thickness": 1}
+        figure = _figure(points).update_traces(selector={"name": "student"}, error_y=spread)
+        caption = f"Bars: ± one standard deviation over seeds. {_COST_CAPTIONS[cost]}".strip()
+        yield drawn(title, figure, x, _axis(metric, "test"), caption=caption, has_table=False)
+
+
+def _cost(of: Any, cost: str) -> float | None:
+    """Latency in milliseconds or parameters in millions of a trial, student or teacher."""
+    millions = None if of.parameters is None else of.parameters / 1e6
+    return of.latency_ms if cost == "latency" else millions
+
+
+@plot("confirmation")
+def seeds(result: Students, metric: Metric) -> Iterator[Plot]:
+    """Every seed's test score, one row per student."""
+    points: list[Point] = []
+    for at, student in enumerate(winner_first(result.confirmation)):
+        values = student.report.values
+        names = student.seeds if len(student.seeds) == len(values) else range(len(values))
+        y, scores = f"{at + 1}. {fmt.cut(student.label)}", [value for value in values if value is not None]
+        for name, value in zip(names, values, strict=True):
+            if value is not None:
+                points.append(("one seed", value * metric.factor, y, f"seed {name}: {metric.score(value)}"))
+        if scores:
+            mean = math.fsum(scores) / len(scores)
+            points.append(("mean", mean * metric.factor, y, f"mean {metric.score(mean)}"))
+    if not points:
+        yield missing("Every seed", "the scores of the single seeds were not recorded.")
+        return
+    figure, height = _figure(points).update_yaxes(autorange="reversed"), 110 + _ROW * len(result.confirmation)
+    yield drawn("Every seed", figure, _axis(metric, "test"), "", height=height)
+
+
+@plot("search")
+def optimization(result: SweepResult, metric: Metric) -> Iterator[Plot]:
+    """Each trial's score against its number, with the best score so far."""
+    from optuna.visualization import plot_optimization_history
+
+    title, scores = "Score of every trial", [s for t in result.trials if (s := _score(t, metric)) is not None]
+    if not scores:
+        yield missing(title, "no trial has a score.")
+        return
+    with _quiet_optuna():
+        figure = plot_optimization_history(study_of(result, metric))
+    figure.data = tuple(trace for trace in figure.data if trace.x)  # no trial is infeasible
+    _restyle([trace for trace in figure.data if trace.mode == "markers"], result, metric, lambda trace: trace.x)
+    figure.update_traces(selector={"mode": "lines"}, name="best so far", **_STYLES["best so far"])
+    low = min(scores) - 0.05 * (max(scores) - min(scores) or 1)
+
+    def place(trial: Trial) -> tuple[int, float | None]:
+        return trial.number, low if trial.value is None else _score(trial, metric)
+
+    _figure(_marks(result, metric, place, "pruned (stopped early)", "failed (no score)", "winner"), figure)
+    without = sum(trial.value is None for trial in result.trials)
+    caption = f"Marks on the lower edge: {fmt.plural(without, 'trial')} without a score." if without else ""
+    yield drawn(title, figure, "trial number", _axis(metric, "validation"), caption=caption, has_table=False)
+
+
+@plot("search")
+def fronts(result: SweepResult, metric: Metric) -> Iterator[Plot]:
+    """The trials of a search with several objectives and the recorded Pareto front."""
+    for cost in (cost for cost in result.objectives if cost in _COSTS):
+        title = f"Trials: score against {cost}"
+        places = {t.number: (_cost(t, cost), _score(t, metric)) for t in result.trials}
+        points = list(_marks(result, metric, lambda trial, places=places: places[trial.number]))
+        if not points:
+            yield missing(title, f"no trial was completed, so none has a {cost}.")
+            continue
+        front = sorted(places[at] for at in result.front or () if None not in places.get(at, (None,)))
+        figure = _figure([*points, *(("Pareto front", x, y, "") for x, y in front)])
+        if len(result.objectives) > 2:  # the steps between the trials of a front in three dimensions would mislead
+            figure.update_traces(selector={"name": "Pareto front"}, **_mark("star", GREEN))
+        trials = sum(None not in place for place in places.values())
+        caption = f"{fmt.plural(trials, 'trial')}, {len(front)} of them on the front. {_COST_CAPTIONS[cost]}".strip()
+        yield drawn(title, figure, _COSTS[cost], _axis(metric, "validation"), caption=caption, has_table=False)
+
+
+@plot("search")
+def importances(result: SweepResult, metric: Metric) -> Iterator[Plot]:
+    """The share of the variation between trials that each hyper-parameter explains, as recorded."""
+    title, note = "Importance of the hyper-parameters", result.importances_note
+    shares = [(name, value * 100) for name, value in (result.importances or {}).items() if value is not None]
+    ranked = sorted(shares, key=lambda pair: -pair[1])
+    bars = ("variation explained (%)", note or "")
+    yield _bars(title, ranked, *bars) if ranked else missing(title, note or "importances were not measured.")
+
+
+@plot("search")
+def parallel(result: SweepResult, metric: Metric) -> Iterator[Plot]:
+    """All hyper-parameters of all complete trials: one row per parameter, one line per trial, the score at the end.
+
+    optuna's figure of this kind needs WebGL and leaves out trials without one of the parameters.
+    """
+    title = "Hyper-parameters and scores together"
+    complete = [trial for trial in result.trials if trial.state == "complete" and trial.value is not None]
+    winner = result.best.number if result.best else None
+    complete.sort(key=lambda trial: (trial.number == winner, metric.gain(trial.value or 0.0)))
+    values = {name: [t.params[name] for t in complete if name in t.params] for t in complete for name in t.params}
+    names = [n for n, each in values.items() if len({*map(fmt.setting, each)}) > 1 or len(each) < len(complete)]
+    if len(complete) < 2 or not names:
+        yield missing(title, "fewer than two complete trials that differ in a parameter.")
+        return
+    score = _axis(metric, "validation")
+    axes = {name: _scale(values[name]) for name in names} | {score: _scale([_score(t, metric) for t in complete])}
+    labels, points = [fmt.cut(name) for name in axes], list[Point]()
+    for rank, trial in enumerate(complete):
+        kind = "best quarter" if rank >= len(complete) * 0.75 else "other trials"
+        crossed = {**trial.params, score: _score(trial, metric)}
+        for label, (name, (place, _)) in zip(labels, axes.items(), strict=True):
+            points.append((kind, place(crossed[name]) if name in crossed else -0.12, label, _words(trial, metric)))
+        points.append((kind, None, None, ""))  # ends the line
+    ticks = [(at, label, word) for label, (_, each) in zip(labels, axes.values(), strict=True) for at, word in each]
+    at, y, words = (list(each) for each in zip(*ticks, strict=True))
+    best = points[-len(axes) - 1 :]
+    figure = _figure(points)
+    figure.add_scatter(x=[x for _, x, _, _ in best], y=[y for _, _, y, _ in best], name="winner", **_line(BLUE, 3))
+    figure.add_scatter(x=at, y=y, text=words, mode="markers+text", textposition="bottom center", showlegend=False,
+                       name="ticks", hoverinfo="skip", marker=_mark("line-ns-open", QUIET)["marker"])  # fmt: skip
+    figure.update_xaxes(visible=False, range=[-0.2, 1.15])
+    figure.update_yaxes(categoryarray=labels, categoryorder="array", type="category", range=[len(axes) - 0.4, -0.3])
+    caption = "Left of an axis: the trial has no such parameter. Pruned and failed trials are not drawn."
+    yield drawn(title, figure, "", "", caption=caption, height=80 + 50 * len(axes), has_table=False)
+
+
+def _scale(values: Sequence[Any]) -> tuple[Callable[[Any], float], list[tuple[float, str]]]:
+    """The place of a value between 0 and 1, and (place, text) of the ticks."""
+    if _is_numeric(values):
+        bend = math.log if _is_log(values) else float
+        low, high = min(values), max(values)
+        width = bend(high) - bend(low) or 1.0
+        return (lambda value: (bend(value) - bend(low)) / width), [(0.0, fmt.number(low)), (1.0, fmt.number(high))]
+    words = sorted({fmt.setting(value) for value in values})
+    places = {word: at / max(1, len(words) - 1) for at, word in enumerate(words)}
+    shown = words if len(words) <= 5 else [words[0], words[-1]]
+    return (lambda value: places[fmt.setting(value)]), [(places[word], fmt.cut(word, 12)) for word in shown]
+
+
+@plot("search")
+def learning_curves(result: SweepResult, metric: Metric) -> Iterator[Plot]:
+    """The score and the loss of every trial over its epochs."""
+    from optuna.visualization import plot_intermediate_values
+
+    trials = {trial.number: trial for trial in result.trials}
+    best = result.best.number if result.best else None
+    axis = _axis(metric, "validation")
+    for title, of, y in (("Learning curves", "value", axis), ("Training loss", "loss", "mean training loss per row")):
+        with _quiet_optuna():
+            figure = plot_intermediate_values(study_of(result, metric, history=of))
+        if not figure.data:
+            yield missing(title, f"no trial has a {'score' if of == 'value' else of} per epoch.")
+            continue
+        kinds: set[str] = set()
+        for trace in figure.data:
+            trial = trials[int(trace.name.removeprefix("Trial"))]
+            kind = "winner" if trial.number == best else trial.label or "other trials"
+            color = {"winner": BLUE, "defaults": AMBER}.get(kind, FAINT)
+            style = _line(color, 1.2 if color == FAINT else 2.8) | {"marker": {"size": 5, "color": color}}
+            trace.update(style | {"name": kind, "legendgroup": kind, "showlegend": kind not in kinds})
+            trace.update(mode="lines+markers", hovertext=_words(trial, metric), hoverinfo="text+x+y")
+            kinds.add(kind)
+        ends = [(each, _curve(each, metric, of)[-1:]) for each in result.trials if each.state == "pruned"]
+        pruned = [(_STATES["pruned"], *end, _words(each, metric)) for each, last in ends for end in last]
+        figure.data = sorted(figure.data, key=lambda trace: (trace.name == "winner", trace.name == "defaults"))
+        yield drawn(title, _figure(pruned, figure).update_layout(showlegend=True), "epoch", y)
+
+
+@plot("search")
+def slices(result: SweepResult, metric: Metric) -> Iterator[Plot]:
+    """The score against each hyper-parameter."""
+    from optuna.visualization import plot_slice
+
+    scored = [trial for trial in result.trials if trial.value is not None and trial.state != "failed"]
+    names = list(dict.fromkeys(name for trial in scored for name in trial.params))
+    if not names:
+        yield missing("Score against each hyper-parameter", "no scored trial has any.")
+    study = study_of(result, metric)
+    for name in names:
+        having = [trial for trial in scored if name in trial.params]
+        values = [trial.params[name] for trial in having]
+        if len({fmt.setting(value) for value in values}) == 1:
+            yield missing(name, f"{fmt.setting(values[0])} in {fmt.plural(len(having), 'scored trial')}.")
+            continue
+        figure = plot_slice(study, [name]) if any(t.state == "complete" for t in having) else go.Figure()
+        _restyle(figure.data, result, metric, lambda trace: trace.marker.color)
+
+        space = _distribution(values)
+
+        def place(trial: Trial, name: str = name, space: Any = space) -> tuple[Any, Any]:
+            return _category(trial.params[name], space) if name in trial.params else None, _score(trial, metric)
+
+        _figure(_marks(result, metric, place, "pruned (stopped early)", "winner"), figure)
+        all_have_it = len(having) == len(scored)
+        caption = "" if all_have_it else f"{len(having)} of {fmt.plural(len(scored), 'scored trial')} have it."
+        x = fmt.cut(name) + (" (log scale)" if _is_log(values) else "")
+        figure.update_layout(showlegend=False)
+        yield drawn(name, figure, x, _axis(metric, "validation"), caption=caption, height=280, has_table=False)
+
+
+@plot("sweep time")
+def timeline(result: SweepResult, metric: Metric) -> Iterator[Plot]:
+    """The time of every trial, one row per worker."""
+    title, figure = "Trials over workers", go.Figure(layout={"barmode": "overlay"})
+    starts = [(trial, trial.started, trial.ended) for trial in result.trials]
+    timed = [(t, start, end) for t, start, end in starts if start is not None and end is not None and end >= start]
+    if not timed:
+        yield missing(title, "no trial has both a start and an end.")
+        return
+    first, last = min(start for _, start, _ in timed), max(end for _, _, end in timed)
+    units = {180: (1, "seconds"), 3 * 3600: (60, "minutes"), math.inf: (3600, "hours")}
+    divisor, unit = next(unit for limit, unit in units.items() if last - first < limit)
+    for state, name in _STATES.items():
+        if group := [each for each in timed if each[0].state == state]:
+            pattern = {"shape": {"complete": "", "pruned": "/", "failed": "x"}[state]}
+            figure.add_bar(
+                orientation="h", name=name, y=[fmt.cut(trial.worker or "unknown") for trial, _, _ in group],
+                base=[(start - first) / divisor for _, start, _ in group],
+                x=[(end - start) / divisor for _, start, end in group],
+                text=[str(trial.number) for trial, _, _ in group], textposition="inside", insidetextanchor="middle",
+                hovertext=[f"{_words(trial, metric)}, {fmt.duration(end - start)}" for trial, start, end in group],
+                hoverinfo="text", marker={"color": _STYLES[name]["marker"]["color"], "pattern": pattern},
+            )  # fmt: skip
+    workers = sorted({fmt.cut(trial.worker or "unknown") for trial, _, _ in timed}, key=lambda name: (len(name), name))
+    figure.update_yaxes(type="category", categoryarray=workers[::-1], categoryorder="array")
+    left_out = len(result.trials) - len(timed)
+    caption = f"Left out: {fmt.plural(left_out, 'trial')} without a start or an end." if left_out else ""
+    x, height = f"{unit} since the first start", 110 + _ROW * len(workers)
+    yield drawn(title, figure, x, "", caption=caption, height=height, has_table=False)
+
+
+@plot("time")
+def phases(result: Result, metric: Metric) -> Iterator[Plot]:
+    """The seconds of each phase and of the rest."""
+    title, seconds = "Time of each phase", result.seconds
+    parts = [(name, value) for name, value in seconds.by_phase.items() if value] if seconds else []
+    if seconds is None or not parts:
+        yield missing(title, "the phases were not measured.")
+        return
+    total, covered = seconds.total, math.fsum(value for _, value in parts)
+    caption = f"Total {fmt.duration(total)}."
+    if total is not None and covered > total * 1.01:
+        caption += " The phases overlap, so their sum is larger."
+    elif total is not None and total - covered > total * 0.01:
+        parts.append(("outside these phases", total - covered))
+    whole = math.fsum(value for _, value in parts)
+    named = [(f"{name}\n{fmt.duration(value)}", 100 * value / whole) for name, value in parts]
+    yield _bars(title, named, "time (%)", caption)
+
+
+@plot("pruning")
+def importance(result: Result, metric: Metric) -> Iterator[Plot]:
+    """How many units of each importance were kept and dropped."""
+    spread, threshold = (result.prune.importance, result.prune.threshold) if result.prune else (None, None)
+    if spread is None:
+        return
+    edges = list(zip(spread.edges[:-1], spread.edges[1:], strict=True))
+    figure = go.Figure(layout={"barmode": "stack", "bargap": 0.05})
+    for name, counts, color in (("kept", spread.kept, BLUE), ("dropped", spread.dropped, "#e69f00")):
+        middles, widths = [(low + high) / 2 for low, high in edges], [high - low for low, high in edges]
+        figure.add_bar(x=middles, y=list(counts), width=widths, name=name, marker_color=color)
+    if threshold is not None:
+        figure.add_vline(threshold, line={"color": INK, "dash": "dash"}, annotation_text=f"threshold {threshold:.4f}")
+    caption = f"{sum(spread.kept):,} units kept, {sum(spread.dropped):,} dropped. Kept units left of the threshold "
+    caption += "are cluster medoids, or the last of their text or class."
+    yield drawn("Importance", figure, "importance", "units", caption=caption)
+
+
+@plot("pruning")
+def lengths(result: Result, metric: Metric) -> Iterator[Plot]:
+    """The prune rate by number of words, and the sizes of clusters."""
+    bands, clusters = (result.prune.lengths, result.prune.clusters) if result.prune else (None, None)
+    if bands is not None:
+        used = [(f"{_band(b)} ({b.units:,})", 100 * (1 - b.kept / b.units)) for b in bands if b.units]
+        title, caption = "Prune rate by length", "Rows: words of a unit (number of such units)."
+        yield _bars(title, used, "dropped units (%)", caption) if used else missing(title, "there is no unit.")
+    if clusters is not None:
+        total = sum(band.clusters for band in clusters)
+        used = [(f"{_band(b)} ({b.clusters:,})", 100 * b.clusters / total) for b in clusters if b.clusters]
+        title, caption = "Cluster sizes", f"Rows: units of a cluster (number of such clusters; {total:,} in total)."
+        yield _bars(title, used, "clusters (%)", caption) if used else missing(title, "there is no cluster.")
+
+
+def _band(band: results.PruneLengths | results.PruneSizes) -> str:
+    if band.last is None:
+        return f"{band.first} or more"
+    return str(band.first) if band.first == band.last else f"{band.first} to {band.last}"
+
+
+@plot("training")
+def run_curves(result: results.RunResult, metric: Metric) -> Iterator[Plot]:
+    """The validation score and the terms of the loss after each epoch."""
+    name, history = metric.name, result.history
+    scores = [e.select if isinstance(e.select, dict) else {name: e.select} for e in history]
+    shown = [{name: value * metric.factor} if (value := by.get(name)) is not None else {} for by in scores]
+    for title, curves, y, caption in (
+        ("Learning curve", shown, _axis(metric, "validation"), ""),
+        ("Terms of the loss", [e.terms for e in history], "mean per row", "Each term before its weight."),
+        ("Terms of the loss, weighted", [e.weighted for e in history], "mean per row", "The part of each in the loss."),
+    ):
+        figure = go.Figure()
+        for at, term in enumerate(dict.fromkeys(term for by in curves for term in by)):
+            pairs = [(e.epoch, by[term]) for e, by in zip(history, curves, strict=True) if by.get(term) is not None]
+            xs, ys, dash = [x for x, _ in pairs], [value for _, value in pairs], ("solid", "dash", "dot")[at % 3]
+            figure.add_scatter(x=xs, y=ys, name=term, mode="lines+markers", line={"dash": dash}, showlegend=True)
+        is_drawn = any(trace.x for trace in figure.data)
+        yield (
+            drawn(title, figure, "epoch", y, caption=caption) if is_drawn else missing(title, "not recorded per epoch.")
+        )

@@ -1,0 +1,169 @@
+"""The pages of the four kinds of result, as documents: the verdict first, where the numbers come from last."""
+
+from kdray.report import formatting as fmt
+from kdray.report import summary, tables
+from kdray.report.document import Block, Document, Facts, Section, Text
+from kdray.report.figures import plots
+from kdray.report.formatting import Metric
+from kdray.results import ComparisonResult, Corpus, PruneResult, Result, RunResult, SweepResult
+
+_GUIDE = {
+    "Splits": "Trials learn from train and are compared on validation, rows held out from train. The test split was "
+    "not used to select anything, so only its scores predict the scores on new rows.",
+    "± and p": "± is the standard deviation over seeds. p is the probability of a difference at least this large if "
+    "both students were equally good. Neither covers the choice of the rows in the test split.",
+    "Retention": "The student's score divided by its teacher's score.",
+    "Distillation ratio": "The fraction of the gap between the no-KD baseline (0) and the teacher (1) that "
+    "distillation closes. It is negative if distillation lowers the score, and has no meaning if the teacher is not "
+    "better than the baseline.",
+    "Pruned and failed trials": "A pruned trial was stopped early; its score is of an earlier epoch. A failed trial "
+    "ended in an error.",
+    "Importance of hyper-parameters": "It describes the trials of this sweep only; with few trials it is rough.",
+    "Importance of a unit": "The sum or mean of its TF-IDF vector (prune.score), scaled to 0..1.",
+    "Threshold": "Units below it are dropped, except cluster medoids and the last unit of a text or class.",
+    "Digest": "The hash of all settings and inputs that change a result. Equal digests mean equal artifacts.",
+}
+
+
+def document_of(result: Result) -> Document:
+    """The page of one result."""
+    name = None if isinstance(result, PruneResult) else result.metric or _first_metric(result)
+    higher = isinstance(result, PruneResult) or result.higher_is_better
+    shown = fmt.metric(name or "score", result.corpus.rows.get("report"), higher_is_better=higher)
+    if isinstance(result, SweepResult):
+        return _sweep(result, shown)
+    if isinstance(result, ComparisonResult):
+        return _comparison(result, shown)
+    return _run(result, shown if name else None) if isinstance(result, RunResult) else _prune(result, shown)
+
+
+def _first_metric(result: Result) -> str | None:
+    return next(iter(result.metrics.get("report", {})), None) if isinstance(result, RunResult) else None
+
+
+def _sweep(result: SweepResult, shown: Metric) -> Document:
+    confirmed: list[Block] = [Text("Not measured: no student was trained again on several seeds.", is_quiet=True)]
+    if result.confirmation:
+        confirmed = [tables.students(result.confirmation, shown, result.teachers)]
+        confirmed += plots("confirmation", result, shown)
+    states = [trial.state for trial in result.trials]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in ("pruned", "failed") if state in states)
+    figures = {
+        f"trials ({counts})" if counts else "trials": f"{len(states):,}",
+        "time of the last command": _time(result),
+    }
+    if result.confirmation:
+        ours = summary.winner_first(result.confirmation)[0]
+        costs = {"parameters": fmt.parameters(ours.parameters), "latency": fmt.milliseconds(ours.latency_ms)}
+        figures = {"teacher's score kept": fmt.share(ours.retention)} | costs | figures
+    sections = [
+        Section("Confirmation", confirmed),
+        Section("What the search learned", plots("search", result, shown)),
+        _pruning(result, shown),
+        Section("Cost and time", [*plots("time", result, shown), *plots("sweep time", result, shown)]),
+        Section("Teachers", [tables.teachers(result.teachers, shown)]),
+        Section("Failed trials", [tables.failures(result)]),
+        Section("All trials", [tables.trials(result, shown)]),
+        _guide(summary.rows_and_points(result, shown)),
+        *_provenance(result),
+    ]
+    verdict, findings = summary.sweep_verdict(result, shown), summary.sweep_findings(result, shown)
+    return _document(result, f"sweep {result.name}", verdict, findings, figures, sections)
+
+
+def _comparison(result: ComparisonResult, shown: Metric) -> Document:
+    students = tables.students(result.confirmation, shown, result.teachers)
+    sections = [
+        Section("Confirmation", [students, *plots("confirmation", result, shown)]),
+        _pruning(result, shown),
+        Section("Cost and time", plots("time", result, shown)),
+        Section("Teachers", [tables.teachers(result.teachers, shown)]),
+        _guide(summary.rows_and_points(result, shown), "± and p", "Retention", "Distillation ratio", "Digest"),
+        *_provenance(result),
+    ]
+    figures = {"students": f"{len(result.confirmation):,}", "total time": _time(result)}
+    verdict, findings = summary.comparison_verdict(result, shown), summary.comparison_findings(result, shown)
+    return _document(result, f"comparison {result.name}", verdict, findings, figures, sections)
+
+
+def _run(result: RunResult, shown: Metric | None) -> Document:
+    student = [(key, fmt.setting(value)) for key, value in tables.flat(result.student)]
+    metric_or_score = shown or fmt.metric("score", None)
+    sections = [
+        Section("Scores", [tables.scores(result)]),
+        Section("Training", plots("training", result, metric_or_score)),
+        Section("Student", [Facts(student) if student else Text("Student: not recorded.", is_quiet=True)]),
+        _pruning(result, metric_or_score),
+        Section("Cost and time", plots("time", result, metric_or_score)),
+        Section("Teachers", [tables.teachers(result.teachers, metric_or_score)]),
+        *_provenance(result),
+    ]
+    figures = {
+        "parameters": fmt.parameters(result.student.get("parameters")),
+        "latency": fmt.milliseconds(result.student.get("latency_ms")),
+        "epochs": f"{len(result.history)}",
+        "total time": _time(result),
+    }
+    findings = ["One seed: a difference to another run may be due to chance."]
+    return _document(result, f"run {result.name}", summary.run_verdict(result, shown), findings, figures, sections)
+
+
+def _prune(result: PruneResult, shown: Metric) -> Document:
+    record = result.prune
+    assert record is not None, "checked before"
+    rate = fmt.share((record.units - record.kept) / record.units if record.units else None)
+    verdict = f"{rate} of the {'sentences' if record.level == 'sentence' else 'rows'} were dropped."
+    figures = {"units": fmt.count(record.units), "kept": fmt.count(record.kept), "level": record.level}
+    guide = _guide("", "Importance of a unit", "Threshold")
+    sections = [_pruning(result, shown), guide, *_provenance(result)]
+    return _document(result, f"pruned by {record.policy}", verdict, [], figures, sections)
+
+
+def _pruning(result: Result, shown: Metric) -> Section:
+    facts, examples = tables.prune_facts(result.prune), tables.prune_examples(result.prune)
+    return Section("Pruning", [*facts, *plots("pruning", result, shown), *examples])
+
+
+def _provenance(result: Result) -> list[Section]:
+    settings = [tables.commands(result), tables.corpus(result.corpus), *tables.settings(result)]
+    return [Section("Stages", [tables.stages(result.stages)]), Section("Settings and commands", settings)]
+
+
+def _guide(worth: str, *names: str) -> Section:
+    pairs = [("Test split", worth)] if worth else []
+    return Section("How to read this page", [Facts([*pairs, *((n, _GUIDE[n]) for n in names or _GUIDE)], is_long=True)])
+
+
+def _time(result: Result) -> str:
+    return fmt.duration(result.seconds.total if result.seconds else None)
+
+
+def _document(
+    result: Result, what: str, verdict: str, findings: list[str], figures: dict[str, str], sections: list[Section]
+) -> Document:
+    corpus = result.corpus
+    rows = ", ".join(f"{fmt.split_name(split)} {fmt.count(number)}" for split, number in corpus.rows.items())
+    source = f" (test split: {corpus.report_from})" if corpus.report_from else ""
+    commit = f"commit {result.commit}" if result.commit else "commit not recorded"
+    return Document(
+        title=f"{fmt.corpus_title(corpus.name, is_sample=corpus.is_sample, note=corpus.note)}: {what}",
+        sections=sections,
+        origin=f"{fmt.moment(result.created)} · kdray {result.kdray} · {commit} · rows: {rows}{source}",
+        warnings=_warnings(corpus),
+        verdict=verdict,
+        findings=findings,
+        key_figures=figures,
+    )
+
+
+def _warnings(corpus: Corpus) -> list[str]:
+    found: list[str] = []
+    if corpus.is_sample:
+        requested = f" The requested corpus was '{corpus.requested}'." if corpus.requested else ""
+        found.append(
+            f"These numbers are from {corpus.name}, the small sample that ships with kdray, not from a public "
+            f"benchmark: they show that everything works, but cannot be compared to published numbers.{requested}"
+        )
+    if remarks := fmt.remarks_of(corpus.note, is_sample=corpus.is_sample):
+        found.append(f"Not the whole corpus: {'; '.join(remarks)}.")
+    return found

@@ -1,0 +1,132 @@
+"""The first sentences of a page: the verdict, and the findings that limit it."""
+
+from collections.abc import Sequence
+
+from kdray.report import formatting as fmt
+from kdray.report.formatting import Metric
+from kdray.results import ComparisonResult, Confirmed, Difference, RunResult, SweepResult
+
+# The customary level; the page always prints p itself next to the word.
+SIGNIFICANT = 0.05
+
+
+def winner_first(confirmation: Sequence[Confirmed]) -> list[Confirmed]:
+    """The winner (its label begins with `winner`; otherwise the first student), then the others in their order."""
+    return sorted(confirmation, key=lambda student: not student.label.lower().startswith("winner"))
+
+
+def not_beaten(confirmation: Sequence[Confirmed], metric: Metric) -> list[str]:
+    """Labels of the other students whose test score is at least as good as the winner's."""
+    ours, *others = winner_first(confirmation)
+    mean = ours.report.mean
+    if mean is None:
+        return []
+    scores = [(other.label, other.report.mean) for other in others if not is_same(other, ours)]
+    return [label for label, score in scores if score is not None and metric.gain(score - mean) >= 0]
+
+
+def is_same(one: Confirmed, other: Confirmed) -> bool:
+    """Whether two labels name the same students: the winner may have the default settings."""
+    return bool(one.runs) and one.runs == other.runs
+
+
+def sweep_verdict(result: SweepResult, metric: Metric) -> str:
+    """One sentence: the winner, its score, and how it compares to its baseline."""
+    best = result.best
+    if best is None:
+        return f"No winner: none of {fmt.plural(len(result.trials), 'trial')} was completed."
+    if not result.confirmation:
+        return (
+            f"Trial {best.number} is the best: {metric.name} {metric.score(best.value)} on the validation split, "
+            "not confirmed on other seeds."
+        )
+    ours = winner_first(result.confirmation)[0]
+    label = ours.label[:1].upper() + ours.label[1:]
+    return f"{label}: {_score(ours, metric)} on the test split ({fmt.plural(len(ours.seeds), 'seed')})."
+
+
+def _score(student: Confirmed, metric: Metric) -> str:
+    return f"{metric.name} {metric.score_and_spread(student.report.mean, student.report.std)}"
+
+
+def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
+    """The sentences under the verdict, unfavorable ones included."""
+    found = [f"The search ended early: {result.stopped}."] if result.stopped else []
+    if result.best is None:
+        return found
+    if not result.confirmation:
+        return [
+            *found,
+            "Not confirmed: the best trial was not trained again on other seeds. It was selected by this score, "
+            "so expect a lower score on new rows.",
+        ]
+    ours = winner_first(result.confirmation)[0]
+    if ours.difference is None:
+        found.append("Its difference to the no-KD baseline was not measured.")
+    else:
+        found.append(compared(ours.difference, metric))
+    is_behind = ours.difference is not None and metric.gain(ours.difference.mean or 0.0) <= 0
+    named = ours.difference.to if ours.difference and is_behind else None
+    if ahead := [label for label in not_beaten(result.confirmation, metric) if label != named]:
+        found.append(f"The winner of the search does not beat {fmt.listing(ahead)} on the test split.")
+    if ours.retention is not None:
+        found.append(f"It keeps {fmt.share(ours.retention)} of its teacher's score.")
+    if len(ours.seeds) < 2:
+        found.append("One seed gives no standard deviation: a difference may be due to chance.")
+    return found
+
+
+def compared(difference: Difference, metric: Metric) -> str:
+    """A measured difference in words: better, not distinguishable from chance, or not better."""
+    mean, p = difference.mean, difference.p_value
+    if mean is None:
+        return f"Its difference to {difference.to} was not measured."
+    measured = f"({metric.difference(mean)}, {fmt.p_value(p)})"
+    better = "higher" if metric.higher_is_better else "lower"
+    if metric.gain(mean) <= 0:
+        return f"It does not beat {difference.to} {measured}."
+    if p is None:
+        return f"It scores {better} than {difference.to} {measured}; the difference was not tested."
+    if p >= SIGNIFICANT:
+        return f"It scores {better} than {difference.to} {measured}, but the difference may be due to chance."
+    return f"It beats {difference.to} {measured}."
+
+
+def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
+    """The student with the best mean score."""
+    measured = [student for student in result.confirmation if student.report.mean is not None]
+    if not measured:
+        return "Not measured on the test split."
+    first = max(measured, key=lambda student: metric.gain(student.report.mean or 0.0))
+    best = "Highest" if metric.higher_is_better else "Lowest"
+    students = fmt.plural(len(result.confirmation), "student")
+    return f"{best} of {students}: {first.label}, {_score(first, metric)} on the test split."
+
+
+def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:
+    """How many differences are significant, and that the best of many scores is too optimistic."""
+    differences = [student.difference for student in result.confirmation if student.difference]
+    tested = [(each.mean or 0.0, p) for each in differences if (p := each.p_value) is not None]
+    if not tested:
+        return ["No difference was tested."]
+    clear = sum(metric.gain(mean) > 0 and p < SIGNIFICANT for mean, p in tested)
+    return [
+        f"{clear} of {len(tested)} beat the no-KD baseline with p below {SIGNIFICANT}, each tested separately; the "
+        "best of many scores is partly due to chance."
+    ]
+
+
+def run_verdict(result: RunResult, metric: Metric | None) -> str:
+    """The score of the student on the test split."""
+    score = result.metrics.get("report", {}).get(metric.name) if metric else None
+    if metric is None or score is None:
+        return "Not measured on the test split."
+    return f"{metric.name} {metric.score(score)} on the test split."
+
+
+def rows_and_points(result: SweepResult | ComparisonResult, metric: Metric) -> str:
+    """The value of one row of the test split, the smallest step of any difference."""
+    rows = result.corpus.rows.get("report")
+    if not rows or not metric.unit:
+        return ""
+    return f"The test split has {fmt.count(rows)} rows: one row is worth {100 / rows:.2g} points of accuracy."

@@ -1,0 +1,55 @@
+"use strict";
+// Sorting is an extra: the headings become buttons only where this runs.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const heads = Array.from(table.tHead.rows[0].cells);
+  const keyOf = (row, column) => {
+    const cell = row.cells[column];
+    const words = cell.dataset.key ?? cell.textContent.trim();
+    return { words, value: words === "" ? NaN : Number(words), missing: cell.classList.contains("missing") };
+  };
+  const compare = (a, b) =>
+    Number.isNaN(a.value) || Number.isNaN(b.value) ? a.words.localeCompare(b.words) : a.value - b.value;
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
+      const rows = Array.from(body.rows, (row) => ({ row, key: keyOf(row, column) }));
+      rows.sort((a, b) => a.key.missing - b.key.missing || sign * compare(a.key, b.key));
+      body.append(...rows.map((entry) => entry.row));
+    });
+  });
+}
+// Figures: the colors of the light page are replaced by those of the page as it is shown.
+const plots = Array.from(document.querySelectorAll(".plot"), (place) => ({ place, json: place.firstElementChild.textContent }));
+const COLORS = { "#1b1f24": "--ink", "#59626e": "--quiet-ink", "#d9dde3": "--line", "#a9b1bb": "--faint", "#0072b2": "--blue",
+  "#a36a00": "--amber", "#c44900": "--orange", "#00805f": "--green" };
+const shown = (json) => {
+  const style = getComputedStyle(document.documentElement);
+  return JSON.parse(json.replace(/#[0-9a-f]{6}(?=")/g, (color) => style.getPropertyValue(COLORS[color] ?? "").trim() || color));
+};
+const config = { displayModeBar: false, displaylogo: false, responsive: true, plotlyServerURL: "" };
+const draw = () => {
+  const template = document.getElementById("plot-template").textContent;
+  for (const { place, json } of plots) {
+    const { data, layout } = shown(json);
+    Plotly.react(place, data, { ...layout, template: shown(template) }, config);
+  }
+};
+if (plots.length && typeof Plotly === "undefined") {
+  const file = document.querySelector("script[src]").getAttribute("src");
+  for (const { place } of plots) {
+    place.textContent = `This figure needs the file ${file}, which was not found. The numbers are in the tables.`;
+    place.classList.add("absent");
+  }
+} else if (plots.length) {
+  for (const { place } of plots) place.replaceChildren();
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  addEventListener("beforeprint", () => plots.forEach(({ place }) => Plotly.Plots.resize(place)));
+}

@@ -1,0 +1,402 @@
+"""The contents of `result.json` of a sweep, a comparison, a run or a pruned corpus: one model for writer and reader.
+
+A value of `None` means "not measured". Every score is in the metric's own unit (an accuracy of 0.64, not 64), and
+better when higher unless `higher_is_better` is false.
+Keys that these models do not name are kept when a result is written and ignored when it is shown.
+"""
+
+import math
+import reprlib
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kdray.errors import BadInput
+
+
+class Record(BaseModel):
+    """Base of all records."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return self.model_dump(mode="json")
+
+
+class Corpus(Record):
+    """The rows that were used.
+
+    Attributes:
+        rows: Rows per split.
+        note: A remark on the rows, such as `subset, 11,803 of 104,743 train rows`.
+        origin: Where the corpus was read from.
+        report_from: The official split behind `report`.
+        requested: The corpus that the user named, such as `auto`.
+    """
+
+    name: str
+    is_sample: bool
+    rows: dict[str, int]
+    note: str | None = None
+    origin: str | None = None
+    report_from: str | None = None
+    requested: str | None = None
+
+
+class Epoch(Record):
+    """One epoch of a trial: the metric on the select split and the mean training loss per row."""
+
+    epoch: float
+    value: float | None = None
+    loss: float | None = None
+
+
+class Trial(Record):
+    """One trial.
+
+    Attributes:
+        value: The metric on the select split.
+        report: The metric on the report split.
+        latency_ms: Milliseconds for one row.
+        started: Unix seconds, as `ended`.
+        label: `defaults` for the trial of the default settings.
+    """
+
+    number: int
+    state: Literal["complete", "pruned", "failed"]
+    params: dict[str, Any]
+    value: float | None = None
+    report: float | None = None
+    latency_ms: float | None = None
+    parameters: int | None = None
+    epochs: float | None = None
+    history: tuple[Epoch, ...] = ()
+    seconds: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    error: str | None = None
+    digest: str | None = None
+    label: str | None = None
+    worker: str | None = None
+
+
+class Best(Record):
+    """The best complete trial by `value`."""
+
+    number: int
+    params: dict[str, Any]
+    value: float
+
+
+class Spread(Record):
+    """A score over seeds; `std` (n - 1 in the denominator) is `None` for one seed."""
+
+    mean: float | None
+    std: float | None = None
+    population_std: float | None = None
+    values: tuple[float | None, ...] = ()
+
+
+class Difference(Record):
+    """A student's mean minus the mean of the student named `to`, on the report split; `test` names the test."""
+
+    to: str
+    mean: float | None
+    p_value: float | None = None
+    test: str | None = None
+
+
+class Confirmed(Record):
+    """A student that was trained on several seeds. The winner's `label` begins with `winner`.
+
+    Attributes:
+        retention: Student's score / teacher's score.
+        distillation_ratio: (S_kd - S) / (T - S).
+        runs: Digests of the students; students with equal digests are identical.
+    """
+
+    label: str
+    seeds: tuple[int, ...]
+    report: Spread
+    method: str | None = None
+    select: Spread | None = None
+    retention: float | None = None
+    distillation_ratio: float | None = None
+    parameters: int | None = None
+    latency_ms: float | None = None
+    difference: Difference | None = None
+    note: str | None = None
+    runs: tuple[str, ...] = ()
+
+
+class Teacher(Record):
+    """A teacher; `majority` is the score of the majority class on the report split."""
+
+    name: str
+    select: float | None = None
+    report: float | None = None
+    majority: float | None = None
+    parameters: int | None = None
+    latency_ms: float | None = None
+
+
+class PruneExample(Record):
+    """The units of one row before pruning, and whether each was kept."""
+
+    before: tuple[str, ...]
+    kept: tuple[bool, ...]
+
+
+class PruneSpread(Record):
+    """A histogram of importance: one more edge than counts."""
+
+    edges: tuple[float, ...]
+    kept: tuple[int, ...]
+    dropped: tuple[int, ...]
+
+
+class PruneLengths(Record):
+    """Units of `first` to `last` words (`None`: no upper limit)."""
+
+    first: int
+    last: int | None
+    units: int
+    kept: int
+
+
+class PruneSizes(Record):
+    """Clusters of `first` to `last` units (`None`: no upper limit)."""
+
+    first: int
+    last: int | None
+    clusters: int
+
+
+class PruneUnit(Record):
+    """One unit and its decision."""
+
+    id: str
+    field: str
+    text: str
+    importance: float
+    kept: bool
+    reason: str
+
+
+class Prune(Record):
+    """A pruned corpus. `rate` is pruned units / units; `per_class` holds each class's rate, or its `units`, `kept`
+    and `rate`."""
+
+    policy: str
+    level: str
+    units: int
+    kept: int
+    rate: float | None = None
+    threshold: float | None = None
+    importance: PruneSpread | None = None
+    lengths: tuple[PruneLengths, ...] | None = None
+    clusters: tuple[PruneSizes, ...] | None = None
+    nearest: tuple[PruneUnit, ...] | None = None
+    examples: tuple[PruneExample, ...] = ()
+    per_class: dict[str, float | dict[str, float | None] | None] | None = None
+
+
+class Stage(Record):
+    """One artifact that was read or made; `reused` marks a cache hit in the store."""
+
+    stage: str
+    name: str
+    digest: str
+    reused: bool
+    seconds: float | None = None
+    summary: str | None = None
+
+
+class Seconds(Record):
+    """Wall-clock seconds."""
+
+    total: float | None
+    by_phase: dict[str, float | None] = {}
+
+
+class Commands(Record):
+    """Commands to repeat parts of a sweep; `{number}` in `trial` stands for a trial's number."""
+
+    resume: str | None = None
+    trial: str | None = None
+
+
+class ResultBase(Record):
+    """The keys that every kind of result has; `created` is an ISO 8601 time."""
+
+    name: str
+    created: str
+    command: str
+    kdray: str
+    corpus: Corpus
+    settings: dict[str, Any]
+    commit: str | None = None
+    versions: dict[str, str | None] = {}
+    teachers: tuple[Teacher, ...] = ()
+    prune: Prune | None = None
+    stages: tuple[Stage, ...] = ()
+    seconds: Seconds | None = None
+    commands: Commands | None = None
+
+
+class SweepResult(ResultBase):
+    """Many trials over one corpus and one set of cached teacher outputs.
+
+    Attributes:
+        objectives: `metric` first; then `latency`, `parameters`.
+        front: Numbers of the trials that no other trial beats in all objectives.
+        stopped: Why the search ended before its number of trials; `None` if it did not.
+    """
+
+    kind: Literal["sweep"]
+    metric: str
+    higher_is_better: bool = True
+    trials: tuple[Trial, ...]
+    best: Best | None
+    importances: dict[str, float | None] | None = None
+    importances_note: str | None = None
+    objectives: tuple[str, ...] = ()
+    front: tuple[int, ...] | None = None
+    confirmation: tuple[Confirmed, ...] = ()
+    stopped: str | None = None
+
+
+class ComparisonResult(ResultBase):
+    """Named settings, each trained on the same seeds."""
+
+    kind: Literal["comparison"]
+    metric: str
+    higher_is_better: bool = True
+    confirmation: tuple[Confirmed, ...]
+
+
+class RunEpoch(Record):
+    """One epoch of a run: `select` holds one score or one per metric.
+
+    `terms` are the loss terms as computed (mean per row), `weighted` what each contributes to the loss.
+    """
+
+    epoch: float
+    select: float | dict[str, float | None] | None = None
+    terms: dict[str, float | None] = {}
+    weighted: dict[str, float | None] = {}
+
+
+class RunResult(ResultBase):
+    """One student; `metrics` maps split to metric to score."""
+
+    kind: Literal["run"]
+    student: dict[str, Any]
+    metrics: dict[str, dict[str, float | None]]
+    history: tuple[RunEpoch, ...]
+    metric: str | None = None
+    higher_is_better: bool = True
+
+
+class PruneResult(ResultBase):
+    """A pruned corpus, the output of `kdray prune`."""
+
+    kind: Literal["prune"]
+
+
+class IndexEntry(Record):
+    """One line of the list of reports; `href` is relative to the list, `rows` counts the report split."""
+
+    href: str
+    kind: Literal["sweep", "comparison", "run", "prune"]
+    name: str
+    created: str
+    corpus: str
+    is_sample: bool
+    note: str | None = None
+    metric: str | None = None
+    rows: int | None = None
+    report: float | None = None
+    trials: int | None = None
+    failed: int | None = None
+    seconds: float | None = None
+
+
+Result: TypeAlias = SweepResult | ComparisonResult | RunResult | PruneResult
+_KINDS: dict[str, type[Result]] = {
+    "sweep": SweepResult,
+    "comparison": ComparisonResult,
+    "run": RunResult,
+    "prune": PruneResult,
+}
+
+
+def parse_result(value: object, *, source: str = "result.json") -> Result:
+    """The result as typed records, numbers that are not finite replaced by `None`.
+
+    Args:
+        source: The file that the sentence of an error names.
+
+    Raises:
+        BadInput: A mandatory key is missing or a value has another type; the sentence names the key.
+    """
+    if not isinstance(value, Mapping):
+        raise BadInput(
+            f"{source}: found {type(value).__name__}, but a result is an object of keys and values; "
+            "run the command that wrote the file again."
+        )
+    result = cast("Mapping[str, Any]", value)
+    kind = result.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise BadInput(
+            f"{source}: kind is {reprlib.repr(kind)}, but a report needs a 'sweep', a 'comparison', a 'run' or a "
+            "'prune'; give another file."
+        )
+    source = f"{source} ({kind})"
+    finite = {key: inner if key == "settings" else _finite(inner) for key, inner in result.items()}
+    record: Result = _validated(_KINDS[kind], finite, source)
+    if kind == "prune" and record.prune is None:
+        raise BadInput(f"{source}: the key 'prune' is missing, and a page about pruning needs it.")
+    for i, example in enumerate(record.prune.examples if record.prune else ()):
+        if len(example.before) != len(example.kept):
+            raise BadInput(
+                f"{source}: prune.examples[{i}] has {len(example.before)} units and {len(example.kept)} decisions, "
+                "but each unit needs one; run the command that wrote the file again."
+            )
+    return record
+
+
+def parse_entry(value: Mapping[str, Any]) -> IndexEntry:
+    """One entry of the list of reports.
+
+    Raises:
+        BadInput: A mandatory key is missing or a value has another type; the sentence names the key.
+    """
+    return _validated(IndexEntry, _finite(dict(value)), "entry of the list of reports")
+
+
+def _validated(model: type[Any], value: Any, source: str) -> Any:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise BadInput(f"{source}: {_sentence(error)}; run the command that wrote the file again.") from error
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in cast("list[Any]", value)]
+    return value
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    if first["type"] == "missing":
+        return f"the key '{key}' is missing and the report needs it"
+    return f"{key} is {reprlib.repr(first['input'])}, which a report cannot use ({first['msg']})"

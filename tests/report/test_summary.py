@@ -1,0 +1,134 @@
+"""What the page claims about the winner, the uncomfortable cases first."""
+
+from typing import Any
+
+import made_up
+import pytest
+
+from kdray.report import render
+from kdray.report.formatting import metric
+from kdray.report.summary import (
+    compared,
+    comparison_verdict,
+    not_beaten,
+    rows_and_points,
+    sweep_findings,
+    sweep_verdict,
+    winner_first,
+)
+from kdray.results import Difference, SweepResult, parse_result
+
+_ACCURACY = metric("accuracy", 277)
+
+
+def _checked(result: dict[str, Any]) -> SweepResult:
+    record = parse_result(result)
+    assert isinstance(record, SweepResult)
+    return record
+
+
+def test_the_winner_comes_first_and_the_others_keep_their_order() -> None:
+    labels = [student.label for student in winner_first(_checked(made_up.sweep()).confirmation)]
+    assert labels == ["winner (trial 1: dekd)", "student alone", "vanilla KD"]
+
+
+def test_the_verdict_gives_mean_and_spread_on_report() -> None:
+    assert sweep_verdict(_checked(made_up.sweep()), _ACCURACY) == (
+        "Winner (trial 1: dekd): accuracy 62.1 ± 1.0 % on the test split (3 seeds)."
+    )
+
+
+def test_a_clear_win() -> None:
+    assert sweep_findings(_checked(made_up.sweep()), _ACCURACY) == [
+        "It beats student alone (+5.0 points, p\u00a0=\u00a00.0042).",
+        "It keeps 90.0 % of its teacher's score.",
+    ]
+
+
+def test_students_that_the_winner_does_not_beat_are_named() -> None:
+    sweep = made_up.sweep()
+    ours = sweep["confirmation"][2]
+    ours["report"] = {"mean": 0.55, "std": 0.01, "values": [0.54, 0.55, 0.56]}
+    ours["difference"] |= {"mean": -0.021, "p_value": 0.07}
+    record = _checked(sweep)
+    assert not_beaten(record.confirmation, _ACCURACY) == ["student alone", "vanilla KD"]
+    said = sweep_findings(record, _ACCURACY)
+    assert said[0] == "It does not beat student alone (−2.1 points, p\u00a0=\u00a00.07)."
+    assert said[1] == "The winner of the search does not beat vanilla KD on the test split."
+
+
+def test_an_equal_score_is_no_win() -> None:
+    sweep = made_up.sweep()
+    sweep["confirmation"][1]["report"]["mean"] = sweep["confirmation"][2]["report"]["mean"]
+    assert not_beaten(_checked(sweep).confirmation, _ACCURACY) == ["vanilla KD"]
+
+
+def test_the_winner_does_not_lose_to_itself() -> None:
+    sweep = made_up.sweep()
+    alone, vanilla, ours = sweep["confirmation"]
+    ours["runs"] = vanilla["runs"] = ["d1", "d2", "d3"]
+    alone["runs"] = ["d4", "d5", "d6"]
+    vanilla["report"] = ours["report"]
+    alone["report"] = ours["report"]
+    assert not_beaten(_checked(sweep).confirmation, _ACCURACY) == [alone["label"]]
+    page = render(sweep)
+    assert page.count("the same settings as the winner") == page.count("not beaten by the winner") == 1
+
+
+@pytest.mark.parametrize(
+    ("mean", "p", "words"),
+    [
+        (0.01, 0.049, "It beats A (+1.0 points, p\u00a0=\u00a00.049)."),
+        (
+            0.01,
+            0.05,
+            "It scores higher than A (+1.0 points, p\u00a0=\u00a00.05), but the difference may be due to chance.",
+        ),
+        (0.01, None, "It scores higher than A (+1.0 points, p not measured); the difference was not tested."),
+        (0.0, 1.0, "It does not beat A (+0.0 points, p\u00a0=\u00a01)."),
+        (-0.01, 0.001, "It does not beat A (−1.0 points, p\u00a0=\u00a00.001)."),
+        (None, None, "Its difference to A was not measured."),
+    ],
+)
+def test_a_difference_in_words(mean: float | None, p: float | None, words: str) -> None:
+    assert compared(Difference(to="A", mean=mean, p_value=p), _ACCURACY) == words
+
+
+def test_an_unconfirmed_winner_is_marked() -> None:
+    sweep = made_up.sweep()
+    sweep["confirmation"] = []
+    record = _checked(sweep)
+    assert (
+        sweep_verdict(record, _ACCURACY)
+        == "Trial 1 is the best: accuracy 64.9 % on the validation split, not confirmed on other seeds."
+    )
+    assert sweep_findings(record, _ACCURACY)[0].startswith("Not confirmed: ")
+
+
+def test_one_seed_is_marked() -> None:
+    sweep = made_up.sweep()
+    sweep["confirmation"] = [{"label": "winner", "seeds": [0], "report": {"mean": 0.6, "std": None}}]
+    record = _checked(sweep)
+    assert sweep_verdict(record, _ACCURACY) == "Winner: accuracy 60.0 % on the test split (1 seed)."
+    assert sweep_findings(record, _ACCURACY) == [
+        "Its difference to the no-KD baseline was not measured.",
+        "One seed gives no standard deviation: a difference may be due to chance.",
+    ]
+
+
+def test_one_row_of_the_report_split_is_a_third_of_a_point() -> None:
+    assert "277 rows: one row is worth 0.36 points" in rows_and_points(_checked(made_up.sweep()), _ACCURACY)
+
+
+def test_a_lower_log_loss_is_better() -> None:
+    log_loss = metric("log_loss", 277, higher_is_better=False)
+    better, worse = (Difference(to="A", mean=mean, p_value=0.01) for mean in (-0.1, 0.1))
+    assert compared(better, log_loss) == "It beats A (−0.100, p\u00a0=\u00a00.01)."
+    assert compared(Difference(to="A", mean=-0.1), log_loss).startswith("It scores lower than A (−0.100")
+    assert compared(worse, log_loss).startswith("It does not beat A (+0.100")
+    students = _checked(made_up.sweep()).confirmation
+    ahead, behind = not_beaten(students, _ACCURACY), not_beaten(students, log_loss)
+    assert not set(ahead) & set(behind)
+    assert len(ahead) + len(behind) == len(students) - 1
+    comparison: Any = parse_result(made_up.comparison() | {"higher_is_better": False})
+    assert comparison_verdict(comparison, log_loss).startswith("Lowest of 2 students: student alone")
