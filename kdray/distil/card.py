@@ -20,8 +20,10 @@ A text classifier made by kdray {kdray}: {layers} layers, {parameters:,} paramet
 
 ```python
 from transformers import pipeline
-classify = pipeline("text-classification", "PATH/TO/THIS/FOLDER")
+classify = pipeline("text-classification", "PATH/TO/THIS/FOLDER", truncation=True)
 ```
+
+It reads {tokens} tokens of a row at most, as in its training.
 
 Classes: {labels}. {training}
 Selection used the split `select`; `report` was never selected on.
@@ -42,6 +44,7 @@ def model_card(result: Mapping[str, Any]) -> str:
         layers=result["cost"]["layers"],
         parameters=result["cost"]["parameters"],
         method=spec["method"]["name"],
+        tokens=spec["train"]["max_length"],
         names=" | ".join(names),
         rule="|".join("---" for _ in names),
         rows="\n".join(rows),

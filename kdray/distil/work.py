@@ -20,7 +20,7 @@ from kdray.distil.spec import FitSpec, TeacherRef
 from kdray.evaluate import cost_of, predict
 from kdray.log import stopwatch
 from kdray.methods import Answers, Evidence, Method, Pair, Prepared, Reward
-from kdray.models import load_classifier, load_tokenizer, model_info, save_classifier
+from kdray.models import check_export, load_classifier, load_tokenizer, model_info, save_classifier
 from kdray.seeds import seed_of
 from kdray.store import Store
 from kdray.tasks import baseline, get_metric, score_all
@@ -40,6 +40,7 @@ from kdray.train import (
 )
 
 EVALUATION_ROWS = 64
+EXPORT_ROWS = 4  # that an exported model is compared on
 SHOWN_VALUES = 64  # of what a method prepared: ensemble weights are shown, whole matrices are not
 
 
@@ -184,9 +185,20 @@ class _Job:
             model.to("cpu")
             save_classifier(model, tokenizer, Path(folder) / "model", max_length=self.spec.train.max_length)
             if not self.spec.beside:  # several models in one folder are only on their way to folders of their own
+                self._check_export(Path(folder) / "model", model, tokenizer)
                 (Path(folder) / "model" / "README.md").write_text(model_card(document))
             _write_json(Path(folder) / "result.json", document)
             self.store.work(self.spec.digest).save_result(Path(folder))
+
+    def _check_export(self, folder: Path, model: Any, tokenizer: Any) -> None:
+        """Compare the folder's scores of a few rows with the model's, before it is kept."""
+        table = self.corpus.table(SELECT).slice(0, EXPORT_ROWS)
+        columns = [table[field.name].to_pylist() for field in self.corpus.task.fields]
+        encoded = encode(tokenizer, columns, max_length=self.spec.train.max_length)
+        labels = torch.full((len(table),), -1)
+        rows = Rows(table["id"].to_pylist(), encoded, labels, tokenizer.pad_token_id)
+        logits = predict(model, rows, batch_size=EXPORT_ROWS, device=torch.device("cpu"), precision="fp32")
+        check_export(folder, list(zip(*columns, strict=True)), torch.from_numpy(logits))
 
     def _evaluate(self, model: Any, tokenizer: Any, select: dict[str, float] | None) -> dict[str, dict[str, float]]:
         """By split; what the kept epoch scored on select is not measured again."""

@@ -15,6 +15,7 @@ from kdray.models.encoders import (
     save_classifier,
     tokenizer_digest,
 )
+from kdray.models.export import check_export
 from kdray.models.forward import forward
 from kdray.models.info import ModelInfo, folder_info, model_info
 from kdray.models.joint import JointClassifier
@@ -30,6 +31,7 @@ __all__ = [
     "Precision",
     "asking_bytes",
     "autocast",
+    "check_export",
     "check_saves",
     "check_signals",
     "check_tokens",

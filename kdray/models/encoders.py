@@ -92,6 +92,7 @@ def load_tokenizer(folder: Path, model: Any = None) -> Any:
     tokenizer.model_max_length = tokenizer.init_kwargs.pop(OWN_LIMIT, tokenizer.model_max_length)
     if model is not None and not _takes_token_types(model):
         tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+        tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # these are saved
     return tokenizer
 
 

@@ -44,6 +44,7 @@ def save(folder: Path, config: Any, *, classes: int | None = None, **settings: A
         torch.manual_seed(0)
         model = auto.from_config(config)
         for parameter in model.parameters():
-            parameter.data.normal_(0, 0.3)  # wide enough for scores that differ
+            if parameter.dim() > 1:
+                parameter.data.normal_(0, 0.5)  # wide enough for scores that differ
     model.save_pretrained(folder)
     return folder
