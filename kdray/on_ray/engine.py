@@ -156,12 +156,12 @@ def _train_worker(config: dict[str, Any]) -> None:
     logging.getLogger(train_context.__file__).setLevel(logging.WARNING)
     logging.getLogger(train_util.__name__).setLevel(logging.CRITICAL)  # the driver shows the error of the loop
     context = ray.train.get_context()
-    ranks = GroupRanks() if context.get_world_size() > 1 else SingleRank()
 
     def report(epoch: dict[str, Any]) -> None:
         ray.train.report({"epoch": epoch["epoch"], "score": epoch["score"], "loss": epoch["loss"]})
 
     with described():
+        ranks = GroupRanks() if context.get_world_size() > 1 else SingleRank()
         run_fit(FitSpec.of_message(config), ranks=ranks, report=report)
 
 

@@ -64,22 +64,26 @@ def from_worker(error: BaseException, title: str) -> KdrayError:
     Args:
         title: Of the work, for a message.
     """
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, RayTaskError):  # it has the class of its cause too, but its text is a traceback
-            inner = inner.cause
-            continue
-        if isinstance(inner, WorkerFailed):
-            found = RunFailed(f"{title} failed on its worker: {inner}")
-            found.__cause__ = WorkerTraceback(f"\n{inner.trace}")
-            return found
-        if isinstance(inner, KdrayError):
-            return inner
-        failures = getattr(inner, "worker_failures", None) or {}
-        for failure in sorted(failures.values(), key=lambda each: isinstance(each, PeerLost)):
-            return from_worker(failure, title)
-        inner = inner.__cause__
-    return RunFailed(f"{title} failed on its worker: {str(error).strip().splitlines()[-1]}")
+    found = _own(error)
+    if isinstance(found, WorkerFailed):
+        shown = RunFailed(f"{title} failed on its worker: {found}")
+        shown.__cause__ = WorkerTraceback(f"\n{found.trace}")
+        return shown
+    return found or RunFailed(f"{title} failed on its worker: {str(error).strip().splitlines()[-1]}")
+
+
+def _own(error: BaseException | None) -> KdrayError | None:
+    """The error of kdray under the wrapping; that of a worker itself before that of one which lost its peer."""
+    if error is None:
+        return None
+    if isinstance(error, RayTaskError):  # it has the class of its cause too, but its text is a traceback
+        inner: list[BaseException | None] = [error.cause, error.__cause__]
+    elif isinstance(error, KdrayError):
+        return error
+    else:
+        failures = (getattr(error, "worker_failures", None) or {}).values()
+        inner = [*sorted(failures, key=lambda each: isinstance(each, PeerLost)), error.__cause__]
+    return next(filter(None, map(_own, inner)), None)
 
 
 def _sentence(error: Exception) -> str:

@@ -38,7 +38,8 @@ def mapped(
         block_rows: Of the parts together, that one block holds; at least one part.
         retries: How often a lost actor is started again; then what it worked on has failed.
     """
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing ray.data had set it back
+    # importing ray.data had set it back; the driver shows the error of a map in a sentence
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     ray.data.DataContext.get_current().enable_progress_bars = False
     blocks: list[Any] = [_block(parts, numbers) for numbers in _blocks(parts, block_rows)]
     with warnings.catch_warnings():

@@ -156,12 +156,16 @@ def test_a_training_that_fails_is_tried_once(
 ) -> None:
     import ray
 
-    training = {"epochs": 1, "learning_rate": 1e30, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
+    training = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
     teacher = {"name": "t", "encoder": str(tiny_encoder), "train": training}
     run = parse({"store": str(tmp_path), "corpus": tiny.opinions(tiny_corpus), "teachers": [teacher]}, source="test")
     context = Context(Store(run.store), engine, None)
-    with pytest.raises(RunFailed, match="the loss is nan"):
-        teach(run.teachers[0], read(run.corpus, context), context)
+    never_valid = run.teachers[0].train.model_copy(update={"learning_rate": 1e30})  # the worker reads it again
+    teacher_settings = run.teachers[0].model_copy(update={"train": never_valid})
+    with pytest.raises(
+        RunFailed, match=r"^teach folder-opinions-t failed on its worker: ValidationError: 1 validation"
+    ):
+        teach(teacher_settings, read(run.corpus, context), context)
     actors: dict[str, Any] = ray._private.state.actors()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
     assert (
         sum("teach" in actor["ActorClassName"] and "worker" in actor["ActorClassName"] for actor in actors.values())
