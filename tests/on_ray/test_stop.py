@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_ctrl_c_ends_the_command_with_a_sentence(tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path) -> None:
-    teachers = [tiny.teacher(tiny_encoder, epochs=2000)]
+    teachers = [tiny.teacher(tiny_encoder, epochs=1000)]
     run = tiny.run_settings(tiny_encoder, tiny_corpus, store=str(tmp_path / "store"), teachers=teachers)
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
     log = tmp_path / "log"
