@@ -170,7 +170,7 @@ def other_signals_are_not_read(case: Case) -> None:
     needed = case.needs | {"logits"} | ({"mask"} if case.needs & TOKEN_NEEDS else set[str]())
 
     def bare(signals: Signals) -> Signals:
-        return Signals(**{name: x if name in needed else None for name, x in vars(signals).items()})
+        return dataclasses.replace(signals, **{name: None for name in vars(signals) if name not in needed})
 
     less = dataclasses.replace(
         step,
@@ -388,7 +388,7 @@ METHOD_CHECKS: tuple[Callable[[Method], None], ...] = (
 
 def no_setting_is_ignored(kind: type[Method]) -> None:
     """Any two settings changed together either change the result each, or are refused."""
-    outcomes = {(): outcome(kind())}  # pyright: ignore[reportCallIssue]
+    outcomes: dict[tuple[tuple[str, Any], ...], list[Any]] = {(): outcome(kind())}  # pyright: ignore[reportCallIssue]
     singles = changed_once(kind)
     for settings in singles:
         found = outcomes[tuple(settings.items())] = outcome(kind(**settings))
