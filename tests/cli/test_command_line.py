@@ -74,7 +74,10 @@ def test_corpora_lists_names(capsys: pytest.CaptureFixture[str]) -> None:
             ["run", "{recipe}", "method.temprature=3"],
             ": method.temprature is no setting of kd; you may mean temperature.",
         ),
-        (["run", "{recipe}", "method.temperature=-1"], ": method.temperature: "),
+        (
+            ["run", "{recipe}", "method.temperature=-1"],
+            ": method.temperature = -1: allowed is a number from above 0 to 1,000.",
+        ),
         (["run", "{recipe}", "method.temperature=.inf"], ": method.temperature: Input should be a finite number"),
         (["run", "{recipe}", "method=kd"], ": method is a section of settings: say method.name=kd,"),
         (["run", "{recipe}", "method.name=KD"], "method.name = 'KD' is not known: you may mean kd."),
