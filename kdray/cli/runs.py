@@ -148,7 +148,7 @@ def _scored(name: str, result: dict[str, Any]) -> dict[str, Any]:
         "model": name,
         "metric": metric,
         **{split: values[metric] for split, values in scores.items()},
-        "macro_f1": scores["report"]["macro_f1"],
+        **({"macro_f1": scores["report"]["macro_f1"]} if "macro_f1" in scores["report"] else {}),
         "layers": result["cost"]["layers"],
         "parameters": result["cost"]["parameters"],
         "latency_ms": result["cost"]["latency_ms"],

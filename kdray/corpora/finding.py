@@ -14,6 +14,7 @@ from kdray.corpora.notes import SplitFacts, check_rows, manifest_of
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.tasks import TASKS, TRAIN, Field, Task
 from kdray.errors import BadInput
+from kdray.tasks import get_task
 
 _SUFFIXES = ", ".join(READERS)
 
@@ -121,11 +122,14 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
             f"folder {folder.resolve().name} has no test split and no validation split: a file of one of the two, with "
             f"one of {_SUFFIXES}, is needed."
         )
+    kind = get_task(settings.task)
     # a user's folder may be called rte: its name must not make it look like the named corpus
     task = Task(
         f"folder-{folder.resolve().name}",
         settings.fields,
-        settings.labels,
+        settings.labels or kind.outputs,
+        metrics=kind.metrics,
+        kind=settings.task,
         report_split="test" if has_test else "validation",
         select_split="validation" if has_test and has_validation else None,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,8 +28,8 @@ class Corpus:
     Attributes:
         task: fields, classes and metrics.
         splits: `train`, `select`, `report` and the task's extra reported splits; each with the columns `id` (string,
-            unique over the corpus), one string column for each field, and `label` (int64;
-            null where a row of train has no label).
+            unique over the corpus), one string column for each field, and `label` (int64 where
+            it is a class; null where a row of train has no label).
         note: what must be said beside every result (a subset, a sample, a limit); None for a full official corpus.
         origin: where it was found, without a path of this machine.
         is_sample: whether it is the sample that ships with kdray.
@@ -79,8 +80,18 @@ def fingerprint(splits: Mapping[str, pa.Table]) -> str:
             # lengths first: the same characters cut elsewhere are other rows
             digest.update(pc.binary_length(table[name]).to_numpy().astype("<i8").tobytes())
             digest.update("".join(table[name].to_pylist()).encode())
-        digest.update(pc.fill_null(table["label"], -1).to_numpy().astype("<i8").tobytes())
+        for part in _label_parts(table["label"]):
+            digest.update(part.astype("<i8" if part.dtype.kind == "i" else "<f8").tobytes())
     return digest.hexdigest()
+
+
+def _label_parts(column: pa.ChunkedArray) -> list[np.ndarray]:
+    """A column of labels as arrays that differ where its values do; an unlabelled row is -1, NaN or a length of -1."""
+    if pa.types.is_integer(column.type):
+        return [pc.fill_null(column, -1).to_numpy()]
+    if pa.types.is_floating(column.type):
+        return [pc.fill_null(column, float("nan")).to_numpy()]
+    return [pc.fill_null(pc.list_value_length(column), -1).to_numpy(), pc.list_flatten(column).to_numpy()]
 
 
 def _refuse_unused(settings: CorpusSettings, task: Task) -> None:

@@ -5,10 +5,10 @@ from typing import Annotated
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from kdray.corpora.tasks import TASKS, UNLABELLED, Field, Task
+from kdray.corpora.tasks import TASKS, UNLABELLED, Field
 from kdray.errors import BadInput
 from kdray.records import Name, Settings
-from kdray.tasks import get_metric
+from kdray.tasks import Task, check_metric, get_task
 
 # The role combinations that have a meaning: what is pruned, and against what.
 _ROLES = {("body",), ("body", "body"), ("pair", "pair"), ("context", "query"), ("query", "context")}
@@ -25,6 +25,8 @@ class CorpusSettings(Settings):
         fields: the texts of a row and their roles; left out, a single text column is the `body`.
         labels: class names in class order; a file may hold these names or the class numbers (-1: no label). Where a
             name is a number, but not its own position, such as in 1 to 5, a file holds names.
+        task: what is learned from the labels: `single_label`, `multi_label` (a list of labels a row, or names joined
+            by ";"), `regression` (a number a row; needs no `labels`), or one of your own as `module:NAME`.
         metrics: in place of the task's own; the first one is selected on. One of your own is named `module:function`.
         select_fraction: the part of train carved off to select on, in (0, 0.5]. None takes the task's own: 10 % (5 %
             for ag_news, 20 % for imdb).
@@ -39,6 +41,7 @@ class CorpusSettings(Settings):
     columns: dict[str, str] = Setting(default_factory=dict[str, str])
     fields: tuple[Field, ...] = ()
     labels: tuple[str, ...] = ()
+    task: str = "single_label"
     metrics: tuple[str, ...] = ()
     select_fraction: Annotated[float, Setting(gt=0, le=0.5)] | None = None
     group_by: str | None = None
@@ -57,11 +60,14 @@ class CorpusSettings(Settings):
         if self.name == "folder":
             if self.path is None:
                 raise ValueError("name = folder needs path: the folder that holds train and test files")
-            if len(self.labels) < 2:
+            kind = self._kind()
+            if kind.outputs and self.labels:
+                raise ValueError(f"labels = {list(self.labels)} has no effect: task {kind.name} has none; leave it out")
+            if not kind.outputs and len(self.labels) < 2:
                 raise ValueError(f"name = folder needs labels: two or more class names, found {len(self.labels)}")
             return self
-        for key in ("path", "columns", "fields", "labels"):
-            if getattr(self, key):
+        for key in ("path", "columns", "fields", "labels", "task"):
+            if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
                 raise ValueError(f"{key} is used only with name = folder, but name = {self.name}")
         return self
 
@@ -114,20 +120,22 @@ class CorpusSettings(Settings):
     def _metrics_are_known(self) -> "CorpusSettings":
         for name in self.metrics:
             try:
-                found = get_metric(name)
+                check_metric(name, self._kind())
             except BadInput as error:
                 raise ValueError(f"metrics: {error}") from error
-            if "class" not in found.targets:
-                raise ValueError(
-                    f"metrics has {name}, which is for targets of the kind {found.targets[0]}, not classes"
-                )
         return self
 
     @property
     def main_metric(self) -> str:
         """The metric that models are selected on."""
-        named = TASKS[self.name].metrics if self.name in TASKS else Task.metrics
+        named = TASKS[self.name].metrics if self.name in TASKS else self._kind().metrics
         return (self.metrics or named)[0]
+
+    def _kind(self) -> Task:
+        try:
+            return get_task(TASKS[self.name].kind if self.name in TASKS else self.task)
+        except BadInput as error:
+            raise ValueError(f"task: {error}") from error
 
     @model_validator(mode="after")
     def _f1_has_two_classes(self) -> "CorpusSettings":

@@ -28,7 +28,7 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
         BadInput: nothing would be carved off, or a class would have no row left.
     """
     rows = np.flatnonzero(train["label"].is_valid().to_numpy())
-    labels = train["label"].drop_null().to_numpy()
+    labels = _strata(train["label"].drop_null())
     count = int(len(rows) * fraction + 0.5)
     if count == 0:
         raise BadInput(f"train has {len(rows)} labelled rows, too few to select on {fraction:g} of them.")
@@ -61,7 +61,7 @@ def limit_rows(train: pa.Table, *, limit: int, seed: int) -> pa.Table:
         raise BadInput(
             f"limit = {limit}, but train has {train.num_rows} rows (1 to {train.num_rows}, or leave it out)."
         )
-    strata = pc.fill_null(train["label"], -1).to_numpy()
+    strata = _strata(train["label"])
     taken = choose(train["id"].to_pylist(), strata, count=limit, seed=seed, purpose="limit")
     return train.filter(pa.array(taken))
 
@@ -108,6 +108,13 @@ def choose_groups(
             left -= wanted
             taken[rows] = True
     return taken
+
+
+def _strata(labels: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The classes, -1 where there is none; labels that are no classes are one stratum."""
+    if pa.types.is_integer(labels.type):
+        return pc.fill_null(labels, -1).to_numpy()
+    return np.where(labels.is_valid().to_numpy(), 0, -1)
 
 
 def _quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:

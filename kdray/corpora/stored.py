@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kdray.corpora.reading import Corpus
 from kdray.corpora.tasks import TRAIN, Field
+from kdray.tasks import get_task
 
 INFO = "corpus.json"
 
@@ -26,6 +26,7 @@ class StoredTask:
     fields: tuple[Field, ...]
     labels: tuple[str, ...]
     metrics: tuple[str, ...]
+    kind: str = "single_label"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class StoredCorpus:
         return self.transform(pq.read_table(self.folder / f"{split}.parquet"))
 
     def labels(self, split: str) -> np.ndarray:
-        """Class indices, int64; -1 marks an unlabelled row."""
-        return pc.fill_null(self.table(split)["label"], -1).to_numpy().astype(np.int64)
+        """Targets of the corpus's task, unlabelled rows included: class indices, int64, with -1, for a single label."""
+        return get_task(self.task.kind).targets(self.table(split)["label"], self.task.labels)
 
     def map(self, transform: Callable[[pa.Table], pa.Table]) -> "StoredCorpus":
         """The same corpus with every split changed on reading."""
@@ -79,6 +80,7 @@ def save_corpus(corpus: Corpus, folder: Path) -> dict[str, Any]:
         "fields": [dataclasses.asdict(each) for each in corpus.task.fields],
         "labels": list(corpus.task.labels),
         "metrics": list(corpus.task.metrics),
+        "kind": corpus.task.kind,
     }
     save_splits(corpus.splits, {"task": task, "info": info}, folder)
     return info
@@ -101,5 +103,7 @@ def load_corpus(folder: Path) -> StoredCorpus:
     task = described["task"]
     fields = tuple(Field(**each) for each in task["fields"])
     return StoredCorpus(
-        folder, StoredTask(task["name"], fields, tuple(task["labels"]), tuple(task["metrics"])), described["info"]
+        folder,
+        StoredTask(task["name"], fields, tuple(task["labels"]), tuple(task["metrics"]), task["kind"]),
+        described["info"],
     )

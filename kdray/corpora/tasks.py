@@ -48,6 +48,7 @@ class Task:
         extra_train: further training splits, used where they are there.
         extra_report: further reported splits by kdray's name for them, used where they are there.
         hub: where the hub has it, or None.
+        kind: what is learned from the labels, a task of `kdray.tasks`.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Task:
     extra_train: tuple[str, ...] = ()
     extra_report: Mapping[str, str] = field(default_factory=dict[str, str])
     hub: HubSource | None = None
+    kind: str = "single_label"
 
     @property
     def num_classes(self) -> int:
@@ -177,6 +179,15 @@ _ALL = (
         report_split="test",
         select_fraction=0.2,  # 5,000 of 25,000, S1 table 2
         hub=HubSource("stanfordnlp/imdb"),
+    ),
+    Task(
+        "stsb",
+        (Field("sentence1", "pair"), Field("sentence2", "pair")),
+        ("similarity",),
+        metrics=("pearson", "spearman"),
+        full_rows=_sizes(5_749, 1_500),
+        hub=_glue("stsb"),
+        kind="regression",
     ),
     Task("sample", _ENTAILMENT, _ENTAILMENT_LABELS, group_by="sentence2"),
 )

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from kdray.corpora.tasks import UNLABELLED, Task
 from kdray.errors import BadInput
+from kdray.tasks import LabelError, get_task
 from kdray.utf8 import is_readable
 
 
@@ -25,7 +26,7 @@ def normalise(
         is_labelled: whether every row must have a label.
 
     Returns:
-        `id` string, fields string, `label` int64 with nulls for rows without a label.
+        `id` string, fields string, `label` (int64 for classes) with nulls for rows without a label.
 
     Raises:
         BadInput: a column is missing or of a wrong type, a text is null or empty, a label is outside the classes or
@@ -35,7 +36,8 @@ def normalise(
     for name in (*task.field_names, "label"):
         _require(raw, name, given[name], shown)
     texts = {name: _texts(raw, given[name], shown) for name in task.field_names}
-    labels = _labels(raw, given["label"], task, shown)
+    is_class = get_task(task.kind).target == "class"
+    labels = (_labels if is_class else _other_labels)(raw, given["label"], task, shown)
     if is_labelled:
         _refuse_first(pc.is_null(labels), shown, given["label"], f"has no label; every row of {split} needs one")
     if "id" in columns:
@@ -103,6 +105,19 @@ def _labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArr
     if row >= 0:
         _refuse_first(is_bad, shown, column, f"is {values[row].as_py()!r}; allowed are {_allowed(task)}")
     return pc.if_else(pc.equal(numbers, UNLABELLED), pa.scalar(None, pa.int64()), numbers)
+
+
+def _other_labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArray:
+    """As the corpus's own task reads them."""
+    values = raw[column]
+    try:
+        found = get_task(task.kind).read(_as_text(values, shown, column) or values, task.labels)
+    except LabelError as error:
+        raise BadInput(
+            f'{shown}, row {error.row} (the first is 0), column "{column}" is {error.found!r}; allowed are '
+            f"{error.allowed}."
+        ) from error
+    return pa.chunked_array([found])
 
 
 def _numbers_of(names: pa.ChunkedArray, column: str, task: Task, shown: str) -> pa.ChunkedArray:

@@ -23,7 +23,7 @@ from kdray.methods import Answers, Evidence, Method, Pair, Prepared, Reward
 from kdray.models import check_export, load_classifier, load_tokenizer, model_info, save_classifier
 from kdray.seeds import seed_of
 from kdray.store import Store
-from kdray.tasks import baseline, get_metric, score_all
+from kdray.tasks import baseline, get_metric, get_task, score_all
 from kdray.teachers import merge_classes, only_classes
 from kdray.train import (
     CachedTeacher,
@@ -78,6 +78,7 @@ class _Job:
         self.method: Method = spec.method
         self.corpus = self._corpus()
         self.view = load_corpus(spec.view.open(self.store).folder) if spec.view else self.corpus
+        self.task = get_task(self.corpus.task.kind)
         self.metric = self.corpus.task.metrics[0]  # that models are selected on
         self._latest: dict[str, float] = {}  # scores on select
         self._selected: dict[int, dict[str, float]] = {}  # after each epoch; empty for those before a stop
@@ -88,7 +89,7 @@ class _Job:
             model, tokenizer = self._model(seed)
             helper = self.spec.assistant
             teachers = tuple(teacher.info for teacher in self.spec.teachers)
-            pair = Pair(model_info(model, "student", tokenizer), teachers, helper.info if helper else None)
+            pair = Pair(model_info(model, "student", tokenizer), teachers, helper.info if helper else None, self.task)
             self.method.check(pair)
             whole_rows = self._rows(tokenizer, self.view, "train")
             train_rows, reward_rows = reward_apart(whole_rows, self.method.reward, seed=self.spec.train.seed)
@@ -100,6 +101,7 @@ class _Job:
                 assistant=self._teacher(self.spec.assistant, train_rows) if self.spec.assistant else None,
                 prepared=prepared,
                 reward_rows=reward_rows,
+                task=self.task,
                 known=tuple(teacher.info.known for teacher in self.spec.teachers),
             )
             with torch.random.fork_rng(devices=[]):
@@ -167,7 +169,7 @@ class _Job:
             "prepared": {name: value.tolist() for name, value in prepared.items() if value.numel() <= SHOWN_VALUES},
             "queries": dict(result.queries),
             "query_ratio": {name: number / max(1, result.rows) for name, number in result.queries.items()},
-            "rows": {"train": len(labels), "unlabelled": int((labels < 0).sum()), "seen": result.rows},
+            "rows": {"train": len(labels), "unlabelled": int((~self.task.labelled(labels)).sum()), "seen": result.rows},
             "majority": {split: self._baseline(split) for split in self.corpus.scored},
             "cost": cost.plain(),
             "seconds": {
@@ -183,6 +185,7 @@ class _Job:
         }
         with tempfile.TemporaryDirectory(prefix="kdray-fit-") as folder:
             model.to("cpu")
+            model.config.problem_type = self.task.problem_type
             save_classifier(model, tokenizer, Path(folder) / "model", max_length=self.spec.train.max_length)
             if not self.spec.beside:  # several models in one folder are only on their way to folders of their own
                 self._check_export(Path(folder) / "model", model, tokenizer)
@@ -215,10 +218,10 @@ class _Job:
         precision = self.spec.train.precision
         assert precision != "auto"
         logits = predict(model, rows, batch_size=EVALUATION_ROWS, device=self.device, precision=precision)
-        return score_all(self.corpus.task.metrics, rows.labels.numpy(), logits)
+        return score_all(self.corpus.task.metrics, rows.labels.numpy(), logits, self.task)
 
     def _baseline(self, split: str) -> float:
-        return baseline(self.metric, self.corpus.labels(split), classes=len(self.spec.labels))
+        return baseline(self.metric, self.corpus.labels(split), outputs=len(self.spec.labels), task=self.task)
 
     def _corpus(self) -> StoredCorpus:
         corpus = load_corpus(self.spec.corpus.open(self.store).folder)

@@ -22,6 +22,7 @@ from kdray.models import ModelInfo
 from kdray.records import Settings
 from kdray.seeds import seed_of
 from kdray.signals import TOKEN_NEEDS, Need, Signals
+from kdray.tasks import SINGLE_LABEL, Task
 
 
 class Ranks(Protocol):
@@ -45,6 +46,7 @@ class Pair:
     student: ModelInfo
     teachers: tuple[ModelInfo, ...]
     assistant: ModelInfo | None = None
+    task: Task = SINGLE_LABEL
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,14 @@ class Step:
     """One micro-batch, as one worker sees it.
 
     Attributes:
-        labels: Class indices; -1 marks an unlabelled row.
+        labels: Targets of the task; for a single label class indices, -1 marks an unlabelled row.
         key: (seed, epoch, step): the counter for random choices.
         adapters: What the method's `adapters` built; its parameters are trained with the student, its buffers are a
             controller's state, which only `learn` changes.
         prepared: What the method's `prepare` made of the teachers' answers.
         known: The classes that each teacher scores (`ModelInfo.known`); empty if all of them score all.
         progress: The share of the schedule's steps that are done, 0 to 1.
+        task: What is learned; only methods with `any_task` see others than a single label.
     """
 
     student: Signals
@@ -116,6 +119,7 @@ class Step:
     prepared: Prepared = field(default_factory=dict[str, Tensor])
     known: tuple[tuple[int, ...] | None, ...] = ()
     progress: float = 0.0
+    task: Task = SINGLE_LABEL
 
     def detach(self) -> "Step":
         return dataclasses.replace(self, student=self.student.detach())
@@ -183,6 +187,7 @@ class Phase:
     scored: bool = True
 
 
+_OF_DISTRIBUTIONS = ("temperature", "t2_scaling", "direction", "reduction", "combine", "kd_term")
 Status = Literal["as published", "gaps filled", "task variant", "reconstruction"]
 
 
@@ -207,6 +212,7 @@ class Method(Settings):
     min_teachers: ClassVar[int] = 1
     max_teachers: ClassVar[int | None] = 1
     allows_class_subsets: ClassVar[bool] = False
+    any_task: ClassVar[bool] = False
 
     name: str
 
@@ -286,7 +292,9 @@ class Method(Settings):
         if given < self.min_teachers or (most is not None and given > most):
             allowed = f"{self.min_teachers}" if most == self.min_teachers else f"{self.min_teachers} or more"
             raise BadInput(f"method {self.name} works with {allowed} teacher(s), {given} given.")
-        if pair.student.classes < 2:
+        self.check_task(pair.task)
+        self._check_soft_labels(pair)
+        if pair.task.class_scores and pair.student.classes < 2:
             raise BadInput(
                 f"method {self.name}: a head with one output has no distribution to distil; 2 or more classes."
             )
@@ -310,6 +318,29 @@ class Method(Settings):
                 "only some; take a method that merges teachers of different classes, such as uhc."
             )
         _check_subsets(self.name, pair)
+
+    def check_task(self, task: Task) -> None:
+        """
+        Raises:
+            BadInput: The method makes no sense for the task.
+        """
+        if not task.class_scores and not self.any_task:
+            raise BadInput(
+                f"method {self.name} learns from one distribution over classes, but the task {task.name} has none; "
+                "allowed are finetune, kd and ens_u."
+            )
+
+    def _check_soft_labels(self, pair: Pair) -> None:
+        """Refuse settings of distributions where teachers give values."""
+        if self.max_teachers == 0 or pair.task.distributions(torch.zeros(1, pair.student.classes)) is not None:
+            return
+        fields = type(self).model_fields
+        names = [name for name in _OF_DISTRIBUTIONS if name in fields and getattr(self, name) != fields[name].default]
+        if names:
+            raise BadInput(
+                f"method {self.name}: {', '.join(names)} would have no effect for the task {pair.task.name}, where the "
+                "student learns the teacher's value by squared error; leave it out."
+            )
 
     def adapters(self, pair: Pair) -> nn.Module:
         """Projections and the like that train with the student and are dropped at export."""
@@ -342,7 +373,11 @@ class Method(Settings):
     def terms(self, step: Step) -> Terms:
         """The terms of one step; a pure function of it. By default those of `losses`, each over all rows."""
         terms = {name: Term(values) for name, values in self.losses(step).items()}
-        asked = {"teacher": torch.full_like(step.labels, len(step.teachers))} if terms else {}
+        asked = (
+            {"teacher": torch.full(step.labels.shape[:1], len(step.teachers), device=step.labels.device)}
+            if terms
+            else {}
+        )
         return Terms(terms, queries=asked)
 
 

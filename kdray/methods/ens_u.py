@@ -10,11 +10,12 @@ Differs from the source: one KL to the average, not the average of KLs (equal gr
 
 from typing import ClassVar, Literal
 
+import torch
 from pydantic import Field
 
-from kdray.methods.contract import Method, Step, Terms
+from kdray.methods.contract import Method, Step, Term, Terms, all_asked
 from kdray.methods.ensembles import soft_terms
-from kdray.methods.losses import Direction, Reduction, ensemble_log_probs
+from kdray.methods.losses import Direction, Reduction, ensemble_log_probs, mse_rows
 
 
 class UniformEnsemble(Method):
@@ -31,6 +32,8 @@ class UniformEnsemble(Method):
     min_teachers: ClassVar[int] = 2
     max_teachers: ClassVar[int | None] = None
 
+    any_task: ClassVar[bool] = True
+
     name: Literal["ens_u"] = "ens_u"  # pyright: ignore[reportIncompatibleVariableOverride]
     temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
@@ -44,7 +47,11 @@ class UniformEnsemble(Method):
 
     def terms(self, step: Step) -> Terms:
         share = [1 / len(step.teachers)] * len(step.teachers)
-        target = ensemble_log_probs(
-            [teacher.logits for teacher in step.teachers], share, temperature=self.temperature, combine=self.combine
-        )
+        views = [step.task.distributions(teacher.logits) for teacher in step.teachers]
+        logits = [each for each in views if each is not None]
+        if not logits:
+            mean = torch.stack([teacher.logits for teacher in step.teachers]).mean(0)
+            term = Term(mse_rows(mean, step.student.logits))
+            return Terms({"kd": term}, queries=all_asked(step, term))
+        target = ensemble_log_probs(logits, share, temperature=self.temperature, combine=self.combine)
         return soft_terms(step, target, self)

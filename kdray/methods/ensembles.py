@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kdray.errors import BadInput
 from kdray.methods.contract import Answers, Step, Term, Terms, all_asked
-from kdray.methods.losses import Direction, Logits, Reduction, kd_rows
+from kdray.methods.losses import Direction, Logits, Reduction, kd_rows, mean_of_labels
 
 
 class SoftLabels(Protocol):
@@ -42,7 +42,9 @@ def soft_terms(step: Step, target: Logits, settings: SoftLabels, *, of_one: bool
     Args:
         of_one: The target is what one of the teachers says; the others were not asked.
     """
-    term = Term(soft_rows(target, step.student.logits, settings))
+    student = step.task.distributions(step.student.logits)
+    assert student is not None, "for values there is no target distribution"
+    term = Term(mean_of_labels(soft_rows(target, student, settings)))
     return Terms({"kd": term}, queries={"teacher": term.covered()} if of_one else all_asked(step, term))
 
 

@@ -20,6 +20,8 @@ class FineTune(Method):
     min_teachers: ClassVar[int] = 0
     max_teachers: ClassVar[int | None] = 0
 
+    any_task: ClassVar[bool] = True
+
     name: Literal["finetune"] = "finetune"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @property

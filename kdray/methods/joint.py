@@ -25,6 +25,8 @@ class JointFineTuning(FineTune):
     title: ClassVar[str] = "Joint fine-tuning of teachers"
     source: ClassVar[str] = "Wu et al. 2021 (stage 1 of MT-BERT)"
 
+    any_task: ClassVar[bool] = False
+
     name: Literal["joint"] = "joint"  # pyright: ignore[reportIncompatibleVariableOverride]
     models: int = Field(ge=2, le=100)
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from kdray.methods.contract import Method, Step, Term, Terms
-from kdray.methods.losses import Direction, Reduction, kd_rows, log_probs, mse_rows
+from kdray.methods.losses import Direction, Reduction, kd_rows, log_probs, mean_of_labels, mse_rows
 
 
 class VanillaKD(Method):
@@ -28,6 +28,8 @@ class VanillaKD(Method):
 
     title: ClassVar[str] = "Vanilla KD"
     source: ClassVar[str] = "Hinton et al. 2015; S0 §4.2; S1 eq. 1–3"
+
+    any_task: ClassVar[bool] = True
 
     name: Literal["kd"] = "kd"  # pyright: ignore[reportIncompatibleVariableOverride]
     temperature: float = Field(default=5.0, gt=0, le=1000)
@@ -56,17 +58,17 @@ class VanillaKD(Method):
         return {"hard": 1 - alpha, "kd": alpha}
 
     def terms(self, step: Step) -> Terms:
-        teacher = step.teachers[0].logits
-        if self.kd_term == "mse":
-            rows = mse_rows(teacher, step.student.logits)
+        teacher, student = (step.task.distributions(each.logits) for each in (step.teachers[0], step.student))
+        if self.kd_term == "mse" or teacher is None or student is None:
+            rows = mse_rows(step.teachers[0].logits, step.student.logits)
         else:
             rows = kd_rows(
                 log_probs(teacher, self.temperature),
-                step.student.logits,
+                student,
                 temperature=self.temperature,
                 t2_scaling=self.t2_scaling,
                 direction=self.direction,
                 reduction=self.reduction,
             )
-        term = Term(rows)
+        term = Term(mean_of_labels(rows))
         return Terms({"kd": term}, queries={"teacher": term.covered()})

@@ -8,8 +8,11 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
+
+from kdray.tasks import cross_entropy_rows as cross_entropy_rows
+from kdray.tasks import wide as wide
 
 Direction = Literal["forward", "reverse"]
 Reduction = Literal["batchmean", "elementmean"]
@@ -82,13 +85,9 @@ def mse_rows(target: Logits, student: Logits) -> Rows:
     return (wide(target) - wide(student)).square().mean(-1)
 
 
-def cross_entropy_rows(student: Logits, labels: Int[Tensor, " batch"]) -> Rows:
-    """Hard-label cross-entropy at temperature 1; rows labelled -1 give 0.
-
-    >>> cross_entropy_rows(torch.zeros(2, 2), torch.tensor([1, -1]))
-    tensor([0.6931, 0.0000])
-    """
-    return F.cross_entropy(wide(student), labels, reduction="none", ignore_index=-1)
+def mean_of_labels(values: Float[Tensor, "batch *labels"]) -> Rows:
+    """One value a row: of several distributions a row, one a label, their mean."""
+    return values if values.ndim == 1 else values.flatten(1).mean(-1)
 
 
 def ensemble_log_probs(
@@ -112,7 +111,7 @@ def ensemble_log_probs(
         return log_probs(mixed, temperature)
     parts = [log_probs(z, temperature) for z in teachers]
     log_weights = torch.as_tensor(weights, dtype=parts[0].dtype, device=parts[0].device).log()
-    return torch.logsumexp(torch.stack(parts) + log_weights.view(-1, 1, 1), dim=0)
+    return torch.logsumexp(torch.stack(parts) + log_weights.view(-1, *[1] * parts[0].ndim), dim=0)
 
 
 def entropy_rows(log_p: Float[Tensor, "*rows classes"]) -> Float[Tensor, "*rows"]:
@@ -131,8 +130,3 @@ def unit(x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
     tensor([0.6000, 0.8000])
     """
     return x / x.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-
-
-def wide(x: Tensor) -> Tensor:
-    """In at least float32: signals may come in half precision."""
-    return x if x.dtype == torch.float64 else x.float()

@@ -108,7 +108,7 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def load_classifier(folder: Path, *, labels: Sequence[str], seed: int, head: Head = "own") -> Any:
-    """A single-label sequence classifier with the weights in `folder`, on the CPU in float32, in eval mode.
+    """A sequence classifier with the weights in `folder`, on the CPU in float32, in eval mode.
 
     Args:
         seed: A fresh head is initialized from it.
@@ -119,7 +119,8 @@ def load_classifier(folder: Path, *, labels: Sequence[str], seed: int, head: Hea
     """
     config = load_config(folder)
     classes = int(config.num_labels)
-    config.problem_type = "single_label_classification"
+    # transformers refuses one output with the former; the export gets the problem type of its task
+    config.problem_type = "single_label_classification" if len(labels) > 1 else "regression"
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: i for i, label in enumerate(labels)}
     model, loaded = _loaded(folder, config, seed)

@@ -1,5 +1,6 @@
 """The exported folder gives the scores of the model, read by the library that a user will load it with."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,20 @@ def check_export(folder: Path, rows: Sequence[Sequence[str]], logits: Float[Tens
             f"the exported model cannot be read by transformers.pipeline ({type(error).__name__}: {error}), so it is "
             "not kept."
         ) from error
-    difference = float((scores - logits.softmax(-1)).abs().max()) if len(rows) else 0.0
+    difference = float((scores - _expected(folder, logits)).abs().max()) if len(rows) else 0.0
     if not difference < 1e-3:
         raise RunFailed(
             f"the exported model gives other scores in transformers.pipeline than after its training (largest "
             f"difference {difference:.3g}), so it is not kept."
         )
+
+
+def _expected(folder: Path, logits: Tensor) -> Tensor:
+    """What the pipeline makes of logits, by the problem type of the export: values, a probability each, or a softmax."""
+    kind = json.loads((folder / "config.json").read_text()).get("problem_type")
+    if kind == "regression":
+        return logits
+    return logits.sigmoid() if kind == "multi_label_classification" else logits.softmax(-1)
 
 
 def pipeline_scores(folder: Path, rows: Sequence[Sequence[str]]) -> Float[Tensor, "rows classes"]:

@@ -5,7 +5,7 @@ from typing import Any
 from kdray.corpora import CorpusSettings, StoredCorpus, load_corpus, read_corpus, save_corpus
 from kdray.stages.context import Context
 from kdray.store import Artifact
-from kdray.tasks import identity
+from kdray.tasks import identity, task_identity
 
 
 def read(settings: CorpusSettings, context: Context) -> Artifact:
@@ -18,7 +18,8 @@ def read(settings: CorpusSettings, context: Context) -> Artifact:
             "metrics": [identity(name) for name in corpus.task.metrics],
             "labels": list(corpus.task.labels),
             "fields": [[field.name, field.role] for field in corpus.task.fields],
-        },
+        }
+        | ({} if corpus.task.kind == "single_label" else {"task": task_identity(corpus.task.kind)}),
         inputs={"rows": corpus.fingerprint},
         build=lambda draft: _summary(save_corpus(corpus, draft.folder)),
     )

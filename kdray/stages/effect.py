@@ -58,7 +58,7 @@ def pruning_effect(
     """
     if run.prune.policy.name == "none":
         raise BadInput("prune.policy = none: there is no pruning whose effect could be measured.")
-    stored = opened(prepared.corpus)
+    stored = opened(prepared.corpus)  # of single labels: `check_method` refuses to prune others
     roles: list[tuple[str, Role]] = [(field.name, field.role) for field in stored.task.fields]
     report, labels = stored.table(REPORT), np.asarray(stored.labels(REPORT))
     model = _Model.of(student, [name for name, _ in roles])

@@ -26,6 +26,7 @@ from kdray.models import (
     resolve_encoder,
 )
 from kdray.signals import Need
+from kdray.tasks import Task, get_task
 from kdray.teachers import TeacherSettings, label_names, task_columns
 
 
@@ -36,7 +37,23 @@ def check_method(run: RunConfig, task: StoredTask) -> None:
     """
     for teacher in run.teachers:
         check_classes(teacher, task)
-    run.method.check(_pair(run, task.labels))
+    kind = get_task(task.kind)
+    if not kind.class_scores:
+        _check_other_task(run, kind)
+    run.method.check(_pair(run, task.labels, kind))
+
+
+def _check_other_task(run: RunConfig, task: Task) -> None:
+    """What needs one class a row."""
+    run.method.check_task(task)
+    used = {
+        "teaching = joint": run.teaching == "joint",
+        "prune.policy (other than none)": run.prune.policy.name != "none",
+        "teachers[].classes": any(teacher.classes for teacher in run.teachers),
+        "teachers[].init_from": any(teacher.init_from for teacher in run.teachers),
+    }
+    if wrong := [setting for setting, is_used in used.items() if is_used]:
+        raise BadInput(f"{wrong[0]} needs rows of one class each, but the task is {task.name}; leave it out.")
 
 
 def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> None:
@@ -132,7 +149,7 @@ def check_depths(run: RunConfig) -> None:
         layers_to_keep(student.init, keep=student.layers, of=depth)
 
 
-def _pair(run: RunConfig, labels: Sequence[str]) -> Pair:
+def _pair(run: RunConfig, labels: Sequence[str], task: Task) -> Pair:
     taught = run.teachers[: run.method.max_teachers]
     origin = run.student.encoder if run.student.init_from == "encoder" else run.teachers[0].encoder
     encoders = {origin, *(teacher.encoder for teacher in taught)}
@@ -148,4 +165,4 @@ def _pair(run: RunConfig, labels: Sequence[str]) -> Pair:
     if run.method.uses_assistant:
         depths = run.method.assistant_depths(student=run.student.layers, teacher=teachers[0].layers)
         assistant = info(taught[0].encoder, "the assistant", depths[-1])
-    return Pair(info(origin, "student", run.student.layers), teachers, assistant)
+    return Pair(info(origin, "student", run.student.layers), teachers, assistant, task)

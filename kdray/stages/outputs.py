@@ -19,6 +19,7 @@ from kdray.stages.corpus import opened
 from kdray.stages.fitting import result_of
 from kdray.stages.ranges import in_ranges, longest_first, parts_of
 from kdray.store import Artifact, Draft, Store, digest_of
+from kdray.tasks import get_task
 from kdray.teachers import DropoutSpeaker, Speaker, check_teacher
 
 
@@ -145,7 +146,13 @@ def _matrix(column: pa.ChunkedArray) -> np.ndarray:
 
 def _preflight(name: str, stored: StoredCorpus, labels: Sequence[str], folder: Path) -> dict[str, float]:
     logits = np.load(folder / "select.logits.npy")
+    task, targets = get_task(stored.task.kind), stored.labels("select")
+    if task.target == "class":
+        targets = _own_classes(targets, stored, labels)
+    return check_teacher(name, metric=stored.task.metrics[0], logits=logits, labels=targets, split="select", task=task)
+
+
+def _own_classes(targets: np.ndarray, stored: StoredCorpus, labels: Sequence[str]) -> np.ndarray:
+    """Counted as the teacher does; rows of classes that it does not score count as unlabelled."""
     number = {stored.task.labels.index(label): i for i, label in enumerate(labels)}
-    # rows of classes that it does not score count as unlabelled
-    own = np.array([number.get(int(label), -1) for label in stored.labels("select")])
-    return check_teacher(name, metric=stored.task.metrics[0], logits=logits, labels=own, split="select")
+    return np.array([number.get(int(label), -1) for label in targets])

@@ -232,4 +232,10 @@ class _Pruning:
 def _task(stored: StoredCorpus) -> dict[str, Any]:
     task = stored.task
     fields = [{"name": field.name, "role": field.role} for field in task.fields]
-    return {"name": task.name, "fields": fields, "labels": list(task.labels), "metrics": list(task.metrics)}
+    return {
+        "name": task.name,
+        "fields": fields,
+        "labels": list(task.labels),
+        "metrics": list(task.metrics),
+        "kind": task.kind,
+    }

@@ -13,21 +13,40 @@ from kdray.tasks.metrics import (
     metric,
     register,
 )
-from kdray.tasks.scores import baseline, score_all, score_one
+from kdray.tasks.multi_label import MULTI_LABEL
+from kdray.tasks.regression import REGRESSION
+from kdray.tasks.scores import baseline, check_metric, score_all, score_one
+from kdray.tasks.single_label import SINGLE_LABEL, cross_entropy_rows, wide
+from kdray.tasks.task import TASKS, LabelError, Task, get_task, register_task, task_identity
+
+for _each in (SINGLE_LABEL, REGRESSION, MULTI_LABEL):
+    register_task(_each)
 
 __all__ = [
     "METRICS",
+    "MULTI_LABEL",
+    "REGRESSION",
+    "SINGLE_LABEL",
+    "TASKS",
+    "LabelError",
     "Metric",
     "Needs",
     "Predictions",
     "Target",
+    "Task",
     "baseline",
     "best_of",
+    "check_metric",
+    "cross_entropy_rows",
     "get_metric",
+    "get_task",
     "identity",
     "is_better",
     "metric",
     "register",
+    "register_task",
     "score_all",
     "score_one",
+    "task_identity",
+    "wide",
 ]

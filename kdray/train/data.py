@@ -30,7 +30,7 @@ class Rows:
 
     Attributes:
         ids: One per row; teachers are asked by it.
-        labels: Class indices, int64; -1 marks an unlabelled row.
+        labels: Targets of the task, [rows, ...]; of a single label class indices, int64, -1 marks an unlabelled row.
         pad_id: The tokenizer's padding token.
     """
 

@@ -18,7 +18,7 @@ from kdray.methods import Method, Phase, Prepared, Step, Terms
 from kdray.models import autocast, forward
 from kdray.seeds import seed_of
 from kdray.signals import Need, Signals
-from kdray.tasks import is_better
+from kdray.tasks import SINGLE_LABEL, Task, is_better
 from kdray.train.checkpoint import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
 from kdray.train.course import Course
 from kdray.train.data import Rows, Teacher
@@ -83,6 +83,7 @@ class Material:
     prepared: Prepared = field(default_factory=dict[str, Tensor])
     reward_rows: Rows | None = None
     known: tuple[tuple[int, ...] | None, ...] = ()
+    task: Task = SINGLE_LABEL
 
 
 class Trainee(nn.Module):
@@ -224,7 +225,7 @@ class _Loop:
         self.optimizer.zero_grad(set_to_none=True)
 
     def _share(self, part: np.ndarray, batch: np.ndarray) -> Share:
-        mine, every = (int((self.rows.labels[rows] >= 0).sum()) for rows in (part, batch))
+        mine, every = (int(self.material.task.labelled(self.rows.labels[rows]).sum()) for rows in (part, batch))
         return Share(rows=len(part) / len(batch), labelled=mine / max(1, every))
 
     def _micro_step(
@@ -246,6 +247,7 @@ class _Loop:
                 prepared=self.prepared,
                 known=material.known,
                 progress=done / max(1, total),
+                task=material.task,
             )
             reduced = objective(phase.method, step, self.ranks, share)
         if moves:

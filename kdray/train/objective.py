@@ -8,7 +8,6 @@ from torch import Tensor
 
 from kdray.errors import BadInput
 from kdray.methods import Method, Ranks, Step, Term, Terms
-from kdray.methods.losses import cross_entropy_rows
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,9 @@ def objective(method: Method, step: Step, ranks: Ranks, share: Share = Share()) 
         BadInput: The method breaks its contract: another shape than one value a row, or weights of other terms.
     """
     answer = method.terms(step)
-    labelled = step.labels >= 0
+    labelled = step.task.labelled(step.labels)
     hard = labelled if answer.hard_rows is None else labelled & answer.hard_rows
-    losses = cross_entropy_rows(step.student.logits, step.labels) if answer.hard is None else answer.hard
+    losses = step.task.hard_rows(step.student.logits, step.labels) if answer.hard is None else answer.hard
     terms = {"hard": Term(losses, hard), **answer.terms}
     weights, scheduled = method.weights(), method.schedule(step)
     _check(method, terms, {**weights, **scheduled})

@@ -13,10 +13,10 @@ def refusal(**settings):
 OWN = {"name": "folder", "path": "somewhere", "labels": ("no", "yes")}
 
 
-def test_knows_the_ten_tasks_and_the_sample():
+def test_knows_the_named_corpora_and_the_sample():
     assert set(TASKS) == {
         *("rte", "sst2", "mrpc", "qnli", "qqp", "mnli", "cola", "emotion", "ag_news", "imdb"),
-        "sample",
+        *("stsb", "sample"),
     }
 
 
@@ -102,7 +102,9 @@ def test_refuses_f1_of_three_classes_and_unknown_metrics():
         name="mnli", metrics=("f1",)
     )
     assert "metric 'auc' is unknown; known are accuracy, f1," in refusal(name="rte", metrics=("auc",))
-    assert "metrics has pearson, which is for targets of the kind value" in refusal(name="rte", metrics=("pearson",))
+    assert "metric 'pearson' is for targets of the kind value, but single_label has class" in refusal(
+        name="rte", metrics=("pearson",)
+    )
 
 
 def test_settings_survive_a_round_trip():

@@ -56,7 +56,7 @@ def test_accuracy_and_macro_f1_are_always_scored():
 def test_unlabelled_rows_are_not_scored():
     labels = np.array([1, -1, 0, -1])
     assert score_one("accuracy", labels, np.eye(2)[[1, 0, 1, 0]]) == 0.5
-    assert baseline("accuracy", np.array([1, -1, 1, 0, -1, -1]), classes=2) == near(2 / 3)
+    assert baseline("accuracy", np.array([1, -1, 1, 0, -1, -1]), outputs=2) == near(2 / 3)
 
 
 def test_a_missing_score_is_an_error_and_not_0():

@@ -1,0 +1,138 @@
+"""The seam of tasks: from a column of labels to a loss, predictions and a baseline. One task is one file."""
+
+import hashlib
+import importlib
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from kdray.errors import BadInput
+from kdray.tasks.metrics import Predictions, Target
+
+
+class LabelError(ValueError):
+    """A label that is not allowed; the reader of the file adds file, row and column.
+
+    Attributes:
+        row: The first is 0.
+        found: What is there.
+        allowed: What may be there.
+    """
+
+    def __init__(self, row: int, found: Any, allowed: str) -> None:
+        super().__init__(f"row {row} is {found!r}; allowed are {allowed}")
+        self.row, self.found, self.allowed = row, found, allowed
+
+
+class Task(Protocol):
+    """What a model learns from labels. Objects without state; `TASKS` holds those that have a short name.
+
+    Attributes:
+        name: As settings name it.
+        target: `class` columns are read and stored as class numbers; those of other tasks by `read`.
+        metrics: The default ones; the first one is selected on.
+        always: Metrics that are reported whatever else is.
+        problem_type: What an exported model's configuration says.
+        outputs: The names of a model's outputs where settings name no `labels`; empty if they must.
+        class_scores: The outputs are scores of classes, whose softmax is one distribution. Methods that need such a
+            distribution refuse other tasks.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def target(self) -> Target: ...
+    @property
+    def metrics(self) -> tuple[str, ...]: ...
+    @property
+    def always(self) -> tuple[str, ...]: ...
+    @property
+    def problem_type(self) -> str: ...
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+    @property
+    def class_scores(self) -> bool: ...
+
+    def read(self, values: pa.ChunkedArray, labels: Sequence[str]) -> pa.Array:
+        """A file's column as it is stored, null where a row has no label.
+
+        Raises:
+            LabelError: A label is not allowed.
+        """
+        ...
+
+    def targets(self, stored: pa.ChunkedArray, labels: Sequence[str]) -> np.ndarray:
+        """The stored column as an array [rows, ...], unlabelled rows included."""
+        ...
+
+    def labelled(self, targets: Any) -> Any:
+        """Which rows have a label, [rows]; of an array or a tensor."""
+        ...
+
+    def hard_rows(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each row to its label, [batch]; 0 where there is none."""
+        ...
+
+    def distributions(self, logits: Tensor) -> Tensor | None:
+        """Logits of the distributions that soft labels are, [batch, ..., outcomes]; None: outputs are values."""
+        ...
+
+    def predictions(self, logits: np.ndarray) -> Predictions:
+        """What a model's outputs [rows, outputs] predict."""
+        ...
+
+    def baseline(self, targets: np.ndarray, outputs: int) -> np.ndarray:
+        """The outputs [outputs] of the best constant prediction; of labelled rows."""
+        ...
+
+
+TASKS: dict[str, Task] = {}
+
+
+def register_task(new: Task) -> Task:
+    """Make a task known by its name, in this process. Workers of a cluster need `module:NAME` instead.
+
+    Raises:
+        BadInput: Another task has this name.
+    """
+    if TASKS.setdefault(new.name, new) is not new:
+        raise BadInput(f"there is already a task {new.name!r}; give yours another name.")
+    return new
+
+
+def get_task(name: str) -> Task:
+    """The task of this name, or the object that `module:NAME` names.
+
+    Raises:
+        BadInput: There is none.
+    """
+    if ":" not in name:
+        if name not in TASKS:
+            raise BadInput(f"task {name!r} is unknown; known are {', '.join(TASKS)}. Name your own as module:NAME.")
+        return TASKS[name]
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInput(f"task {name!r} cannot be imported ({error}); is {module}.py on PYTHONPATH?") from error
+    missing = [each for each in _MEMBERS if not hasattr(found, each)]
+    if missing:
+        raise BadInput(f"task {name!r} has no {missing[0]}; it must be an object with all of {', '.join(_MEMBERS)}.")
+    return cast(Task, found)
+
+
+def task_identity(name: str) -> str:
+    """What stands for a task in digests: a task of your own changes with its file."""
+    module = type(get_task(name)).__module__
+    if module.startswith("kdray.tasks."):
+        return name
+    file = inspect.getfile(type(get_task(name)))
+    return f"{name} {hashlib.sha256(Path(file).read_bytes()).hexdigest()}"
+
+
+_MEMBERS = sorted(name for name in vars(Task) if not name.startswith("_"))
