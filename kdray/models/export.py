@@ -39,7 +39,7 @@ def check_export(folder: Path, rows: Sequence[Sequence[str]], logits: Float[Tens
 
 
 def _expected(folder: Path, logits: Tensor) -> Tensor:
-    """What the pipeline makes of logits, by the problem type of the export: values, a probability each, or a softmax."""
+    """What the pipeline makes of logits, by the problem type of the export: values, probabilities, or a softmax."""
     kind = json.loads((folder / "config.json").read_text()).get("problem_type")
     if kind == "regression":
         return logits
