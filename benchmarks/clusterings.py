@@ -1,6 +1,6 @@
 """How well clusterings of the units separate, as S0 Figure 3 asks: `python benchmarks/clusterings.py --corpus rte`.
 
-Whole examples of the official dev split, embeddings of one encoder. Prints clusters, centres, silhouette by distance
+Whole examples of the official dev split, embeddings of one encoder. Prints clusters, medoids, silhouette by distance
 1 − cosine, and seconds of each; nothing is written.
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 
 from kdray.cli.main import guarded
 from kdray.cli.show import table
-from kdray.corpora import REPORT, CorpusSettings, kdray_data, read_corpus
+from kdray.corpora import TEST, CorpusSettings, kdray_data, read_corpus
 from kdray.prune.clusters import silhouette, star_clusters
-from kdray.prune.comparators import Comparator, compared_clusters
 from kdray.prune.graph import cosine_weights
-from kdray.prune.units import example_units
+from kdray.prune.sklearn_clustering import Comparator, sklearn_clusters
+from kdray.prune.units import row_units
 from kdray.stages import InProcess
 from kdray.stages.embeddings import embed
 from kdray.stages.prune import encoder_embedder
@@ -32,8 +32,8 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, help="how many, for those that are told (default: as many as star)")
     arguments = parser.parse_args()
     corpus = read_corpus(CorpusSettings.model_validate({"name": arguments.corpus}), data_dir=kdray_data())
-    rows = corpus.splits[REPORT].slice(0, arguments.limit)
-    units = example_units(rows, [field.name for field in corpus.task.fields])
+    rows = corpus.splits[TEST].slice(0, arguments.limit)
+    units = row_units(rows, [field.name for field in corpus.task.fields])
     weights = cosine_weights(
         [embed(units["text"], partial(encoder_embedder, arguments.encoder), InProcess(), title="embed")]
     )
@@ -43,13 +43,13 @@ def main() -> None:
     found = []
     for name in ("star", *get_args(Comparator)):
         start = time.perf_counter()
-        clusters = star_clusters(weights) if name == "star" else compared_clusters(name, weights, number)
+        clusters = star_clusters(weights) if name == "star" else sklearn_clusters(name, weights, number)
         seconds = time.perf_counter() - start
         found.append(
             {
                 "clustering": name,
                 "clusters": len(np.unique(clusters.labels)),
-                "centres": int(clusters.centres.sum()),
+                "medoids": int(clusters.medoids.sum()),
                 "silhouette": silhouette(weights, clusters.labels),
                 "seconds": seconds,
             }

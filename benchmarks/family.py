@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from kdray.errors import BadInput, RunFailed
+from kdray.errors import ConfigError, RunError
 
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "on_ray"))  # for the server that the tests use
 
@@ -60,7 +60,7 @@ def database() -> Iterator[str]:
 
     programs = postgres.server_programs()
     if programs is None:
-        raise BadInput(
+        raise ConfigError(
             "PostgreSQL is missing: install it (Debian: apt install postgresql); kills.py takes --storage URL."
         )
     with tempfile.TemporaryDirectory(prefix="kdray-pg-") as folder, postgres.running(programs, Path(folder)) as url:
@@ -71,7 +71,7 @@ def measured(command: Sequence[str], log: Path, environment: Mapping[str, str]) 
     """Run a command to its end.
 
     Raises:
-        RunFailed: It failed; the end of its log is told.
+        RunError: It failed; the end of its log is told.
     """
     used, start = Used(), time.perf_counter()
     with log.open("w") as file, subprocess.Popen(command, env=environment, stdout=file, stderr=file) as process:
@@ -80,5 +80,5 @@ def measured(command: Sequence[str], log: Path, environment: Mapping[str, str]) 
             time.sleep(POLL_SECONDS)
     used.wall = time.perf_counter() - start
     if process.returncode:
-        raise RunFailed(f"{' '.join(command)} failed:\n{log.read_text()[-2000:]}")
+        raise RunError(f"{' '.join(command)} failed:\n{log.read_text()[-2000:]}")
     return used

@@ -34,7 +34,7 @@ from prune import cut_encoder
 
 from kdray.cli.main import guarded
 from kdray.cli.show import table
-from kdray.errors import BadInput, RunFailed
+from kdray.errors import ConfigError, RunError
 from kdray.store import Artifact, Store
 
 ROOT = Path(__file__).parent.parent
@@ -46,8 +46,8 @@ SILENT = 30.0
 DISK_MIB = 1_000
 LIMIT = 900.0
 FAULTS = ("worker", "node", "driver", "head", "store", "disk")
-WORKS = ("teach", "outputs", "prune", "distil", "sweep")
-BEFORE = {"outputs": "teach", "distil": "outputs", "sweep": "outputs"}
+WORKS = ("teach", "outputs", "prune", "distill", "sweep")
+BEFORE = {"outputs": "teach", "distill": "outputs", "sweep": "outputs"}
 MAPS = ("outputs", "prune")  # of more rows, because each takes so little time
 TRAIN = {"epochs": 4, "learning_rate": 1e-4, "batch_size": 32, "max_length": 32}
 
@@ -112,9 +112,9 @@ class Scene:
     def in_the_middle(self) -> bool:
         """Something of the work is done, and not all."""
         if self.work == "sweep":
-            return len(self.store.artifacts("distil")) > 0
+            return len(self.store.artifacts("distill")) > 0
         work = self.store.children("work")
-        if self.work in ("teach", "distil"):
+        if self.work in ("teach", "distill"):
             return any(self.store.exists(f"work/{each}/latest.json") for each in work)
         return any(self.store.children(f"work/{each}/{inner}") for each in work for inner in self._folders(each))
 
@@ -131,14 +131,14 @@ class Scene:
         end = time.monotonic() + LIMIT
         while not self.in_the_middle():
             if driver.poll() is not None or time.monotonic() > end:
-                raise RunFailed(f"{self.work} ended before it could be disturbed; look into {self.log}")
+                raise RunError(f"{self.work} ended before it could be disturbed; look into {self.log}")
             time.sleep(0.1)
 
     def still_at_work(self, driver: "subprocess.Popen[bytes]") -> None:
         """The fault would otherwise come too late to be one."""
         is_done = self.work != "sweep" and bool(self.store.artifacts(self.work))
         if is_done or driver.poll() is not None:
-            raise RunFailed(f"{self.work} was done before it could be disturbed; give it more rows.")
+            raise RunError(f"{self.work} was done before it could be disturbed; give it more rows.")
 
     def end(self, driver: "subprocess.Popen[bytes]") -> int:
         try:
@@ -157,7 +157,7 @@ class Scene:
 
 def _undisturbed(scene: Scene) -> None:
     if scene.end(scene.start()):
-        raise RunFailed(f"{scene.work} failed undisturbed:\n{scene.log.read_text()[-2000:]}")
+        raise RunError(f"{scene.work} failed undisturbed:\n{scene.log.read_text()[-2000:]}")
 
 
 def _worker(scene: Scene) -> None:
@@ -248,7 +248,7 @@ def main() -> None:
         print(table(rows))
         wrong = [f"{row['work']} with {row['fault']}: {row['result']}" for row in rows if row["result"] != "equal"]
     if wrong:
-        raise RunFailed("; ".join(wrong))
+        raise RunError("; ".join(wrong))
 
 
 class Bench:
@@ -348,9 +348,9 @@ class Bench:
         return {
             "corpus": {"name": "sst2", "limit": self._rows(work)},
             "teachers": [{"name": "t", "encoder": encoder, "train": TRAIN | ({"epochs": 1} if work in MAPS else {})}],
-            "outputs": {"preflight": False},
+            "outputs": {"quality_check": False},
             "student": {"encoder": encoder, "layers": 1},
-            "prune": {"policy": "lower_tail", "level": "example", "embedders": encoder, "protect": "star"},
+            "prune": {"policy": "lower_tail", "level": "row", "embedders": encoder, "keep_medoids": "star"},
             "train": TRAIN,
             "work": {"workers": 2, "actors": 2, "block_rows": 1024},
         }
@@ -427,7 +427,7 @@ def _small_disk(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "kdray-faults", folder], check=False)
     if mounted.returncode:
-        raise BadInput("a small file system cannot be mounted; only root may, so leave disk out of --faults.")
+        raise ConfigError("a small file system cannot be mounted; only root may, so leave disk out of --faults.")
     try:
         yield str(folder / "store"), {"disk": folder}
     finally:
@@ -437,7 +437,7 @@ def _small_disk(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _chosen(told: str, known: tuple[str, ...]) -> list[str]:
     found = told.split(",")
     if unknown := [name for name in found if name not in known]:
-        raise BadInput(f"{', '.join(unknown)} is none of {', '.join(known)}.")
+        raise ConfigError(f"{', '.join(unknown)} is none of {', '.join(known)}.")
     return found
 
 

@@ -350,7 +350,7 @@ def tinybert_loss(student: Seen, teacher: Seen, mask: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Pair:
+class TeacherStudent:
     kind: Kind
     student: Reader
     teacher: Reader | None
@@ -382,14 +382,14 @@ def choose_from(seen: Seen, batch: Batch) -> Choice:
 
 def pair_of(
     kind: Kind, student: Any, teacher: Any, *, device: torch.device, dtype: torch.dtype, compiled: bool = False
-) -> Pair:
+) -> TeacherStudent:
     """Copies of both models on the device; the teacher only if the step runs it."""
     ours = Reader(copy.deepcopy(student).to(device), kind, dtype, compiled=compiled)
     if not kind.online:
-        return Pair(kind, ours, None)
+        return TeacherStudent(kind, ours, None)
     every = teacher.config.num_hidden_layers // student.config.num_hidden_layers
     frozen = copy.deepcopy(teacher).eval().requires_grad_(False).to(device)
-    return Pair(kind, ours, Reader(frozen, kind, dtype, every=every, compiled=compiled))
+    return TeacherStudent(kind, ours, Reader(frozen, kind, dtype, every=every, compiled=compiled))
 
 
 # --- Batches ---------------------------------------------------------------------------------------------------------
@@ -688,7 +688,7 @@ def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=LEARNING_RATE, fused=True)
 
 
-def train_step(pair: Pair, optimizer: torch.optim.Optimizer, batch: Batch, device: torch.device) -> Tensor:
+def train_step(pair: TeacherStudent, optimizer: torch.optim.Optimizer, batch: Batch, device: torch.device) -> Tensor:
     loss = pair.loss(on_device(batch, device))
     loss.backward()
     nn.utils.clip_grad_norm_(pair.student.model.parameters(), CLIP)

@@ -24,7 +24,7 @@ import optuna
 from family import database
 
 from kdray.cli.main import guarded
-from kdray.errors import RunFailed
+from kdray.errors import RunError
 from kdray.on_ray.study import WITHDRAWN
 
 ROOT = Path(__file__).parent.parent
@@ -44,7 +44,7 @@ def main() -> None:
     Path(arguments.out).write_text(json.dumps({"command": sys.argv, **found}, indent=1) + "\n")
     print(json.dumps(found, indent=1))
     if found["wrong"]:
-        raise RunFailed("; ".join(found["wrong"]))
+        raise RunError("; ".join(found["wrong"]))
 
 
 def _kills(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _ended(folder: Path, name: str) -> Ended:
 def _wait(folder: Path, driver: "subprocess.Popen[bytes]", until: Callable[[], bool]) -> None:
     while not until():
         if driver.poll() is not None:
-            raise RunFailed(f"the driver ended by itself with {driver.returncode}; look into its log in {folder}.")
+            raise RunError(f"the driver ended by itself with {driver.returncode}; look into its log in {folder}.")
         time.sleep(1)
 
 

@@ -1,6 +1,6 @@
 """Every method on one corpus: `python benchmarks/methods.py --corpus emotion [--methods kd,dekd] [--limit 4000]`.
 
-Two six-layer teachers, three-layer students, several seeds; beside them the student alone, the same with four times the
+Two six-layer teachers, three-layer students, several seeds; with the no-KD baseline, the same with four times the
 epochs, and a student that starts from the teacher's layers without any soft labels. Prints the table and saves it as
 JSON. What is in the store is not made again, so a stopped run goes on by the same command.
 """
@@ -21,11 +21,11 @@ from kdray.evaluate import against
 from kdray.methods import METHODS, FineTune, parse_method
 from kdray.on_ray.session import session
 from kdray.signals import TOKEN_NEEDS
-from kdray.stages import Context, alone, prepare
-from kdray.stages.fitting import result_of
+from kdray.stages import Context, no_kd_baseline, prepare
+from kdray.stages.train_stage import result_of
 from kdray.store import Store
 
-ALONE, LONGER, STARTED = "student alone", "student alone, 4 x the epochs", "teacher's layers, no KD"
+BASELINE, LONGER, STARTED = "no-KD baseline", "no-KD baseline, 4 x the epochs", "teacher's layers, no KD"
 TEACHER_TRAIN = {
     "emotion": {"epochs": 4, "learning_rate": 2e-4, "max_length": 64},
     "mrpc": {"epochs": 4, "learning_rate": 1e-4},
@@ -41,32 +41,32 @@ def main() -> None:
     every = [str(kind.model_fields["name"].default) for kind in METHODS]
     chosen = arguments.methods.split(",") if arguments.methods else every
     with session(arguments.address):
-        from kdray.on_ray.confirm import Contender, confirm
+        from kdray.on_ray.confirm import Candidate, confirm
         from kdray.on_ray.engine import OnRay
         from kdray.on_ray.trial import Shared
 
         context = Context(Store(run.store), OnRay(run.work), kdray_data())
         prepared = prepare(run, context, every_teacher=True)
         longer = run.train.model_copy(update={"epochs": 4 * run.train.epochs})
-        contenders = [
-            Contender(ALONE, alone(run)),
-            Contender(LONGER, alone(run.model_copy(update={"train": longer}))),
-            Contender(STARTED, run.model_copy(update={"method": FineTune()})),
+        candidates = [
+            Candidate(BASELINE, no_kd_baseline(run)),
+            Candidate(LONGER, no_kd_baseline(run.model_copy(update={"train": longer}))),
+            Candidate(STARTED, run.model_copy(update={"method": FineTune()})),
         ]
-        contenders += [Contender(name, _with(run, name)) for name in chosen if name != "finetune"]
-        found = confirm(contenders, range(arguments.seeds), Shared.of(prepared), cpus=1, gpus=0.0)
+        candidates += [Candidate(name, _with(run, name)) for name in chosen if name != "finetune"]
+        found = confirm(candidates, range(arguments.seeds), Shared.of(prepared), cpus=1, gpus=0.0)
         teachers = [result_of(ref.model.open(context.store)) for ref in prepared.teachers]
     rows = lines(found, max(_scores([teacher])[0] for teacher in teachers))
     document: dict[str, Any] = {
         "command": shlex.join(["python", *sys.argv]),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "settings": run.model_dump(mode="json", exclude={"store"}),
-        "teachers": [{"name": teacher["title"], "report": _scores([teacher])[0]} for teacher in teachers],
+        "teachers": [{"name": teacher["title"], "test": _scores([teacher])[0]} for teacher in teachers],
         "rows": rows,
     }
     Path(arguments.out).write_text(json.dumps(document, indent=1) + "\n")
     print(table([{key: value for key, value in row.items() if key != "values"} for row in rows]))
-    print("\n".join(f"{t['name']}: {t['report']:.4f}" for t in document["teachers"]))
+    print("\n".join(f"{t['name']}: {t['test']:.4f}" for t in document["teachers"]))
 
 
 def base(arguments: argparse.Namespace) -> RunConfig:
@@ -94,17 +94,17 @@ def base(arguments: argparse.Namespace) -> RunConfig:
 
 def lines(found: dict[str, list[dict[str, Any]]], teacher: float) -> list[dict[str, Any]]:
     """One row a method: report metric over seeds, what of the teacher it keeps, what it cost."""
-    apart = _scores(found[ALONE])
+    apart = _scores(found[BASELINE])
     rows: list[dict[str, Any]] = []
     for name, results in found.items():
         values = _scores(results)
-        mine = against(values, alone=None if name == ALONE else apart, teacher=teacher)
+        mine = against(values, no_kd_baseline=None if name == BASELINE else apart, teacher=teacher)
         rows.append(
             {
                 "method": name,
                 "mean": mine.scores.mean,
                 "std": mine.scores.std,
-                "vs alone": mine.difference,
+                "vs no-KD": mine.difference,
                 "p": mine.p_value,
                 "retention": mine.retention,
                 "distillation ratio": mine.distillation_ratio,
@@ -130,7 +130,7 @@ def passes(result: dict[str, Any]) -> int:
 
 
 def _scores(results: list[dict[str, Any]]) -> list[float]:
-    return [result["metrics"]["report"][result["metric"]] for result in results]
+    return [result["metrics"]["test"][result["metric"]] for result in results]
 
 
 def _with(run: RunConfig, name: str) -> RunConfig:

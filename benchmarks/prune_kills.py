@@ -24,7 +24,7 @@ from typing import Any
 from prune import cut_encoder
 
 from kdray.cli.main import guarded
-from kdray.errors import RunFailed
+from kdray.errors import RunError
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "prune.yaml"
 WIDTHS = ((1, 100), (2, 10_000), (4, 100), (4, 10_000), (1, 10_000), (2, 100))  # actors, rows of a block
@@ -61,7 +61,7 @@ def main() -> None:
     shown = {"files compared": sorted(expected), **killed, "files": len(killed["files"]), "wrong": wrong}
     print(json.dumps(shown, indent=1))
     if wrong or not expected:
-        raise RunFailed("; ".join(wrong) or "no file was made")
+        raise RunError("; ".join(wrong) or "no file was made")
 
 
 def _killed(arguments: argparse.Namespace, encoder: str, store: Path) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from functools import partial
 
 from kdray.cli.main import guarded
 from kdray.cli.show import table
-from kdray.corpora import REPORT, CorpusSettings, kdray_data, read_corpus
+from kdray.corpora import TEST, CorpusSettings, kdray_data, read_corpus
 from kdray.prune import PruneSettings, fit
-from kdray.prune.units import example_units
+from kdray.prune.units import row_units
 from kdray.stages import InProcess
 from kdray.stages.embeddings import embed
 from kdray.stages.prune import encoder_embedder
@@ -20,8 +20,8 @@ from kdray.stages.prune import encoder_embedder
 PAPER = {"sst2": 0.057, "rte": 0.328, "qnli": 0.317}  # S0, the share of the dev split that fell
 POLICIES = {
     "lower_tail, star": {"policy": "lower_tail"},
-    "lower_tail, nn": {"policy": "lower_tail", "protect": "nn"},
-    "lower_tail, none": {"policy": "lower_tail", "protect": "none"},
+    "lower_tail, nn": {"policy": "lower_tail", "keep_medoids": "nn"},
+    "lower_tail, none": {"policy": "lower_tail", "keep_medoids": "none"},
     "literal": {"policy": "literal"},
     "literal_centers": {"policy": "literal_centers"},
     "bottom_quintile": {"policy": "bottom_quintile"},
@@ -44,16 +44,16 @@ def main() -> None:
 def _rates(name: str, encoder: str) -> dict[str, float]:
     """The share of examples that each policy removes."""
     corpus = read_corpus(CorpusSettings.model_validate({"name": name}), data_dir=kdray_data())
-    units = example_units(corpus.splits[REPORT], [field.name for field in corpus.task.fields])
+    units = row_units(corpus.splits[TEST], [field.name for field in corpus.task.fields])
     embeddings = embed(units["text"], partial(encoder_embedder, encoder), InProcess(), title=name)
     print(f"{name}: {units.num_rows} examples", file=sys.stderr)
     rates: dict[str, float] = {}
     for policy, plain in POLICIES.items():
-        chosen = plain or {"policy": {"name": "match_rate", "rho": PAPER[name]}}
-        extra = {} if chosen["policy"] == "none" else {"level": "example", "stats": "split"}
+        chosen = plain or {"policy": {"name": "match_rate", "rate": PAPER[name]}}
+        extra = {} if chosen["policy"] == "none" else {"level": "row", "fit_on": "split"}
         settings = PruneSettings.model_validate(chosen | extra)
-        needed = [embeddings] if settings.protection != "none" else []
-        kept = fit(units, needed, settings, level="example").decisions["kept"].to_pylist()
+        needed = [embeddings] if settings.medoid_rule != "none" else []
+        kept = fit(units, needed, settings, level="row").decisions["kept"].to_pylist()
         rates[policy] = 1 - sum(kept) / len(kept)
     return rates
 

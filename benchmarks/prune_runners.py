@@ -21,8 +21,8 @@ def kdray_prune(corpus: Path, encoder: Path, store: Path) -> np.ndarray:
         "corpus.name": "folder",
         "corpus.path": corpus,
         "corpus.labels": "[bad, good]",
-        "prune.level": "example",
-        "prune.protect": "nn",
+        "prune.level": "row",
+        "prune.keep_medoids": "nn",
         "prune.embedders": encoder,
     }
     found = run_stage("prune", recipe, [f"{k}={v}" for k, v in settings.items()], address=None, quiet=True, show=0)
@@ -95,9 +95,9 @@ def _decided(texts: list[str], embeddings: np.ndarray) -> np.ndarray:
     importance = (scores - scores.min()) / (scores.max() - scores.min())
     cosines = embeddings @ embeddings.T
     np.fill_diagonal(cosines, 0.0)
-    centres = np.zeros(len(texts), dtype=np.bool_)
-    centres[cosines.argmax(axis=1)] = True
-    return (importance >= importance.mean() - DEVIATIONS * importance.std()) | centres
+    medoids = np.zeros(len(texts), dtype=np.bool_)
+    medoids[cosines.argmax(axis=1)] = True
+    return (importance >= importance.mean() - DEVIATIONS * importance.std()) | medoids
 
 
 RUNNERS = {"kdray": kdray_prune, "sentence-transformers": sentence_transformers, "ray-data": ray_data}

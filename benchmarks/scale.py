@@ -25,7 +25,7 @@ import yaml
 
 from kdray.cli.main import guarded
 from kdray.cli.show import table
-from kdray.errors import RunFailed
+from kdray.errors import RunError
 from kdray.store import Store
 
 CORPUS = "sst2"
@@ -89,7 +89,7 @@ def _once(
     base = [
         f"corpus.limit={arguments.trial_rows}",
         f"train={json.dumps(TRAIN)}",
-        "outputs.preflight=false",
+        "outputs.quality_check=false",
         "prune.policy=none",
         f"teachers={json.dumps(TEACHERS)}",
     ]
@@ -107,7 +107,7 @@ def _run(rows: int, teachers: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "corpus": {"name": CORPUS, "limit": rows},
         "teachers": teachers,
-        "outputs": {"preflight": False},
+        "outputs": {"quality_check": False},
         "prune": {"policy": "lower_tail", "level": "sentence", "embedders": "minilm"},
         "train": TRAIN,
     }
@@ -135,7 +135,7 @@ def _kdray(stage: str, file: Path, store: Path, address: str, *overrides: str) -
 def _called(command: list[str]) -> str:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise RunFailed(f"{' '.join(command)} failed:\n{ended.stderr[-2000:]}")
+        raise RunError(f"{' '.join(command)} failed:\n{ended.stderr[-2000:]}")
     return ended.stdout
 
 
@@ -157,13 +157,13 @@ def _estimates(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         f"{arguments.teachers} teachers, one after the other; {arguments.students} students, one a GPU, "
         f"{arguments.startup:g} s to start each\n"
     )
-    ask = arguments.mnli_rows * 2 * tokens * arguments.teacher_parameters / rate
+    predict_batched = arguments.mnli_rows * 2 * tokens * arguments.teacher_parameters / rate
     rows: list[dict[str, Any]] = []
     for gpus in (1, 8, 64):
         teach = arguments.teachers * steps * step(arguments.teacher_parameters, min(gpus, 8))
         student = steps * step(arguments.student_parameters, 1) + arguments.startup
         search = -(-arguments.students // gpus) * student
-        outputs = arguments.teachers * ask / gpus
+        outputs = arguments.teachers * predict_batched / gpus
         found = {"teachers s": teach, "outputs s": outputs, "students s": search}
         whole = sum(found.values())
         rows.append({"GPUs": gpus} | {key: round(value) for key, value in found.items()} | {"hours": whole / 3600})

@@ -19,7 +19,7 @@ from typing import Any
 
 from kdray.cli.main import guarded
 from kdray.cli.show import table
-from kdray.errors import RunFailed
+from kdray.errors import RunError
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 # Read by Python in every process that is started here: each function that is watched says when it was first called.
@@ -45,11 +45,11 @@ def watch_session(module):
     module._connect = connected
 
 def watch_trial(module):
-    distil_one = module.distil_one
+    distill_one = module.distill_one
     def begun(*given, **more):
         mark("trial begins")
-        return distil_one(*given, **more)
-    module.distil_one = begun
+        return distill_one(*given, **more)
+    module.distill_one = begun
 
 def watch_step(module):
     from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -59,7 +59,7 @@ def watch_step(module):
     register_optimizer_step_post_hook(stepped)
 
 WATCHED = {
-    "kdray.on_ray.session": watch_session, "kdray.on_ray.trial": watch_trial, "kdray.distil.work": watch_step,
+    "kdray.on_ray.session": watch_session, "kdray.on_ray.trial": watch_trial, "kdray.distill.job": watch_step,
 }
 
 class Finder(importlib.abc.MetaPathFinder):
@@ -99,11 +99,11 @@ def _once(arguments: argparse.Namespace, folder: Path, turn: int) -> dict[str, A
     environment = {**os.environ, "KDRAY_STARTUP_MOMENTS": str(moments), "PYTHONPATH": os.pathsep.join(paths)}
     sweep = [sys.executable, str(SWEEPS / f"tune_{arguments.corpus}.py"), "--corpus", arguments.corpus]
     flags = ["--trials", "1", "--seeds", "1", "--store", str(folder / "store"), "--name", f"turn-{turn}"]
-    settings = [f"corpus.limit={arguments.rows}", "train.epochs=1", "outputs.preflight=false", f"train.seed={turn}"]
+    settings = [f"corpus.limit={arguments.rows}", "train.epochs=1", "outputs.quality_check=false", f"train.seed={turn}"]
     begun = time.time()
     done = subprocess.run([*sweep, *flags, *settings], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RunFailed(f"the sweep failed:\n{done.stderr[-2000:]}")
+        raise RunError(f"the sweep failed:\n{done.stderr[-2000:]}")
     at = {name: float((moments / name).read_text()) for name in ORDER}
     row = {"turn": turn} | {name: round(at[name] - begun, 1) for name in ORDER}
     row["waited"] = round(at["first step"] - at["ray starts"], 1)

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from kdray.corpora import CorpusSettings, encode, read_corpus
-from kdray.methods import FineTune, Method, VanillaKD
+from kdray.methods import KD, FineTune, Method
 from kdray.models import keep_layers, load_classifier, load_tokenizer, resolve_encoder, resolve_precision
 from kdray.signals import OutputsWriter
-from kdray.train import CachedTeacher, Hooks, Material, NoCheckpoints, Rows, SingleRank, Teacher, TrainSettings, fit
+from kdray.train import CachedTeacher, Hooks, NoCheckpoints, Rows, SingleRank, Teacher, TrainingData, TrainSettings, fit
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
         teacher = _teacher(Path(place), rows)
         turns: dict[str, list[float]] = {"plain": [], "kd": []}
         for turn in range(arguments.repeats + 1):  # the first turn warms up
-            for name, method, teachers in (("plain", FineTune(), []), ("kd", VanillaKD(), [teacher])):
+            for name, method, teachers in (("plain", FineTune(), []), ("kd", KD(), [teacher])):
                 seconds = _epoch(folder, arguments.layers, rows, method, teachers, settings)
                 if turn:
                     turns[name].append(seconds)
@@ -77,7 +77,7 @@ def _epoch(
         student,
         method=method,
         adapters=torch.nn.ModuleDict(),
-        material=Material(rows, teachers),
+        material=TrainingData(rows, teachers),
         settings=settings,
         hooks=hooks,
         ranks=SingleRank(),

@@ -23,8 +23,8 @@ from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.config import parse
 from kdray.corpora import kdray_data, load_corpus
-from kdray.distil import ModelSource, Ref, build_model
-from kdray.errors import BadInput
+from kdray.distill import ModelSource, Ref, build_model
+from kdray.errors import ConfigError
 from kdray.models import save_classifier
 from kdray.stages import Context, InProcess, read, teach
 from kdray.store import Store
@@ -51,7 +51,7 @@ def main() -> None:
 def _prepare(arguments: argparse.Namespace, folder: Path) -> Path:
     """The teacher, the initial student and the rows, as every runner reads them; returns the job's file."""
     train = {"epochs": arguments.teacher_epochs, "learning_rate": 1e-4}
-    corpus = {"name": arguments.corpus, "limit": arguments.limit, "select_fraction": arguments.select_fraction}
+    corpus = {"name": arguments.corpus, "limit": arguments.limit, "validation_fraction": arguments.validation_fraction}
     plain = {"store": arguments.store, "corpus": corpus, "teachers": [{"name": "minilm", "train": train}]}
     run = parse(plain, source="benchmark")
     store = Store(run.store)
@@ -60,7 +60,7 @@ def _prepare(arguments: argparse.Namespace, folder: Path) -> Path:
     teacher = teach(run.teachers[0], stored, context)
     task = load_corpus(stored.folder).task
     if task.metrics[0] != "accuracy":
-        raise BadInput(f"--corpus {arguments.corpus}: the peers report accuracy, its metric is {task.metrics[0]}.")
+        raise ConfigError(f"--corpus {arguments.corpus}: the peers report accuracy, its metric is {task.metrics[0]}.")
     labels = task.labels
     source = ModelSource(artifact=Ref.to(teacher), layers=3, init="skip")
     student, tokenizer = build_model(source, labels=labels, seed=0, store=store)

@@ -1,4 +1,4 @@
-"""What `sweep.py` times: `sweep_runners.py RUNNER JOB OUT` writes the metric of every point on the select split."""
+"""What `sweep.py` times: `sweep_runners.py RUNNER JOB OUT` writes the metric of every point on the validation split."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def kdray_sweep(job: Job) -> list[float]:
             "store": store,
             "corpus": job["corpus"],
             "prune": {"policy": "none"},
-            "outputs": {"preflight": False},
+            "outputs": {"quality_check": False},
             "teachers": job["teachers"],
             "student": {"encoder": job["student"], "layers": 3, "init": "bottom", "init_from": "encoder"},
             "train": {
@@ -110,7 +110,7 @@ def hf_student(job: Job, config: dict[str, Any], *, pad: bool) -> float:
             return (loss, out) if return_outputs else loss
 
     tokenizer = AutoTokenizer.from_pretrained(job["student"], trust_remote_code=False)
-    train, select = (encoded(job, tokenizer, split, pad=pad) for split in ("train", "select"))
+    train, select = (encoded(job, tokenizer, split, pad=pad) for split in ("train", "validation"))
     with tempfile.TemporaryDirectory() as folder:
         trainer = KDTrainer(
             model=student,
@@ -162,7 +162,7 @@ def textbrewer_student(job: Job, point: dict[str, Any]) -> float:
     teacher = AutoModelForSequenceClassification.from_pretrained(job["teacher"], trust_remote_code=False).eval()
     student = AutoModelForSequenceClassification.from_pretrained(job["student"], trust_remote_code=False)
     tokenizer = AutoTokenizer.from_pretrained(job["student"], trust_remote_code=False)
-    train, select = (encoded(job, tokenizer, split, pad=False) for split in ("train", "select"))
+    train, select = (encoded(job, tokenizer, split, pad=False) for split in ("train", "validation"))
     collate = DataCollatorWithPadding(tokenizer)
     loader = DataLoader(train, batch_size=job["batch"], shuffle=True, collate_fn=collate)
     judges = DataLoader(select, batch_size=64, collate_fn=collate)

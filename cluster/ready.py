@@ -86,7 +86,7 @@ class Watch:
     def __init__(self, cluster: Cluster, *, nodes: int, asked: dict[str, int], patience: float) -> None:
         self._cluster, self._nodes, self._asked, self._patience = cluster, nodes, asked, patience
         self._since = time.monotonic()
-        self._said: str | None = None
+        self._cache_outputs: str | None = None
         self._ask()
 
     def look(self) -> bool:
@@ -101,9 +101,9 @@ class Watch:
                 say(f"{lacking} after {now - self._since:.0f} s; the rest is asked for on demand")
                 self._asked, self._since = asked, now
                 self._ask()
-        if lacking != self._said:
+        if lacking != self._cache_outputs:
             say(f"waiting; there are {lacking}" if lacking else "the cluster is ready")
-            self._said = lacking
+            self._cache_outputs = lacking
         return lacking is None
 
     def _ask(self) -> None:

@@ -7,13 +7,13 @@ class KdrayError(Exception):
     exit_code = 1
 
 
-class BadInput(KdrayError):
+class ConfigError(KdrayError):
     """A file, row, key or setting that the user can mend. Exit code 2."""
 
     exit_code = 2
 
 
-class RunFailed(KdrayError):
+class RunError(KdrayError):
     """The input was fine but the run did not end well (diverged, no space, a worker lost too often). Exit code 1."""
 
     exit_code = 1

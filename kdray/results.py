@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 
 class Record(BaseModel):
@@ -32,7 +32,7 @@ class Corpus(Record):
         rows: Rows per split.
         note: A remark on the rows, such as `subset, 11,803 of 104,743 train rows`.
         origin: Where the corpus was read from.
-        report_from: The official split behind `report`.
+        test_from: The official split behind `test`.
         requested: The corpus that the user named, such as `auto`.
     """
 
@@ -41,12 +41,12 @@ class Corpus(Record):
     rows: dict[str, int]
     note: str | None = None
     origin: str | None = None
-    report_from: str | None = None
+    test_from: str | None = None
     requested: str | None = None
 
 
 class Epoch(Record):
-    """One epoch of a trial: the metric on the select split and the mean training loss per row."""
+    """One epoch of a trial: the metric on the validation split and the mean training loss per row."""
 
     epoch: float
     value: float | None = None
@@ -57,8 +57,8 @@ class Trial(Record):
     """One trial.
 
     Attributes:
-        value: The metric on the select split.
-        report: The metric on the report split.
+        value: The metric on the validation split.
+        test: The metric on the test split.
         latency_ms: Milliseconds for one row.
         started: Unix seconds, as `ended`.
         label: `defaults` for the trial of the default settings.
@@ -68,7 +68,7 @@ class Trial(Record):
     state: Literal["complete", "pruned", "failed"]
     params: dict[str, Any]
     value: float | None = None
-    report: float | None = None
+    test: float | None = None
     latency_ms: float | None = None
     parameters: int | None = None
     epochs: float | None = None
@@ -100,7 +100,7 @@ class Spread(Record):
 
 
 class Difference(Record):
-    """A student's mean minus the mean of the student named `to`, on the report split; `test` names the test."""
+    """A student's mean minus the mean of the student named `to`, on the test split; `test` names the test."""
 
     to: str
     mean: float | None
@@ -119,9 +119,9 @@ class Confirmed(Record):
 
     label: str
     seeds: tuple[int, ...]
-    report: Spread
+    test: Spread
     method: str | None = None
-    select: Spread | None = None
+    validation: Spread | None = None
     retention: float | None = None
     distillation_ratio: float | None = None
     parameters: int | None = None
@@ -132,11 +132,11 @@ class Confirmed(Record):
 
 
 class Teacher(Record):
-    """A teacher; `majority` is the score of the majority class on the report split."""
+    """A teacher; `majority` is the score of the majority class on the test split."""
 
     name: str
-    select: float | None = None
-    report: float | None = None
+    validation: float | None = None
+    test: float | None = None
     majority: float | None = None
     parameters: int | None = None
     latency_ms: float | None = None
@@ -278,13 +278,13 @@ class ComparisonResult(ResultBase):
 
 
 class RunEpoch(Record):
-    """One epoch of a run: `select` holds one score or one per metric.
+    """One epoch of a run: `validation` holds one score or one per metric.
 
     `terms` are the loss terms as computed (mean per row), `weighted` what each contributes to the loss.
     """
 
     epoch: float
-    select: float | dict[str, float | None] | None = None
+    validation: float | dict[str, float | None] | None = None
     terms: dict[str, float | None] = {}
     weighted: dict[str, float | None] = {}
 
@@ -307,7 +307,7 @@ class PruneResult(ResultBase):
 
 
 class IndexEntry(Record):
-    """One line of the list of reports; `href` is relative to the list, `rows` counts the report split."""
+    """One line of the list of reports; `href` is relative to the list, `rows` counts the test split."""
 
     href: str
     kind: Literal["sweep", "comparison", "run", "prune"]
@@ -318,7 +318,7 @@ class IndexEntry(Record):
     note: str | None = None
     metric: str | None = None
     rows: int | None = None
-    report: float | None = None
+    test: float | None = None
     trials: int | None = None
     failed: int | None = None
     seconds: float | None = None
@@ -340,17 +340,17 @@ def parse_result(value: object, *, source: str = "result.json") -> Result:
         source: The file that the sentence of an error names.
 
     Raises:
-        BadInput: A mandatory key is missing or a value has another type; the sentence names the key.
+        ConfigError: A mandatory key is missing or a value has another type; the sentence names the key.
     """
     if not isinstance(value, Mapping):
-        raise BadInput(
+        raise ConfigError(
             f"{source}: found {type(value).__name__}, but a result is an object of keys and values; "
             "run the command that wrote the file again."
         )
     result = cast("Mapping[str, Any]", value)
     kind = result.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise BadInput(
+        raise ConfigError(
             f"{source}: kind is {reprlib.repr(kind)}, but a report needs a 'sweep', a 'comparison', a 'run' or a "
             "'prune'; give another file."
         )
@@ -358,10 +358,10 @@ def parse_result(value: object, *, source: str = "result.json") -> Result:
     finite = {key: inner if key == "settings" else _finite(inner) for key, inner in result.items()}
     record: Result = _validated(_KINDS[kind], finite, source)
     if kind == "prune" and record.prune is None:
-        raise BadInput(f"{source}: the key 'prune' is missing, and a page about pruning needs it.")
+        raise ConfigError(f"{source}: the key 'prune' is missing, and a page about pruning needs it.")
     for i, example in enumerate(record.prune.examples if record.prune else ()):
         if len(example.before) != len(example.kept):
-            raise BadInput(
+            raise ConfigError(
                 f"{source}: prune.examples[{i}] has {len(example.before)} units and {len(example.kept)} decisions, "
                 "but each unit needs one; run the command that wrote the file again."
             )
@@ -372,7 +372,7 @@ def parse_entry(value: Mapping[str, Any]) -> IndexEntry:
     """One entry of the list of reports.
 
     Raises:
-        BadInput: A mandatory key is missing or a value has another type; the sentence names the key.
+        ConfigError: A mandatory key is missing or a value has another type; the sentence names the key.
     """
     return _validated(IndexEntry, _finite(dict(value)), "entry of the list of reports")
 
@@ -381,7 +381,7 @@ def _validated(model: type[Any], value: Any, source: str) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise BadInput(f"{source}: {_sentence(error)}; run the command that wrote the file again.") from error
+        raise ConfigError(f"{source}: {_sentence(error)}; run the command that wrote the file again.") from error
 
 
 def _finite(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kdray.cli.sweep import sweep_main
 from kdray.config import RunConfig
-from kdray.methods import VanillaKD
+from kdray.methods import KD
 
 BASE: dict[str, Any] = {
     "teachers": [
@@ -49,7 +49,7 @@ def space(trial: Any, run: RunConfig) -> dict[str, Any]:
     if policy == "none":
         chosen["prune"] = {"policy": "none"}
     elif policy == "match_rate":  # a few rates, so that trials share what they prune
-        chosen["prune.policy"] = {"name": policy, "rho": trial.suggest_categorical("prune_rate", [0.1, 0.2, 0.3])}
+        chosen["prune.policy"] = {"name": policy, "rate": trial.suggest_categorical("prune_rate", [0.1, 0.2, 0.3])}
     return chosen
 
 
@@ -63,7 +63,7 @@ def assistant(trial: Any, run: RunConfig) -> dict[str, Any]:
 
 def starts(run: RunConfig) -> list[dict[str, Any]]:
     """Trial 0: the base as it stands, with vanilla KD."""
-    kd = run.method if isinstance(run.method, VanillaKD) else VanillaKD()
+    kd = run.method if isinstance(run.method, KD) else KD()
     method = {"method": "kd", "temperature": kd.temperature, "alpha": kd.alpha}
     rest = {"learning_rate": run.train.learning_rate, "prune": run.prune.policy.name}
     return [{"label": "defaults", "params": method | rest}]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdray.redact import without_passwords
+from kdray.secrets import without_passwords
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from kdray.config import RunConfig, parse
 from kdray.corpora import Encoded
 from kdray.seeds import seed_of
 from kdray.signals import OutputsWriter
-from kdray.stages import ranges
+from kdray.stages import resumable_map
 from kdray.train import Rows
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "the", "a", "was", "very", "and", "it")
@@ -68,7 +68,7 @@ def save_fine_tuned(folder: Path, model: Any, labels: Sequence[str]) -> Path:
     return folder
 
 
-def random_rows(number: int, *, seed: int, classes: int = 2, unlabelled: Sequence[int] = ()) -> Rows:
+def random_rows(number: int, *, seed: int, classes: int = 2, unlabeled: Sequence[int] = ()) -> Rows:
     """Rows of 3 to 20 tokens with ids r0, r1, ..."""
     draw = np.random.default_rng(seed)
     lengths = draw.integers(3, 21, number)
@@ -76,7 +76,7 @@ def random_rows(number: int, *, seed: int, classes: int = 2, unlabelled: Sequenc
     ids = draw.integers(5, len(WORDS), offsets[-1]).astype(np.int32)
     ids[offsets[:-1]] = 2  # every row begins with its own [CLS]
     labels = torch.from_numpy(draw.integers(0, classes, number))
-    labels[list(unlabelled)] = -1
+    labels[list(unlabeled)] = -1
     encoded = Encoded(ids, np.zeros(len(ids), np.uint8), offsets, MAX_LENGTH)
     return Rows([f"r{i}" for i in range(number)], encoded, labels, 0)
 
@@ -140,7 +140,7 @@ def run_settings(encoder: Path, corpus: Path, /, **sections: Any) -> dict[str, A
         "corpus": opinions(corpus),
         "prune": {"policy": "none"},
         "teachers": [teacher(encoder)],
-        "outputs": {"preflight": False},
+        "outputs": {"quality_check": False},
         "student": {"encoder": str(encoder), "layers": 1},
         "train": training(),
         **sections,
@@ -166,6 +166,6 @@ def ranges_of(rows: int) -> Any:
 
     @pytest.fixture(autouse=True)
     def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ranges, "RANGE_ROWS", rows)
+        monkeypatch.setattr(resumable_map, "RANGE_ROWS", rows)
 
     return small_ranges

@@ -21,7 +21,7 @@ from kdray.cli.main import guarded
 from kdray.cli.show import show_plan, table
 from kdray.config import RunConfig
 from kdray.on_ray.session import session
-from kdray.redact import without_passwords
+from kdray.secrets import without_passwords
 
 Variants = Callable[[RunConfig], Mapping[str, Mapping[str, Any]]]
 
@@ -71,7 +71,7 @@ def _compare(
     context = corpus_read(run)
     with session(arguments.address, allow_network=arguments.allow_network) as cluster:
         from kdray.on_ray.compare import compare
-        from kdray.on_ray.documents import Origin
+        from kdray.on_ray.documents import Provenance
         from kdray.on_ray.engine import OnRay
         from kdray.on_ray.plan import Trials, plan
 
@@ -87,7 +87,7 @@ def _compare(
             seeds=seeds,
             cpus=arguments.cpus_per_trial,
             gpus=arguments.gpus_per_trial,
-            origin=Origin(arguments.corpus, command, command),
+            provenance=Provenance(arguments.corpus, command, command),
         )
     print(f"\n{heading(document)}")
     print(table(student_rows(document)))

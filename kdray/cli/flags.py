@@ -7,15 +7,15 @@ from typing import Any
 from kdray.cli.runs import with_corpus
 from kdray.config import RunConfig, apply_overrides, merge, parse
 from kdray.corpora import kdray_data
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.on_ray.access import check_access
 from kdray.on_ray.session import check_address
-from kdray.stages import Context, InProcess, check_models, opened, read
+from kdray.stages import Context, InProcess, check_models, load_stored, read
 from kdray.store import NAME, Store
 from kdray.teachers import TeacherSettings
 
 SMOKE_ROWS = 160
-SMOKE = {"train.epochs": 1, "corpus.limit": SMOKE_ROWS, "outputs.preflight": False}
+SMOKE = {"train.epochs": 1, "corpus.limit": SMOKE_ROWS, "outputs.quality_check": False}
 SMOKE_SEEDS = 2
 SEEDS = 3
 
@@ -42,15 +42,15 @@ def check_shared_flags(arguments: argparse.Namespace, *more: str) -> None:
         more: Names of further flags that must be 1 or more.
 
     Raises:
-        BadInput: A number is out of range, the name cannot name a folder, or no cluster is where one was said to be.
+        ConfigError: A number is out of range, the name cannot name a folder, or no cluster is where one was said to be.
     """
     if arguments.name is not None and not NAME.fullmatch(arguments.name):
-        raise BadInput(f"--name {arguments.name}: use letters, digits, '.', '_', '+' and '-' only.")
+        raise ConfigError(f"--name {arguments.name}: use letters, digits, '.', '_', '+' and '-' only.")
     if arguments.gpus_per_trial < 0:
-        raise BadInput(f"--gpus-per-trial {arguments.gpus_per_trial:g}: it must be 0 or more.")
+        raise ConfigError(f"--gpus-per-trial {arguments.gpus_per_trial:g}: it must be 0 or more.")
     for flag in ("epochs", "seeds", "cpus_per_trial", *more):
         if (value := getattr(arguments, flag)) is not None and value < 1:
-            raise BadInput(f"--{flag.replace('_', '-')} {value}: it must be 1 or more.")
+            raise ConfigError(f"--{flag.replace('_', '-')} {value}: it must be 1 or more.")
     check_access(arguments.address, allow_network=arguments.allow_network)
     check_address(arguments.address)
 
@@ -115,10 +115,10 @@ def corpus_read(run: RunConfig) -> Context:
     """The corpus in the store, and the context it was read in, once data and models are checked: before Ray starts.
 
     Raises:
-        BadInput: The data is bad, or an encoder does not fit this run.
+        ConfigError: The data is bad, or an encoder does not fit this run.
     """
     context = Context(Store(run.store), InProcess(), kdray_data())
-    check_models(run, opened(read(run.corpus, context)).task)
+    check_models(run, load_stored(read(run.corpus, context)).task)
     return context
 
 
@@ -126,18 +126,18 @@ def heading(document: Mapping[str, Any]) -> str:
     """What a terminal shows above the table: the corpus, what must be known of it, and the metric."""
     corpus = document["corpus"]
     note = f" ({corpus['note']})" if corpus["note"] else ""
-    return f"{corpus['name']}{note}: {document['metric']} on the report split"
+    return f"{corpus['name']}{note}: {document['metric']} on the test split"
 
 
 def student_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The table of students, teachers and the commonest class, as a terminal shows it."""
+    """The table of students, teachers and the majority class, as a terminal shows it."""
     rows = [
         {
             "student": row["label"],
-            "mean": row["report"]["mean"],
-            "std": row["report"]["std"],
-            "select": row["select"]["mean"],
-            "vs alone": row["difference"]["mean"] if row["difference"] else None,
+            "mean": row["test"]["mean"],
+            "std": row["test"]["std"],
+            "validation": row["validation"]["mean"],
+            "vs no-KD": row["difference"]["mean"] if row["difference"] else None,
             "p": row["difference"]["p_value"] if row["difference"] else None,
             "retention": row["retention"],
             "distillation ratio": row["distillation_ratio"],
@@ -149,12 +149,12 @@ def student_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows += [
         {
             "student": f"teacher {t['name']}",
-            "mean": t["report"],
-            "select": t["select"],
+            "mean": t["test"],
+            "validation": t["validation"],
             "parameters": t["parameters"],
             "latency ms": t["latency_ms"],
         }
         for t in document["teachers"]
     ]
-    rows.append({"student": "commonest class", "mean": document["teachers"][0]["majority"]})
+    rows.append({"student": "majority class", "mean": document["teachers"][0]["majority"]})
     return rows

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from kdray.errors import KdrayError, RunFailed, Terminated
+from kdray.errors import KdrayError, RunError, Terminated
 from kdray.log import configure
 
 EXAMPLES = """examples:
-  kdray run recipes/sample.yaml                         prune, teach, outputs, distil, evaluate
+  kdray run recipes/sample.yaml                         prune, teach, outputs, distill, evaluate
   kdray run recipes/rte.yaml method.temperature=4       the same with one setting changed
   kdray sweep sweeps/tune_rte.py --trials 16            search, then train the winner on three seeds
   kdray report store                                    one HTML page for every sweep and run
@@ -21,12 +21,12 @@ EXAMPLES = """examples:
 """
 
 STAGES = {
-    "run": "prune, teach, outputs, distil and evaluate; what is there is used",
+    "run": "prune, teach, outputs, distill and evaluate; what is there is used",
     "prune": "remove sentences of low importance from the corpus",
     "teach": "fine-tune the teachers",
     "outputs": "ask the teachers about every row, once",
-    "distil": "distil one student",
-    "evaluate": "score the student, its teachers and the commonest class; with pruning, its effect on scores and speed",
+    "distill": "distill one student",
+    "evaluate": "score the student, its teachers and the majority class; with pruning, its effect on scores and speed",
 }
 
 STORE_ACTIONS = {
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     parser = argparse.ArgumentParser(
         "kdray",
-        description="Distil large text classifiers into small fast ones, on Ray.",
+        description="Distill large text classifiers into small fast ones, on Ray.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -141,7 +141,7 @@ def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
     if arguments.json:
         print(json.dumps(document, ensure_ascii=False))
     if isinstance(document, dict) and "failed" in document:  # after all that there was to print
-        raise RunFailed(str(cast("dict[str, Any]", document)["failed"]))
+        raise RunError(str(cast("dict[str, Any]", document)["failed"]))
 
 
 def _stage(arguments: argparse.Namespace) -> Any:
@@ -210,8 +210,8 @@ def _run_script(script: Path, rest: list[str]) -> None:
     """Become the sweep script: it is a program of its own with its own flags."""
     # of a name that is too long, Path.is_file raises
     if not os.path.isfile(script):  # noqa: PTH113
-        from kdray.errors import BadInput
+        from kdray.errors import ConfigError
 
-        raise BadInput(f"{script}: no such sweep script; look into sweeps/.")
+        raise ConfigError(f"{script}: no such sweep script; look into sweeps/.")
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, str(script), *rest])  # noqa: S606

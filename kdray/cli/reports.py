@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from kdray import report
 from kdray.corpora import load_description
-from kdray.errors import BadInput, KdrayError, RunFailed
+from kdray.errors import ConfigError, KdrayError, RunError
 from kdray.results import IndexEntry
 from kdray.store import NAME, Artifact, Store, shown
 
@@ -27,7 +27,7 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
         The pages, what was left out, and under `failed` a sentence if anything was.
 
     Raises:
-        BadInput: The store holds nothing that could be shown.
+        ConfigError: The store holds nothing that could be shown.
     """
     opened = Store(store)
     entries: list[IndexEntry] = []
@@ -46,9 +46,9 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
     if not entries:
         what = "no finished sweep, student or pruned corpus"
         raise (
-            RunFailed(failed)
+            RunError(failed)
             if left_out
-            else BadInput(f"store {store!r} holds {what} to show; make one with kdray run.")
+            else ConfigError(f"store {store!r} holds {what} to show; make one with kdray run.")
         )
     opened.write_bytes(f"{PAGES}/index.html", report.render_index(entries).encode())
     index = opened.uri_of(f"{PAGES}/index.html")
@@ -61,7 +61,7 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
 def _pages(store: Store) -> dict[str, _Read]:
     """How to read the document of every page, by the page's name."""
     pages: dict[str, _Read] = {f"sweep-{name}": partial(_sweep, store, name) for name in store.children("sweeps")}
-    for stage, kind, document in (("distil", "run", _run), ("prune", "prune", _prune)):
+    for stage, kind, document in (("distill", "run", _run), ("prune", "prune", _prune)):
         for where, found in store.survey(stage):
             pages[f"{kind}-{where.partition('/')[2]}"] = partial(_of_artifact, store, found, document)
     return pages
@@ -86,7 +86,7 @@ def _plain(text: str) -> str:
 def _sweep(store: Store, name: str) -> dict[str, Any] | None:
     result = store.read_json(f"sweeps/{name}/result.json")  # None: the sweep has not ended
     if result is not None and not NAME.fullmatch(name):
-        raise BadInput("its folder cannot name a page: use letters, digits, '.', '_', '+' and '-' only.")
+        raise ConfigError("its folder cannot name a page: use letters, digits, '.', '_', '+' and '-' only.")
     return result
 
 
@@ -110,7 +110,7 @@ def _run(store: Store, artifact: Artifact) -> dict[str, Any]:
         "kdray": result["versions"]["kdray"],
         "corpus": {key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")},
         "student": {"layers": result["cost"]["layers"], **result["cost"]},
-        "history": [{**epoch, "select": epoch["score"]} for epoch in result["history"]],
+        "history": [{**epoch, "validation": epoch["score"]} for epoch in result["history"]],
         "settings": spec,
     }
 
@@ -137,5 +137,5 @@ def _corpus(store: Store, ref: dict[str, str]) -> dict[str, Any]:
     found = store.find(ref["stage"], ref["name"], ref["digest"])
     folder: Path | None = found.folder if found else None
     if folder is None:
-        raise BadInput(f"store {store.uri!r} no longer holds the corpus {ref['name']} ({ref['digest'][:12]}).")
+        raise ConfigError(f"store {store.uri!r} no longer holds the corpus {ref['name']} ({ref['digest'][:12]}).")
     return load_description(folder)["info"]

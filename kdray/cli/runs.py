@@ -8,7 +8,7 @@ from typing import Any
 from kdray.cli.show import show_plan, struck_out, table
 from kdray.config import RunConfig, load
 from kdray.corpora import kdray_data, resolve_auto
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.on_ray.access import check_access
 from kdray.on_ray.session import check_address
 
@@ -38,7 +38,7 @@ def run_stage(
     def started(engine: Any) -> None:
         from kdray.on_ray.plan import plan
 
-        if not quiet and command in ("run", "distil", "evaluate"):
+        if not quiet and command in ("run", "distill", "evaluate"):
             show_plan(plan(run, engine))
 
     with on_demand(run.work, address, allow_network=allow_network, started=started) as engine:
@@ -61,19 +61,19 @@ def with_corpus(run: RunConfig, wanted: str, *, quiet: bool) -> RunConfig:
 
 
 def _teach(run: RunConfig, context: Any) -> dict[str, Any]:
-    from kdray.stages import read, taught
-    from kdray.stages.fitting import result_of
+    from kdray.stages import make_teachers, read
+    from kdray.stages.train_stage import result_of
 
-    models = taught(run, read(run.corpus, context), context)
+    models = make_teachers(run, read(run.corpus, context), context)
     return {"rows": [_scored(name, result_of(model)) for name, model in models]}
 
 
 def _outputs(run: RunConfig, context: Any) -> dict[str, Any]:
-    from kdray.stages import outputs, read, taught
+    from kdray.stages import make_teachers, outputs, read
 
     corpus = read(run.corpus, context)
-    for name, model in taught(run, corpus, context):
-        outputs(model, corpus, context, name=name, preflight=run.outputs.preflight)
+    for name, model in make_teachers(run, corpus, context):
+        outputs(model, corpus, context, name=name, quality_check=run.outputs.quality_check)
     return {"rows": []}
 
 
@@ -81,38 +81,40 @@ def _prune(run: RunConfig, context: Any, show: int) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     from kdray.prune import changed_texts
-    from kdray.stages import prepare, read, viewed
-    from kdray.stages.corpus import opened
+    from kdray.stages import prepare, read, with_pruning
+    from kdray.stages.corpus import load_stored
     from kdray.stages.prune import needs_teachers
 
     if run.prune.changes_nothing:
-        raise BadInput("prune.policy = none removes nothing; choose lower_tail or literal.")
+        raise ConfigError("prune.policy = none removes nothing; choose lower_tail or literal.")
     prepared = (
-        prepare(run, context) if needs_teachers(run.prune) else viewed(run, read(run.corpus, context), [], context)
+        prepare(run, context)
+        if needs_teachers(run.prune)
+        else with_pruning(run, read(run.corpus, context), [], context)
     )
-    view = prepared.view
-    assert view is not None
-    summary = dict(view.summary)
+    pruned_corpus = prepared.pruned_corpus
+    assert pruned_corpus is not None
+    summary = dict(pruned_corpus.summary)
     del summary["examples"]
-    examples = changed_texts(pq.read_table(view.file("decisions.parquet")), show)
-    folder = view.path if context.store.is_local else context.store.uri_of(view.place())
-    note = opened(prepared.corpus).info["note"]
+    examples = changed_texts(pq.read_table(pruned_corpus.file("decisions.parquet")), show)
+    folder = pruned_corpus.path if context.store.is_local else context.store.uri_of(pruned_corpus.place())
+    note = load_stored(prepared.corpus).info["note"]
     return {"summary": summary, "examples": examples, "rows": [], "pruned": str(folder), "note": note}
 
 
-def _distil(run: RunConfig, context: Any) -> dict[str, Any]:
-    from kdray.stages import distil, prepare
+def _distill(run: RunConfig, context: Any) -> dict[str, Any]:
+    from kdray.stages import distill, prepare
 
     prepared = prepare(run, context)
-    return _student(run, prepared, distil(run, prepared, context), context)
+    return _student(run, prepared, distill(run, prepared, context), context)
 
 
 def _evaluate(run: RunConfig, context: Any) -> dict[str, Any]:
-    from kdray.stages import distil, prepare
+    from kdray.stages import distill, prepare
     from kdray.stages.effect import pruning_effect
 
     prepared = prepare(run, context)
-    student = distil(run, prepared, context)
+    student = distill(run, prepared, context)
     document = _student(run, prepared, student, context)
     if run.prune.policy.name != "none":
         scores, times = pruning_effect(run, prepared, student, context)
@@ -121,23 +123,23 @@ def _evaluate(run: RunConfig, context: Any) -> dict[str, Any]:
 
 
 def _student(run: RunConfig, prepared: Any, artifact: Any, context: Any) -> dict[str, Any]:
-    from kdray.stages.corpus import opened
-    from kdray.stages.fitting import result_of
+    from kdray.stages.corpus import load_stored
+    from kdray.stages.train_stage import result_of
 
     result = result_of(artifact)
     rows = [_scored(f"student ({run.method.name})", result)]
     rows += [_scored(t.info.name, result_of(t.model.open(context.store))) for t in prepared.teachers]
-    rows.append({"model": "commonest class", "report": result["majority"]["report"]})
+    rows.append({"model": "majority class", "test": result["majority"]["test"]})
     folder = artifact.file("model") if context.store.is_local else context.store.uri_of(artifact.place("model"))
-    note = opened(prepared.corpus).info["note"]
+    note = load_stored(prepared.corpus).info["note"]
     return {"rows": rows, "model": str(folder), "result": result, "note": note}
 
 
 _STAGES: dict[str, Any] = {
-    "run": _distil,
+    "run": _distill,
     "teach": _teach,
     "outputs": _outputs,
-    "distil": _distil,
+    "distill": _distill,
     "evaluate": _evaluate,
 }
 
@@ -148,7 +150,7 @@ def _scored(name: str, result: dict[str, Any]) -> dict[str, Any]:
         "model": name,
         "metric": metric,
         **{split: values[metric] for split, values in scores.items()},
-        **({"macro_f1": scores["report"]["macro_f1"]} if "macro_f1" in scores["report"] else {}),
+        **({"macro_f1": scores["test"]["macro_f1"]} if "macro_f1" in scores["test"] else {}),
         "layers": result["cost"]["layers"],
         "parameters": result["cost"]["parameters"],
         "latency_ms": result["cost"]["latency_ms"],
@@ -160,7 +162,7 @@ def _show(document: dict[str, Any]) -> None:
         print(table(document["rows"]))
     for title, name in (("The effect of pruning", "pruning"), ("Its speed", "pruning_times")):
         if document.get(name):
-            print(f"\n{title} on the report split:\n" + table(document[name]))
+            print(f"\n{title} on the test split:\n" + table(document[name]))
     for example in document.get("examples", []):
         words = (text if kept else struck_out(text) for text, kept in example["units"])
         print(f"\n{example['id']} {example['field']}: {''.join(words).strip()}")

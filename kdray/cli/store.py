@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kdray.cli.show import table
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.store import Store
 from kdray.store.collect import Leftover, collect, listing, plain, usage, verify
 from kdray.store.manifest import SHORT
@@ -14,11 +14,11 @@ def opened(uri: str) -> Store:
     """A store that is there.
 
     Raises:
-        BadInput: It is not.
+        ConfigError: It is not.
     """
     store = Store(uri)
     if not store.exists(""):
-        raise BadInput(f"store {uri!r} is not there; give the folder or URI that was given to kdray run.")
+        raise ConfigError(f"store {uri!r} is not there; give the folder or URI that was given to kdray run.")
     return store
 
 
@@ -59,10 +59,10 @@ def show_leftovers(store: str, *, delete: bool, older_than: float | None, quiet:
     """List what is left over, or remove it.
 
     Raises:
-        BadInput: The age is negative or no number.
+        ConfigError: The age is negative or no number.
     """
     if older_than is not None and not 0 <= older_than < 1e6:
-        raise BadInput(f"--older-than {older_than:g}: give hours, 0 or more.")
+        raise ConfigError(f"--older-than {older_than:g}: give hours, 0 or more.")
     found = collect(opened(store), older_than=older_than, delete=delete)
     size = sum(each.bytes for each in found)
     if not quiet:

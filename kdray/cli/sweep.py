@@ -21,11 +21,11 @@ from kdray.cli.flags import (
 from kdray.cli.main import guarded
 from kdray.cli.show import show_plan, table
 from kdray.config import RunConfig, dotted
-from kdray.errors import BadInput, RunFailed
+from kdray.errors import ConfigError, RunError
 from kdray.methods import METHODS
 from kdray.on_ray.session import session
 from kdray.on_ray.track import trackers_of
-from kdray.redact import without_passwords
+from kdray.secrets import without_passwords
 from kdray.stages import check_depths
 from kdray.store import Store
 
@@ -95,9 +95,9 @@ def _sweep(
     check_shared_flags(arguments, "trials", "max_failures")
     for flag in ("max_hours", "max_gpu_hours"):
         if (value := getattr(arguments, flag)) is not None and value <= 0:
-            raise BadInput(f"--{flag.replace('_', '-')} {value:g}: it must be above 0.")
+            raise ConfigError(f"--{flag.replace('_', '-')} {value:g}: it must be above 0.")
     if arguments.retry_failed and not arguments.resume:
-        raise BadInput("--retry-failed works on a sweep that is there: add --resume.")
+        raise ConfigError("--retry-failed works on a sweep that is there: add --resume.")
     run = run_config(task, arguments, base, on_sample)
     space = keeping(space, method_settings(arguments, run))
     on_disk = Store(run.store).is_local
@@ -120,10 +120,10 @@ def _sweep(
     )
     with session(arguments.address, allow_network=arguments.allow_network) as cluster:
         from kdray.on_ray.budget import Budget
-        from kdray.on_ray.documents import Origin
+        from kdray.on_ray.documents import Provenance
         from kdray.on_ray.engine import OnRay
         from kdray.on_ray.plan import Trials, plan
-        from kdray.on_ray.sweep import most_contenders, sweep
+        from kdray.on_ray.sweep import most_candidates, sweep
         from kdray.on_ray.tune import SweepSettings
 
         print(f"dashboard: {cluster.dashboard or 'none'}", flush=True)
@@ -145,26 +145,26 @@ def _sweep(
             trackers=trackers,
             budget=Budget(arguments.max_hours, arguments.max_gpu_hours, arguments.max_failures),
         )
-        most = most_contenders(settings, run) * len(seeds)
+        most = most_candidates(settings, run) * len(seeds)
         show_plan(plan(run, engine, Trials("trials", trials, settings.cpus, settings.gpus, most)))
         document = sweep(
             settings,
             run,
             replace(context, engine=engine),
             seeds=seeds,
-            origin=Origin(arguments.corpus, command, _resume(command, name)),
+            provenance=Provenance(arguments.corpus, command, _resume(command, name)),
         )
     _show(document, run)
     if failed := [trial for trial in document["trials"] if trial["state"] == "failed"]:
         numbers = ", ".join(str(trial["number"]) for trial in failed)
         again = f"{_resume(command.replace(' --retry-failed', ''), name)} --retry-failed"
-        raise RunFailed(f"all is written, but trials failed ({numbers}); to try them again: {again}")
+        raise RunError(f"all is written, but trials failed ({numbers}); to try them again: {again}")
 
 
 def _objectives(given: str) -> tuple[Any, ...]:
     names = tuple(given.split(","))
     if names[0] != "metric" or len(set(names)) < len(names) or not set(names) <= {"metric", "latency", "parameters"}:
-        raise BadInput(f"--objectives {given}: metric first, then latency, parameters or both, with commas between.")
+        raise ConfigError(f"--objectives {given}: metric first, then latency, parameters or both, with commas between.")
     return names
 
 
@@ -172,16 +172,16 @@ def _depths(given: str | None, run: RunConfig) -> tuple[int, ...]:
     """The student's depths to search over; none if the base's is the only one.
 
     Raises:
-        BadInput: They are no numbers, lack the base's, or are more than there is to be had.
+        ConfigError: They are no numbers, lack the base's, or are more than there is to be had.
     """
     if given is None:
         return ()
     parts = given.split(",")
     if not all(part.isdigit() for part in parts) or len(set(parts)) < len(parts):
-        raise BadInput(f"--depths {given}: different numbers of layers, with commas between.")
+        raise ConfigError(f"--depths {given}: different numbers of layers, with commas between.")
     depths = tuple(map(int, parts))
     if run.student.layers not in depths:
-        raise BadInput(f"--depths {given} must hold student.layers = {run.student.layers}: trial 0 is the defaults.")
+        raise ConfigError(f"--depths {given} must hold student.layers = {run.student.layers}: trial 0 is the defaults.")
     for depth in depths:
         check_depths(_of_depth(run, depth))
     return depths
@@ -229,10 +229,12 @@ def _name(run: RunConfig, arguments: argparse.Namespace) -> str:
     if arguments.resume:
         mine = [n for n in there if n == arguments.name or (not arguments.name and n.startswith(f"{run.corpus.name}-"))]
         if not mine:
-            raise BadInput(f"--resume: store {run.store!r} holds no sweep {arguments.name or 'of ' + run.corpus.name}.")
+            raise ConfigError(
+                f"--resume: store {run.store!r} holds no sweep {arguments.name or 'of ' + run.corpus.name}."
+            )
         return mine[-1]
     if arguments.name in there:
-        raise BadInput(
+        raise ConfigError(
             f"sweep {arguments.name!r} is in the store already; go on with --resume or choose another --name."
         )
     return arguments.name or f"{run.corpus.name}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from kdray.cli.show import table
 from kdray.corpora import kdray_data
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.on_ray.access import check_access
 from kdray.on_ray.session import check_address, session
 from kdray.store import Store
@@ -23,7 +23,7 @@ def run_trial(
     allow_network: bool = False,
 ) -> dict[str, Any]:
     """Train one trial again with the settings that the study holds, and show its metric beside the recorded one."""
-    from kdray.on_ray.again import past_trial, train_again
+    from kdray.on_ray.again import past_trial, retrain
 
     check_access(address, allow_network=allow_network)
     check_address(address)
@@ -33,14 +33,14 @@ def run_trial(
         from kdray.on_ray.engine import OnRay
         from kdray.stages import Context
 
-        result = train_again(past, Context(opened, OnRay(past.run.work), kdray_data()))
+        result = retrain(past, Context(opened, OnRay(past.run.work), kdray_data()))
     metric = result["metric"]
     row = {
         "trial": number,
         "state": past.state,
-        "recorded select": past.value,
-        "select": result["metrics"]["select"][metric],
-        "report": result["metrics"]["report"][metric],
+        "recorded validation": past.value,
+        "validation": result["metrics"]["validation"][metric],
+        "test": result["metrics"]["test"][metric],
     }
     if not quiet:
         print(table([row]))
@@ -51,7 +51,7 @@ def export_best(sweep: str, *, store: str, storage: str | None, export: Path | N
     """The best finished trial, and a copy of its student's Hugging Face folder where one is asked for.
 
     Raises:
-        BadInput: The folder is there already.
+        ConfigError: The folder is there already.
     """
     from kdray.on_ray.again import past_trial, student_of
 
@@ -60,13 +60,13 @@ def export_best(sweep: str, *, store: str, storage: str | None, export: Path | N
     student = student_of(past, opened)
     if export is not None:
         if export.exists():
-            raise BadInput(f"--export {export}: it is there already; give another folder.")
+            raise ConfigError(f"--export {export}: it is there already; give another folder.")
         temporary = export.with_name(f".{export.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(student.file("model"), temporary)
         temporary.rename(export)
     folder = export or (student.file("model") if opened.is_local else opened.uri_of(student.place("model")))
-    row = {"trial": past.number, "select": past.value, "method": past.run.method.name, "student": str(folder)}
+    row = {"trial": past.number, "validation": past.value, "method": past.run.method.name, "student": str(folder)}
     if not quiet:
         print(table([row]))
     return {"sweep": sweep, **row, "settings": past.run.model_dump(mode="json")}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from kdray.config.overrides import TAGS, apply_overrides
 from kdray.config.run import RunConfig
 from kdray.config.yaml_text import read_yaml
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.records import bounds
 
 _BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
@@ -20,7 +20,7 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run file and apply `key=value` overrides (see `apply_overrides`).
 
     Raises:
-        BadInput: The file cannot be read, or a key or value is not allowed.
+        ConfigError: The file cannot be read, or a key or value is not allowed.
     """
     source = "settings" if path is None else path.name
     plain = _read(path) if path is not None else {}
@@ -31,25 +31,25 @@ def parse(plain: Mapping[str, Any], *, source: str) -> RunConfig:
     """The RunConfig of plain values.
 
     Raises:
-        BadInput: Naming `source` and the first key that does not fit.
+        ConfigError: Naming `source` and the first key that does not fit.
     """
     try:
         return RunConfig.model_validate(plain)
     except ValidationError as error:
-        raise BadInput(f"{source}: {_first(error)}") from None
+        raise ConfigError(f"{source}: {_first(error)}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         plain = read_yaml(path.read_text(encoding="utf-8"), source=str(path), hints=[RunConfig])
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}.") from None
+        raise ConfigError(f"{path}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise BadInput(f"{path}: not valid YAML: it is not UTF-8 text.") from None
+        raise ConfigError(f"{path}: not valid YAML: it is not UTF-8 text.") from None
     if plain is None:
         return {}
     if not isinstance(plain, dict):
-        raise BadInput(f"{path}: expected sections such as corpus: and method:, found a {type(plain).__name__}.")
+        raise ConfigError(f"{path}: expected sections such as corpus: and method:, found a {type(plain).__name__}.")
     return plain  # pyright: ignore[reportUnknownVariableType]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from kdray.config.run import RunConfig
 from kdray.config.schema import below, may_be_null, wants_text
 from kdray.config.yaml_text import read_yaml
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 TAGS = ("method.name", "assistant.method.name", "prune.policy.name")  # they decide which settings are next to them
 _NOTHING: tuple[Any, ...] = ("none", {"name": "none"})  # how a policy may be written that prunes nothing
@@ -21,7 +21,7 @@ def apply_overrides(plain: Mapping[str, Any], overrides: Sequence[str]) -> dict[
     A value is YAML, but where its setting holds a text, it is that text as it is.
 
     Raises:
-        BadInput: One is not of that form, is no YAML, or its key leads nowhere.
+        ConfigError: One is not of that form, is no YAML, or its key leads nowhere.
     """
     return _applied(plain, [_change(override) for override in overrides])
 
@@ -33,7 +33,7 @@ def merge(plain: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     and `prune.policy` = none clears the settings of pruning.
 
     Raises:
-        BadInput: A key leads nowhere.
+        ConfigError: A key leads nowhere.
     """
     return _applied(plain, list(_flat(changes, ())))
 
@@ -55,7 +55,7 @@ def _flat(changes: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[_Chang
 def _change(override: str) -> _Change:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise BadInput(f"override {override!r} is not of the form key=value, for example method.temperature=4.")
+        raise ConfigError(f"override {override!r} is not of the form key=value, for example method.temperature=4.")
     path = tuple(key.split("."))
     hints: list[Any] = [RunConfig]
     for part in path:
@@ -87,7 +87,7 @@ def _set(whole: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
         here[_index(here, last, key)] = value
         return
     if not isinstance(here, dict):
-        raise BadInput(f"override {key}: {last!r} is below a plain value.")
+        raise ConfigError(f"override {key}: {last!r} is below a plain value.")
     if key in TAGS and here.get("name") != value:
         here.clear()
     here[last] = value
@@ -106,7 +106,7 @@ def _descend(here: Any, part: str, key: str) -> Any:
     if isinstance(here, list):
         return here[_index(here, part, key)]  # pyright: ignore[reportUnknownArgumentType]
     if not isinstance(here, dict):
-        raise BadInput(f"override {key}: {part!r} is below a plain value.")
+        raise ConfigError(f"override {key}: {part!r} is below a plain value.")
     if here.get(part) is None:  # pyright: ignore[reportUnknownMemberType]
         here[part] = dict(_BEGIN.get(part, {}))  # missing, or a section that the file leaves empty
     if part == "policy" and isinstance(here[part], str):
@@ -116,5 +116,5 @@ def _descend(here: Any, part: str, key: str) -> Any:
 
 def _index(items: list[Any], part: str, key: str) -> int:
     if not part.isdecimal() or int(part) >= len(items):
-        raise BadInput(f"override {key}: {part!r} is not a position in a list of {len(items)}.")
+        raise ConfigError(f"override {key}: {part!r} is not a position in a list of {len(items)}.")
     return int(part)

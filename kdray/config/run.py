@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from kdray.corpora import CorpusSettings
-from kdray.distil import AssistantSettings, StudentSettings
-from kdray.methods import AnyMethod, VanillaKD
+from kdray.distill import AssistantSettings, StudentSettings
+from kdray.methods import KD, AnyMethod
 from kdray.prune import PruneSettings
 from kdray.records import Name, Settings
 from kdray.teachers import TeacherSettings
@@ -27,13 +27,13 @@ class OutputsSettings(Settings):
     """What teachers are asked.
 
     Attributes:
-        preflight: Refuse a teacher that does not beat the commonest class on the selection split.
+        quality_check: Refuse a teacher that does not beat the majority class on the validation split.
         access: Students learn from `cached` outputs, or run the teachers inside every step (`online`).
         teacher_view: Teachers score the `full` texts, so that one cache serves every pruning, or the `pruned` ones that
             the student reads.
     """
 
-    preflight: bool = True
+    quality_check: bool = True
     access: Literal["cached", "online"] = "cached"
     teacher_view: Literal["full", "pruned"] = "full"
 
@@ -60,11 +60,11 @@ class WorkSettings(Settings):
 
 
 class RunConfig(Settings):
-    """A whole run: prune, teach, outputs, distil, evaluate.
+    """A whole run: prune, teach, outputs, distill, evaluate.
 
     Attributes:
         store: Folder or URI that holds everything made.
-        teaching: Teachers are fine-tuned each by itself, or together under one head (`joint`: MT-BERT's first stage).
+        teacher_training: Teachers are fine-tuned one by one, or together under one head (`joint`: MT-BERT, stage 1).
             These need one architecture, width and tokenizer, equal `train` and `init_from`, and encoders or depths that
             differ; the epoch that is kept is the one in which their mean probabilities score best.
     """
@@ -73,11 +73,11 @@ class RunConfig(Settings):
     corpus: CorpusSettings = CorpusSettings()
     prune: PruneSection = PruneSection()
     teachers: tuple[TeacherSettings, ...] = (TeacherSettings(),)
-    teaching: Literal["separate", "joint"] = "separate"
+    teacher_training: Literal["separate", "joint"] = "separate"
     outputs: OutputsSettings = OutputsSettings()
     assistant: AssistantSettings = AssistantSettings()
     student: StudentSettings = StudentSettings()
-    method: AnyMethod = VanillaKD()
+    method: AnyMethod = KD()
     train: TrainSettings = TrainSettings()
     work: WorkSettings = WorkSettings()
 
@@ -90,24 +90,28 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _teachers_fit_together(self) -> "RunConfig":
-        if self.teaching == "separate":
+        if self.teacher_training == "separate":
             return self
         if len(self.teachers) < 2:
-            raise ValueError(f"teaching = joint, but teachers has {len(self.teachers)}: two or more share a head")
+            raise ValueError(
+                f"teacher_training = joint, but teachers has {len(self.teachers)}: two or more share a head"
+            )
         first, begun = self.teachers[0], dict[tuple[str, int | None], str]()
         for teacher in self.teachers:
             if teacher.classes or teacher.fine_tuned:
                 given = "classes" if teacher.classes else "fine_tuned"
-                raise ValueError(f"teaching = joint, but teacher {teacher.name} sets {given}: it has a head of its own")
+                raise ValueError(
+                    f"teacher_training = joint, but teacher {teacher.name} sets {given}: it has a head of its own"
+                )
             for name in ("train", "init_from"):
                 if getattr(teacher, name) != getattr(first, name):
                     raise ValueError(
-                        f"teaching = joint is one training, but {teacher.name} and {first.name} differ in {name}"
+                        f"teacher_training = joint: {teacher.name} and {first.name} must have the same {name}"
                     )
             twin = begun.setdefault((teacher.encoder, teacher.layers), teacher.name)
             if twin != teacher.name:
                 raise ValueError(
-                    f"teaching = joint, but {twin} and {teacher.name} begin as the same model and would "
+                    f"teacher_training = joint, but {twin} and {teacher.name} begin as the same model and would "
                     "stay it; give one another encoder or layers"
                 )
         return self
@@ -129,7 +133,7 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _tokens_are_the_same(self) -> "RunConfig":
-        shortens = self.prune.policy.name != "none" and self.prune.level != "example"
+        shortens = self.prune.policy.name != "none" and self.prune.level != "row"
         if shortens and self.outputs.teacher_view == "full" and self.method.compares_tokens:
             raise ValueError(
                 f"method {self.method.name} compares token by token, so its teachers must read the pruned texts, as "

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from kdray.config.schema import below, named, wants_text
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 MAX_DEPTH = 20
 MAX_VALUES = 10_000  # of one document; aliases of aliases can stand for billions
@@ -25,7 +25,7 @@ def read_yaml(text: str, *, source: str, hints: Sequence[Any] = ()) -> Any:
         hints: The types of its place in the settings: where a text is wanted, `no` and `2024` are texts.
 
     Raises:
-        BadInput: It is no YAML, or it has a key twice, a tag, a second document, or too many values.
+        ConfigError: It is no YAML, or it has a key twice, a tag, a second document, or too many values.
     """
     try:
         _check_events(text, source)
@@ -33,14 +33,14 @@ def read_yaml(text: str, *, source: str, hints: Sequence[Any] = ()) -> Any:
         return None if node is None else _Document(source).value(node, hints)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise BadInput(f"{source}: not valid YAML: {error.problem} in line {line}.") from None
+        raise ConfigError(f"{source}: not valid YAML: {error.problem} in line {line}.") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise BadInput(
+        raise ConfigError(
             f"{source}: not valid YAML: the character U+{error.character:04X} in line {line} is not allowed."
         ) from None
     except RecursionError:
-        raise BadInput(f"{source}: a value contains itself.") from None
+        raise ConfigError(f"{source}: a value contains itself.") from None
 
 
 def plain_value(text: str) -> Any:
@@ -63,12 +63,12 @@ def _check_events(text: str, source: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         line = event.start_mark.line + 1
         if documents > 1:
-            raise BadInput(f"{source}: a second YAML document begins in line {line}; one is allowed.")
+            raise ConfigError(f"{source}: a second YAML document begins in line {line}; one is allowed.")
         if depth > MAX_DEPTH:
-            raise BadInput(f"{source}: line {line} is nested more than {MAX_DEPTH} levels deep.")
+            raise ConfigError(f"{source}: line {line} is nested more than {MAX_DEPTH} levels deep.")
         if getattr(event, "tag", None) is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            raise BadInput(f"{source}: line {line} has the YAML tag {tag}; tags are not allowed, remove it.")
+            raise ConfigError(f"{source}: line {line} has the YAML tag {tag}; tags are not allowed, remove it.")
 
 
 class _Document:
@@ -78,7 +78,7 @@ class _Document:
     def value(self, node: yaml.Node, hints: Sequence[Any]) -> Any:
         self._left -= 1
         if self._left < 0:
-            raise BadInput(f"{self._source}: it has more than {MAX_VALUES:,} values; remove some, or its aliases.")
+            raise ConfigError(f"{self._source}: it has more than {MAX_VALUES:,} values; remove some, or its aliases.")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, hints)
         if isinstance(node, yaml.SequenceNode):
@@ -92,10 +92,12 @@ class _Document:
         for key, _ in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise BadInput(f"{self._source}: the key in line {line} is a list or a section; a key must be a word.")
+                raise ConfigError(
+                    f"{self._source}: the key in line {line} is a list or a section; a key must be a word."
+                )
             if key.value in lines:
                 both = f"in line {lines[key.value]} and in line {line}"
-                raise BadInput(f"{self._source}: {key.value} is given twice, {both}; remove one.")
+                raise ConfigError(f"{self._source}: {key.value} is given twice, {both}; remove one.")
             lines[key.value] = line
         hints = named(hints, next((v.value for k, v in node.value if k.value == "name"), None))
         for key, value in node.value:
@@ -109,5 +111,5 @@ class _Document:
         """What `<<: *anchor` merges into a section."""
         parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if not all(isinstance(part, yaml.MappingNode) for part in parts):
-            raise BadInput(f"{self._source}: << in line {node.start_mark.line + 1} must name a section.")
+            raise ConfigError(f"{self._source}: << in line {node.start_mark.line + 1} must name a section.")
         return {key: value for part in reversed(parts) for key, value in self.value(part, hints).items()}

@@ -7,13 +7,13 @@ from kdray.corpora.reading import Corpus, fingerprint, read_corpus
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.splits import choose
 from kdray.corpora.stored import StoredCorpus, StoredTask, load_corpus, load_description, save_corpus, save_splits
-from kdray.corpora.tasks import REPORT, SELECT, TASKS, TRAIN, Field, Role, Task
+from kdray.corpora.tasks import TASKS, TEST, TRAIN, VALIDATION, Field, Role, Task
 
 __all__ = [
-    "REPORT",
-    "SELECT",
     "TASKS",
+    "TEST",
     "TRAIN",
+    "VALIDATION",
     "Corpus",
     "CorpusSettings",
     "Encoded",

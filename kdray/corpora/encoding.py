@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -61,7 +61,7 @@ def encode(tokenizer: "PreTrainedTokenizerBase", columns: Sequence[Sequence[str]
         max_length: tokens of a row, special tokens included; at most what the tokenizer allows.
 
     Raises:
-        BadInput: the tokenizer is a slow one, or `max_length` leaves no room for text or is more than it allows.
+        ConfigError: the tokenizer is a slow one, or `max_length` leaves no room for text or is more than it allows.
     """
     assert len(columns) in (1, 2), "a row has one or two texts"
     assert len({len(column) for column in columns}) == 1, "columns must have the same number of rows"
@@ -126,9 +126,9 @@ def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _check(tokenizer: "PreTrainedTokenizerBase", max_length: int, *, is_pair: bool) -> None:
     if not tokenizer.is_fast:
-        raise BadInput(f"{type(tokenizer).__name__} is a slow tokenizer: use an encoder that ships tokenizer.json.")
+        raise ConfigError(f"{type(tokenizer).__name__} is a slow tokenizer: use an encoder that ships tokenizer.json.")
     lowest = int(tokenizer.num_special_tokens_to_add(pair=is_pair)) + (2 if is_pair else 1)
     if not lowest <= max_length <= tokenizer.model_max_length:
-        raise BadInput(
+        raise ConfigError(
             f"max_length = {max_length}, but this tokenizer allows {lowest} to {tokenizer.model_max_length} tokens."
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.utf8 import is_text
 
 _CSV_CELL_CHARACTERS = 64 << 20  # the csv module's own limit is 131,072
@@ -20,12 +20,12 @@ def find_file(folder: Path, split: str) -> Path | None:
     """The file of a split: `<split>.parquet`, `.csv` or `.jsonl`; None where there is none.
 
     Raises:
-        BadInput: where there is more than one, since they may differ.
+        ConfigError: where there is more than one, since they may differ.
     """
     found = [path for suffix in READERS if (path := folder / f"{split}{suffix}").is_file()]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
-        raise BadInput(f"{folder.name} holds {names}: one file for each split is allowed, remove all but one.")
+        raise ConfigError(f"{folder.name} holds {names}: one file for each split is allowed, remove all but one.")
     return found[0] if found else None
 
 
@@ -37,21 +37,21 @@ def read_table(path: Path, shown: str) -> pa.Table:
         shown: how errors name it.
 
     Raises:
-        BadInput: the file is empty or cannot be read as what its suffix says.
+        ConfigError: the file is empty or cannot be read as what its suffix says.
     """
     if path.stat().st_size == 0:
-        raise BadInput(f"{shown} is empty: it must hold a header or schema and at least one row.")
+        raise ConfigError(f"{shown} is empty: it must hold a header or schema and at least one row.")
     try:
         table = READERS[path.suffix](path, shown)
     except UnicodeDecodeError as error:
-        raise BadInput(f"{shown}, {_undecodable(path)}; save it as UTF-8, or mend the line.") from error
+        raise ConfigError(f"{shown}, {_undecodable(path)}; save it as UTF-8, or mend the line.") from error
     except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{shown} cannot be read as {path.suffix[1:]}: {reason.rstrip(chr(46))}.") from error
+        raise ConfigError(f"{shown} cannot be read as {path.suffix[1:]}: {reason.rstrip(chr(46))}.") from error
     if len(set(table.column_names)) < table.num_columns:
-        raise BadInput(f"{shown} has two columns of one name: {', '.join(table.column_names)}; rename one.")
+        raise ConfigError(f"{shown} has two columns of one name: {', '.join(table.column_names)}; rename one.")
     if table.num_rows == 0:
-        raise BadInput(f"{shown} has no rows: at least one is needed.")
+        raise ConfigError(f"{shown} has no rows: at least one is needed.")
     return table
 
 
@@ -89,18 +89,18 @@ def _read_csv(path: Path, shown: str) -> pa.Table:
                 if len(row) == len(names):
                     cells.append(row)
                 elif row:  # a blank line is nothing
-                    raise BadInput(
+                    raise ConfigError(
                         f"{shown}, line {begun} has {len(row)} cells, but the header has {len(names)}: "
                         "mend it, or put texts that hold commas into quotes."
                     )
                 begun = reader.line_num + 1
         except csv.Error as error:
-            raise BadInput(
+            raise ConfigError(
                 f"{shown}, the row from line {begun} on cannot be read as csv ({error}): close its quotes, and write a "
                 "quote inside them twice."
             ) from error
     if len(set(names)) < len(names):
-        raise BadInput(f"{shown} has two columns of one name: {', '.join(names)}; rename one.")
+        raise ConfigError(f"{shown} has two columns of one name: {', '.join(names)}; rename one.")
     columns = list(zip(*cells, strict=True)) or [()] * len(names)
     return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
 
@@ -109,7 +109,7 @@ def _refuse_other_separator(names: list[str], shown: str) -> None:
     """One column whose name holds another separator is several columns."""
     for mark, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
         if len(names) == 1 and mark in names[0]:
-            raise BadInput(
+            raise ConfigError(
                 f"{shown} is separated by {word} (its header is {names[0]!r}); save it with commas, or as JSON Lines "
                 "or parquet."
             )
@@ -129,15 +129,15 @@ def _json_object(line: str, shown: str) -> Mapping[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(found := dict(pairs)) < len(pairs):
             key = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise BadInput(f'{shown} has the key "{key}" twice: a row has one value in each column.')
+            raise ConfigError(f'{shown} has the key "{key}" twice: a row has one value in each column.')
         return found
 
     try:
         row = json.loads(line, object_pairs_hook=once)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise BadInput(f"{shown} is not JSON ({error}): each line must be one JSON object.") from error
+        raise ConfigError(f"{shown} is not JSON ({error}): each line must be one JSON object.") from error
     if not isinstance(row, dict):
-        raise BadInput(f"{shown} is a JSON {type(row).__name__}: each line must be one JSON object.")
+        raise ConfigError(f"{shown} is a JSON {type(row).__name__}: each line must be one JSON object.")
     return row
 
 
@@ -146,7 +146,7 @@ def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Arr
     kinds = list(dict.fromkeys(type(value) for value in values if value is not None))
     if len(kinds) > 1:
         row = next(i for i, value in enumerate(values) if type(value) is kinds[1])
-        raise BadInput(
+        raise ConfigError(
             f'{shown}, row {row} (the first is 0), column "{name}" is of type {kinds[1].__name__}, but earlier rows '
             f"are of type {kinds[0].__name__}: a column must have one type."
         )
@@ -155,14 +155,14 @@ def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Arr
     except OverflowError as error:
         large = [i for i, value in enumerate(values) if isinstance(value, int) and not -(2**63) <= value < 2**63]
         where = f"row {large[0]} (the first is 0), " if large else ""
-        raise BadInput(
+        raise ConfigError(
             f'{shown}, {where}column "{name}" has a whole number of more than 64 bits; write it as a text.'
         ) from error
     except UnicodeEncodeError as error:
         if kinds != [str]:
             raise
         row = next(i for i, value in enumerate(values) if value is not None and not is_text(value))
-        raise BadInput(
+        raise ConfigError(
             f'{shown}, row {row} (the first is 0), column "{name}" is not valid Unicode (half of a surrogate pair); '
             "mend or remove the row."
         ) from error

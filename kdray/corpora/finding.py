@@ -13,7 +13,7 @@ from kdray.corpora.files import READERS, find_file, read_table
 from kdray.corpora.notes import SplitFacts, check_rows, manifest_of
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.tasks import TASKS, TRAIN, Field, Task
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.tasks import get_task
 
 _SUFFIXES = ", ".join(READERS)
@@ -40,13 +40,13 @@ def kdray_data() -> Path | None:
     """The folder that the environment variable KDRAY_DATA names; None where it is not set.
 
     Raises:
-        BadInput: it is set, but to something that is no folder.
+        ConfigError: it is set, but to something that is no folder.
     """
     value = os.environ.get("KDRAY_DATA")
     if not value:
         return None
     if not Path(value).is_dir():
-        raise BadInput(
+        raise ConfigError(
             f"KDRAY_DATA = {value} is no folder: set it to one that holds <task>/<split>.parquet, or unset it."
         )
     return Path(value)
@@ -63,12 +63,12 @@ def resolve_auto(task_name: str, *, data_dir: Path | None) -> tuple[str, str]:
         (`task_name` or "sample", a phrase for the first line of output and the report).
 
     Raises:
-        BadInput: `task_name` is no named task.
+        ConfigError: `task_name` is no named task.
     """
     task = TASKS.get(task_name)
     if task is None or task.hub is None:
         named = ", ".join(name for name, each in TASKS.items() if each.hub)
-        raise BadInput(f"auto cannot stand for {task_name}, allowed are {named}.")
+        raise ConfigError(f"auto cannot stand for {task_name}, allowed are {named}.")
     if data_dir is not None and (data_dir / task_name).is_dir():
         return task_name, f"{task_name} is in KDRAY_DATA"
     if hub.load_cached(task.hub) is not None:
@@ -82,7 +82,7 @@ def from_name(name: str, data_dir: Path | None) -> tuple[Task, RawCorpus]:
     """A named task or the sample, from the first place that has it.
 
     Raises:
-        BadInput: no place has it, or what is there lacks a split or cannot be read.
+        ConfigError: no place has it, or what is there lacks a split or cannot be read.
     """
     task = TASKS[name]
     if task.hub is None:
@@ -99,7 +99,7 @@ def from_name(name: str, data_dir: Path | None) -> tuple[Task, RawCorpus]:
     if (cached := hub.load_cached(task.hub)) is not None:
         return task, _from_hub(cached, task, origin=f"Hugging Face cache, {where}")
     if not hub.is_reachable(task.hub):
-        raise BadInput(f"The corpus {name} was not found: {_looked_in(name, data_dir)}.")
+        raise ConfigError(f"The corpus {name} was not found: {_looked_in(name, data_dir)}.")
     return task, _from_hub(hub.download(task.hub), task, origin=f"Hugging Face hub, {where}")
 
 
@@ -107,18 +107,18 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
     """A user's folder: reports `test`, or `validation` where there is no test; with both it selects on `validation`.
 
     Raises:
-        BadInput: the folder or a split is not there or cannot be read, or it is not clear which column is the text.
+        ConfigError: the folder or a split is not there or cannot be read, or it is not clear which column is the text.
     """
     assert settings.path is not None
     folder = Path(settings.path).expanduser()
     if not folder.is_dir():
-        raise BadInput(
+        raise ConfigError(
             f"corpus.path = {settings.path} is no folder: it must hold train and test (or validation) files."
         )
     has_test = find_file(folder, "test") is not None
     has_validation = find_file(folder, "validation") is not None
     if not has_test and not has_validation:
-        raise BadInput(
+        raise ConfigError(
             f"folder {folder.resolve().name} has no test split and no validation split: a file of one of the two, with "
             f"one of {_SUFFIXES}, is needed."
         )
@@ -130,8 +130,8 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
         settings.labels or kind.outputs,
         metrics=kind.metrics,
         kind=settings.task,
-        report_split="test" if has_test else "validation",
-        select_split="validation" if has_test and has_validation else None,
+        test_split="test" if has_test else "validation",
+        validation_split="validation" if has_test and has_validation else None,
     )
     raw = _from_folder(folder, task, origin=f"folder {folder.resolve().name}")
     if not task.fields:
@@ -154,7 +154,7 @@ def _from_folder(folder: Path, task: Task, *, origin: str) -> RawCorpus:
         if path is not None:
             found[split] = path
         elif split in task.needed_splits:
-            raise BadInput(f"{origin} has no {split} split: a file {split} with one of {_SUFFIXES} is needed.")
+            raise ConfigError(f"{origin} has no {split} split: a file {split} with one of {_SUFFIXES} is needed.")
     shown = {split: f"{origin}/{path.name}" for split, path in found.items()}
     return RawCorpus({split: read_table(path, shown[split]) for split, path in found.items()}, origin, shown)
 
@@ -162,7 +162,7 @@ def _from_folder(folder: Path, task: Task, *, origin: str) -> RawCorpus:
 def _from_hub(tables: Mapping[str, pa.Table], task: Task, *, origin: str) -> RawCorpus:
     missing = [split for split in task.needed_splits if split not in tables]
     if missing:
-        raise BadInput(f"{origin} has no {missing[0]} split; found: {', '.join(tables)}.")
+        raise ConfigError(f"{origin} has no {missing[0]} split; found: {', '.join(tables)}.")
     used = {split: tables[split] for split in (*task.needed_splits, *task.optional_splits) if split in tables}
     return RawCorpus(used, origin, {split: f"{origin}, {split}" for split in used})
 
@@ -175,7 +175,7 @@ def _only_text(raw: RawCorpus, columns: Mapping[str, str]) -> tuple[Field, ...]:
         names = [each.name for each in schema if each.name not in taken and str(each.type).endswith("string")]
     if len(names) != 1:
         found = ", ".join(names) or "none"
-        raise BadInput(
+        raise ConfigError(
             f"{raw.shown[TRAIN]} has {len(names)} text columns ({found}), so it is not clear which is the text: "
             "say so with fields, for example fields: [{name: text, role: body}]."
         )

@@ -5,7 +5,7 @@ import logging
 import pyarrow as pa
 
 from kdray.corpora.tasks import HubSource
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 _PROBE_SECONDS = 5.0
 
@@ -47,7 +47,7 @@ def download(source: HubSource) -> dict[str, pa.Table]:
     """The splits as the hub has them.
 
     Raises:
-        BadInput: the download failed.
+        ConfigError: the download failed.
     """
     import datasets
 
@@ -55,7 +55,7 @@ def download(source: HubSource) -> dict[str, pa.Table]:
         return _tables(datasets.load_dataset(source.repo, source.config))
     except Exception as error:  # as above, and many kinds of broken download
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{source.repo} could not be loaded from the Hugging Face hub: {reason}.") from error
+        raise ConfigError(f"{source.repo} could not be loaded from the Hugging Face hub: {reason}.") from error
 
 
 def _tables(loaded: object) -> dict[str, pa.Table]:

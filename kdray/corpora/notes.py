@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from kdray.corpora.tasks import REPORT, TRAIN, Task
-from kdray.errors import BadInput
+from kdray.corpora.tasks import TEST, TRAIN, Task
+from kdray.errors import ConfigError
 
 SplitFacts = Mapping[str, Mapping[str, Any]]
 
@@ -17,7 +17,7 @@ def manifest_of(data_dir: Path, task: Task) -> SplitFacts:
     """What `manifest.json` beside the data says of a task's splits (`rows`, `full_rows`, `note`); empty without one.
 
     Raises:
-        BadInput: the file is not JSON of the form {task: {split: {...}}}.
+        ConfigError: the file is not JSON of the form {task: {split: {...}}}.
     """
     path = data_dir / "manifest.json"
     if not path.is_file():
@@ -26,7 +26,7 @@ def manifest_of(data_dir: Path, task: Task) -> SplitFacts:
         tasks = json.loads(path.read_text(encoding="utf-8"))
         facts = {split: dict(each) for split, each in tasks.get(task.name, {}).items() if split != "missing"}
     except (ValueError, AttributeError, TypeError) as error:
-        raise BadInput(
+        raise ConfigError(
             f"KDRAY_DATA/manifest.json cannot be used ({error}): it must be of the form {{task: {{split: {{...}}}}}}."
         ) from error
     return facts
@@ -36,12 +36,12 @@ def check_rows(rows: Mapping[str, int], facts: SplitFacts, shown: str) -> None:
     """Refuse files that are not the ones the manifest describes.
 
     Raises:
-        BadInput: a split has another number of rows than its entry says.
+        ConfigError: a split has another number of rows than its entry says.
     """
     for split, count in rows.items():
         stated = facts.get(split, {}).get("rows", count)
         if stated != count:
-            raise BadInput(
+            raise ConfigError(
                 f"{shown}/{split} has {count:,} rows, but manifest.json beside it says {stated}: replace the file or "
                 "mend the manifest."
             )
@@ -85,9 +85,9 @@ def overlap_note(splits: Mapping[str, pa.Table], task: Task) -> str | None:
     """
     seen = set(_texts(splits[TRAIN], task))
     phrases: list[str] = []
-    for split in (REPORT, *task.extra_report):
+    for split in (TEST, *task.extra_test):
         if split in splits and (count := sum(row in seen for row in _texts(splits[split], task))):
-            name = "test" if split == REPORT else split
+            name = "test" if split == TEST else split
             phrases.append(f"{count:,} of {splits[split].num_rows:,} {name} rows are word for word in train")
     return "; ".join(phrases) or None
 

@@ -14,9 +14,9 @@ from kdray.corpora.finding import RawCorpus, from_name, from_user
 from kdray.corpora.notes import overlap_note, size_note
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.splits import carve, limit_rows
-from kdray.corpora.tasks import REPORT, SELECT, TRAIN, Task
-from kdray.corpora.validate import normalise
-from kdray.errors import BadInput
+from kdray.corpora.tasks import TEST, TRAIN, VALIDATION, Task
+from kdray.corpora.validate import normalize
+from kdray.errors import ConfigError
 
 _SAMPLE_NOTE = "the sample that ships with kdray, no benchmark"
 
@@ -53,7 +53,7 @@ def read_corpus(settings: CorpusSettings, *, data_dir: Path | None) -> Corpus:
             Hugging Face cache and on the hub.
 
     Raises:
-        BadInput: the corpus cannot be found, or one of its files, rows or columns is not as it must be.
+        ConfigError: the corpus cannot be found, or one of its files, rows or columns is not as it must be.
     """
     assert settings.name != "auto", "resolve_auto comes first"
     task, raw = from_user(settings) if settings.name == "folder" else from_name(settings.name, data_dir)
@@ -86,7 +86,7 @@ def fingerprint(splits: Mapping[str, pa.Table]) -> str:
 
 
 def _label_parts(column: pa.ChunkedArray) -> list[np.ndarray]:
-    """A column of labels as arrays that differ where its values do; an unlabelled row is -1, NaN or a length of -1."""
+    """A column of labels as arrays that differ where its values do; an unlabeled row is -1, NaN or a length of -1."""
     if pa.types.is_integer(column.type):
         return [pc.fill_null(column, -1).to_numpy()]
     if pa.types.is_floating(column.type):
@@ -96,27 +96,27 @@ def _label_parts(column: pa.ChunkedArray) -> list[np.ndarray]:
 
 def _refuse_unused(settings: CorpusSettings, task: Task) -> None:
     """The part of the settings' own check that needs the user's folder: whether there is a split to select on."""
-    if task.select_split is None:
+    if task.validation_split is None:
         return
-    official = f"{task.name} has a {task.select_split} split to select on; leave it out"
-    if settings.select_fraction is not None:
-        raise BadInput(f"corpus.select_fraction = {settings.select_fraction} has no effect: {official}.")
+    official = f"{task.name} has a {task.validation_split} split to select on; leave it out"
+    if settings.validation_fraction is not None:
+        raise ConfigError(f"corpus.validation_fraction = {settings.validation_fraction} has no effect: {official}.")
     if settings.group_by is not None:
-        raise BadInput(f"corpus.group_by = {settings.group_by} has no effect: {official}.")
+        raise ConfigError(f"corpus.group_by = {settings.group_by} has no effect: {official}.")
     if settings.split_seed and settings.limit is None:
-        raise BadInput(f"corpus.split_seed = {settings.split_seed} has no effect: {official}.")
+        raise ConfigError(f"corpus.split_seed = {settings.split_seed} has no effect: {official}.")
 
 
 def _check(raw: RawCorpus, task: Task, columns: Mapping[str, str]) -> dict[str, pa.Table]:
     may_lack_labels = (TRAIN, *task.extra_train)
     return {
-        split: normalise(
+        split: normalize(
             table,
             task=task,
             split=split,
             shown=raw.shown[split],
             columns=columns,
-            is_labelled=split not in may_lack_labels,
+            is_labeled=split not in may_lack_labels,
         )
         for split, table in raw.tables.items()
     }
@@ -127,18 +127,20 @@ def _split(checked: Mapping[str, pa.Table], task: Task, settings: CorpusSettings
     train = pa.concat_tables(parts)
     if settings.limit is not None:
         train = limit_rows(train, limit=settings.limit, seed=settings.split_seed)
-    if task.select_split is not None:
-        select = checked[task.select_split]
+    if task.validation_split is not None:
+        select = checked[task.validation_split]
     else:
-        fraction = settings.select_fraction or task.select_fraction
+        fraction = settings.validation_fraction or task.validation_fraction
         group_by = settings.group_by or task.group_by
         if group_by is not None and group_by not in task.field_names:
-            raise BadInput(f"corpus.group_by = {group_by} is no field; {task.name} has {', '.join(task.field_names)}.")
+            raise ConfigError(
+                f"corpus.group_by = {group_by} is no field; {task.name} has {', '.join(task.field_names)}."
+            )
         train, select = carve(train, fraction=fraction, seed=settings.split_seed, group_by=group_by)
     if train["label"].null_count == train.num_rows:
-        raise BadInput(f"{task.name} has no labelled row in train: at least one is needed.")
-    extra = {name: checked[split] for name, split in task.extra_report.items() if split in checked}
-    return {TRAIN: train, SELECT: select, REPORT: checked[task.report_split], **extra}
+        raise ConfigError(f"{task.name} has no labeled row in train: at least one is needed.")
+    extra = {name: checked[split] for name, split in task.extra_test.items() if split in checked}
+    return {TRAIN: train, VALIDATION: select, TEST: checked[task.test_split], **extra}
 
 
 def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, splits: Mapping[str, pa.Table]) -> str | None:
@@ -150,7 +152,7 @@ def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, splits: Mapping[
     if settings.limit is not None:
         there = sum(rows.get(split, 0) for split in (TRAIN, *task.extra_train))
         phrases.append(f"limited to {settings.limit:,} of {there:,} train rows")
-    if unlabelled := train["label"].null_count:
-        phrases.append(f"{unlabelled:,} of {train.num_rows:,} train rows without a label")
+    if unlabeled := train["label"].null_count:
+        phrases.append(f"{unlabeled:,} of {train.num_rows:,} train rows without a label")
     phrases.append(overlap_note(splits, task))
     return "; ".join(phrase for phrase in phrases if phrase) or None

@@ -6,7 +6,7 @@ from pydantic import Field as Setting
 from pydantic import model_validator
 
 from kdray.corpora.tasks import TASKS, UNLABELLED, Field
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.records import Name, Settings
 from kdray.tasks import Task, check_metric, get_task
 
@@ -28,11 +28,11 @@ class CorpusSettings(Settings):
         task: what is learned from the labels: `single_label`, `multi_label` (a list of labels a row, or names joined
             by ";"), `regression` (a number a row; needs no `labels`), or one of your own as `module:NAME`.
         metrics: in place of the task's own; the first one is selected on. One of your own is named `module:function`.
-        select_fraction: the part of train carved off to select on, in (0, 0.5]. None takes the task's own: 10 % (5 %
-            for ag_news, 20 % for imdb).
+        validation_fraction: the part of train held out as validation, in (0, 0.5]. None takes the task's own: 10 %
+            (5 % for ag_news, 20 % for imdb).
         group_by: a field; rows of train with the same text there are all selected on or all trained on. None takes the
             task's own: none but the sample's, whose hypotheses stand in two rows each.
-        split_seed: decides which rows `select_fraction` and `limit` take.
+        split_seed: decides which rows `validation_fraction` and `limit` take.
         limit: use only this many rows of train, a stratified sample, for smoke runs.
     """
 
@@ -43,7 +43,7 @@ class CorpusSettings(Settings):
     labels: tuple[str, ...] = ()
     task: str = "single_label"
     metrics: tuple[str, ...] = ()
-    select_fraction: Annotated[float, Setting(gt=0, le=0.5)] | None = None
+    validation_fraction: Annotated[float, Setting(gt=0, le=0.5)] | None = None
     group_by: str | None = None
     split_seed: Annotated[int, Setting(ge=0, le=4_294_967_295)] = 0
     limit: Annotated[int, Setting(ge=1, le=1_000_000_000)] | None = None
@@ -72,13 +72,15 @@ class CorpusSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _select_settings_have_an_effect(self) -> "CorpusSettings":
+    def _validation_settings_have_an_effect(self) -> "CorpusSettings":
         task = TASKS.get(self.name)
-        if task is None or task.select_split is None:
+        if task is None or task.validation_split is None:
             return self
-        official = f"{self.name} selects on its official {task.select_split} split"
-        if self.select_fraction is not None:
-            raise ValueError(f"select_fraction = {self.select_fraction} has no effect: {official}; leave it out")
+        official = f"{self.name} selects on its official {task.validation_split} split"
+        if self.validation_fraction is not None:
+            raise ValueError(
+                f"validation_fraction = {self.validation_fraction} has no effect: {official}; leave it out"
+            )
         if self.group_by is not None:
             raise ValueError(f"group_by = {self.group_by} has no effect: {official}; leave it out")
         if self.split_seed and self.limit is None:
@@ -121,7 +123,7 @@ class CorpusSettings(Settings):
         for name in self.metrics:
             try:
                 check_metric(name, self._kind())
-            except BadInput as error:
+            except ConfigError as error:
                 raise ValueError(f"metrics: {error}") from error
         return self
 
@@ -134,7 +136,7 @@ class CorpusSettings(Settings):
     def _kind(self) -> Task:
         try:
             return get_task(TASKS[self.name].kind if self.name in TASKS else self.task)
-        except BadInput as error:
+        except ConfigError as error:
             raise ValueError(f"task: {error}") from error
 
     @model_validator(mode="after")

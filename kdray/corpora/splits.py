@@ -8,30 +8,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 
 def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None = None) -> tuple[pa.Table, pa.Table]:
-    """Split off a stratified part of the labelled rows.
+    """Split off a stratified part of the labeled rows.
 
     Args:
-        train: with the columns `id` and `label`; unlabelled rows stay in train.
-        fraction: of the labelled rows, in (0, 0.5]; the count is rounded to the nearest row, half up.
+        train: with the columns `id` and `label`; unlabeled rows stay in train.
+        fraction: of the labeled rows, in (0, 0.5]; the count is rounded to the nearest row, half up.
         seed: 0 or more; another seed takes other rows.
-        group_by: a column; labelled rows with the same text there go to the same side, so the part carved off may be
+        group_by: a column; labeled rows with the same text there go to the same side, so the part carved off may be
             a few rows smaller.
 
     Returns:
         What stays and what was carved off, both in the order of `train`.
 
     Raises:
-        BadInput: nothing would be carved off, or a class would have no row left.
+        ConfigError: nothing would be carved off, or a class would have no row left.
     """
     rows = np.flatnonzero(train["label"].is_valid().to_numpy())
     labels = _strata(train["label"].drop_null())
     count = int(len(rows) * fraction + 0.5)
     if count == 0:
-        raise BadInput(f"train has {len(rows)} labelled rows, too few to select on {fraction:g} of them.")
+        raise ConfigError(f"train has {len(rows)} labeled rows, too few to select on {fraction:g} of them.")
     ids = train["id"].take(pa.array(rows)).to_pylist()
     if group_by is None:
         taken = choose(ids, labels, count=count, seed=seed, purpose="select")
@@ -39,10 +39,10 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
         groups = train[group_by].take(pa.array(rows)).dictionary_encode().combine_chunks().indices.to_numpy()
         taken = choose_groups(ids, labels, groups, count=count, seed=seed, purpose="select")
         if not taken.any():
-            raise BadInput(f"train cannot be split by {group_by}: no group of rows is as small as {count} rows.")
+            raise ConfigError(f"train cannot be split by {group_by}: no group of rows is as small as {count} rows.")
     gone = np.setdiff1d(labels, labels[~taken])
     if len(gone):
-        raise BadInput(
+        raise ConfigError(
             f"train has only {np.sum(labels == gone[0])} row of class {gone[0]}, and selecting on {fraction:g} of the "
             "rows would leave none: add rows of this class or set another split_seed."
         )
@@ -52,13 +52,13 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
 
 
 def limit_rows(train: pa.Table, *, limit: int, seed: int) -> pa.Table:
-    """A stratified sample of exactly `limit` rows in the order of `train`; unlabelled rows are a stratum of their own.
+    """A stratified sample of exactly `limit` rows in the order of `train`; unlabeled rows are a stratum of their own.
 
     Raises:
-        BadInput: there are fewer rows than `limit`, which would then have no effect.
+        ConfigError: there are fewer rows than `limit`, which would then have no effect.
     """
     if limit > train.num_rows:
-        raise BadInput(
+        raise ConfigError(
             f"limit = {limit}, but train has {train.num_rows} rows (1 to {train.num_rows}, or leave it out)."
         )
     strata = _strata(train["label"])

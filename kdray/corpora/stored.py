@@ -53,11 +53,11 @@ class StoredCorpus:
         return tuple(split for split in self.splits if split != TRAIN)
 
     def table(self, split: str) -> pa.Table:
-        """Columns id, the task's fields, label (null: unlabelled)."""
+        """Columns id, the task's fields, label (null: unlabeled)."""
         return self.transform(pq.read_table(self.folder / f"{split}.parquet"))
 
     def labels(self, split: str) -> np.ndarray:
-        """Targets of the corpus's task, unlabelled rows included: class indices, int64, with -1, for a single label."""
+        """Targets of the corpus's task, unlabeled rows included: class indices, int64, with -1, for a single label."""
         return get_task(self.task.kind).targets(self.table(split)["label"], self.task.labels)
 
     def map(self, transform: Callable[[pa.Table], pa.Table]) -> "StoredCorpus":

@@ -11,7 +11,7 @@ from typing import Literal
 
 Role = Literal["context", "query", "body", "pair"]
 
-TRAIN, SELECT, REPORT = "train", "select", "report"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
 UNLABELLED = -1  # how GLUE writes a hidden label
 
 
@@ -41,12 +41,12 @@ class Task:
         labels: class names; the position is the class number.
         metrics: the first one is selected on, the others are reported beside it.
         full_rows: rows of each official split, hidden-label splits left out; empty where there is no official size.
-        report_split: the official split that is reported and never selected on.
-        select_split: the official split that is selected on, or None where it is carved from train.
-        select_fraction: the part of train that is carved off where `select_split` is None; in (0, 0.5].
+        test_split: the official split that is reported and never selected on.
+        validation_split: the official split that is selected on, or None where it is carved from train.
+        validation_fraction: the part of train that is carved off where `validation_split` is None; in (0, 0.5].
         group_by: the field by which rows are kept together when select is carved, or None.
         extra_train: further training splits, used where they are there.
-        extra_report: further reported splits by kdray's name for them, used where they are there.
+        extra_test: further reported splits by kdray's name for them, used where they are there.
         hub: where the hub has it, or None.
         kind: what is learned from the labels, a task of `kdray.tasks`.
     """
@@ -56,12 +56,12 @@ class Task:
     labels: tuple[str, ...]
     metrics: tuple[str, ...] = ("accuracy",)
     full_rows: Mapping[str, int] = field(default_factory=dict[str, int])
-    report_split: str = "validation"
-    select_split: str | None = None
-    select_fraction: float = 0.1
+    test_split: str = "validation"
+    validation_split: str | None = None
+    validation_fraction: float = 0.1
     group_by: str | None = None
     extra_train: tuple[str, ...] = ()
-    extra_report: Mapping[str, str] = field(default_factory=dict[str, str])
+    extra_test: Mapping[str, str] = field(default_factory=dict[str, str])
     hub: HubSource | None = None
     kind: str = "single_label"
 
@@ -81,11 +81,11 @@ class Task:
     @property
     def needed_splits(self) -> tuple[str, ...]:
         """The official splits without which the task cannot be read."""
-        return ("train", *([self.select_split] if self.select_split else []), self.report_split)
+        return ("train", *([self.validation_split] if self.validation_split else []), self.test_split)
 
     @property
     def optional_splits(self) -> tuple[str, ...]:
-        return (*self.extra_train, *self.extra_report.values())
+        return (*self.extra_train, *self.extra_test.values())
 
 
 def _sizes(train: int, validation: int | None = None, test: int | None = None) -> dict[str, int]:
@@ -140,9 +140,9 @@ _ALL = (
         (Field("premise", "context"), Field("hypothesis", "query")),
         ("entailment", "neutral", "contradiction"),
         full_rows={"train": 392_702, "validation_matched": 9_815, "validation_mismatched": 9_832},
-        report_split="validation_matched",
+        test_split="validation_matched",
         extra_train=("train_extra",),
-        extra_report={"report_mm": "validation_mismatched"},
+        extra_test={"report_mm": "validation_mismatched"},
         hub=_glue("mnli"),
     ),
     Task(
@@ -158,8 +158,8 @@ _ALL = (
         _TEXT,
         ("sadness", "joy", "love", "anger", "fear", "surprise"),
         full_rows=_sizes(16_000, 2_000, 2_000),
-        report_split="test",
-        select_split="validation",
+        test_split="test",
+        validation_split="validation",
         hub=HubSource("dair-ai/emotion", "split"),
     ),
     Task(
@@ -167,8 +167,8 @@ _ALL = (
         _TEXT,
         ("World", "Sports", "Business", "Sci/Tech"),
         full_rows=_sizes(120_000, test=7_600),
-        report_split="test",
-        select_fraction=0.05,
+        test_split="test",
+        validation_fraction=0.05,
         hub=HubSource("fancyzhx/ag_news"),
     ),
     Task(
@@ -176,8 +176,8 @@ _ALL = (
         _TEXT,
         ("neg", "pos"),
         full_rows=_sizes(25_000, test=25_000),
-        report_split="test",
-        select_fraction=0.2,  # 5,000 of 25,000, S1 table 2
+        test_split="test",
+        validation_fraction=0.2,  # 5,000 of 25,000, S1 table 2
         hub=HubSource("stanfordnlp/imdb"),
     ),
     Task(

@@ -6,13 +6,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kdray.corpora.tasks import UNLABELLED, Task
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.tasks import LabelError, get_task
 from kdray.utf8 import is_readable
 
 
-def normalise(
-    raw: pa.Table, *, task: Task, split: str, shown: str, columns: Mapping[str, str], is_labelled: bool
+def normalize(
+    raw: pa.Table, *, task: Task, split: str, shown: str, columns: Mapping[str, str], is_labeled: bool
 ) -> pa.Table:
     """The columns `id`, one for each field, and `label`, checked and in file order.
 
@@ -23,13 +23,13 @@ def normalise(
             "train:x3" the row whose own id is x3.
         shown: how errors name the file.
         columns: field name, `label` or `id` to column; a name that is left out is the column itself.
-        is_labelled: whether every row must have a label.
+        is_labeled: whether every row must have a label.
 
     Returns:
         `id` string, fields string, `label` (int64 for classes) with nulls for rows without a label.
 
     Raises:
-        BadInput: a column is missing or of a wrong type, a text is null or empty, a label is outside the classes or
+        ConfigError: a column is missing or of a wrong type, a text is null or empty, a label is outside the classes or
             missing, or two rows have one id.
     """
     given = {name: columns.get(name, name) for name in (*task.field_names, "label", "id")}
@@ -38,7 +38,7 @@ def normalise(
     texts = {name: _texts(raw, given[name], shown) for name in task.field_names}
     is_class = get_task(task.kind).target == "class"
     labels = (_labels if is_class else _other_labels)(raw, given["label"], task, shown)
-    if is_labelled:
+    if is_labeled:
         _refuse_first(pc.is_null(labels), shown, given["label"], f"has no label; every row of {split} needs one")
     if "id" in columns:
         _require(raw, "id", given["id"], shown)
@@ -49,7 +49,7 @@ def normalise(
 def _require(raw: pa.Table, name: str, column: str, shown: str) -> None:
     if column not in raw.column_names:
         found = ", ".join(raw.column_names)
-        raise BadInput(
+        raise ConfigError(
             f'{shown} has no column "{column}" for {name}; found: {found}. Name the right one with columns.{name}.'
         )
 
@@ -57,13 +57,13 @@ def _require(raw: pa.Table, name: str, column: str, shown: str) -> None:
 def _refuse_first(is_bad: pa.ChunkedArray, shown: str, column: str, what: str) -> None:
     row = pc.index(is_bad, True).as_py()
     if row >= 0:
-        raise BadInput(f'{shown}, row {row} (the first is 0), column "{column}" {what}.')
+        raise ConfigError(f'{shown}, row {row} (the first is 0), column "{column}" {what}.')
 
 
 def _texts(raw: pa.Table, column: str, shown: str) -> pa.ChunkedArray:
     found = _as_text(raw[column], shown, column)
     if found is None:
-        raise BadInput(f'{shown}, column "{column}" is of type {raw[column].type}; a field must be text.')
+        raise ConfigError(f'{shown}, column "{column}" is of type {raw[column].type}; a field must be text.')
     trimmed = pc.utf8_trim_whitespace(pc.fill_null(found, ""))
     _refuse_first(pc.equal(trimmed, ""), shown, column, "is empty; every field needs text, remove the row or fill it")
     return found
@@ -73,7 +73,7 @@ def _as_text(values: pa.ChunkedArray, shown: str, column: str) -> pa.ChunkedArra
     """As string; null-typed columns too, so that the error names the first row. None for any other type.
 
     Raises:
-        BadInput: A value's bytes are no text: nothing checks that when a file is read.
+        ConfigError: A value's bytes are no text: nothing checks that when a file is read.
     """
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
@@ -99,7 +99,7 @@ def _labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArr
     else:
         if values.null_count:  # pandas makes numbers of fractions where one is missing
             _refuse_first(pc.is_null(values), shown, column, f"is empty; allowed are {_allowed(task)}")
-        raise BadInput(f'{shown}, column "{column}" is of type {values.type}; allowed are {_allowed(task)}.')
+        raise ConfigError(f'{shown}, column "{column}" is of type {values.type}; allowed are {_allowed(task)}.')
     is_bad = pc.or_(pc.less(numbers, UNLABELLED), pc.greater_equal(numbers, task.num_classes))
     row = pc.index(is_bad, True).as_py()
     if row >= 0:
@@ -113,7 +113,7 @@ def _other_labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.Chun
     try:
         found = get_task(task.kind).read(_as_text(values, shown, column) or values, task.labels)
     except LabelError as error:
-        raise BadInput(
+        raise ConfigError(
             f'{shown}, row {error.row} (the first is 0), column "{column}" is {error.found!r}; allowed are '
             f"{error.allowed}."
         ) from error
@@ -148,13 +148,13 @@ def _ids(raw: pa.Table, column: str, split: str, shown: str) -> pa.Array | pa.Ch
     values = raw[column]
     own = values.cast(pa.string()) if pa.types.is_integer(values.type) else _as_text(values, shown, column)
     if own is None:
-        raise BadInput(f'{shown}, column "{column}" is of type {values.type}; an id must be text or an integer.')
+        raise ConfigError(f'{shown}, column "{column}" is of type {values.type}; an id must be text or an integer.')
     own = pc.fill_null(own, "")
     _refuse_first(pc.equal(own, ""), shown, column, "is empty; every row needs its own id")
     seen: dict[str, int] = {}
     for row, each in enumerate(own.to_pylist()):
         if (first := seen.setdefault(each, row)) != row:
-            raise BadInput(
+            raise ConfigError(
                 f'{shown}, row {row} (the first is 0), column "{column}" is {each!r}, as in row {first}: '
                 "every row needs its own id."
             )

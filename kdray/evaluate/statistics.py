@@ -45,10 +45,10 @@ def welch(a: Sequence[float], b: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True)
 class Against:
-    """One student's scores over seeds beside the student alone and the teacher.
+    """One student's scores over seeds beside the no-KD baseline and the teacher.
 
     Attributes:
-        difference: Mean minus the mean of the student alone; None for the student alone itself, as the next two.
+        difference: Mean minus the mean of the no-KD baseline; None for the no-KD baseline itself, as the next two.
         p_value: Welch's, of that difference.
         distillation_ratio: As the function of that name.
         retention: As the function of that name; None where lower is better.
@@ -64,7 +64,7 @@ class Against:
 def against(
     scores: Sequence[float], *, alone: Sequence[float] | None, teacher: float | None, higher_is_better: bool = True
 ) -> Against:
-    """Compare one student with the student alone (None: it is that one) and the best teacher (None: there is none)."""
+    """Compare one student with the no-KD baseline (None: it is that one) and the best teacher (None: there is none)."""
     mine = spread(scores)
     kept = None if teacher is None or not higher_is_better else retention(mine.mean, teacher)
     if alone is None:
@@ -82,6 +82,6 @@ def retention(student: float, teacher: float) -> float | None:
 def distillation_ratio(
     distilled: float, alone: float, teacher: float, *, higher_is_better: bool = True
 ) -> float | None:
-    """(S_kd − S) / (T − S): 0 is the student alone, 1 the teacher; None when the teacher is no better than S."""
+    """(S_kd − S) / (T − S): 0 is the no-KD baseline, 1 the teacher; None when the teacher is no better than S."""
     is_ahead = is_better(teacher, alone, higher_is_better=higher_is_better)
     return (distilled - alone) / (teacher - alone) if is_ahead else None

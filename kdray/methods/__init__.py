@@ -1,91 +1,91 @@
 """Distillation methods: one paper, one file. `registry.py` lists them, and finds those of others."""
 
 from kdray.methods.cfl import CFL
-from kdray.methods.ckdsp import PrunedEnsemble
+from kdray.methods.ckdsp import CKDSP
 from kdray.methods.contract import (
-    Answers,
-    Evidence,
+    Batch,
+    LossTerm,
     Method,
-    Pair,
+    MethodOutput,
+    MethodState,
     Phase,
-    Prepared,
+    PriorOutputs,
     Probe,
     Ranks,
     Reward,
-    Step,
-    Term,
-    Terms,
+    TeacherLogits,
+    TeacherStudent,
 )
 from kdray.methods.dekd import DeKD
 from kdray.methods.dfa import DFA
 from kdray.methods.distilbert import DistilBERT
-from kdray.methods.ens_best import BestSingle
-from kdray.methods.ens_lr_dev import FittedOnSelect
-from kdray.methods.ens_lr_train import FittedOnTrain
-from kdray.methods.ens_rand import RandomSingle
-from kdray.methods.ens_u import UniformEnsemble
-from kdray.methods.ens_w import WeightedEnsemble
+from kdray.methods.ens_best import EnsBest
+from kdray.methods.ens_lr_dev import FittedOnValidation
+from kdray.methods.ens_lr_train import EnsLRTrain
+from kdray.methods.ens_rand import EnsRand
+from kdray.methods.ens_u import EnsU
+from kdray.methods.ens_w import EnsW
 from kdray.methods.finetune import FineTune
 from kdray.methods.joint import JointFineTuning
-from kdray.methods.kd import VanillaKD
+from kdray.methods.kd import KD
 from kdray.methods.ksm import KSM
 from kdray.methods.minilm import MiniLM
 from kdray.methods.minilmv2 import MiniLMv2
 from kdray.methods.mtbert import MTBERT
 from kdray.methods.muki import MUKI
 from kdray.methods.origin import MethodSource
-from kdray.methods.pd import PreTrainedDistillation
-from kdray.methods.pkd import PatientKD
+from kdray.methods.pd import PD
+from kdray.methods.pkd import PKD
 from kdray.methods.registry import METHODS, AnyMethod, TrainedMethod, define, method_class, parse_method, sources_of
-from kdray.methods.rlkd import ReinforcedSelection
-from kdray.methods.takd import AssistantChain
+from kdray.methods.rlkd import RLKD
+from kdray.methods.takd import TAKD
 from kdray.methods.tinybert import TinyBERT
 from kdray.methods.tmkd import TMKD
 from kdray.methods.uhc import UHC
 
 __all__ = [
     "CFL",
+    "CKDSP",
     "DFA",
+    "KD",
     "KSM",
     "METHODS",
     "MTBERT",
     "MUKI",
+    "PD",
+    "PKD",
+    "RLKD",
+    "TAKD",
     "TMKD",
     "UHC",
-    "Answers",
     "AnyMethod",
-    "AssistantChain",
-    "BestSingle",
+    "Batch",
     "DeKD",
     "DistilBERT",
-    "Evidence",
+    "EnsBest",
+    "EnsLRTrain",
+    "EnsRand",
+    "EnsU",
+    "EnsW",
     "FineTune",
-    "FittedOnSelect",
-    "FittedOnTrain",
+    "FittedOnValidation",
     "JointFineTuning",
+    "LossTerm",
     "Method",
+    "MethodOutput",
     "MethodSource",
+    "MethodState",
     "MiniLM",
     "MiniLMv2",
-    "Pair",
-    "PatientKD",
     "Phase",
-    "PreTrainedDistillation",
-    "Prepared",
+    "PriorOutputs",
     "Probe",
-    "PrunedEnsemble",
-    "RandomSingle",
     "Ranks",
-    "ReinforcedSelection",
     "Reward",
-    "Step",
-    "Term",
-    "Terms",
+    "TeacherLogits",
+    "TeacherStudent",
     "TinyBERT",
     "TrainedMethod",
-    "UniformEnsemble",
-    "VanillaKD",
-    "WeightedEnsemble",
     "define",
     "method_class",
     "parse_method",

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 START_STD = 0.02
-REMEMBERED = 0.9  # of an average, a step
+EMA_DECAY = 0.9  # of an average, a step
 
 State = Float[Tensor, " features"]
 Choice = Bool[Tensor, " choices"]
@@ -53,7 +53,7 @@ class ActorCritic(nn.Module):
 
     def observe(self, losses: Float[Tensor, " choices"]) -> None:
         """Count a step and remember what was seen in it; the first one is the first average."""
-        kept = REMEMBERED if self.steps else 0.0
+        kept = EMA_DECAY if self.steps else 0.0
         self.averages.mul_(kept).add_((1 - kept) * losses.to(self.averages.dtype))
         self.steps += 1
 

@@ -26,7 +26,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from kdray.methods.batchwise import value_per_row, whole_batch
-from kdray.methods.contract import Method, Pair, Ranks, Step, Term, Terms, all_asked
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Ranks, TeacherStudent, all_asked
 from kdray.methods.integration import check_disjoint, check_gold_labels, joint_kd_rows
 from kdray.methods.layers import state_rows
 from kdray.methods.losses import Direction, unit, wide
@@ -68,12 +68,12 @@ class CFL(Method):
     def needs(self) -> frozenset[Need]:
         return frozenset({"logits", "hidden"})
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         check_gold_labels(self.name, pair, alpha=self.alpha)
         check_disjoint(self.name, pair)
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         theirs = [teacher.width for teacher in pair.teachers]
         common = -(-pair.student.width // 4)
         return nn.ModuleDict(
@@ -88,7 +88,7 @@ class CFL(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha, "mmd": 1.0, "reconstruction": 1.0}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         rows = joint_kd_rows(step, temperature=self.temperature, t2_scaling=self.t2_scaling, direction=self.direction)
         mask = step.student.mask
         assert mask is not None
@@ -101,8 +101,8 @@ class CFL(Method):
         student = common_rows(_common(step, "align_student", _last_layer(step.student)), mask, step.ranks)
         apart = [mmd_squared(student, common_rows(extracted, mask, step.ranks)) for extracted in common]
         mmd = value_per_row(torch.stack(apart).sum(), rows=len(mask), everyone=len(student))
-        terms = {"kd": Term(rows), "mmd": Term(mmd), "reconstruction": Term(torch.stack(missed).sum(0))}
-        return Terms(terms, queries=all_asked(step, terms["kd"]))
+        terms = {"kd": LossTerm(rows), "mmd": LossTerm(mmd), "reconstruction": LossTerm(torch.stack(missed).sum(0))}
+        return MethodOutput(terms, queries=all_asked(step, terms["kd"]))
 
 
 def mmd_squared(x: Float[Tensor, "rows width"], y: Float[Tensor, "rows width"]) -> Float[Tensor, ""]:
@@ -135,11 +135,11 @@ def _squared_distances(x: Float[Tensor, "rows width"], y: Float[Tensor, "rows wi
     return squares.clamp(min=LEAST_DISTANCE)
 
 
-def _common(step: Step, align: str, states: States) -> States:
+def _common(step: Batch, align: str, states: States) -> States:
     return _through(step, "extract", _through(step, align, states))
 
 
-def _through(step: Step, name: str, states: States) -> States:
+def _through(step: Batch, name: str, states: States) -> States:
     """States through an adapter, in its precision."""
     adapter = step.adapters.get_submodule(name)
     return wide(adapter(states.to(next(adapter.parameters()).dtype)))

@@ -20,16 +20,28 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Evidence, Method, Pair, Phase, Prepared, Probe, Reward, Status, Step, Term, Terms
-from kdray.methods.ens_u import UniformEnsemble
-from kdray.methods.ens_w import WeightedEnsemble
+from kdray.errors import ConfigError
+from kdray.methods.contract import (
+    Batch,
+    LossTerm,
+    Method,
+    MethodOutput,
+    MethodState,
+    Phase,
+    PriorOutputs,
+    Probe,
+    Reward,
+    Status,
+    TeacherStudent,
+)
+from kdray.methods.ens_u import EnsU
+from kdray.methods.ens_w import EnsW
 from kdray.methods.losses import Direction, Reduction, unit
-from kdray.methods.rlkd import ReinforcedSelection
+from kdray.methods.rlkd import RLKD
 from kdray.signals import Need
 
 
-class PrunedEnsemble(Method):
+class CKDSP(Method):
     """One of the ensembles, and a pull towards the teachers' view of the text.
 
     Attributes:
@@ -63,7 +75,7 @@ class PrunedEnsemble(Method):
     reduction: Reduction = "batchmean"
 
     @model_validator(mode="after")
-    def _no_idle_settings(self) -> "PrunedEnsemble":
+    def _no_idle_settings(self) -> "CKDSP":
         if self.combine_teachers == "rlkd":
             self.refuse_idle(("combine",), because="the policy's teachers are not averaged")
         else:
@@ -81,23 +93,23 @@ class PrunedEnsemble(Method):
     def reward(self) -> Reward | None:
         return self._ensemble().reward
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         widths = sorted({teacher.width for teacher in pair.teachers})
         if self.eta and len(widths) > 1:
             shown = " and ".join(map(str, widths))
-            raise BadInput(f"method ckdsp: method.eta averages vectors of teachers, but their widths are {shown}.")
+            raise ConfigError(f"method ckdsp: method.eta averages vectors of teachers, but their widths are {shown}.")
 
     def phases(self, epochs: int) -> tuple[Phase, ...]:
         if self.combine_teachers == "rlkd":
             policy = self._ensemble()
             turns = policy.phases(epochs)
             return tuple(dataclasses.replace(turn, method=self) if turn.method == policy else turn for turn in turns)
-        average = UniformEnsemble(combine=self.combine, **self._soft())
+        average = EnsU(combine=self.combine, **self._soft())
         start = Phase("ensemble", average, self.ensemble_epochs, schedule="ensemble", scored=False)
         return (*([start] if self.ensemble_epochs else []), Phase(self.name, self, epochs))
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         adapters = self._ensemble().adapters(pair)
         student, teacher = pair.student.width, pair.teachers[0].width
         if self.eta and student != teacher:
@@ -106,16 +118,16 @@ class PrunedEnsemble(Method):
             adapters.add_module("project", project)
         return adapters
 
-    def prepare(self, evidence: Evidence) -> Prepared:
+    def prepare(self, evidence: PriorOutputs) -> MethodState:
         return self._ensemble().prepare(evidence)
 
-    def learn(self, step: Step, answer: Terms, probe: Probe) -> None:
+    def learn(self, step: Batch, answer: MethodOutput, probe: Probe) -> None:
         self._ensemble().learn(step, answer, probe)
 
     def weights(self) -> dict[str, float]:
         return self._ensemble().weights() | ({"sentences": self.eta} if self.eta else {})
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         answer = self._ensemble().terms(step)
         if not self.eta:
             return answer
@@ -123,10 +135,10 @@ class PrunedEnsemble(Method):
 
     def _ensemble(self) -> Method:
         if self.combine_teachers == "u":
-            return UniformEnsemble(combine=self.combine, **self._soft())
+            return EnsU(combine=self.combine, **self._soft())
         if self.combine_teachers == "w":
-            return WeightedEnsemble(combine=self.combine, **self._soft())
-        return ReinforcedSelection(
+            return EnsW(combine=self.combine, **self._soft())
+        return RLKD(
             reward_number=self.reward_number, gamma=self.gamma, ensemble_epochs=self.ensemble_epochs, **self._soft()
         )
 
@@ -134,7 +146,7 @@ class PrunedEnsemble(Method):
         return self.model_dump(include={"temperature", "alpha", "t2_scaling", "direction", "reduction"})
 
 
-def _sentences(step: Step) -> Term:
+def _sentences(step: Batch) -> LossTerm:
     """1 − cos between the student's vector, projected if need be, and the teachers' average."""
     student = step.student.sent_emb
     assert student is not None
@@ -143,4 +155,4 @@ def _sentences(step: Step) -> Term:
     student = student.to(torch.promote_types(student.dtype, torch.float32))
     known = [teacher.sent_emb for teacher in step.teachers if teacher.sent_emb is not None]
     target = torch.stack(known).to(student.dtype).mean(0)
-    return Term(1 - (unit(student) * unit(target)).sum(-1))
+    return LossTerm(1 - (unit(student) * unit(target)).sum(-1))

@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.methods.origin import is_shipped, name_of
 from kdray.models import ModelInfo
 from kdray.records import Settings
@@ -40,7 +40,7 @@ class Ranks(Protocol):
 
 
 @dataclass(frozen=True)
-class Pair:
+class TeacherStudent:
     """Who teaches whom; a method's `check` refuses what it cannot work with."""
 
     student: ModelInfo
@@ -50,11 +50,11 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Answers:
+class TeacherLogits:
     """What the teachers said of one split, before any training.
 
     Attributes:
-        labels: Class indices; -1 marks an unlabelled row.
+        labels: Class indices; -1 marks an unlabeled row.
         teachers: Logits, one tensor a teacher, in the order of the pair.
     """
 
@@ -63,14 +63,14 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PriorOutputs:
     """What a method may look at before the first step: the rows it trains on and those that models are selected on."""
 
-    train: Answers
-    select: Answers
+    train: TeacherLogits
+    validation: TeacherLogits
 
 
-Prepared = Mapping[str, Tensor]
+MethodState = Mapping[str, Tensor]
 
 
 class Probe(Protocol):
@@ -83,7 +83,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True)
 class Reward:
-    """The labelled training rows that a controller's reward is measured on.
+    """The labeled training rows that a controller's reward is measured on.
 
     Attributes:
         rows: A number of rows, or a share of them below 1.
@@ -95,11 +95,11 @@ class Reward:
 
 
 @dataclass(frozen=True)
-class Step:
+class Batch:
     """One micro-batch, as one worker sees it.
 
     Attributes:
-        labels: Targets of the task; for a single label class indices, -1 marks an unlabelled row.
+        labels: Targets of the task; for a single label class indices, -1 marks an unlabeled row.
         key: (seed, epoch, step): the counter for random choices.
         adapters: What the method's `adapters` built; its parameters are trained with the student, its buffers are a
             controller's state, which only `learn` changes.
@@ -116,12 +116,12 @@ class Step:
     ranks: Ranks
     key: tuple[int, int, int]
     adapters: nn.Module
-    prepared: Prepared = field(default_factory=dict[str, Tensor])
+    prepared: MethodState = field(default_factory=dict[str, Tensor])
     known: tuple[tuple[int, ...] | None, ...] = ()
     progress: float = 0.0
     task: Task = SINGLE_LABEL
 
-    def detach(self) -> "Step":
+    def detach(self) -> "Batch":
         return dataclasses.replace(self, student=self.student.detach())
 
     def generator(self, purpose: str) -> torch.Generator:
@@ -130,7 +130,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Term:
+class LossTerm:
     """One named part of a loss: a value per row, and the rows it covers (all of them unless said)."""
 
     values: Float[Tensor, " batch"]
@@ -141,26 +141,26 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Terms:
+class MethodOutput:
     """A method's answer for one step.
 
     Attributes:
         terms: By name; each name has a weight in `Method.weights`.
-        hard_rows: Rows whose hard-label loss counts (None: all labelled ones).
+        hard_rows: Rows whose hard-label loss counts (None: all labeled ones).
         queries: By kind of model (`teacher`, `assistant`), how many of them were asked about each row, or whether one
             was; their sum is the query ratio's numerator.
         hard: What stands for the hard-label loss of each row; None is the cross-entropy of the student's logits.
     """
 
-    terms: Mapping[str, Term]
+    terms: Mapping[str, LossTerm]
     hard_rows: Bool[Tensor, " batch"] | None = None
     queries: Mapping[str, Bool[Tensor, " batch"] | Int[Tensor, " batch"]] = field(default_factory=dict[str, Tensor])
     hard: Float[Tensor, " batch"] | None = None
 
-    def detach(self) -> "Terms":
-        terms = {name: Term(term.values.detach(), term.rows) for name, term in self.terms.items()}
+    def detach(self) -> "MethodOutput":
+        terms = {name: LossTerm(term.values.detach(), term.rows) for name, term in self.terms.items()}
         hard = None if self.hard is None else self.hard.detach()
-        return Terms(terms, self.hard_rows, self.queries, hard)
+        return MethodOutput(terms, self.hard_rows, self.queries, hard)
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ class Method(Settings):
 
         Each is distilled from the one before it; the student meets the last.
         """
-        raise BadInput(f"method {self.name} uses no assistant.")
+        raise ConfigError(f"method {self.name} uses no assistant.")
 
     @property
     def reward(self) -> Reward | None:
@@ -281,39 +281,39 @@ class Method(Settings):
         """The course of a training; the scored phases that train the student have `epochs` epochs together."""
         return (Phase(self.name, self, epochs),)
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         """Refuse a pair it cannot work with.
 
         Raises:
-            BadInput: With the reason in one sentence.
+            ConfigError: With the reason in one sentence.
         """
         given = len(pair.teachers)
         most = self.max_teachers
         if given < self.min_teachers or (most is not None and given > most):
             allowed = f"{self.min_teachers}" if most == self.min_teachers else f"{self.min_teachers} or more"
-            raise BadInput(f"method {self.name} works with {allowed} teacher(s), {given} given.")
+            raise ConfigError(f"method {self.name} works with {allowed} teacher(s), {given} given.")
         self.check_task(pair.task)
         self._check_soft_labels(pair)
         if pair.task.class_scores and pair.student.classes < 2:
-            raise BadInput(
-                f"method {self.name}: a head with one output has no distribution to distil; 2 or more classes."
+            raise ConfigError(
+                f"method {self.name}: a head with one output has no distribution to distill; 2 or more classes."
             )
         others = (*pair.teachers, *([pair.assistant] if pair.assistant else []))
         if self.compares_tokens:
             for other in others:
                 if other.tokenizer != pair.student.tokenizer:
-                    raise BadInput(
+                    raise ConfigError(
                         f"method {self.name} compares token by token, but {other.name} has another tokenizer than the "
                         "student; take a method that needs only logits, such as kd."
                     )
         for other in others:
             if other.known is None and other.classes != pair.student.classes:
-                raise BadInput(
+                raise ConfigError(
                     f"method {self.name}: {other.name} has {other.classes} classes, the student {pair.student.classes}."
                 )
         partial = [other for other in others if other.known is not None]
         if partial and not self.allows_class_subsets:
-            raise BadInput(
+            raise ConfigError(
                 f"method {self.name} needs teachers of all {pair.student.classes} classes, {partial[0].name} scores "
                 "only some; take a method that merges teachers of different classes, such as uhc."
             )
@@ -322,43 +322,43 @@ class Method(Settings):
     def check_task(self, task: Task) -> None:
         """
         Raises:
-            BadInput: The method makes no sense for the task.
+            ConfigError: The method makes no sense for the task.
         """
         if not task.class_scores and not self.any_task:
-            raise BadInput(
+            raise ConfigError(
                 f"method {self.name} learns from one distribution over classes, but the task {task.name} has none; "
                 "allowed are finetune, kd and ens_u."
             )
 
-    def _check_soft_labels(self, pair: Pair) -> None:
+    def _check_soft_labels(self, pair: TeacherStudent) -> None:
         """Refuse settings of distributions where teachers give values."""
         if self.max_teachers == 0 or pair.task.distributions(torch.zeros(1, pair.student.classes)) is not None:
             return
         fields = type(self).model_fields
         names = [name for name in _OF_DISTRIBUTIONS if name in fields and getattr(self, name) != fields[name].default]
         if names:
-            raise BadInput(
+            raise ConfigError(
                 f"method {self.name}: {', '.join(names)} would have no effect for the task {pair.task.name}, where the "
                 "student learns the teacher's value by squared error; leave it out."
             )
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         """Projections and the like that train with the student and are dropped at export."""
         return nn.ModuleDict()
 
-    def prepare(self, evidence: Evidence) -> Prepared:
+    def prepare(self, evidence: PriorOutputs) -> MethodState:
         """Constants of a training, computed once from the teachers' answers: ensemble weights and the like."""
         del evidence
         return {}
 
-    def learn(self, step: Step, answer: Terms, probe: Probe) -> None:
+    def learn(self, step: Batch, answer: MethodOutput, probe: Probe) -> None:
         """Move a controller's state (buffers of `step.adapters`) after an optimizer step; the same on every worker."""
 
     def weights(self) -> dict[str, float]:
         """The weight of each term, and of the hard-label term under `hard`."""
         raise NotImplementedError
 
-    def schedule(self, step: Step) -> Mapping[str, float | Float[Tensor, " batch"]]:
+    def schedule(self, step: Batch) -> Mapping[str, float | Float[Tensor, " batch"]]:
         """Weights that differ from `weights` in this step: by `step.progress` (a number) or by row (a tensor).
 
         Gradients do not flow through them.
@@ -366,36 +366,36 @@ class Method(Settings):
         del step
         return {}
 
-    def losses(self, step: Step) -> Mapping[str, Float[Tensor, " batch"]]:
+    def losses(self, step: Batch) -> Mapping[str, Float[Tensor, " batch"]]:
         """By name, one loss value a row; a pure function of the step. Write `terms` instead for more than that."""
         raise NotImplementedError
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         """The terms of one step; a pure function of it. By default those of `losses`, each over all rows."""
-        terms = {name: Term(values) for name, values in self.losses(step).items()}
+        terms = {name: LossTerm(values) for name, values in self.losses(step).items()}
         asked = (
             {"teacher": torch.full(step.labels.shape[:1], len(step.teachers), device=step.labels.device)}
             if terms
             else {}
         )
-        return Terms(terms, queries=asked)
+        return MethodOutput(terms, queries=asked)
 
 
-def all_asked(step: Step, term: Term) -> dict[str, Int[Tensor, " batch"]]:
+def all_asked(step: Batch, term: LossTerm) -> dict[str, Int[Tensor, " batch"]]:
     """The queries of a term that hears every teacher about each row it covers."""
     return {"teacher": len(step.teachers) * term.covered().long()}
 
 
-def _check_subsets(method: str, pair: Pair) -> None:
+def _check_subsets(method: str, pair: TeacherStudent) -> None:
     """A teacher of some classes scores two or more, one an output, and all teachers together score every class."""
     every = set(range(pair.student.classes))
     for teacher in pair.teachers:
         known = teacher.known
         if known is not None and not 2 <= len(known) == len(every.intersection(known)) == teacher.classes:
-            raise BadInput(
+            raise ConfigError(
                 f"method {method}: {teacher.name} has {teacher.classes} outputs for the classes {list(known)}; allowed "
                 f"are two or more different ones of 0 to {len(every) - 1}, one for each output."
             )
     scored = [every if teacher.known is None else set(teacher.known) for teacher in pair.teachers]
     if scored and (missing := every.difference(*scored)):
-        raise BadInput(f"method {method}: no teacher scores the classes {sorted(missing)} of 0 to {len(every) - 1}.")
+        raise ConfigError(f"method {method}: no teacher scores the classes {sorted(missing)} of 0 to {len(every) - 1}.")

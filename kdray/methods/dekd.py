@@ -7,7 +7,7 @@ Needs: logits of a teacher and of an assistant, [CLS] of every teacher layer; al
 Refuses: a teacher with fewer layers than the student; ratios outside (0, 1]; one class.
 Defaults: λ = .5/.3/.2, T = 5, r = .5 (S1 §4.3); assistant in the geometric middle of teacher and student (S1
     Figure 3: 6 is best between 3 and 12, 9 between 6 and 12).
-Differs from the source: T² on (D2); CE on all rows (D7); entropy normalised by log d, not log|Y| (D8); margin selects
+Differs from the source: T² on (D2); CE on all rows (D7); entropy normalized by log d, not log|Y| (D8); margin selects
     the uncertain rows (D6); the assistant has the settings of the run's `assistant` section, not DeKD's own; widths
     that differ get a bias-free projection on the student's side (D14).
 """
@@ -20,8 +20,8 @@ from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Method, Pair, Ranks, Status, Step, Term, Terms
+from kdray.errors import ConfigError
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Ranks, Status, TeacherStudent
 from kdray.methods.layers import middle_depth, projected, student_projection
 from kdray.methods.losses import Direction, entropy_rows, kd_rows, log_probs, mse_rows, unit
 from kdray.methods.selection import Strategy, most, uncertainty
@@ -88,21 +88,21 @@ class DeKD(Method):
     def assistant_depths(self, *, student: int, teacher: int) -> tuple[int, ...]:
         depth = self.ta_depth or middle_depth(student, teacher)
         if not student < depth < teacher:
-            raise BadInput(
+            raise ConfigError(
                 f"method.ta_depth = {depth}, but an assistant lies between the student's {student} and the teacher's "
                 f"{teacher} layers; or set method.assistant=false."
             )
         return (depth,)
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         if self.lambda3 and pair.teachers[0].layers < pair.student.layers:
-            raise BadInput(
+            raise ConfigError(
                 f"method dekd aligns {pair.student.layers} student layers, the teacher has {pair.teachers[0].layers}; "
                 "set method.lambda3=0 or a shallower student."
             )
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         return student_projection(pair) if self.lambda3 else nn.ModuleDict()
 
     def weights(self) -> dict[str, float]:
@@ -110,21 +110,21 @@ class DeKD(Method):
         names |= {"kd_assistant": self.lambda2} if self.uses_assistant else {}
         return names | ({"layers": self.lambda3} if self.lambda3 else {})
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         selected = self._selected(step)
         uncertain = self._uncertain(step, selected)
         certain = selected & ~uncertain
-        terms = {"kd_teacher": Term(self._kd(step.teachers[0].logits, step.student.logits), certain)}
+        terms = {"kd_teacher": LossTerm(self._kd(step.teachers[0].logits, step.student.logits), certain)}
         queries = {"teacher": selected if self.lambda3 else certain}
         if self.uses_assistant:
             assert step.assistant is not None
-            terms["kd_assistant"] = Term(self._kd(step.assistant.logits, step.student.logits), uncertain)
+            terms["kd_assistant"] = LossTerm(self._kd(step.assistant.logits, step.student.logits), uncertain)
             queries["assistant"] = uncertain
         if self.lambda3:
-            terms["layers"] = Term(self._alignment(step, selected), selected)
-        return Terms(terms, hard_rows=selected if self.ce_on == "selected" else None, queries=queries)
+            terms["layers"] = LossTerm(self._alignment(step, selected), selected)
+        return MethodOutput(terms, hard_rows=selected if self.ce_on == "selected" else None, queries=queries)
 
-    def _selected(self, step: Step) -> Bool[Tensor, " batch"]:
+    def _selected(self, step: Batch) -> Bool[Tensor, " batch"]:
         logits = step.student.logits
         everything = torch.ones(len(logits), dtype=torch.bool, device=logits.device)
         if self.strategy == "random":
@@ -133,7 +133,7 @@ class DeKD(Method):
             return most(noise[mine], everything, self.r, step.ranks, at_least=1)
         return most(uncertainty(logits, self.strategy), everything, self.r, step.ranks, at_least=1)
 
-    def _uncertain(self, step: Step, selected: Bool[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+    def _uncertain(self, step: Batch, selected: Bool[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
         if not self.uses_assistant:
             return torch.zeros_like(selected)
         return most(uncertainty(step.student.logits, "entropy"), selected, 0.5, step.ranks, at_least=0)
@@ -152,7 +152,7 @@ class DeKD(Method):
             reduction="batchmean",
         )
 
-    def _alignment(self, step: Step, selected: Bool[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    def _alignment(self, step: Batch, selected: Bool[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         teacher, student = step.teachers[0].cls, step.student.cls
         assert teacher is not None
         assert student is not None

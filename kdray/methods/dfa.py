@@ -19,10 +19,10 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Method, Pair, Step, Term, Terms, all_asked
+from kdray.errors import ConfigError
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, TeacherStudent, all_asked
 from kdray.methods.integration import check_disjoint, check_gold_labels, joint_kd_rows
-from kdray.methods.layers import mapped, state_rows, uniform_layers
+from kdray.methods.layers import map_vectors, state_rows, uniform_layers
 from kdray.methods.losses import Direction, wide
 from kdray.signals import Need, Signals
 
@@ -64,23 +64,23 @@ class DFA(Method):
     def needs(self) -> frozenset[Need]:
         return frozenset({"logits", "hidden"})
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         check_gold_labels(self.name, pair, alpha=self.alpha)
         check_disjoint(self.name, pair)
         depth = pair.student.layers
         if self.align_number > depth:
-            raise BadInput(
+            raise ConfigError(
                 f"method.align_number = {self.align_number}, but the student has {depth} layers; 1 to {depth}, or -1."
             )
         shallow = [teacher for teacher in pair.teachers if teacher.layers < depth]
         if shallow and self._number(depth) > 1:
-            raise BadInput(
+            raise ConfigError(
                 f"method dfa aligns {self._number(depth)} of the student's {depth} layers, {shallow[0].name} has "
                 f"{shallow[0].layers}; set method.align_number=1 or a shallower student."
             )
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         ours, theirs = pair.student.width, sum(teacher.width for teacher in pair.teachers)
         number = self._number(pair.student.layers)
         return nn.ModuleDict(
@@ -94,16 +94,20 @@ class DFA(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha, "amalgamation": 1.0, "reconstruction": 1.0}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         rows = joint_kd_rows(step, temperature=self.temperature, t2_scaling=self.t2_scaling, direction=self.direction)
         amalgamation, reconstruction = self._features(step)
-        terms = {"kd": Term(rows), "amalgamation": Term(amalgamation), "reconstruction": Term(reconstruction)}
-        return Terms(terms, queries=all_asked(step, terms["kd"]))
+        terms = {
+            "kd": LossTerm(rows),
+            "amalgamation": LossTerm(amalgamation),
+            "reconstruction": LossTerm(reconstruction),
+        }
+        return MethodOutput(terms, queries=all_asked(step, terms["kd"]))
 
     def _number(self, depth: int) -> int:
         return depth if self.align_number == ALL_LAYERS else self.align_number
 
-    def _features(self, step: Step) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    def _features(self, step: Batch) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
         """What the student's last layers miss of the merged features, and what these miss of the teachers'."""
         hidden, mask = step.student.hidden, step.student.mask
         assert hidden is not None
@@ -130,4 +134,4 @@ def _layerwise(
 ) -> Float[Tensor, "batch number tokens other"]:
     """Every layer through its own map."""
     maps = adapters.get_submodule(name).children()
-    return torch.stack([mapped(linear, states[:, i]) for i, linear in enumerate(maps)], dim=1)
+    return torch.stack([map_vectors(linear, states[:, i]) for i, linear in enumerate(maps)], dim=1)

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kdray.methods.contract import Method, Pair, Status, Step, Term, Terms
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Status, TeacherStudent
 from kdray.methods.layers import projected, student_projection, token_mean
 from kdray.methods.losses import Direction, kd_rows, log_probs, unit, wide
 from kdray.signals import Need
@@ -58,14 +58,14 @@ class DistilBERT(Method):
     def needs(self) -> frozenset[Need]:
         return frozenset({"logits", "hidden"}) if self.cos_weight else frozenset({"logits"})
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         return student_projection(pair) if self.cos_weight else nn.ModuleDict()
 
     def weights(self) -> dict[str, float]:
         names = {"hard": self.hard_weight, "kd": self.kd_weight}
         return names | ({"cosine": self.cos_weight} if self.cos_weight else {})
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         rows = kd_rows(
             log_probs(step.teachers[0].logits, self.temperature),
             step.student.logits,
@@ -74,13 +74,13 @@ class DistilBERT(Method):
             direction=self.direction,
             reduction="batchmean",
         )
-        terms = {"kd": Term(rows)}
+        terms = {"kd": LossTerm(rows)}
         if self.cos_weight:
-            terms["cosine"] = Term(_cosine_rows(step))
-        return Terms(terms, queries={"teacher": terms["kd"].covered()})
+            terms["cosine"] = LossTerm(_cosine_rows(step))
+        return MethodOutput(terms, queries={"teacher": terms["kd"].covered()})
 
 
-def _cosine_rows(step: Step) -> Float[Tensor, " batch"]:
+def _cosine_rows(step: Batch) -> Float[Tensor, " batch"]:
     """1 − cosine of the last hidden states, averaged over a row's real tokens."""
     student, teacher, mask = step.student.hidden, step.teachers[0].hidden, step.student.mask
     assert student is not None

@@ -1,7 +1,7 @@
 """Best-Single-Ensemble: of several teachers, the best one alone.
 
 Source: S0 §4.3 and Table 4; Yuan et al. 2021.
-Formula: (1 − α)·CE + α·T²·KL(softmax(z_k/T) ‖ softmax(z_s/T)), k = the teacher most accurate on the select split.
+Formula: (1 − α)·CE + α·T²·KL(softmax(z_k/T) ‖ softmax(z_s/T)), k = the teacher most accurate on the validation split.
 Needs: logits of K ≥ 2 teachers, cached.
 Refuses: fewer than two teachers, other class counts.
 Defaults: T = 5, α = 0.5 as `ens_u`.
@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from kdray.methods.contract import Evidence, Method, Prepared, Step, Terms
-from kdray.methods.ensembles import accuracies, labelled, soft_terms
+from kdray.methods.contract import Batch, Method, MethodOutput, MethodState, PriorOutputs
+from kdray.methods.ensembles import accuracies, labeled, soft_terms
 from kdray.methods.losses import Direction, Reduction, ensemble_log_probs
 
 
-class BestSingle(Method):
+class EnsBest(Method):
     """Soft labels of the teacher that is best before the training starts.
 
     Attributes:
@@ -39,15 +39,15 @@ class BestSingle(Method):
     direction: Direction = "forward"
     reduction: Reduction = "batchmean"
 
-    def prepare(self, evidence: Evidence) -> Prepared:
-        right = accuracies(labelled(evidence.select, method="ens_best", split="select"))
+    def prepare(self, evidence: PriorOutputs) -> MethodState:
+        right = accuracies(labeled(evidence.validation, method="ens_best", split="validation"))
         best = right.argmax()  # the first of equals
         return {"weights": F.one_hot(best, len(right)).to(torch.float32), "accuracy": right}
 
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         target = ensemble_log_probs(
             [teacher.logits for teacher in step.teachers],
             step.prepared["weights"],

@@ -6,7 +6,7 @@ Formula: (1 − α)·CE + α·T²·KL(P_ens ‖ softmax(z_s/T)). `mode: weights`
     uniform where all u are 0 or less. `mode: stacking`: P_ens = softmax((W·[p_1 … p_K] + b)/T), W and b by multinomial
     logistic regression with the same penalty on W.
 Needs: logits of K ≥ 2 teachers, cached; their logits and the labels of the train rows.
-Refuses: fewer than two teachers, other class counts, no labelled train row, `stacking` without some class.
+Refuses: fewer than two teachers, other class counts, no labeled train row, `stacking` without some class.
 Defaults: T = 5, α = 0.5, `combine: prob` as `ens_u`; one weight a teacher (our choice).
 Differs from the source: no source prints the regression. Teachers know the train rows by heart, so that
     weights may degenerate: a warning says so above 0.99, and result.json has the accuracies there beside them.
@@ -15,14 +15,14 @@ Differs from the source: no source prints the regression. Teachers know the trai
 import logging
 from typing import ClassVar, Literal
 
-from kdray.methods.contract import Evidence, Prepared, Status
+from kdray.methods.contract import MethodState, PriorOutputs, Status
 from kdray.methods.fitted import FittedEnsemble, fitted
 
 log = logging.getLogger(__name__)
 KNOWN_BY_HEART = 0.99
 
 
-class FittedOnTrain(FittedEnsemble):
+class EnsLRTrain(FittedEnsemble):
     """Soft labels of an ensemble fitted to the labels of the train rows. Settings as in `FittedEnsemble`."""
 
     title: ClassVar[str] = "LR-Train-Ensemble"
@@ -31,7 +31,7 @@ class FittedOnTrain(FittedEnsemble):
 
     name: Literal["ens_lr_train"] = "ens_lr_train"  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def prepare(self, evidence: Evidence) -> Prepared:
+    def prepare(self, evidence: PriorOutputs) -> MethodState:
         prepared = fitted(evidence.train, self.mode, method=self.name, split="train")
         if (least := float(prepared["accuracy"].min())) > KNOWN_BY_HEART:
             log.warning(

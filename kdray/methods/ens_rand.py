@@ -13,12 +13,12 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
-from kdray.methods.contract import Method, Step, Terms
+from kdray.methods.contract import Batch, Method, MethodOutput
 from kdray.methods.ensembles import soft_terms
 from kdray.methods.losses import Direction, Reduction, log_probs
 
 
-class RandomSingle(Method):
+class EnsRand(Method):
     """Soft labels of one teacher, drawn by the counter: all workers draw the same.
 
     Attributes:
@@ -41,6 +41,6 @@ class RandomSingle(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         drawn = int(torch.randint(len(step.teachers), (), generator=step.generator("teacher")))
         return soft_terms(step, log_probs(step.teachers[drawn].logits, self.temperature), self, of_one=True)

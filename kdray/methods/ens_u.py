@@ -13,12 +13,12 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
-from kdray.methods.contract import Method, Step, Term, Terms, all_asked
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, all_asked
 from kdray.methods.ensembles import soft_terms
 from kdray.methods.losses import Direction, Reduction, ensemble_log_probs, mse_rows
 
 
-class UniformEnsemble(Method):
+class EnsU(Method):
     """Soft labels averaged over all teachers.
 
     Attributes:
@@ -45,13 +45,13 @@ class UniformEnsemble(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         share = [1 / len(step.teachers)] * len(step.teachers)
         views = [step.task.distributions(teacher.logits) for teacher in step.teachers]
         logits = [each for each in views if each is not None]
         if not logits:
             mean = torch.stack([teacher.logits for teacher in step.teachers]).mean(0)
-            term = Term(mse_rows(mean, step.student.logits))
-            return Terms({"kd": term}, queries=all_asked(step, term))
+            term = LossTerm(mse_rows(mean, step.student.logits))
+            return MethodOutput({"kd": term}, queries=all_asked(step, term))
         target = ensemble_log_probs(logits, share, temperature=self.temperature, combine=self.combine)
         return soft_terms(step, target, self)

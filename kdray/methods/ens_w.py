@@ -1,7 +1,7 @@
 """W-Ensemble: several teachers, fixed weights.
 
 Source: S0 §4.3 and Table 4; Yuan et al. 2021 name it W-Ensemble.
-Formula: (1 − α)·CE + α·T²·KL(Σ_k w_k·softmax(z_k/T) ‖ softmax(z_s/T)), w_k ∝ accuracy of teacher k on the select split.
+Formula: (1 − α)·CE + α·T²·KL(Σ_k w_k·softmax(z_k/T) ‖ softmax(z_s/T)), w_k ∝ its accuracy on validation.
 Needs: logits of K ≥ 2 teachers, cached.
 Refuses: fewer than two teachers, other class counts, shares for another number of teachers.
 Defaults: T = 5, α = 0.5, `combine: prob` as `ens_u`; weights by accuracy (our choice: no source gives values).
@@ -13,13 +13,13 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field, field_validator
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Evidence, Method, Pair, Prepared, Status, Step, Terms
-from kdray.methods.ensembles import accuracies, labelled, soft_terms
+from kdray.errors import ConfigError
+from kdray.methods.contract import Batch, Method, MethodOutput, MethodState, PriorOutputs, Status, TeacherStudent
+from kdray.methods.ensembles import accuracies, labeled, soft_terms
 from kdray.methods.losses import Direction, Reduction, ensemble_log_probs
 
 
-class WeightedEnsemble(Method):
+class EnsW(Method):
     """Soft labels averaged over all teachers, the better ones weighing more.
 
     Attributes:
@@ -53,26 +53,28 @@ class WeightedEnsemble(Method):
             raise ValueError(f"shares are finite numbers from 0 on with a sum above 0, found {list(shares)}")
         return shares
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         if self.shares is not None and len(self.shares) != len(pair.teachers):
-            raise BadInput(
+            raise ConfigError(
                 f"method ens_w: {len(self.shares)} method.shares for {len(pair.teachers)} teachers; one each."
             )
 
-    def prepare(self, evidence: Evidence) -> Prepared:
+    def prepare(self, evidence: PriorOutputs) -> MethodState:
         if self.shares is not None:
             worth = torch.tensor(self.shares)
         else:
-            worth = accuracies(labelled(evidence.select, method="ens_w", split="select"))
+            worth = accuracies(labeled(evidence.validation, method="ens_w", split="validation"))
         if worth.sum() == 0:
-            raise BadInput("method ens_w: no teacher is right on any select row; check the order of their labels.")
+            raise ConfigError(
+                "method ens_w: no teacher is right on any validation row; check the order of their labels."
+            )
         return {"weights": worth / worth.sum()}
 
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         target = ensemble_log_probs(
             [teacher.logits for teacher in step.teachers],
             step.prepared["weights"],

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Answers, Step, Term, Terms, all_asked
+from kdray.errors import ConfigError
+from kdray.methods.contract import Batch, LossTerm, MethodOutput, TeacherLogits, all_asked
 from kdray.methods.losses import Direction, Logits, Reduction, kd_rows, mean_of_labels
 
 
@@ -36,7 +36,7 @@ def soft_rows(target: Logits, student: Logits, settings: SoftLabels) -> Float[Te
     )
 
 
-def soft_terms(step: Step, target: Logits, settings: SoftLabels, *, of_one: bool = False) -> Terms:
+def soft_terms(step: Batch, target: Logits, settings: SoftLabels, *, of_one: bool = False) -> MethodOutput:
     """The one term `kd` of every ensemble.
 
     Args:
@@ -44,22 +44,24 @@ def soft_terms(step: Step, target: Logits, settings: SoftLabels, *, of_one: bool
     """
     student = step.task.distributions(step.student.logits)
     assert student is not None, "for values there is no target distribution"
-    term = Term(mean_of_labels(soft_rows(target, student, settings)))
-    return Terms({"kd": term}, queries={"teacher": term.covered()} if of_one else all_asked(step, term))
+    term = LossTerm(mean_of_labels(soft_rows(target, student, settings)))
+    return MethodOutput({"kd": term}, queries={"teacher": term.covered()} if of_one else all_asked(step, term))
 
 
-def labelled(answers: Answers, *, method: str, split: str) -> Answers:
+def labeled(answers: TeacherLogits, *, method: str, split: str) -> TeacherLogits:
     """The rows that have a label.
 
     Raises:
-        BadInput: None has.
+        ConfigError: None has.
     """
     rows = answers.labels >= 0
     if not rows.any():
-        raise BadInput(f"method {method} weighs teachers by the labels of the {split} rows, but none of these has one.")
-    return Answers(answers.labels[rows], tuple(logits[rows] for logits in answers.teachers))
+        raise ConfigError(
+            f"method {method} weighs teachers by the labels of the {split} rows, but none of these has one."
+        )
+    return TeacherLogits(answers.labels[rows], tuple(logits[rows] for logits in answers.teachers))
 
 
-def accuracies(answers: Answers) -> Float[Tensor, " teachers"]:
+def accuracies(answers: TeacherLogits) -> Float[Tensor, " teachers"]:
     """The share of rows that each teacher gets right."""
     return torch.stack([(logits.argmax(-1) == answers.labels).float().mean() for logits in answers.teachers])

@@ -7,15 +7,15 @@ Needs: nothing of a teacher.
 
 from typing import ClassVar, Literal
 
-from kdray.methods.contract import Method, Step, Terms
+from kdray.methods.contract import Batch, Method, MethodOutput
 from kdray.signals import Need
 
 
 class FineTune(Method):
     """Cross-entropy on gold labels; no teacher."""
 
-    title: ClassVar[str] = "Fine-tuning (student alone)"
-    source: ClassVar[str] = "baseline: the student alone, and how teachers are made"
+    title: ClassVar[str] = "Fine-tuning (no-KD baseline)"
+    source: ClassVar[str] = "baseline: the no-KD baseline, and how teachers are made"
     access: ClassVar[str] = "none"
     min_teachers: ClassVar[int] = 0
     max_teachers: ClassVar[int | None] = 0
@@ -31,5 +31,5 @@ class FineTune(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1.0}
 
-    def terms(self, step: Step) -> Terms:
-        return Terms({})
+    def terms(self, step: Batch) -> MethodOutput:
+        return MethodOutput({})

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Answers, Method, Prepared, Step, Terms
-from kdray.methods.ensembles import accuracies, labelled, soft_terms
+from kdray.errors import ConfigError
+from kdray.methods.contract import Batch, Method, MethodOutput, MethodState, TeacherLogits
+from kdray.methods.ensembles import accuracies, labeled, soft_terms
 from kdray.methods.losses import Direction, Logits, Reduction, ensemble_log_probs, log_probs
 
 Mode = Literal["weights", "stacking"]
@@ -47,31 +47,31 @@ class FittedEnsemble(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         target = fitted_target(step, self.mode, combine=self.combine, temperature=self.temperature)
         return soft_terms(step, target, self)
 
 
-def fitted(answers: Answers, mode: Mode, *, method: str, split: str) -> Prepared:
+def fitted(answers: TeacherLogits, mode: Mode, *, method: str, split: str) -> MethodState:
     """What `fitted_target` needs, by the labels of one split; and the teachers' accuracies there, to be looked at.
 
     Raises:
-        BadInput: No row is labelled, or stacking lacks a class: its bias would have no finite optimum.
+        ConfigError: No row is labeled, or stacking lacks a class: its bias would have no finite optimum.
     """
-    known = labelled(answers, method=method, split=split)
+    known = labeled(answers, method=method, split=split)
     accuracy = {"accuracy": accuracies(known)}
     if mode == "weights":
         return {"weights": _weights(known).float()} | accuracy
     missing = set(range(known.teachers[0].shape[-1])) - set(known.labels.tolist())
     if missing:
-        raise BadInput(
+        raise ConfigError(
             f"method {method}: no {split} row has class {min(missing)}, which mode=stacking must see; "
             "take method.mode=weights."
         )
     return {name: value.float() for name, value in _stacking(known).items()} | accuracy
 
 
-def fitted_target(step: Step, mode: Mode, *, combine: Combine, temperature: float) -> Logits:
+def fitted_target(step: Batch, mode: Mode, *, combine: Combine, temperature: float) -> Logits:
     """The log-probabilities of the fitted ensemble, at the temperature."""
     teachers = [teacher.logits for teacher in step.teachers]
     if mode == "weights":
@@ -81,7 +81,7 @@ def fitted_target(step: Step, mode: Mode, *, combine: Combine, temperature: floa
     return log_probs(seen @ matrix.T + bias, temperature)
 
 
-def _weights(answers: Answers) -> Tensor:
+def _weights(answers: TeacherLogits) -> Tensor:
     """u of q = softmax(Σ_k u_k log p_k), without its negative part, scaled to sum 1."""
     parts = torch.stack([log_probs(z.double(), 1.0) for z in answers.teachers])
     count = len(parts)
@@ -96,7 +96,7 @@ def _weights(answers: Answers) -> Tensor:
     return positive / positive.sum()
 
 
-def _stacking(answers: Answers) -> dict[str, Tensor]:
+def _stacking(answers: TeacherLogits) -> dict[str, Tensor]:
     """Multinomial logistic regression on all teachers' probabilities; the bias is not shrunk."""
     seen = _side_by_side([z.double() for z in answers.teachers])
     classes, features = answers.teachers[0].shape[-1], seen.shape[-1]

@@ -7,29 +7,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Pair, Step
+from kdray.errors import ConfigError
+from kdray.methods.contract import Batch, TeacherStudent
 from kdray.methods.losses import Direction, kd_rows, log_probs
 
 
-def check_gold_labels(method: str, pair: Pair, *, alpha: float) -> None:
+def check_gold_labels(method: str, pair: TeacherStudent, *, alpha: float) -> None:
     """Refuse gold labels beside teachers that score only some classes.
 
     Raises:
-        BadInput: With what to set.
+        ConfigError: With what to set.
     """
     if alpha != 1 and any(teacher.known is not None for teacher in pair.teachers):
-        raise BadInput(
+        raise ConfigError(
             f"method {method} learns without gold labels from teachers of some classes each (ki_split), but "
             f"method.alpha = {alpha:g} leaves them a weight; set method.alpha=1."
         )
 
 
-def check_disjoint(method: str, pair: Pair) -> None:
+def check_disjoint(method: str, pair: TeacherStudent) -> None:
     """Refuse teachers whose logits cannot stand beside each other: of some classes, but not each of its own.
 
     Raises:
-        BadInput: Naming a teacher.
+        ConfigError: Naming a teacher.
     """
     if all(teacher.known is None for teacher in pair.teachers):
         return
@@ -37,14 +37,14 @@ def check_disjoint(method: str, pair: Pair) -> None:
     for teacher in pair.teachers:
         known = set(range(pair.student.classes) if teacher.known is None else teacher.known)
         if both := sorted(taken & known):
-            raise BadInput(
+            raise ConfigError(
                 f"method {method} puts the teachers' logits side by side, but {teacher.name} scores the classes {both} "
                 "that another teacher scores; give each teacher classes of its own."
             )
         taken |= known
 
 
-def classes_of(step: Step) -> list[list[int]]:
+def classes_of(step: Batch) -> list[list[int]]:
     """The classes that each teacher scores."""
     everything = list(range(step.student.logits.shape[1]))
     if not step.known:
@@ -52,7 +52,7 @@ def classes_of(step: Step) -> list[list[int]]:
     return [everything if known is None else list(known) for known in step.known]
 
 
-def joint_logits(step: Step) -> Float[Tensor, "batch classes"]:
+def joint_logits(step: Batch) -> Float[Tensor, "batch classes"]:
     """The teachers' logits as one: their mean if all score all classes, else side by side."""
     parts = [teacher.logits for teacher in step.teachers]
     if all(known is None for known in step.known):
@@ -63,7 +63,9 @@ def joint_logits(step: Step) -> Float[Tensor, "batch classes"]:
     return joint
 
 
-def joint_kd_rows(step: Step, *, temperature: float, t2_scaling: bool, direction: Direction) -> Float[Tensor, " batch"]:
+def joint_kd_rows(
+    step: Batch, *, temperature: float, t2_scaling: bool, direction: Direction
+) -> Float[Tensor, " batch"]:
     """KD to the joint logits."""
     return kd_rows(
         log_probs(joint_logits(step), temperature),

@@ -1,4 +1,4 @@
-"""Teachers fine-tuned together: the first stage of MT-BERT. A way to make teachers, not one to distil.
+"""Teachers fine-tuned together: the first stage of MT-BERT. A way to make teachers, not one to distill.
 
 Source: Wu et al. 2021; S0 Table 4.
 Formula: mean_b Σ_k CE_b(z_k, y).
@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
-from kdray.methods.contract import Step, Terms
+from kdray.methods.contract import Batch, MethodOutput
 from kdray.methods.finetune import FineTune
 from kdray.methods.losses import cross_entropy_rows
 
@@ -30,6 +30,6 @@ class JointFineTuning(FineTune):
     name: Literal["joint"] = "joint"  # pyright: ignore[reportIncompatibleVariableOverride]
     models: int = Field(ge=2, le=100)
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         each = step.student.logits.unflatten(1, (self.models, -1)).unbind(1)
-        return Terms({}, hard=torch.stack([cross_entropy_rows(logits, step.labels) for logits in each]).sum(0))
+        return MethodOutput({}, hard=torch.stack([cross_entropy_rows(logits, step.labels) for logits in each]).sum(0))

@@ -12,11 +12,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from kdray.methods.contract import Method, Step, Term, Terms
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput
 from kdray.methods.losses import Direction, Reduction, kd_rows, log_probs, mean_of_labels, mse_rows
 
 
-class VanillaKD(Method):
+class KD(Method):
     """Soft labels of one teacher.
 
     Attributes:
@@ -41,7 +41,7 @@ class VanillaKD(Method):
     reduction: Reduction = "batchmean"
 
     @model_validator(mode="after")
-    def _no_idle_settings(self) -> "VanillaKD":
+    def _no_idle_settings(self) -> "KD":
         if self.kd_term == "mse":
             self.refuse_idle(("temperature", "t2_scaling", "direction", "reduction"), because="kd_term is mse")
         if self.alpha_end == self.alpha:
@@ -51,13 +51,13 @@ class VanillaKD(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
-    def schedule(self, step: Step) -> dict[str, float]:
+    def schedule(self, step: Batch) -> dict[str, float]:
         if self.alpha_end is None:
             return {}
         alpha = self.alpha + (self.alpha_end - self.alpha) * step.progress
         return {"hard": 1 - alpha, "kd": alpha}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         teacher, student = (step.task.distributions(each.logits) for each in (step.teachers[0], step.student))
         if self.kd_term == "mse" or teacher is None or student is None:
             rows = mse_rows(step.teachers[0].logits, step.student.logits)
@@ -70,5 +70,5 @@ class VanillaKD(Method):
                 direction=self.direction,
                 reduction=self.reduction,
             )
-        term = Term(mean_of_labels(rows))
-        return Terms({"kd": term}, queries={"teacher": term.covered()})
+        term = LossTerm(mean_of_labels(rows))
+        return MethodOutput({"kd": term}, queries={"teacher": term.covered()})

@@ -24,10 +24,21 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.methods.actor_critic import ActorCritic
 from kdray.methods.batchwise import value_per_row, whole_batch
-from kdray.methods.contract import Method, Pair, Phase, Probe, Ranks, Reward, Status, Step, Term, Terms
+from kdray.methods.contract import (
+    Batch,
+    LossTerm,
+    Method,
+    MethodOutput,
+    Phase,
+    Probe,
+    Ranks,
+    Reward,
+    Status,
+    TeacherStudent,
+)
 from kdray.methods.layers import patient_differences, projected, refuse_shallow_teachers, student_projection
 from kdray.methods.losses import cross_entropy_rows, entropy_rows, kd_rows, log_probs, unit, wide
 from kdray.signals import Need, Signals
@@ -76,20 +87,22 @@ class KSM(Method):
     def phases(self, epochs: int) -> tuple[Phase, ...]:
         return (Phase(self.name, self, epochs, trains="both"),)
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         if pair.student.layers < 2:
-            raise BadInput("method ksm copies all layers but the last, and the student has one; give it two or more.")
+            raise ConfigError(
+                "method ksm copies all layers but the last, and the student has one; give it two or more."
+            )
         refuse_shallow_teachers(self.name, pair)
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         return nn.ModuleDict({"controller": ActorCritic(len(TYPES), FEATURES), **student_projection(pair)})
 
     def weights(self) -> dict[str, float]:
         weights = (self.response_weight, self.feature_weight, self.relation_weight)
         return {"hard": 1.0, **dict(zip(TYPES, weights, strict=True))}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         student, teacher = _class_vectors(step.student), _class_vectors(step.teachers[0])
         response = kd_rows(
             log_probs(step.teachers[0].logits, self.temperature),
@@ -106,10 +119,10 @@ class KSM(Method):
         )
         everyone = torch.ones_like(step.labels, dtype=torch.bool)
         running = _controller(step).action
-        terms = {name: Term(values[i], everyone & running[i]) for i, name in enumerate(TYPES)}
-        return Terms(terms, queries={"teacher": everyone})
+        terms = {name: LossTerm(values[i], everyone & running[i]) for i, name in enumerate(TYPES)}
+        return MethodOutput(terms, queries={"teacher": everyone})
 
-    def learn(self, step: Step, answer: Terms, probe: Probe) -> None:
+    def learn(self, step: Batch, answer: MethodOutput, probe: Probe) -> None:
         controller = _controller(step)
         losses, ce, entropy = _observed(step, answer)
         controller.observe(losses)
@@ -138,16 +151,16 @@ def relation_rows(
     return value_per_row(loss, rows=len(student), everyone=len(ours))
 
 
-def _observed(step: Step, answer: Terms) -> tuple[Float[Tensor, " types"], float, float]:
+def _observed(step: Batch, answer: MethodOutput) -> tuple[Float[Tensor, " types"], float, float]:
     """Means over the global batch: each type's loss, picked or not; the student's CE; its scaled entropy."""
-    logits, labelled = step.student.logits, step.labels >= 0
+    logits, labeled = step.student.logits, step.labels >= 0
     values = [answer.terms[name].values for name in TYPES]
     values += [
         cross_entropy_rows(logits, step.labels),
         entropy_rows(log_probs(logits, 1.0)) / math.log(logits.shape[1]),
     ]
     sums = [rows.double().sum() for rows in values] + [
-        labelled.double().sum(),
+        labeled.double().sum(),
         torch.ones_like(step.labels).double().sum(),
     ]
     total = step.ranks.sum(torch.stack(sums))
@@ -155,7 +168,7 @@ def _observed(step: Step, answer: Terms) -> tuple[Float[Tensor, " types"], float
     return total[: len(TYPES)] / rows, float(total[len(TYPES)] / labels), float(total[len(TYPES) + 1] / rows)
 
 
-def _controller(step: Step) -> ActorCritic:
+def _controller(step: Batch) -> ActorCritic:
     controller = step.adapters.get_submodule("controller")
     assert isinstance(controller, ActorCritic)
     return controller

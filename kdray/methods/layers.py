@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Pair
+from kdray.errors import ConfigError
+from kdray.methods.contract import TeacherStudent
 from kdray.methods.losses import unit, wide
 
 PROJECTION_STD = 0.02
@@ -45,14 +45,14 @@ def patient_differences(
     return (unit(wide(student[:, 1:-1])) - unit(wide(teacher[:, list(wanted)]))).square()
 
 
-def refuse_shallow_teachers(method: str, pair: Pair) -> None:
+def refuse_shallow_teachers(method: str, pair: TeacherStudent) -> None:
     """
     Raises:
-        BadInput: A teacher has fewer layers than the student that copies them.
+        ConfigError: A teacher has fewer layers than the student that copies them.
     """
     for teacher in pair.teachers:
         if teacher.layers < pair.student.layers:
-            raise BadInput(
+            raise ConfigError(
                 f"method {method} copies layers: {teacher.name} has {teacher.layers}, the student "
                 f"{pair.student.layers}; make the student as shallow as its teachers or shallower."
             )
@@ -65,7 +65,7 @@ def projection(narrow: int, into: int) -> nn.Linear:
     return linear
 
 
-def student_projection(pair: Pair) -> nn.ModuleDict:
+def student_projection(pair: TeacherStudent) -> nn.ModuleDict:
     """The adapters of a method that compares vectors: a projection of the student's, where widths differ."""
     student, teacher = pair.student.width, pair.teachers[0].width
     return nn.ModuleDict() if student == teacher else nn.ModuleDict({"project": projection(student, teacher)})
@@ -75,10 +75,10 @@ def projected(adapters: nn.Module, states: Float[Tensor, "*rows width"]) -> Floa
     """The student's vectors in the teacher's width, by the adapters of `student_projection`."""
     if "project" not in dict(adapters.named_children()):
         return wide(states)
-    return mapped(adapters.get_submodule("project"), states)
+    return map_vectors(adapters.get_submodule("project"), states)
 
 
-def mapped(linear: nn.Module, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows other"]:
+def map_vectors(linear: nn.Module, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows other"]:
     """States through a `projection` or a head, in at least float32."""
     return F.linear(wide(states), *map(wide, linear.parameters()))
 

@@ -6,7 +6,7 @@ Formula: L_AT + L_VR, each the mean over heads and tokens of KL(teacher ‖ stud
 Needs: queries, keys and values of the last layer of one teacher, online, in the first phase; nothing in the second.
 Refuses: other numbers of heads, another tokenizer, several teachers, other class counts. Widths may differ.
 Defaults: as many epochs of relations as of fine-tuning, at the run's learning rate (our choices: not given).
-Differs from the source: it reads unlabelled text with a pre-trained teacher, here both phases read the task's rows and
+Differs from the source: it reads unlabeled text with a pre-trained teacher, here both phases read the task's rows and
     the teacher knows the task; tokens are averaged within a row, then rows.
 """
 
@@ -15,8 +15,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Method, Pair, Phase, Step, Term, Terms
+from kdray.errors import ConfigError
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, TeacherStudent
 from kdray.methods.finetune import FineTune
 from kdray.methods.relations import last_layer, real_tokens, relation_rows
 from kdray.signals import Need
@@ -54,26 +54,26 @@ class MiniLM(Method):
             Phase("fine-tuning", FineTune(), epochs),
         )
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         teacher, student = pair.teachers[0], pair.student
         if teacher.heads != student.heads:
-            raise BadInput(
+            raise ConfigError(
                 f"method minilm compares attention head by head: {teacher.name} has {teacher.heads} heads, the student "
                 f"{student.heads}; take minilmv2."
             )
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         return Heads(pair.student.heads)
 
     def weights(self) -> dict[str, float]:
         return {"hard": 0.0, "attention": 1.0, "values": 1.0}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         assert isinstance(step.adapters, Heads)
         teacher, student = (x.unbind(1) for x in last_layer(step))
         terms = {
-            name: Term(
+            name: LossTerm(
                 relation_rows(
                     (teacher[one], teacher[other]),
                     (student[one], student[other]),
@@ -83,4 +83,4 @@ class MiniLM(Method):
             )
             for name, one, other in (("attention", 0, 1), ("values", 2, 2))
         }
-        return Terms(terms, queries={"teacher": terms["values"].covered()})
+        return MethodOutput(terms, queries={"teacher": terms["values"].covered()})

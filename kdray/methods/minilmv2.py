@@ -10,7 +10,7 @@ Refuses: relation heads that do not divide both widths, a layer that the teacher
 Defaults: 48 relation heads (the paper, for models of 768; 64 for 1024), fewer where both widths cannot be cut so; the
     teacher's last layer (the paper, for base models; of a large one 21 of 24: `teacher_layer`); as many epochs of
     relations as of fine-tuning, at the run's learning rate (our choices: not given).
-Differs from the source: it reads unlabelled text with a pre-trained teacher, here both phases read the task's rows and
+Differs from the source: it reads unlabeled text with a pre-trained teacher, here both phases read the task's rows and
     the teacher knows the task; tokens are averaged within a row, then rows.
 """
 
@@ -20,8 +20,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Method, Pair, Phase, Step, Term, Terms
+from kdray.errors import ConfigError
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, TeacherStudent
 from kdray.methods.finetune import FineTune
 from kdray.methods.relations import last_layer, real_tokens, relation_rows
 from kdray.signals import Need
@@ -58,16 +58,16 @@ class MiniLMv2(Method):
             Phase("fine-tuning", FineTune(), epochs),
         )
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         teacher = pair.teachers[0]
         if self.teacher_layer and self.teacher_layer > teacher.layers:
-            raise BadInput(
+            raise ConfigError(
                 f"method.teacher_layer = {self.teacher_layer}, but {teacher.name} has {teacher.layers} layers."
             )
         widths = (teacher.width, pair.student.width)
         if self.relation_heads and any(width % self.relation_heads for width in widths):
-            raise BadInput(
+            raise ConfigError(
                 f"method.relation_heads = {self.relation_heads} does not divide both widths, the teacher's {widths[0]} "
                 f"and the student's {widths[1]}; leave it out for {most_heads(*widths)}."
             )
@@ -75,18 +75,18 @@ class MiniLMv2(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 0.0, "queries": 1.0, "keys": 1.0, "values": 1.0}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         teacher, student = self._copied(step)
         heads = self.relation_heads or most_heads(teacher.shape[-1], student.shape[-1])
         terms = {
-            name: Term(relation_rows((theirs, theirs), (ours, ours), real_tokens(step), heads=heads))
+            name: LossTerm(relation_rows((theirs, theirs), (ours, ours), real_tokens(step), heads=heads))
             for name, theirs, ours in zip(
                 ("queries", "keys", "values"), teacher.unbind(1), student.unbind(1), strict=True
             )
         }
-        return Terms(terms, queries={"teacher": terms["values"].covered()})
+        return MethodOutput(terms, queries={"teacher": terms["values"].covered()})
 
-    def _copied(self, step: Step) -> tuple[Tensor, Tensor]:
+    def _copied(self, step: Batch) -> tuple[Tensor, Tensor]:
         """Queries, keys and values that are compared: the teacher's, the student's."""
         if not self.teacher_layer:
             return last_layer(step)

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from kdray.methods.contract import Method, Pair, Step, Term, Terms, all_asked
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, TeacherStudent, all_asked
 from kdray.methods.integration import check_gold_labels, classes_of
 from kdray.methods.losses import entropy_rows, kl_rows, log_probs
 from kdray.signals import Need, Signals
@@ -62,7 +62,7 @@ class MUKI(Method):
             self.refuse_idle(("score_temperature",), because="target is hard")
         return self
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         check_gold_labels(self.name, pair, alpha=self.alpha)
 
@@ -77,7 +77,7 @@ class MUKI(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         certainty = torch.stack([certainty_rows(self._log_probs(teacher)) for teacher in step.teachers], dim=1)
         shares = self._shares(certainty)
         target = torch.zeros_like(step.student.logits, dtype=shares.dtype)
@@ -87,8 +87,8 @@ class MUKI(Method):
         if self.reweight:
             best = certainty.topk(2, dim=1).values
             rows = (best[:, 0] - best[:, 1] + MARGIN_FLOOR) * rows
-        term = Term(rows)
-        return Terms({"kd": term}, queries=all_asked(step, term))
+        term = LossTerm(rows)
+        return MethodOutput({"kd": term}, queries=all_asked(step, term))
 
     def _log_probs(self, teacher: Signals) -> Float[Tensor, "batch classes"]:
         if not self.dropout_passes:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 REFERENCE = "__kdray_reference__"  # in a module that was loaded from a file: the path as it was given
 TEXT = "__kdray_source__"  # the text that was run, whatever the file holds now
@@ -57,16 +57,16 @@ def source_of(kind: type, name: str) -> MethodSource:
     """The source that workers define the class from.
 
     Raises:
-        BadInput: It has no file, or the file has changed since the class was defined.
+        ConfigError: It has no file, or the file has changed since the class was defined.
     """
     text = _text(kind.__module__)
     if kind.__module__ == MAIN or text is None:
-        raise BadInput(
+        raise ConfigError(
             f"method {kind.__qualname__} is defined in a notebook or in the script that runs, which workers cannot "
             "import; move the class to a file of its own (my_method.py), or train in this process, without Ray."
         )
     if name_of(kind) != name:
-        raise BadInput(f"method {name}: its source has changed since it was imported; start the program again.")
+        raise ConfigError(f"method {name}: its source has changed since it was imported; start the program again.")
     return MethodSource(name=name, text=text)
 
 
@@ -74,7 +74,7 @@ def module_of(reference: str) -> ModuleType:
     """Import a module, also one of the working directory, or run a file.
 
     Raises:
-        BadInput: There is none, or it cannot be imported.
+        ConfigError: There is none, or it cannot be imported.
     """
     if reference.endswith(".py"):
         path = Path(reference).expanduser()
@@ -82,13 +82,13 @@ def module_of(reference: str) -> ModuleType:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise BadInput(f"method.name: file {reference} cannot be read in {Path.cwd()}: {reason}.") from None
+            raise ConfigError(f"method.name: file {reference} cannot be read in {Path.cwd()}: {reason}.") from None
         return run_text(reference, text)
     with _working_directory_importable():
         try:
             return importlib.import_module(reference)
         except Exception as error:
-            raise BadInput(
+            raise ConfigError(
                 f"method.name: module {reference} cannot be imported ({type(error).__name__}: {error}); name an "
                 "installed module, one in the working directory, or a file (my_method.py:MyKD)."
             ) from error
@@ -98,7 +98,7 @@ def run_text(reference: str, text: str) -> ModuleType:
     """The module of a source text; the same text is run once in a process.
 
     Raises:
-        BadInput: It cannot be run.
+        ConfigError: It cannot be run.
     """
     name = f"kdray_method_{hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]}"
     if name in sys.modules:
@@ -112,7 +112,7 @@ def run_text(reference: str, text: str) -> ModuleType:
         exec(compile(text, reference, "exec", dont_inherit=True), vars(module))  # noqa: S102 - as an import would
     except Exception as error:
         del sys.modules[name]
-        raise BadInput(f"method file {reference} cannot be run ({type(error).__name__}: {error}).") from error
+        raise ConfigError(f"method file {reference} cannot be run ({type(error).__name__}: {error}).") from error
     return module
 
 

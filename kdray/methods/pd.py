@@ -5,7 +5,7 @@ Formula: first −Σ_c softmax(z_t/T)_c·log softmax(z_s/T)_c on every row, then
 Needs: logits of one teacher, cached, in the first phase; nothing of it in the second.
 Refuses: several teachers, other class counts, one class.
 Defaults: T = 1 (Turc et al.); as many epochs of soft labels as of fine-tuning (our choice: not given).
-Differs from the source: the student's own pre-training is its encoder's; soft labels come on the task's rows, labelled
+Differs from the source: the student's own pre-training is its encoder's; soft labels come on the task's rows, labeled
     or not; the kept epoch is one of the fine-tuning.
 """
 
@@ -13,12 +13,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from kdray.methods.contract import Method, Phase, Step, Term, Terms
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase
 from kdray.methods.finetune import FineTune
 from kdray.methods.losses import log_probs, soft_cross_entropy_rows
 
 
-class PreTrainedDistillation(Method):
+class PD(Method):
     """Learns from the teacher first and from the labels afterwards, never from both.
 
     Attributes:
@@ -42,7 +42,7 @@ class PreTrainedDistillation(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 0.0, "soft": 1.0}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         target = log_probs(step.teachers[0].logits, self.temperature)
-        term = Term(soft_cross_entropy_rows(target, step.student.logits, temperature=self.temperature))
-        return Terms({"soft": term}, queries={"teacher": term.covered()})
+        term = LossTerm(soft_cross_entropy_rows(target, step.student.logits, temperature=self.temperature))
+        return MethodOutput({"soft": term}, queries={"teacher": term.covered()})

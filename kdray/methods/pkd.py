@@ -18,16 +18,16 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Method, Pair, Step, Term, Terms
+from kdray.errors import ConfigError
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, TeacherStudent
 from kdray.methods.ensembles import soft_rows
 from kdray.methods.layers import patient_differences, projected, refuse_shallow_teachers, student_projection
 from kdray.methods.losses import Direction, Reduction, log_probs
 from kdray.signals import Need
 
 
-class PatientKD(Method):
-    """Soft labels and normalised [CLS] vectors of one teacher.
+class PKD(Method):
+    """Soft labels and normalized [CLS] vectors of one teacher.
 
     Attributes:
         temperature: Softens both distributions; above 0.
@@ -51,7 +51,7 @@ class PatientKD(Method):
     reduction: Reduction = "batchmean"
 
     @model_validator(mode="after")
-    def _no_idle_settings(self) -> "PatientKD":
+    def _no_idle_settings(self) -> "PKD":
         if not self.alpha:
             self.refuse_idle(("temperature", "t2_scaling", "direction", "reduction"), because="alpha is 0")
         if not self.beta:
@@ -62,31 +62,31 @@ class PatientKD(Method):
     def needs(self) -> frozenset[Need]:
         return frozenset({"logits", "cls"}) if self.beta else frozenset({"logits"})
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         if not self.beta:
             return
         if pair.student.layers < 2:
-            raise BadInput(
+            raise ConfigError(
                 "method pkd copies all layers but the last, and the student has one; give it two or set method.beta=0."
             )
         refuse_shallow_teachers(self.name, pair)
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         return student_projection(pair) if self.beta else nn.ModuleDict()
 
     def weights(self) -> dict[str, float]:
         names = {"hard": 1 - self.alpha, "kd": self.alpha}
         return names | ({"layers": self.beta} if self.beta else {})
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         rows = soft_rows(log_probs(step.teachers[0].logits, self.temperature), step.student.logits, self)
-        terms = {"kd": Term(rows)}
+        terms = {"kd": LossTerm(rows)}
         if self.beta:
-            terms["layers"] = Term(self._patience(step))
-        return Terms(terms, queries={"teacher": terms["kd"].covered()})
+            terms["layers"] = LossTerm(self._patience(step))
+        return MethodOutput(terms, queries={"teacher": terms["kd"].covered()})
 
-    def _patience(self, step: Step) -> Float[Tensor, " batch"]:
+    def _patience(self, step: Batch) -> Float[Tensor, " batch"]:
         student, teacher = step.student.cls, step.teachers[0].cls
         assert student is not None
         assert teacher is not None

@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from kdray.methods.contract import Step
+from kdray.methods.contract import Batch
 from kdray.methods.losses import Logits, cross_entropy_rows, log_probs
 
-Odds = Float[Tensor, "batch teachers"]
+SelectionLogits = Float[Tensor, "batch teachers"]
 Choice = Bool[Tensor, "batch teachers"]
 States = Float[Tensor, "batch teachers features"]
 
-REMEMBERED = 0.9  # of the average reward, a step
+EMA_DECAY = 0.9  # of the average reward, a step
 
 
 class Policy(nn.Module):
@@ -42,7 +42,7 @@ class Policy(nn.Module):
         self.register_buffer("episode", torch.tensor([-1, -1]))
         self.register_buffer("accuracy", torch.tensor(0.0, dtype=torch.float64))
 
-    def odds(self, states: States) -> Odds:
+    def selection_logits(self, states: States) -> SelectionLogits:
         """log π/(1 − π) of every agent."""
         return (states * self.weight.to(states.dtype)).sum(-1) + self.bias.to(states.dtype)
 
@@ -50,19 +50,19 @@ class Policy(nn.Module):
         """How much better than usual; the first reward is the usual one."""
         return reward - float(self.baseline) if self.rewards else 0.0
 
-    def move(self, gradient: Float[Tensor, "teachers features+1"], *, reward: float, rate: float) -> None:
+    def reinforce(self, gradient: Float[Tensor, "teachers features+1"], *, reward: float, rate: float) -> None:
         """One step of REINFORCE along a gradient of log π whose last column belongs to the bias."""
         step = rate * self.advantage(reward) * gradient
         self.weight += step[:, :-1]
         self.bias += step[:, -1]
-        self.baseline += (1 - REMEMBERED) * (reward - self.baseline) if self.rewards else reward
+        self.baseline += (1 - EMA_DECAY) * (reward - self.baseline) if self.rewards else reward
         self.rewards += 1
 
 
 def policy_states(
     text: Float[Tensor, "batch width"], teachers: Sequence[Logits], labels: Int[Tensor, " batch"], *, joint: bool
 ) -> States:
-    """A teacher's state: the standardised vector of the text, the teacher's probabilities, its loss on the label.
+    """A teacher's state: the standardized vector of the text, the teacher's probabilities, its loss on the label.
 
     A joint policy shows every agent all of it. The loss of a row without a label is 0.
     """
@@ -76,22 +76,22 @@ def policy_states(
     return torch.cat([vector.unsqueeze(1).expand(-1, len(teachers), -1), says, loses.unsqueeze(-1)], dim=-1)
 
 
-def draw(step: Step, odds: Odds) -> Choice:
+def sample_teachers(step: Batch, selection_logits: SelectionLogits) -> Choice:
     """One Bernoulli choice a row and teacher; it depends on the row's place in the global batch."""
-    everyone, mine = step.ranks.gather(odds)
-    noise = torch.rand(everyone.shape, generator=step.generator("policy")).to(odds.device)
-    return noise[mine] < odds.sigmoid()
+    everyone, mine = step.ranks.gather(selection_logits)
+    noise = torch.rand(everyone.shape, generator=step.generator("policy")).to(selection_logits.device)
+    return noise[mine] < selection_logits.sigmoid()
 
 
-def heard(choice: Choice, odds: Odds) -> Choice:
+def selected_teachers(choice: Choice, selection_logits: SelectionLogits) -> Choice:
     """The choice; where it is nobody, the teacher with the best odds (the first of equals)."""
-    best = F.one_hot(odds.argmax(-1), odds.shape[-1]).bool()
+    best = F.one_hot(selection_logits.argmax(-1), selection_logits.shape[-1]).bool()
     return torch.where(choice.any(-1, keepdim=True), choice, best)
 
 
-def log_odds_gradient(choice: Choice, odds: Odds) -> Odds:
+def log_odds_gradient(choice: Choice, selection_logits: SelectionLogits) -> SelectionLogits:
     """∂ log π(a) by the odds: a − π."""
-    return choice.to(odds.dtype) - odds.sigmoid()
+    return choice.to(selection_logits.dtype) - selection_logits.sigmoid()
 
 
 def reward_of(number: int, *, ce: float, kd: float, accuracy: float, gamma: float) -> float:

@@ -5,32 +5,32 @@ from typing import Annotated, Any, cast, get_args
 
 from pydantic import Field, SerializationInfo, TypeAdapter, ValidatorFunctionWrapHandler, WrapSerializer, WrapValidator
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.methods.cfl import CFL
-from kdray.methods.ckdsp import PrunedEnsemble
+from kdray.methods.ckdsp import CKDSP
 from kdray.methods.contract import Method
 from kdray.methods.dekd import DeKD
 from kdray.methods.dfa import DFA
 from kdray.methods.distilbert import DistilBERT
-from kdray.methods.ens_best import BestSingle
-from kdray.methods.ens_lr_dev import FittedOnSelect
-from kdray.methods.ens_lr_train import FittedOnTrain
-from kdray.methods.ens_rand import RandomSingle
-from kdray.methods.ens_u import UniformEnsemble
-from kdray.methods.ens_w import WeightedEnsemble
+from kdray.methods.ens_best import EnsBest
+from kdray.methods.ens_lr_dev import FittedOnValidation
+from kdray.methods.ens_lr_train import EnsLRTrain
+from kdray.methods.ens_rand import EnsRand
+from kdray.methods.ens_u import EnsU
+from kdray.methods.ens_w import EnsW
 from kdray.methods.finetune import FineTune
 from kdray.methods.joint import JointFineTuning
-from kdray.methods.kd import VanillaKD
+from kdray.methods.kd import KD
 from kdray.methods.ksm import KSM
 from kdray.methods.minilm import MiniLM
 from kdray.methods.minilmv2 import MiniLMv2
 from kdray.methods.mtbert import MTBERT
 from kdray.methods.muki import MUKI
 from kdray.methods.origin import MethodSource, is_shipped, module_of, run_text, source_of
-from kdray.methods.pd import PreTrainedDistillation
-from kdray.methods.pkd import PatientKD
-from kdray.methods.rlkd import ReinforcedSelection
-from kdray.methods.takd import AssistantChain
+from kdray.methods.pd import PD
+from kdray.methods.pkd import PKD
+from kdray.methods.rlkd import RLKD
+from kdray.methods.takd import TAKD
 from kdray.methods.tinybert import TinyBERT
 from kdray.methods.tmkd import TMKD
 from kdray.methods.uhc import UHC
@@ -55,23 +55,23 @@ def _plain(method: Method, handler: Any, info: SerializationInfo) -> dict[str, A
 
 AnyMethod = Annotated[
     FineTune
-    | VanillaKD
-    | UniformEnsemble
+    | KD
+    | EnsU
     | DeKD
-    | WeightedEnsemble
-    | RandomSingle
-    | BestSingle
-    | FittedOnTrain
-    | FittedOnSelect
-    | AssistantChain
-    | PreTrainedDistillation
-    | ReinforcedSelection
-    | PrunedEnsemble
+    | EnsW
+    | EnsRand
+    | EnsBest
+    | EnsLRTrain
+    | FittedOnValidation
+    | TAKD
+    | PD
+    | RLKD
+    | CKDSP
     | DistilBERT
     | MiniLM
     | MiniLMv2
     | MTBERT
-    | PatientKD
+    | PKD
     | TinyBERT
     | UHC
     | MUKI
@@ -104,7 +104,7 @@ def method_class(name: str) -> type[Method]:
     """The class of `module:Class` or `file.py:Class`; with `@HASH`, of exactly that source.
 
     Raises:
-        BadInput: There is no such class, it is not a method, or its source is another one.
+        ConfigError: There is no such class, it is not a method, or its source is another one.
     """
     for known in _subclasses(Method):
         if _name(known) == name:
@@ -112,19 +112,19 @@ def method_class(name: str) -> type[Method]:
     place, _, wanted = name.partition("@")
     reference, _, qualified = place.rpartition(":")
     if not reference or not qualified:
-        raise BadInput(f"method.name = {name!r}: expected module:Class or file.py:Class.")
+        raise ConfigError(f"method.name = {name!r}: expected module:Class or file.py:Class.")
     found: Any = module_of(reference)
     for part in qualified.split("."):
         found = getattr(found, part, None)
     if not (isinstance(found, type) and issubclass(found, Method)):
         what = "there is no such class" if found is None else "it is not a subclass of kdray.methods.Method"
-        raise BadInput(f"method.name = {name!r}: {what} in {reference}.")
+        raise ConfigError(f"method.name = {name!r}: {what} in {reference}.")
     if is_shipped(found):
-        raise BadInput(
+        raise ConfigError(
             f"method.name = {name!r} is kdray's own method; use its name, {found.model_fields['name'].default}."
         )
     if wanted and not _name(found).endswith(f"@{wanted}"):
-        raise BadInput(
+        raise ConfigError(
             f"method.name = {name!r}: the source of {reference} is another one now; restore it, or use the new one by "
             f"{place}."
         )
@@ -135,7 +135,7 @@ def sources_of(*methods: Method) -> list[MethodSource]:
     """What other processes must `define` before they can parse these methods; nothing for kdray's own.
 
     Raises:
-        BadInput: A class has no file of its own, or its file has changed.
+        ConfigError: A class has no file of its own, or its file has changed.
     """
     every = {type(phase.method) for method in methods for phase in method.phases(1)} | {type(each) for each in methods}
     outside = sorted((kind for kind in every if not is_shipped(kind)), key=lambda kind: kind.__qualname__)
@@ -148,7 +148,7 @@ def define(sources: Iterable[MethodSource]) -> None:
     Only for what another process of the same program sent; never for what a store holds.
 
     Raises:
-        BadInput: A source cannot be run here.
+        ConfigError: A source cannot be run here.
     """
     for source in sources:
         reference = source.name.partition("@")[0].rpartition(":")[0]

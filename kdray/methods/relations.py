@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from kdray.methods.contract import Step
+from kdray.methods.contract import Batch
 from kdray.methods.layers import token_mean
 from kdray.methods.losses import kl_rows, wide
 
@@ -28,7 +28,7 @@ def relation_rows(
     return token_mean(kl_rows(theirs, ours), mask).mean(1)
 
 
-def last_layer(step: Step) -> tuple[Float[Tensor, "batch 3 tokens width"], Float[Tensor, "batch 3 tokens width"]]:
+def last_layer(step: Batch) -> tuple[Float[Tensor, "batch 3 tokens width"], Float[Tensor, "batch 3 tokens width"]]:
     """Queries, keys and values of the last layer: the teacher's, the student's."""
     teacher, student = step.teachers[0].qkv_last, step.student.qkv_last
     assert teacher is not None
@@ -36,7 +36,7 @@ def last_layer(step: Step) -> tuple[Float[Tensor, "batch 3 tokens width"], Float
     return teacher, student
 
 
-def real_tokens(step: Step) -> Bool[Tensor, "batch tokens"]:
+def real_tokens(step: Batch) -> Bool[Tensor, "batch tokens"]:
     assert step.student.mask is not None
     return step.student.mask
 

@@ -9,7 +9,7 @@ Needs: logits of K ≥ 2 teachers, the first one's mean-pooled sentence vector (
 Refuses: fewer than two teachers, other class counts; settings of reward 3 without it.
 Defaults: T = 10, α = 0.5 (Yuan et al.); γ = 0.5 of S0's grid; η = 1e-3, one epoch of each pre-training (our choice);
     reward 2: the student stands still while the policy learns, and of its losses only KD depends on what was chosen.
-Differs from the source: F is the first teacher's vector, standardised, not an extra model's [CLS]. Policy pre-training
+Differs from the source: F is the first teacher's vector, standardized, not an extra model's [CLS]. Policy pre-training
     samples choices, under the student that the whole ensemble has taught. With reward 1 the expected update is 0, as
     no choice changes the CE of a student that stands still: that policy drifts. The accuracy of reward 3 is the same
     for a whole episode, so that r̄ takes it away. A and b start at 0. The student's dropout is on while the
@@ -22,17 +22,37 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from kdray.methods.contract import Method, Pair, Phase, Probe, Reward, Status, Step, Term, Terms, all_asked
-from kdray.methods.ens_u import UniformEnsemble
+from kdray.methods.contract import (
+    Batch,
+    LossTerm,
+    Method,
+    MethodOutput,
+    Phase,
+    Probe,
+    Reward,
+    Status,
+    TeacherStudent,
+    all_asked,
+)
+from kdray.methods.ens_u import EnsU
 from kdray.methods.ensembles import soft_rows
 from kdray.methods.losses import Direction, Reduction, cross_entropy_rows, log_probs
-from kdray.methods.policy import Odds, Policy, States, draw, heard, log_odds_gradient, policy_states, reward_of
+from kdray.methods.policy import (
+    Policy,
+    SelectionLogits,
+    States,
+    log_odds_gradient,
+    policy_states,
+    reward_of,
+    sample_teachers,
+    selected_teachers,
+)
 from kdray.signals import Need
 
 HELD_OUT = 0.1  # of the training rows, for reward 3
 
 
-class ReinforcedSelection(Method):
+class RLKD(Method):
     """Student and policy take turns by epochs, after a start with all teachers.
 
     Attributes:
@@ -70,7 +90,7 @@ class ReinforcedSelection(Method):
     reduction: Reduction = "batchmean"
 
     @model_validator(mode="after")
-    def _no_idle_settings(self) -> "ReinforcedSelection":
+    def _no_idle_settings(self) -> "RLKD":
         if self.reward_number != 3:
             self.refuse_idle(("gamma", "episode_steps"), because=f"reward_number is {self.reward_number}")
         return self
@@ -84,7 +104,7 @@ class ReinforcedSelection(Method):
         return Reward(rows=HELD_OUT, held_out=True) if self.reward_number == 3 else None
 
     def phases(self, epochs: int) -> tuple[Phase, ...]:
-        everyone = UniformEnsemble(
+        everyone = EnsU(
             temperature=self.temperature,
             alpha=self.alpha,
             t2_scaling=self.t2_scaling,
@@ -101,7 +121,7 @@ class ReinforcedSelection(Method):
             *(policy, student) * (epochs - 1),
         )
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         width = (pair.student if self.sentence == "student" else pair.teachers[0]).width
         heard_of = len(pair.teachers) if self.policy == "joint" else 1
         return nn.ModuleDict({"policy": Policy(len(pair.teachers), width + heard_of * (pair.student.classes + 1))})
@@ -109,34 +129,34 @@ class ReinforcedSelection(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
-    def terms(self, step: Step) -> Terms:
-        _, odds = self._seen(step)
+    def terms(self, step: Batch) -> MethodOutput:
+        _, selection_logits = self._seen(step)
         student = step.student.logits
         each = torch.stack([soft_rows(log_probs(t.logits, self.temperature), student, self) for t in step.teachers], 1)
-        chosen = heard(draw(step, odds), odds).to(each.dtype)
-        term = Term((each * chosen).sum(1) / chosen.sum(1))
+        chosen = selected_teachers(sample_teachers(step, selection_logits), selection_logits).to(each.dtype)
+        term = LossTerm((each * chosen).sum(1) / chosen.sum(1))
         # Every teacher is asked about every row: the policy reads what it says.
-        return Terms({"kd": term}, queries=all_asked(step, term))
+        return MethodOutput({"kd": term}, queries=all_asked(step, term))
 
-    def learn(self, step: Step, answer: Terms, probe: Probe) -> None:
-        states, odds = self._seen(step)
-        by_odds = log_odds_gradient(draw(step, odds), odds)
+    def learn(self, step: Batch, answer: MethodOutput, probe: Probe) -> None:
+        states, selection_logits = self._seen(step)
+        by_odds = log_odds_gradient(sample_teachers(step, selection_logits), selection_logits)
         by_weight = torch.einsum("bk,bks->ks", by_odds, states)
         gradient = step.ranks.sum(torch.cat([by_weight, by_odds.sum(0).unsqueeze(1)], dim=1))
         accuracy = self._accuracy(step, probe) if self.reward_number == 3 else 0.0
         ce, kd, rows = _losses(step, answer)
         reward = reward_of(self.reward_number, ce=ce, kd=kd, accuracy=accuracy, gamma=self.gamma)
-        _policy(step).move(gradient / max(1.0, rows), reward=reward, rate=self.policy_rate)
+        _policy(step).reinforce(gradient / max(1.0, rows), reward=reward, rate=self.policy_rate)
 
     @torch.no_grad()
-    def _seen(self, step: Step) -> tuple[States, Odds]:
+    def _seen(self, step: Batch) -> tuple[States, SelectionLogits]:
         text = step.student.sent_emb if self.sentence == "student" else step.teachers[0].sent_emb
         assert text is not None
         teachers = [teacher.logits for teacher in step.teachers]
         states = policy_states(text, teachers, step.labels, joint=self.policy == "joint")
-        return states, _policy(step).odds(states)
+        return states, _policy(step).selection_logits(states)
 
-    def _accuracy(self, step: Step, probe: Probe) -> float:
+    def _accuracy(self, step: Batch, probe: Probe) -> float:
         """Of the student on held-out rows, measured once an episode."""
         policy = _policy(step)
         _, epoch, number = step.key
@@ -147,16 +167,16 @@ class ReinforcedSelection(Method):
         return float(policy.accuracy)
 
 
-def _policy(step: Step) -> Policy:
+def _policy(step: Batch) -> Policy:
     policy = step.adapters.get_submodule("policy")
     assert isinstance(policy, Policy)
     return policy
 
 
-def _losses(step: Step, answer: Terms) -> tuple[float, float, float]:
+def _losses(step: Batch, answer: MethodOutput) -> tuple[float, float, float]:
     """The student's mean CE and KD over the global batch, and its number of rows."""
     hard, soft = cross_entropy_rows(step.student.logits, step.labels), answer.terms["kd"].values
-    labelled = (step.labels >= 0).to(soft.dtype)
-    sums = torch.stack([hard.to(soft.dtype).sum(), labelled.sum(), soft.sum(), torch.ones_like(soft).sum()])
-    ce, num_labelled, kd, rows = step.ranks.sum(sums.double()).tolist()
-    return ce / max(1.0, num_labelled), kd / max(1.0, rows), rows
+    labeled = (step.labels >= 0).to(soft.dtype)
+    sums = torch.stack([hard.to(soft.dtype).sum(), labeled.sum(), soft.sum(), torch.ones_like(soft).sum()])
+    ce, num_labeled, kd, rows = step.ranks.sum(sums.double()).tolist()
+    return ce / max(1.0, num_labeled), kd / max(1.0, rows), rows

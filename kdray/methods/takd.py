@@ -15,14 +15,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Method, Step, Term, Terms
+from kdray.errors import ConfigError
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput
 from kdray.methods.ensembles import soft_rows
 from kdray.methods.layers import middle_depth
 from kdray.methods.losses import Direction, Reduction, log_probs
 
 
-class AssistantChain(Method):
+class TAKD(Method):
     """Soft labels of the last assistant; the student never meets the teacher.
 
     Attributes:
@@ -56,7 +56,7 @@ class AssistantChain(Method):
     def assistant_depths(self, *, student: int, teacher: int) -> tuple[int, ...]:
         depths = self.depths or (middle_depth(student, teacher),)
         if not student < depths[-1] <= depths[0] < teacher:
-            raise BadInput(
+            raise ConfigError(
                 f"method.depths = {list(depths)}, but assistants lie between the student's {student} and the teacher's "
                 f"{teacher} layers; where there is no room, take method kd."
             )
@@ -65,8 +65,8 @@ class AssistantChain(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd_assistant": self.alpha}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         assert step.assistant is not None
         target = log_probs(step.assistant.logits, self.temperature)
-        term = Term(soft_rows(target, step.student.logits, self))
-        return Terms({"kd_assistant": term}, queries={"assistant": term.covered()})
+        term = LossTerm(soft_rows(target, step.student.logits, self))
+        return MethodOutput({"kd_assistant": term}, queries={"assistant": term.covered()})

@@ -20,8 +20,8 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kdray.errors import BadInput
-from kdray.methods.contract import Method, Pair, Phase, Step, Term, Terms
+from kdray.errors import ConfigError
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, TeacherStudent
 from kdray.methods.layers import projected, state_rows, student_projection, token_mean, uniform_layers
 from kdray.methods.losses import Reduction, log_probs, soft_cross_entropy_rows, wide
 from kdray.signals import Need
@@ -37,9 +37,11 @@ class LayerCopy(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 0.0, "hidden": 1.0, "attention": 1.0}
 
-    def terms(self, step: Step) -> Terms:
-        hidden = Term(_hidden_rows(step))
-        return Terms({"hidden": hidden, "attention": Term(_score_rows(step))}, queries={"teacher": hidden.covered()})
+    def terms(self, step: Batch) -> MethodOutput:
+        hidden = LossTerm(_hidden_rows(step))
+        return MethodOutput(
+            {"hidden": hidden, "attention": LossTerm(_score_rows(step))}, queries={"teacher": hidden.covered()}
+        )
 
 
 class TinyBERT(Method):
@@ -84,37 +86,37 @@ class TinyBERT(Method):
         ]
         return (*early, Phase("prediction", self, epochs, schedule="prediction"))
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         if not self._copies_layers:
             return
         student, teacher = pair.student, pair.teachers[0]
         if teacher.layers % student.layers:
-            raise BadInput(
+            raise ConfigError(
                 f"method tinybert copies every n-th layer: the student's {student.layers} layers do not divide the "
                 f"{teacher.layers} of {teacher.name}; choose student.layers accordingly."
             )
         if teacher.heads != student.heads:
-            raise BadInput(
+            raise ConfigError(
                 f"method tinybert compares attention head by head: {teacher.name} has {teacher.heads} heads, the "
                 f"student {student.heads}; take minilmv2."
             )
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         return student_projection(pair) if self._copies_layers else nn.ModuleDict()
 
     def weights(self) -> dict[str, float]:
         return {"hard": 0.0, "soft": 1.0}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         student = step.student.logits
         target = log_probs(step.teachers[0].logits, self.temperature)
         rows = soft_cross_entropy_rows(target, student, temperature=self.temperature)
-        term = Term(rows / student.shape[-1] if self.reduction == "elementmean" else rows)
-        return Terms({"soft": term}, queries={"teacher": term.covered()})
+        term = LossTerm(rows / student.shape[-1] if self.reduction == "elementmean" else rows)
+        return MethodOutput({"soft": term}, queries={"teacher": term.covered()})
 
 
-def _hidden_rows(step: Step) -> Float[Tensor, " batch"]:
+def _hidden_rows(step: Batch) -> Float[Tensor, " batch"]:
     """The embeddings and every layer of the student against the teacher's, one projection for all."""
     student, teacher, mask = step.student.hidden, step.teachers[0].hidden, step.student.mask
     assert student is not None
@@ -124,7 +126,7 @@ def _hidden_rows(step: Step) -> Float[Tensor, " batch"]:
     return state_rows(projected(step.adapters, student), teacher[:, [0, *wanted]], mask)
 
 
-def _score_rows(step: Step) -> Float[Tensor, " batch"]:
+def _score_rows(step: Batch) -> Float[Tensor, " batch"]:
     """Attention scores between real tokens; `attn` starts with layer 1."""
     student, teacher, mask = step.student.attn, step.teachers[0].attn, step.student.mask
     assert student is not None

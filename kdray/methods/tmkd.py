@@ -8,7 +8,7 @@ Formula: first (1/K)·Σ_k MSE(z_k, z_s) on every row, then (1 − α)·CE + α�
 Needs: logits of K ≥ 2 teachers, cached; with `heads: multi` [CLS] vectors, of which only the student's are read.
 Refuses: fewer than two teachers, other class counts; `heads: multi` without hard labels.
 Defaults: D = MSE and one head (public code of GLMKD), α = 0.5 as `kd`, one epoch of the first stage (our choice).
-Differs from the source: the first stage reads the task's own rows, labelled or not, not a larger text like it. That
+Differs from the source: the first stage reads the task's own rows, labeled or not, not a larger text like it. That
     code weighs CE 1/K and the mean D 1; here α weighs D (D5). With `heads: multi` the paper predicts with the mean of
     all heads' probabilities; an exported student is an ordinary classifier with one head, so here head 0 predicts, in
     every score too, and the teachers' heads shape the encoder and are dropped.
@@ -22,8 +22,8 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kdray.methods.contract import Method, Pair, Phase, Status, Step, Term, Terms, all_asked
-from kdray.methods.layers import mapped
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, Status, TeacherStudent, all_asked
+from kdray.methods.layers import map_vectors
 from kdray.methods.losses import Direction, Logits, kd_rows, log_probs, mse_rows
 from kdray.signals import Need
 
@@ -80,7 +80,7 @@ class TMKD(Method):
         )
         return both if self.first_epochs else both[1:]
 
-    def adapters(self, pair: Pair) -> nn.Module:
+    def adapters(self, pair: TeacherStudent) -> nn.Module:
         if self.heads == "shared":
             return nn.ModuleDict()
         return nn.ModuleList(head(pair.student.width, pair.student.classes) for _ in pair.teachers)
@@ -88,17 +88,17 @@ class TMKD(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
-    def terms(self, step: Step) -> Terms:
-        term = Term(self.distance_rows([teacher.logits for teacher in step.teachers], self._heads(step)))
-        return Terms({"kd": term}, queries=all_asked(step, term))
+    def terms(self, step: Batch) -> MethodOutput:
+        term = LossTerm(self.distance_rows([teacher.logits for teacher in step.teachers], self._heads(step)))
+        return MethodOutput({"kd": term}, queries=all_asked(step, term))
 
-    def _heads(self, step: Step) -> list[Logits]:
+    def _heads(self, step: Batch) -> list[Logits]:
         """What the student says to each teacher."""
         if self.heads == "shared":
             return [step.student.logits] * len(step.teachers)
         assert step.student.cls is not None
         vectors = step.student.cls[:, -1]
-        return [mapped(linear, vectors) for linear in step.adapters.children()]
+        return [map_vectors(linear, vectors) for linear in step.adapters.children()]
 
     def distance_rows(self, teachers: Sequence[Logits], heads: Sequence[Logits]) -> Float[Tensor, " batch"]:
         """(1/K)·Σ_k D_k, of teacher k and the student's head that listens to it."""

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 
-from kdray.methods.contract import Method, Pair, Step, Term, Terms, all_asked
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, TeacherStudent, all_asked
 from kdray.methods.integration import check_gold_labels, classes_of
 from kdray.methods.losses import Direction, kd_rows, log_probs
 
@@ -46,14 +46,14 @@ class UHC(Method):
             self.refuse_idle(("temperature", "t2_scaling", "direction"), because="alpha is 0")
         return self
 
-    def check(self, pair: Pair) -> None:
+    def check(self, pair: TeacherStudent) -> None:
         super().check(pair)
         check_gold_labels(self.name, pair, alpha=self.alpha)
 
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         parts = [
             kd_rows(
                 log_probs(teacher.logits, self.temperature),
@@ -65,5 +65,5 @@ class UHC(Method):
             )
             for teacher, classes in zip(step.teachers, classes_of(step), strict=True)
         ]
-        term = Term(torch.stack(parts).sum(0))
-        return Terms({"kd": term}, queries=all_asked(step, term))
+        term = LossTerm(torch.stack(parts).sum(0))
+        return MethodOutput({"kd": term}, queries=all_asked(step, term))

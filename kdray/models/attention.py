@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.models.depth import encoder_blocks
 
 # The three projections of a block, as the families name them: BERT and its like, DistilBERT, MPNet.
@@ -29,7 +29,7 @@ def record_qkv(model: nn.Module, layers: range) -> Generator[list[list[Tensor]]]
     """While it is open, a forward pass leaves [queries, keys, values] of each of `layers`, each [batch, tokens, width].
 
     Raises:
-        BadInput: The projections cannot be found.
+        ConfigError: The projections cannot be found.
     """
     blocks = encoder_blocks(model)
     found: list[list[Tensor]] = [[] for _ in layers]
@@ -62,7 +62,7 @@ def _projections(model: nn.Module, block: nn.Module) -> list[nn.Module]:
             return [block.get_submodule(name) for name in names]
         except AttributeError:
             continue
-    raise BadInput(
+    raise ConfigError(
         f"{type(model).__name__}: its attention has no query, key and value projection that kdray knows "
         f"({'; '.join(', '.join(names) for names in PROJECTIONS)}), so methods that copy attention cannot read it."
     )

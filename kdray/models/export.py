@@ -10,7 +10,7 @@ import transformers
 from jaxtyping import Float
 from torch import Tensor
 
-from kdray.errors import RunFailed
+from kdray.errors import RunError
 
 
 def check_export(folder: Path, rows: Sequence[Sequence[str]], logits: Float[Tensor, "rows classes"]) -> None:
@@ -21,18 +21,18 @@ def check_export(folder: Path, rows: Sequence[Sequence[str]], logits: Float[Tens
         logits: The trained model's, float32, on the CPU.
 
     Raises:
-        RunFailed: They differ, or transformers cannot load the folder.
+        RunError: They differ, or transformers cannot load the folder.
     """
     try:
         scores = pipeline_scores(folder, rows)
     except Exception as error:  # transformers raises many kinds
-        raise RunFailed(
+        raise RunError(
             f"the exported model cannot be read by transformers.pipeline ({type(error).__name__}: {error}), so it is "
             "not kept."
         ) from error
     difference = float((scores - _expected(folder, logits)).abs().max()) if len(rows) else 0.0
     if not difference < 1e-3:
-        raise RunFailed(
+        raise RunError(
             f"the exported model gives other scores in transformers.pipeline than after its training (largest "
             f"difference {difference:.3g}), so it is not kept."
         )

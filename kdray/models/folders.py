@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import safetensors
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 LFS_POINTER = b"version https://git-lfs"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -19,21 +19,21 @@ MOST_VALUES = 10**7  # of one number in a configuration: widths, words, position
 def check_folder(folder: Path) -> None:
     """
     Raises:
-        BadInput: A file is missing, damaged, or only a pointer; the folder is an adapter, or wants to run code.
+        ConfigError: A file is missing, damaged, or only a pointer; the folder is an adapter, or wants to run code.
     """
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
-            raise BadInput(
+            raise ConfigError(
                 f"{folder} holds an adapter only (adapter_config.json): merge it into its base model first, for "
                 "instance with peft's merge_and_unload(), and name the folder of the merged model."
             )
-        raise BadInput(f"{folder} has no config.json, so it is not a model folder of transformers.")
+        raise ConfigError(f"{folder} has no config.json, so it is not a model folder of transformers.")
     for file in sorted((*folder.glob("*.json"), *folder.glob("*.txt"), *folder.glob("*.safetensors"))):
         _refuse_pointer(file)
     refuse_code(folder)
     _check_numbers(folder / "config.json")
     if not any(file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)):
-        raise BadInput(
+        raise ConfigError(
             f"{folder} has no tokenizer ({', '.join(TOKENIZER_FILES)}): save the tokenizer that the model was trained "
             "with into this folder (tokenizer.save_pretrained)."
         )
@@ -43,12 +43,12 @@ def check_folder(folder: Path) -> None:
 def refuse_code(folder: Path) -> None:
     """
     Raises:
-        BadInput: A configuration names Python code to be loaded from the folder or from elsewhere (`auto_map`).
+        ConfigError: A configuration names Python code to be loaded from the folder or from elsewhere (`auto_map`).
     """
     for name in ("config.json", "tokenizer_config.json"):
         file = folder / name
         if file.is_file() and "auto_map" in read_json(file):
-            raise BadInput(
+            raise ConfigError(
                 f"{file} has 'auto_map': the model needs Python code of its own, which kdray never runs; use a model "
                 "of a family that transformers contains."
             )
@@ -57,14 +57,14 @@ def refuse_code(folder: Path) -> None:
 def read_json(file: Path) -> dict[str, Any]:
     """
     Raises:
-        BadInput: It is not a JSON object.
+        ConfigError: It is not a JSON object.
     """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"{file} cannot be read as JSON ({error}); download the folder again.") from error
+        raise ConfigError(f"{file} cannot be read as JSON ({error}); download the folder again.") from error
     if not isinstance(found, dict):
-        raise BadInput(f"{file} holds {type(found).__name__}, not a JSON object; download the folder again.")
+        raise ConfigError(f"{file} holds {type(found).__name__}, not a JSON object; download the folder again.")
     return cast(dict[str, Any], found)
 
 
@@ -72,7 +72,7 @@ def stored_shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of all tensors, from the headers of the safetensors files.
 
     Raises:
-        BadInput: A file is damaged or cut off.
+        ConfigError: A file is damaged or cut off.
     """
     for file in sorted(folder.glob("*.safetensors")):
         try:
@@ -80,7 +80,7 @@ def stored_shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
                 for name in tensors.keys():  # noqa: SIM118 (it is not a mapping)
                     yield name, tuple(tensors.get_slice(name).get_shape())
         except (safetensors.SafetensorError, OSError) as error:
-            raise BadInput(f"{file} is damaged or cut off ({error}); download it again.") from error
+            raise ConfigError(f"{file} is damaged or cut off ({error}); download it again.") from error
 
 
 def _refuse_pointer(file: Path) -> None:
@@ -88,21 +88,23 @@ def _refuse_pointer(file: Path) -> None:
         with file.open("rb") as opened:
             begins = opened.read(len(LFS_POINTER))
     except OSError as error:
-        raise BadInput(f"{file} cannot be read ({error.strerror}).") from error
+        raise ConfigError(f"{file} cannot be read ({error.strerror}).") from error
     if begins == LFS_POINTER:
-        raise BadInput(f"{file} is only a pointer of Git LFS, not the file itself: run `git lfs pull` in its folder.")
+        raise ConfigError(
+            f"{file} is only a pointer of Git LFS, not the file itself: run `git lfs pull` in its folder."
+        )
 
 
 def _check_numbers(file: Path) -> None:
     """Before a model of a billion layers is built, or one of NaN."""
     for key, value in _numbers(read_json(file)):
         if isinstance(value, float) and not math.isfinite(value):
-            raise BadInput(f"{file}: {key} = {value} is not a finite number.")
+            raise ConfigError(f"{file}: {key} = {value} is not a finite number.")
         size = "size" in key or key.startswith(("num_", "n_")) or key.endswith(("_dim", "_embeddings"))
         if size and key != "chunk_size_feed_forward" and not 0 <= value <= MOST_VALUES:
-            raise BadInput(f"{file}: {key} = {value}; allowed are 0 to {MOST_VALUES:,}.")
+            raise ConfigError(f"{file}: {key} = {value}; allowed are 0 to {MOST_VALUES:,}.")
         if key in ("num_hidden_layers", "n_layers", "num_layers") and not 1 <= value <= MOST_LAYERS:
-            raise BadInput(f"{file}: {key} = {value}; allowed are 1 to {MOST_LAYERS:,}.")
+            raise ConfigError(f"{file}: {key} = {value}; allowed are 1 to {MOST_LAYERS:,}.")
 
 
 def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -117,7 +119,7 @@ def _check_weights(folder: Path) -> None:
     if not list(folder.glob("*.safetensors")):
         others = [file.name for pattern in ("*.bin", "*.pt", "*.h5", "*.ckpt") for file in folder.glob(pattern)]
         found = f" ({', '.join(sorted(others))} may hold pickled code, so they are not opened)" if others else ""
-        raise BadInput(
+        raise ConfigError(
             f"{folder} has no *.safetensors file{found}; kdray loads no other weights. Where you trust the model, load "
             "it with transformers and save it again with save_pretrained."
         )
@@ -127,6 +129,6 @@ def _check_weights(folder: Path) -> None:
         files = set(cast(dict[str, Any], named).values()) if isinstance(named, dict) else {None}
         for name in files:
             if not isinstance(name, str) or Path(name).name != name or not (folder / name).is_file():
-                raise BadInput(f"{index} names the file {name!r}, which is not in this folder.")
+                raise ConfigError(f"{index} names the file {name!r}, which is not in this folder.")
     for _ in stored_shapes(folder):
         pass

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.models.attention import attention_scores, num_heads, record_qkv
 from kdray.models.depth import num_layers
 from kdray.signals import TOKEN_NEEDS, Signals
@@ -21,7 +21,7 @@ def forward(model: Any, batch: Mapping[str, Tensor], needs: frozenset[str]) -> S
     wants_states = bool(needs & {"cls", "sent_emb", "hidden"})
     depth = num_layers(model) if needs & TOKEN_NEEDS else 0
     if "attn" in needs and model.config.model_type in OTHER_SCORES:
-        raise BadInput(
+        raise ConfigError(
             f"{type(model).__name__} attends by more than queries and keys, so methods that copy attention scores "
             "cannot read it; take an encoder such as BERT, or a method such as minilmv2."
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 
 class JointClassifier(nn.Module):
@@ -21,7 +21,7 @@ class JointClassifier(nn.Module):
     Source: the first stage of MT-BERT, Wu et al. 2021.
 
     Raises:
-        BadInput: The members are of different architectures or widths, so that no head fits all.
+        ConfigError: The members are of different architectures or widths, so that no head fits all.
     """
 
     def __init__(self, members: Sequence[Any]) -> None:
@@ -29,9 +29,9 @@ class JointClassifier(nn.Module):
         first = members[0]
         for other in members[1:]:
             if type(other) is not type(first) or other.config.hidden_size != first.config.hidden_size:
-                raise BadInput(
+                raise ConfigError(
                     "teachers that are fine-tuned together share one head, so they must be of one architecture and "
-                    f"width: found {_shape(first)} and {_shape(other)}; set teaching=separate."
+                    f"width: found {_shape(first)} and {_shape(other)}; set teacher_training=separate."
                 )
             for owner, name, module in _head(first, other):
                 del owner._modules[name]  # lent, not owned: one name a parameter in optimizers and checkpoints

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.models.encoders import load_classifier, load_tokenizer, save_classifier
 from kdray.models.forward import forward
 
@@ -19,14 +19,14 @@ def check_saves(model: Any, tokenizer: Any, name: str) -> None:
     """Save `model` (in eval mode, on the CPU), load it again, and compare the logits of a probe batch.
 
     Raises:
-        BadInput: It cannot be saved or loaded, or the loaded model gives other logits.
+        ConfigError: It cannot be saved or loaded, or the loaded model gives other logits.
     """
     with tempfile.TemporaryDirectory(prefix="kdray-probe-") as where:
         folder = Path(where)
         try:
             save_classifier(model, tokenizer, folder)
         except Exception as error:  # transformers raises many kinds
-            raise BadInput(
+            raise ConfigError(
                 f"{name} ({_family(model)}, {model.config.num_hidden_layers} layers) cannot be saved: "
                 f"{type(error).__name__}: {str(error).splitlines()[0]}"
             ) from error
@@ -34,7 +34,7 @@ def check_saves(model: Any, tokenizer: Any, name: str) -> None:
         load_tokenizer(folder)
     before, after = probe_logits(model), probe_logits(again)
     if not torch.allclose(before, after, rtol=1e-4, atol=1e-5):
-        raise BadInput(
+        raise ConfigError(
             f"{name} ({_family(model)}, {model.config.num_hidden_layers} layers) gives other logits once it is saved "
             f"and loaded again (largest difference {float((before - after).abs().max()):.3g}), so the trained model "
             "could not be kept; keep all layers, or take another encoder."
@@ -44,13 +44,13 @@ def check_saves(model: Any, tokenizer: Any, name: str) -> None:
 def check_tokens(model: Any, tokenizer: Any, folder: Path) -> None:
     """
     Raises:
-        BadInput: The tokenizer has no words, or gives tokens that the model has no embedding for.
+        ConfigError: The tokenizer has no words, or gives tokens that the model has no embedding for.
     """
     words, rows = tokenizer.get_vocab(), int(model.get_input_embeddings().num_embeddings)
     if len(words) <= len(tokenizer.all_special_ids):
-        raise BadInput(f"the tokenizer in {folder} has special tokens only: every word would be an unknown token.")
+        raise ConfigError(f"the tokenizer in {folder} has special tokens only: every word would be an unknown token.")
     if beyond := sorted(word for word, number in words.items() if number >= rows):
-        raise BadInput(
+        raise ConfigError(
             f"the tokenizer in {folder} has {len(beyond)} tokens more than the model has embeddings ({rows}), such as "
             f"{beyond[0]!r}: call model.resize_token_embeddings(len(tokenizer)) and train and save the model again, or "
             "take the tokenizer that it was trained with."
@@ -60,19 +60,19 @@ def check_tokens(model: Any, tokenizer: Any, folder: Path) -> None:
 def check_signals(model: Any, needs: frozenset[str], name: str) -> None:
     """
     Raises:
-        BadInput: The model cannot run, or does not give the signals of `needs`; `cls` is refused where the first token
-            has not seen the others.
+        ConfigError: The model cannot run, or does not give the signals of `needs`; `cls` is refused where the first
+            token has not seen the others.
     """
     try:
         with torch.no_grad():
             states = forward(model, probe(model), needs | {"cls"}).cls
-    except BadInput:
+    except ConfigError:
         raise
     except Exception as error:  # whatever a family raises that kdray cannot run
-        raise BadInput(f"{name}: kdray cannot run {_family(model)} ({type(error).__name__}: {error}).") from error
+        raise ConfigError(f"{name}: kdray cannot run {_family(model)} ({type(error).__name__}: {error}).") from error
     assert states is not None
     if "cls" in needs and torch.equal(states[0, -1], states[1, -1]):
-        raise BadInput(
+        raise ConfigError(
             f"{name}: the first token of {_family(model)} does not see the tokens after it, so its state ('cls'), "
             "which the method compares, is the same for every text; take another encoder, or a method that "
             "needs only logits, such as kd."

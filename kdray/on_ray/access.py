@@ -14,7 +14,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kdray.errors import BadInput, RunFailed
+from kdray.errors import ConfigError, RunError
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 FOLDER, FILE = ".kdray", "ray-token"
@@ -30,19 +30,21 @@ def check_access(address: str | None, *, allow_network: bool) -> None:
         address: Of a cluster, which keeps its own mode; None is a local Ray.
 
     Raises:
-        BadInput: The user's `RAY_AUTH_MODE` turns authentication off, and `--allow-network` is not given.
+        ConfigError: The user's `RAY_AUTH_MODE` turns authentication off, and `--allow-network` is not given.
     """
     mode = os.environ.get(MODE, "token")
     if mode.lower() not in ("token", "disabled"):
-        raise BadInput(f"{MODE}={mode}: it must be token or disabled.")
+        raise ConfigError(f"{MODE}={mode}: it must be token or disabled.")
     if mode.lower() == "disabled" and not address and not allow_network:
-        raise BadInput(
+        raise ConfigError(
             f"{MODE}=disabled: every user of this machine could run commands as you through Ray's ports; unset it, set "
             "it to token, or add --allow-network to start Ray all the same."
         )
     path = os.environ.get(TOKEN_PATH)
     if path is not None and mode.lower() == "token" and not os.environ.get(TOKEN) and not _holds_token(Path(path)):
-        raise BadInput(f"{TOKEN_PATH}={path}: there is no token in this file; unset it, or name a file that holds one.")
+        raise ConfigError(
+            f"{TOKEN_PATH}={path}: there is no token in this file; unset it, or name a file that holds one."
+        )
 
 
 @contextmanager
@@ -72,10 +74,10 @@ def check_enforced(*, allow_network: bool) -> None:
     """Refuse a local Ray that was started and obeys a program without the token.
 
     Raises:
-        RunFailed: It does.
+        RunError: It does.
     """
     if not allow_network and answers_strangers(_gcs_address()):
-        raise RunFailed(
+        raise RunError(
             "the installed Ray does not refuse programs without its token, so others could run commands as you; "
             "install Ray 2.60, or add --allow-network to start it all the same."
         )

@@ -9,25 +9,25 @@ import ray
 import ray.exceptions
 
 from kdray.config import RunConfig, merge, parse
-from kdray.distil import Ref
-from kdray.errors import BadInput
+from kdray.distill import Ref
+from kdray.errors import ConfigError
 from kdray.on_ray.failures import described, from_worker
 from kdray.on_ray.study import ENDS, SweepStudy, check_place, open_study
-from kdray.on_ray.trial import Shared, distil_one, sendable
+from kdray.on_ray.trial import Shared, distill_one, sendable
 from kdray.stages import Context, prepare
-from kdray.stages.fitting import result_of
+from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 
 AGAIN = "again"  # the stage of students that are trained a second time
 
 
 @dataclass(frozen=True)
-class PastTrial:
+class RecordedTrial:
     """A trial that the study knows.
 
     Attributes:
         state: `complete`, `pruned`, `failed` or `running`.
-        value: Its metric on the select split; None if it has none.
+        value: Its metric on the validation split; None if it has none.
         digest: Of its student; None if it has none.
         run: Everything that its student was trained with.
         cpus: Processors it had, which decide the last bits of its sums.
@@ -42,36 +42,36 @@ class PastTrial:
     gpus: float
 
 
-def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | None) -> PastTrial:
+def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | None) -> RecordedTrial:
     """A trial by its number; None takes the best.
 
     Raises:
-        BadInput: There is no such sweep or trial, or the trial has no settings.
+        ConfigError: There is no such sweep or trial, or the trial has no settings.
     """
     if not store.exists(f"sweeps/{sweep}"):
         known = ", ".join(store.children("sweeps")) or "none"
-        raise BadInput(f"store {store.uri!r} holds no sweep {sweep!r}; there are {known}.")
+        raise ConfigError(f"store {store.uri!r} holds no sweep {sweep!r}; there are {known}.")
     check_place(storage, on_disk=store.is_local)
     folder = store.local_path(f"sweeps/{sweep}") if store.is_local else None
-    book = open_study(storage or _local(store, sweep), name=sweep, folder=folder, starts=[])
-    with closing(book):
-        return _read(book, sweep, number, store)
+    sweep_study = open_study(storage or _local(store, sweep), name=sweep, folder=folder, starts=[])
+    with closing(sweep_study):
+        return _read(sweep_study, sweep, number, store)
 
 
-def _read(book: SweepStudy, sweep: str, number: int | None, store: Store) -> PastTrial:
-    trials = {trial.number: trial for trial in book.study.get_trials(deepcopy=False)}
+def _read(sweep_study: SweepStudy, sweep: str, number: int | None, store: Store) -> RecordedTrial:
+    trials = {trial.number: trial for trial in sweep_study.study.get_trials(deepcopy=False)}
     if number is None:
-        complete = [t for t in book.ended() if t.state == optuna.trial.TrialState.COMPLETE]
+        complete = [t for t in sweep_study.ended() if t.state == optuna.trial.TrialState.COMPLETE]
         if not complete:
-            raise BadInput(f"sweep {sweep!r} has no finished trial yet.")
-        number = min(complete, key=book.best_first).number
+            raise ConfigError(f"sweep {sweep!r} has no finished trial yet.")
+        number = min(complete, key=sweep_study.best_first).number
     if number not in trials:
-        raise BadInput(f"sweep {sweep!r} has no trial {number}; it has {len(trials)}, counted from 0.")
-    trial, facts = trials[number], book.study.user_attrs
+        raise ConfigError(f"sweep {sweep!r} has no trial {number}; it has {len(trials)}, counted from 0.")
+    trial, facts = trials[number], sweep_study.study.user_attrs
     if "overrides" not in trial.user_attrs or "base" not in facts:
-        raise BadInput(f"trial {number} of sweep {sweep!r} was never started, so it has no settings.")
+        raise ConfigError(f"trial {number} of sweep {sweep!r} was never started, so it has no settings.")
     plain = merge(facts["base"] | {"store": store.uri}, trial.user_attrs["overrides"])
-    return PastTrial(
+    return RecordedTrial(
         number=number,
         state=ENDS.get(trial.state, "running"),
         value=trial.values[0] if trial.state == optuna.trial.TrialState.COMPLETE else None,
@@ -82,38 +82,38 @@ def _read(book: SweepStudy, sweep: str, number: int | None, store: Store) -> Pas
     )
 
 
-def train_again(past: PastTrial, context: Context) -> dict[str, Any]:
+def retrain(past: RecordedTrial, context: Context) -> dict[str, Any]:
     """Train the trial's student once more, to its last epoch, beside the one that is there; its result document."""
     shared = Shared.of(prepare(past.run, context, every_teacher=True))
-    remote = _distil.options(name=f"trial {past.number} again", num_cpus=past.cpus, num_gpus=past.gpus)
+    remote = _distill.options(name=f"trial {past.number} again", num_cpus=past.cpus, num_gpus=past.gpus)
     try:
         return ray.get(remote.remote(sendable(past.run), shared))
     except ray.exceptions.RayError as error:
         raise from_worker(error, f"trial {past.number}")  # noqa: B904
 
 
-def student_of(past: PastTrial, store: Store) -> Artifact:
+def student_of(past: RecordedTrial, store: Store) -> Artifact:
     """The student that the trial left in the store.
 
     Raises:
-        BadInput: It has none, or the store no longer holds it.
+        ConfigError: It has none, or the store no longer holds it.
     """
     if past.digest is None:
-        raise BadInput(f"trial {past.number} is {past.state} and has no student.")
-    for artifact in store.artifacts("distil"):
+        raise ConfigError(f"trial {past.number} is {past.state} and has no student.")
+    for artifact in store.artifacts("distill"):
         if artifact.digest == past.digest:
             return Ref.to(artifact).open(store)
-    raise BadInput(f"store {store.uri!r} no longer holds the student of trial {past.number} ({past.digest[:12]}).")
+    raise ConfigError(f"store {store.uri!r} no longer holds the student of trial {past.number} ({past.digest[:12]}).")
 
 
 def _local(store: Store, sweep: str) -> str:
     path = store.local_path(f"sweeps/{sweep}/study.db")
     if not path.exists():
-        raise BadInput(f"sweep {sweep!r} has no study in its folder; if it has a database server, give --storage.")
+        raise ConfigError(f"sweep {sweep!r} has no study in its folder; if it has a database server, give --storage.")
     return f"sqlite:///{path}"
 
 
 @ray.remote(max_retries=3)
-def _distil(plain: dict[str, Any], shared: Shared) -> dict[str, Any]:
+def _distill(plain: dict[str, Any], shared: Shared) -> dict[str, Any]:
     with described():
-        return result_of(distil_one(plain, shared, lambda epoch: None, stage=AGAIN))
+        return result_of(distill_one(plain, shared, lambda epoch: None, stage=AGAIN))

@@ -36,8 +36,8 @@ NO_BUDGET = Budget()
 class Stopper(tune.Stopper):
     """Ends the search when a budget is used up; what runs then stays unfinished in the study."""
 
-    def __init__(self, searcher: StudySearcher, book: SweepStudy, budget: Budget, *, gpus: float) -> None:
-        self._searcher, self._book = searcher, book
+    def __init__(self, searcher: StudySearcher, sweep_study: SweepStudy, budget: Budget, *, gpus: float) -> None:
+        self._searcher, self._book = searcher, sweep_study
         self._budget, self._gpus = budget, gpus
         self._start = self._looked = time.monotonic()
         self.reason: str | None = None

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdray.config import RunConfig, merge, parse
-from kdray.on_ray.confirm import Contender, confirm, student_alone
-from kdray.on_ray.documents import Origin, facts_of, students, write
+from kdray.on_ray.confirm import Candidate, confirm, no_kd_candidate
+from kdray.on_ray.documents import Provenance, facts_of, students, write
 from kdray.on_ray.trial import Shared
 from kdray.stages import Context, prepare
 
@@ -23,9 +23,9 @@ def compare(
     seeds: Sequence[int],
     cpus: int,
     gpus: float,
-    origin: Origin,
+    provenance: Provenance,
 ) -> dict[str, Any]:
-    """Train every variant and the student alone on every seed; returns what result.json holds.
+    """Train every variant and the no-KD baseline on every seed; returns what result.json holds.
 
     Students that are in the store are not trained again, so a stopped comparison goes on by the same command.
 
@@ -33,28 +33,28 @@ def compare(
         variants: Label to dotted overrides of the run, in the order of the table.
 
     Raises:
-        BadInput: A variant's settings do not fit; said before anything is made.
+        ConfigError: A variant's settings do not fit; said before anything is made.
     """
-    contenders = contenders_of(variants, run)
+    candidates = candidates_of(variants, run)
     start = time.time()
     prepared = prepare(run, context, every_teacher=True)
     ready = time.time()
-    log.info("compare: %d students on seeds %s", len(contenders), list(seeds))
-    trained = confirm(contenders, seeds, Shared.of(prepared), cpus=cpus, gpus=gpus)
-    document: dict[str, Any] = {"kind": "comparison", **facts_of(name, run, prepared, context, origin)}
-    document["confirmation"] = students(contenders, trained, seeds, document["teachers"])
+    log.info("compare: %d students on seeds %s", len(candidates), list(seeds))
+    trained = confirm(candidates, seeds, Shared.of(prepared), cpus=cpus, gpus=gpus)
+    document: dict[str, Any] = {"kind": "comparison", **facts_of(name, run, prepared, context, provenance)}
+    document["confirmation"] = students(candidates, trained, seeds, document["teachers"])
     phases = {"prepare": ready - start, "train": time.time() - ready}
     document["seconds"] = {"total": time.time() - start, "by_phase": phases}
     write(document, context, name)
     return document
 
 
-def contenders_of(variants: Mapping[str, Mapping[str, Any]], run: RunConfig) -> list[Contender]:
-    """The variants and the student alone.
+def candidates_of(variants: Mapping[str, Mapping[str, Any]], run: RunConfig) -> list[Candidate]:
+    """The variants and the no-KD baseline.
 
     Raises:
-        BadInput: A variant's settings do not fit.
+        ConfigError: A variant's settings do not fit.
     """
     plain = run.model_dump(mode="json")
     parsed = {label: parse(merge(plain, changes), source=label) for label, changes in variants.items()}
-    return [*(Contender(label, each) for label, each in parsed.items()), student_alone(run)]
+    return [*(Candidate(label, each) for label, each in parsed.items()), no_kd_candidate(run)]

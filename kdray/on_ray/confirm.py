@@ -10,16 +10,16 @@ import ray.exceptions
 
 from kdray.config import RunConfig
 from kdray.on_ray.failures import described, from_worker
-from kdray.on_ray.trial import Shared, distil_one, sendable
-from kdray.stages import alone
-from kdray.stages.fitting import result_of
+from kdray.on_ray.trial import Shared, distill_one, sendable
+from kdray.stages import no_kd_baseline
+from kdray.stages.train_stage import result_of
 
 log = logging.getLogger(__name__)
-ALONE = "student alone"
+BASELINE = "no-KD baseline"
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """Attributes:
     label: As the table shows it.
     note: What a reader must know of it.
@@ -30,18 +30,20 @@ class Contender:
     note: str | None = None
 
 
-def student_alone(run: RunConfig) -> Contender:
+def no_kd_candidate(run: RunConfig) -> Candidate:
     """The baseline of every table."""
-    return Contender(ALONE, alone(run), "the same layers of the encoder, whole texts, hard labels, no teacher at all")
+    return Candidate(
+        BASELINE, no_kd_baseline(run), "the same layers of the encoder, whole texts, hard labels, no teacher at all"
+    )
 
 
 def confirm(
-    contenders: Sequence[Contender], seeds: Sequence[int], shared: Shared, *, cpus: int, gpus: float
+    candidates: Sequence[Candidate], seeds: Sequence[int], shared: Shared, *, cpus: int, gpus: float
 ) -> dict[str, list[dict[str, Any]]]:
-    """Every contender on every seed: label to one result document a seed, in the order of the seeds."""
-    alike: dict[str, list[Contender]] = {}  # the winner may well be one of the others: its students are trained once
-    for contender in contenders:
-        alike.setdefault(contender.run.model_dump_json(), []).append(contender)
+    """Every candidate on every seed: label to one result document a seed, in the order of the seeds."""
+    alike: dict[str, list[Candidate]] = {}  # the winner may well be one of the others: its students are trained once
+    for candidate in candidates:
+        alike.setdefault(candidate.run.model_dump_json(), []).append(candidate)
     waiting = {
         _task(same[0], seed, shared, cpus=cpus, gpus=gpus): (same, seed) for seed in seeds for same in alike.values()
     }
@@ -49,19 +51,19 @@ def confirm(
     while waiting:
         (ready,), _ = ray.wait(list(waiting), num_returns=1)
         same, seed = waiting.pop(ready)
-        result = _result(ready, f"distil {same[0].label}, seed {seed}")
-        found |= {(contender.label, seed): result for contender in same}
+        result = _result(ready, f"distill {same[0].label}, seed {seed}")
+        found |= {(candidate.label, seed): result for candidate in same}
         metric = result["metric"]
         log.info(
-            "confirm %d of %d: %s, seed %d: report %s %.4f",
+            "confirm %d of %d: %s, seed %d: test %s %.4f",
             total - len(waiting),
             total,
-            " = ".join(contender.label for contender in same),
+            " = ".join(candidate.label for candidate in same),
             seed,
             metric,
-            result["metrics"]["report"][metric],
+            result["metrics"]["test"][metric],
         )
-    return {c.label: [found[c.label, seed] for seed in seeds] for c in contenders}
+    return {c.label: [found[c.label, seed] for seed in seeds] for c in candidates}
 
 
 def _result(ready: Any, title: str) -> dict[str, Any]:
@@ -71,15 +73,15 @@ def _result(ready: Any, title: str) -> dict[str, Any]:
         raise from_worker(error, title)  # noqa: B904
 
 
-def _task(contender: Contender, seed: int, shared: Shared, *, cpus: int, gpus: float) -> Any:
-    run = contender.run
+def _task(candidate: Candidate, seed: int, shared: Shared, *, cpus: int, gpus: float) -> Any:
+    run = candidate.run
     seeded = run.model_copy(update={"train": run.train.model_copy(update={"seed": seed})})
-    name = f"distil {shared.corpus.name}/{run.method.label} seed {seed}, {contender.label}"
-    remote = _distil.options(name=name, num_cpus=cpus, num_gpus=gpus)
+    name = f"distill {shared.corpus.name}/{run.method.label} seed {seed}, {candidate.label}"
+    remote = _distill.options(name=name, num_cpus=cpus, num_gpus=gpus)
     return remote.remote(sendable(seeded), shared)
 
 
 @ray.remote(max_retries=3)
-def _distil(plain: dict[str, Any], shared: Shared) -> Mapping[str, Any]:
+def _distill(plain: dict[str, Any], shared: Shared) -> Mapping[str, Any]:
     with described():
-        return result_of(distil_one(plain, shared, lambda epoch: None))
+        return result_of(distill_one(plain, shared, lambda epoch: None))

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from kdray.arrow_io import TableMap
 from kdray.config import WorkSettings
-from kdray.distil import FitSpec
-from kdray.ipc import TableMap
+from kdray.distill import FitSpec
 from kdray.on_ray.session import session
 from kdray.stages.context import Engine
 
@@ -23,7 +23,7 @@ def on_demand(
     *,
     allow_network: bool = False,
     started: Callable[[Any], None] = lambda engine: None,
-) -> Generator["OnDemand"]:
+) -> Generator["LazyRayEngine"]:
     """The engine; what it started is stopped at the end.
 
     Args:
@@ -31,11 +31,11 @@ def on_demand(
         started: Told the engine on Ray, once Ray has started and before it works.
     """
     with ExitStack() as stack:
-        yield OnDemand(work, address, stack, started, allow_network)
+        yield LazyRayEngine(work, address, stack, started, allow_network)
 
 
 @dataclass
-class OnDemand:
+class LazyRayEngine:
     """`OnRay` in a session that begins with the first training or map."""
 
     work: WorkSettings

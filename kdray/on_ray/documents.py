@@ -13,15 +13,15 @@ from kdray import report, results
 from kdray.config import RunConfig
 from kdray.corpora import load_description
 from kdray.evaluate import against, spread
-from kdray.on_ray.confirm import ALONE, Contender
+from kdray.on_ray.confirm import BASELINE, Candidate
 from kdray.stages import Context, Prepared
-from kdray.stages.fitting import result_of
 from kdray.stages.prune import record as pruning_record
+from kdray.stages.train_stage import result_of
 from kdray.tasks import best_of, get_metric
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """What a reader of the result must know of how it came about.
 
     Attributes:
@@ -35,71 +35,72 @@ class Origin:
     resume: str
 
 
-def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, origin: Origin) -> dict[str, Any]:
+def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, provenance: Provenance) -> dict[str, Any]:
     """What a reader must know of anything that trained several students: where from, by which command, with what."""
     described = load_description(prepared.corpus.folder)
     info, metric = described["info"], described["task"]["metrics"][0]
     return {
         "name": name,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": origin.command,
+        "command": provenance.command,
         "commit": _commit(),
         "kdray": kdray.__version__,
         "versions": _versions(),
         "corpus": results.Corpus(
-            **{key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")}, requested=origin.requested
+            **{key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")},
+            requested=provenance.requested,
         ).plain(),
         "metric": metric,
         "higher_is_better": get_metric(metric).higher_is_better,
         "teachers": [_teacher(ref, context, metric) for ref in prepared.teachers],
-        "prune": None if prepared.view is None else pruning_record(prepared.view),
+        "prune": None if prepared.pruned_corpus is None else pruning_record(prepared.pruned_corpus),
         "stages": context.journal,
         "settings": run.model_dump(mode="json"),
     }
 
 
 def students(
-    contenders: Sequence[Contender],
+    candidates: Sequence[Candidate],
     confirmed: Mapping[str, Sequence[dict[str, Any]]],
     seeds: Sequence[int],
     teachers: Sequence[dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """The table of students trained on several seeds, beside the student alone.
+    """The table of students trained on several seeds, beside the no-KD baseline.
 
     Args:
-        confirmed: By label, one result a seed; `ALONE` is one of them.
+        confirmed: By label, one result a seed; `BASELINE` is one of them.
     """
 
     def scores(label: str, split: str) -> list[float]:
         return [result["metrics"][split][result["metric"]] for result in confirmed[label]]
 
-    baseline = scores(ALONE, "report")
-    higher = get_metric(confirmed[ALONE][0]["metric"]).higher_is_better
-    teacher = best_of((t["report"] for t in teachers), higher_is_better=higher)
+    baseline = scores(BASELINE, "test")
+    higher = get_metric(confirmed[BASELINE][0]["metric"]).higher_is_better
+    teacher = best_of((t["test"] for t in teachers), higher_is_better=higher)
     rows: list[dict[str, Any]] = []
-    for contender in contenders:
-        is_alone = contender.label == ALONE
+    for candidate in candidates:
+        is_alone = candidate.label == BASELINE
         mine = against(
-            scores(contender.label, "report"),
+            scores(candidate.label, "test"),
             alone=None if is_alone else baseline,
             teacher=teacher,
             higher_is_better=higher,
         )
-        cost = confirmed[contender.label][0]["cost"]
-        difference = results.Difference(to=ALONE, mean=mine.difference, p_value=mine.p_value, test="Welch's t-test")
+        cost = confirmed[candidate.label][0]["cost"]
+        difference = results.Difference(to=BASELINE, mean=mine.difference, p_value=mine.p_value, test="Welch's t-test")
         row = results.Confirmed(
-            label=contender.label,
-            method=contender.run.method.name,
+            label=candidate.label,
+            method=candidate.run.method.name,
             seeds=tuple(seeds),
-            select=results.Spread(**spread(scores(contender.label, "select")).plain()),
-            report=results.Spread(**mine.scores.plain()),
+            validation=results.Spread(**spread(scores(candidate.label, "validation")).plain()),
+            test=results.Spread(**mine.scores.plain()),
             retention=mine.retention,
             distillation_ratio=mine.distillation_ratio,
             parameters=cost["parameters"],
             latency_ms=cost["latency_ms"],
             difference=None if is_alone else difference,
-            note=contender.note,
-            runs=tuple(result["spec"]["digest"] for result in confirmed[contender.label]),
+            note=candidate.note,
+            runs=tuple(result["spec"]["digest"] for result in confirmed[candidate.label]),
         )
         rows.append(row.plain())
     return rows
@@ -109,7 +110,7 @@ def write(document: Mapping[str, Any], context: Context, name: str) -> None:
     """Write result.json, report.html and report.md, and the script of the figures once into the store.
 
     Raises:
-        BadInput: The document is not a valid result.
+        ConfigError: The document is not a valid result.
     """
     result = results.parse_result(document).plain()
     context.store.write_json(f"sweeps/{name}/result.json", result)
@@ -120,9 +121,9 @@ def _teacher(ref: Any, context: Context, metric: str) -> dict[str, Any]:
     result = result_of(ref.model.open(context.store))
     return results.Teacher(
         name=ref.info.name,
-        select=result["metrics"]["select"][metric],
-        report=result["metrics"]["report"][metric],
-        majority=result["majority"]["report"],
+        validation=result["metrics"]["validation"][metric],
+        test=result["metrics"]["test"][metric],
+        majority=result["majority"]["test"],
         parameters=result["cost"]["parameters"],
         latency_ms=result["cost"]["latency_ms"],
     ).plain()

@@ -22,14 +22,14 @@ from ray.train.v2._internal.execution.worker_group.worker import RayTrainWorker
 from ray.train.v2.api import data_parallel_trainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
+from kdray.arrow_io import TableMap
 from kdray.config import WorkSettings
-from kdray.distil import FitSpec, run_fit
-from kdray.errors import BadInput
-from kdray.ipc import TableMap
+from kdray.distill import FitSpec, run_job
+from kdray.errors import ConfigError
 from kdray.on_ray.collectives import PrivateTorchConfig
 from kdray.on_ray.failures import can_help, described, from_worker
-from kdray.on_ray.maps import mapped
-from kdray.on_ray.room import most_cpus, room, shown
+from kdray.on_ray.maps import map_tables
+from kdray.on_ray.resources import capacity, describe_nodes, max_cpus_per_process
 from kdray.on_ray.session import living_nodes
 from kdray.stages.context import tags_of
 from kdray.store import Store
@@ -116,7 +116,7 @@ class OnRay:
             return
         actors, cpus, gpus = self.pool()
         try:
-            yield from mapped(
+            yield from map_tables(
                 parts,
                 factory,
                 name=_slug(title),
@@ -135,10 +135,10 @@ class OnRay:
         have = ray.cluster_resources()
         gpus = self.work.gpus if self.work.gpus is not None else float(have.get("GPU", 0) >= self.work.workers)
         workers = self.work.workers
-        cpus = self.work.cpus or most_cpus(workers, gpus)
-        if room(cpus, gpus) < workers:
-            raise BadInput(
-                f"work.workers = {workers} with {cpus:g} CPUs and {gpus:g} GPUs each do not fit, {shown()}; "
+        cpus = self.work.cpus or max_cpus_per_process(workers, gpus)
+        if capacity(cpus, gpus) < workers:
+            raise ConfigError(
+                f"work.workers = {workers} with {cpus:g} CPUs and {gpus:g} GPUs each do not fit, {describe_nodes()}; "
                 "lower work.workers, work.cpus or work.gpus."
             )
         return cpus, gpus
@@ -162,7 +162,7 @@ def _train_worker(config: dict[str, Any]) -> None:
 
     with described():
         ranks = GroupRanks() if context.get_world_size() > 1 else SingleRank()
-        run_fit(FitSpec.of_message(config), ranks=ranks, report=report)
+        run_job(FitSpec.of_message(config), ranks=ranks, report=report)
 
 
 def _slug(title: str) -> str:

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from ray.exceptions import RayTaskError
 
-from kdray.errors import KdrayError, RunFailed
+from kdray.errors import KdrayError, RunError
 
 
-class WorkerFailed(RunFailed):
+class WorkerFailed(RunError):
     """An unexpected exception of a worker, as text: its own class may not survive the way to the driver.
 
     Args:
@@ -66,10 +66,10 @@ def from_worker(error: BaseException, title: str) -> KdrayError:
     """
     found = _own(error)
     if isinstance(found, WorkerFailed):
-        shown = RunFailed(f"{title} failed on its worker: {found}")
+        shown = RunError(f"{title} failed on its worker: {found}")
         shown.__cause__ = WorkerTraceback(f"\n{found.trace}")
         return shown
-    return found or RunFailed(f"{title} failed on its worker: {str(error).strip().splitlines()[-1]}")
+    return found or RunError(f"{title} failed on its worker: {str(error).strip().splitlines()[-1]}")
 
 
 def _own(error: BaseException | None) -> KdrayError | None:

@@ -11,12 +11,12 @@ import pyarrow as pa
 import ray.data
 from ray.util.annotations import RayDeprecationWarning
 
-from kdray import meters
-from kdray.ipc import TableMap, packed, unpacked
+from kdray import metrics
+from kdray.arrow_io import TableMap, from_bytes, to_bytes
 from kdray.on_ray.failures import described
 
 
-def mapped(
+def map_tables(
     parts: Sequence[pa.Table],
     factory: Callable[[], TableMap],
     *,
@@ -34,7 +34,7 @@ def mapped(
 
     Args:
         name: Of the actors' class, which the dashboard shows.
-        tags: Of what is counted (see `kdray.meters`).
+        tags: Of what is counted (see `kdray.metrics`).
         block_rows: Of the parts together, that one block holds; at least one part.
         retries: How often a lost actor is started again; then what it worked on has failed.
     """
@@ -60,7 +60,7 @@ def mapped(
     batches: Iterable[Any] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
     for batch in batches:
         for number, made in zip(batch["part"].to_pylist(), batch["rows"], strict=True):
-            yield number, unpacked(made.as_buffer())
+            yield number, from_bytes(made.as_buffer())
 
 
 class _Mapper:
@@ -83,9 +83,9 @@ class _Mapper:
     def _map(self, batch: pa.Table) -> pa.Table:
         found: list[bytes] = []
         for rows in batch["rows"]:
-            part = unpacked(rows.as_buffer())
-            with meters.working_on(len(part), **self._tags):
-                found.append(packed(self._apply(part)))
+            part = from_bytes(rows.as_buffer())
+            with metrics.working_on(len(part), **self._tags):
+                found.append(to_bytes(self._apply(part)))
         return pa.table({"part": batch["part"], "rows": pa.array(found, pa.large_binary())})
 
 
@@ -102,4 +102,4 @@ def _blocks(parts: Sequence[pa.Table], block_rows: int) -> Iterator[list[int]]:
 
 
 def _block(parts: Sequence[pa.Table], numbers: list[int]) -> pa.Table:
-    return pa.table({"part": numbers, "rows": pa.array([packed(parts[n]) for n in numbers], pa.large_binary())})
+    return pa.table({"part": numbers, "rows": pa.array([to_bytes(parts[n]) for n in numbers], pa.large_binary())})

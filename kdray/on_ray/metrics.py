@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import ray
 from ray.util.metrics import Counter, Gauge
 
-from kdray import log, meters
-from kdray.meters import METERS
+from kdray import log, metrics
+from kdray.metrics import METERS
 
 PREFIX = "kdray_"
 
@@ -44,4 +44,4 @@ def set_up() -> None:
     gc.set_threshold(GARBAGE_AFTER)
     os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
     log.configure()
-    meters.install(RayMetrics())
+    metrics.install(RayMetrics())

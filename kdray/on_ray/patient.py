@@ -37,11 +37,11 @@ REPEATED = (
 )
 
 
-class PatientStorage(optuna.storages.RDBStorage):
+class RetryingStorage(optuna.storages.RDBStorage):
     """An `RDBStorage` that repeats what found no server, for two minutes."""
 
 
-def patiently(call: Callable[..., Any]) -> Callable[..., Any]:
+def retry_while_unavailable(call: Callable[..., Any]) -> Callable[..., Any]:
     """`call`, repeated while the database is away.
 
     Raises:
@@ -84,4 +84,4 @@ def _is_connecting(error: DBAPIError) -> bool:
 
 
 for _name in REPEATED:
-    setattr(PatientStorage, _name, patiently(getattr(optuna.storages.RDBStorage, _name)))
+    setattr(RetryingStorage, _name, retry_while_unavailable(getattr(optuna.storages.RDBStorage, _name)))

@@ -7,11 +7,11 @@ from typing import Any
 import ray
 
 from kdray.config import RunConfig
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.models import ModelInfo, asking_bytes, folder_info, resolve_encoder, training_bytes
 from kdray.models.memory import PROCESS_BYTES
 from kdray.on_ray.engine import OnRay
-from kdray.on_ray.room import room, shown
+from kdray.on_ray.resources import capacity, describe_nodes
 from kdray.on_ray.session import living_nodes
 from kdray.signals import TOKEN_NEEDS
 from kdray.train import TrainSettings
@@ -61,7 +61,7 @@ def plan(run: RunConfig, engine: OnRay, trials: Trials | None = None) -> list[Sh
     """What is not in the store yet will run like this.
 
     Raises:
-        BadInput: The cluster can never give what one worker or trial needs.
+        ConfigError: The cluster can never give what one worker or trial needs.
     """
     shares = [*_teachers(run, engine), *_asked(run, engine)]
     if trials is None:
@@ -81,12 +81,12 @@ def fitting(cpus: int, gpus: float) -> int:
     """How many processes of this size the cluster runs at once.
 
     Raises:
-        BadInput: Not even one, with what is there now.
+        ConfigError: Not even one, with what is there now.
     """
-    fits = room(cpus, gpus)
+    fits = capacity(cpus, gpus)
     if not fits:
-        raise BadInput(
-            f"a trial needs {cpus} CPUs and {gpus:g} GPUs on one node, {shown()}; lower --cpus-per-trial or "
+        raise ConfigError(
+            f"a trial needs {cpus} CPUs and {gpus:g} GPUs on one node, {describe_nodes()}; lower --cpus-per-trial or "
             "--gpus-per-trial."
         )
     return fits
@@ -116,8 +116,8 @@ def _teachers(run: RunConfig, engine: OnRay) -> list[Share]:
     workers = run.work.workers
     each = [_training(teacher.encoder, teacher.layers, teacher.train, workers) for teacher in trained]
     first = [_training(t.encoder, t.layers, t.init_from.train, workers) for t in trained if t.init_from]
-    memory = max([sum(each) if run.teaching == "joint" else max(each), *first])
-    how = "together" if run.teaching == "joint" else "one after the other"
+    memory = max([sum(each) if run.teacher_training == "joint" else max(each), *first])
+    how = "together" if run.teacher_training == "joint" else "one after the other"
     work = f"{len(trained)} teachers, {how}" if len(trained) > 1 else "teacher"
     work += f", {len(first)} with an intermediate task" if first else ""
     return [Share(work, workers, workers, cpus, gpus, memory)]
@@ -132,8 +132,8 @@ def _asked(run: RunConfig, engine: OnRay) -> list[Share]:
 
 
 def _student_bytes(run: RunConfig, workers: int) -> float:
-    origin = run.student.encoder if run.student.init_from == "encoder" else run.teachers[0].encoder
-    memory = _training(origin, run.student.layers, run.train, workers)
+    provenance = run.student.encoder if run.student.init_from == "encoder" else run.teachers[0].encoder
+    memory = _training(provenance, run.student.layers, run.train, workers)
     if run.method.needs & TOKEN_NEEDS:  # the teachers run beside the student
         for teacher in run.teachers[: run.method.max_teachers]:
             memory += asking_bytes(_info(teacher.encoder), layers=teacher.layers) - PROCESS_BYTES

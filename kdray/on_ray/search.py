@@ -17,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from kdray.on_ray.reported import BUDGET, VALUE
-from kdray.on_ray.study import Objective, Standing, SweepStudy
+from kdray.on_ray.study import Objective, StudyProgress, SweepStudy
 from kdray.seeds import seed_of
 
 Space = Callable[[Any], dict[str, Any]]  # an Optuna trial (or a fixed one) to dotted overrides
@@ -43,13 +43,13 @@ class StudySearcher(Searcher):
         asked: How many trials shall have ended in all.
         full_budget: The value of `budget` that a finished trial reports; less means that it was stopped early.
         objectives: Those of the study. With several of them no trial is stopped early.
-        room: How many trials may run at once, asked before every suggestion: a cluster grows and shrinks.
+        capacity: How many trials may run at once, asked before every suggestion: a cluster grows and shrinks.
         retries: How often a trial that lost its worker goes on at another one.
     """
 
     def __init__(
         self,
-        book: SweepStudy,
+        sweep_study: SweepStudy,
         space: Space,
         *,
         seed: int,
@@ -58,16 +58,16 @@ class StudySearcher(Searcher):
         pruning: Pruning = "asha",
         sampling: Sampling = "tpe",
         objectives: Sequence[Objective] = ("metric",),
-        room: Callable[[], int] | None = None,
+        capacity: Callable[[], int] | None = None,
         retries: int = 0,
     ) -> None:
-        super().__init__(metric=VALUE, mode="max" if book.higher_is_better else "min")
-        self._book, self._study, self._space = book, book.study, space
+        super().__init__(metric=VALUE, mode="max" if sweep_study.higher_is_better else "min")
+        self._book, self._study, self._space = sweep_study, sweep_study.study, space
         self._seed, self._asked_for, self._full = seed, asked, full_budget
         self._sampling, self._objectives = sampling, objectives
-        self._room = room
+        self._room = capacity
         self._study.pruner = PRUNERS[pruning]()
-        self._left_over = book.take_over()
+        self._left_over = sweep_study.adopt_orphans()
         self._asked: dict[str, optuna.Trial] = {}
         self._retries, self._losses = retries, Counter[int]()  # by the trial's number
         self.is_closing = False
@@ -108,16 +108,16 @@ class StudySearcher(Searcher):
         if error or trial_id not in self._asked:
             return  # `fail` follows an error with its reason, which a trial that has been told could no longer take
         trial = self._asked.pop(trial_id)
-        self._book.let_go(trial)
+        self._book.release(trial)
         is_full = result is not None and result.get(VALUE) is not None and result[BUDGET] >= self._full
         if is_full and result is not None:
-            for key in ("digest", "report", "epochs", *COSTS):
+            for key in ("digest", "test", "epochs", *COSTS):
                 trial.set_user_attr(key, result[key])
             self._study.tell(trial, [result[VALUE], *(result[name] for name in self._objectives[1:])])
         elif not self.is_closing:  # else it stays a running one, which the next driver takes over
             self._study.tell(trial, state=TrialState.PRUNED if result else TrialState.FAIL)
 
-    def standing(self) -> Standing:
+    def standing(self) -> StudyProgress:
         """Of the study."""
         return self._book.standing()
 
@@ -133,13 +133,13 @@ class StudySearcher(Searcher):
     def end(self) -> None:
         """Let go of what no worker was found for; whoever searches next takes it over."""
         for trial in self._left_over:
-            self._book.let_go(trial)
+            self._book.release(trial)
 
     def fail(self, trial_id: str, **facts: Any) -> None:
         """Record a failed trial with what is known of it."""
         self.note(trial_id, **facts)
         trial = self._asked.pop(trial_id)
-        self._book.let_go(trial)
+        self._book.release(trial)
         self._study.tell(trial, state=TrialState.FAIL)
 
     def note(self, trial_id: str, **facts: Any) -> None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdray import meters
-from kdray.errors import BadInput, RunFailed, Terminated
+from kdray import metrics
+from kdray.errors import ConfigError, RunError, Terminated
 from kdray.on_ray.access import (
     TOKEN_PATH,
     check_access,
@@ -24,7 +24,7 @@ from kdray.on_ray.access import (
     command_prefix,
     protected,
 )
-from kdray.redact import without_passwords
+from kdray.secrets import without_passwords
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,8 @@ def session(address: str | None, *, allow_network: bool = False) -> Generator[Se
         allow_network: Start a local Ray also where others could use it.
 
     Raises:
-        BadInput: There is no cluster at `address`, or the environment turns authentication off.
-        RunFailed: The installed Ray has no authentication.
+        ConfigError: There is no cluster at `address`, or the environment turns authentication off.
+        RunError: The installed Ray has no authentication.
     """
     check_access(address, allow_network=allow_network)
     for key, value in ENVIRONMENT.items():
@@ -99,7 +99,7 @@ def session(address: str | None, *, allow_network: bool = False) -> Generator[Se
                     _describe_access()
                 yield found
         finally:
-            meters.install(None)
+            metrics.install(None)
             ray.shutdown()
 
 
@@ -121,27 +121,27 @@ def check_address(address: str | None) -> None:
     """Refuse at once what Ray would try to reach for minutes.
 
     Raises:
-        BadInput: It is no address of a cluster, or nothing listens there.
+        ConfigError: It is no address of a cluster, or nothing listens there.
     """
     if address in (None, "auto", "local"):
         return
     found = ADDRESS.fullmatch(address)
     if found is None:
-        raise BadInput(
+        raise ConfigError(
             f"--address {address}: give HOST:PORT of a Ray cluster's head (its port is 6379 unless it was started with "
             "another), or auto for the cluster that this machine belongs to."
         )
     try:
         socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise BadInput(f"--address {address}: nothing answers there ({error}).") from None
+        raise ConfigError(f"--address {address}: nothing answers there ({error}).") from None
 
 
 def _count_here() -> None:
     """This process's numbers go to Ray too; its log is whatever the command made of it."""
     from kdray.on_ray.metrics import RayMetrics
 
-    meters.install(RayMetrics())
+    metrics.install(RayMetrics())
 
 
 def living_nodes() -> int:
@@ -173,7 +173,7 @@ def _connect(address: str | None, *, allow_network: bool = False) -> None:
         if not address:
             raise
         mode, said = os.environ.get("RAY_AUTH_MODE", "disabled"), str(error).splitlines()[0].partition(". ")[0]
-        raise BadInput(
+        raise ConfigError(
             f"--address {address}: no Ray cluster lets this command in ({said}). If it was "
             "started with token authentication, set RAY_AUTH_MODE=token and give the token in RAY_AUTH_TOKEN, "
             f"RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token; the mode is {mode} now."
@@ -193,7 +193,7 @@ def start_local(setup: dict[str, str]) -> None:
     """A local Ray. A start that takes more than Ray's 30 s is repeated, and a dashboard is not necessary.
 
     Raises:
-        RunFailed: Ray does not start.
+        RunError: Ray does not start.
     """
     import ray
 
@@ -219,11 +219,11 @@ def start_local(setup: dict[str, str]) -> None:
                 given["include_dashboard"] = False
                 left += 1
             elif "timed out during startup" not in str(error):
-                raise RunFailed(f"Ray does not start: {str(error).strip().splitlines()[0]}") from error
+                raise RunError(f"Ray does not start: {str(error).strip().splitlines()[0]}") from error
             elif left:
                 log.warning("Ray did not start within 30 s, the machine is busy; trying again")
             else:
-                raise RunFailed(
+                raise RunError(
                     f"Ray did not start in {STARTS} attempts of 30 s, the machine is too busy; try again later, or use "
                     "a cluster with --address."
                 ) from error

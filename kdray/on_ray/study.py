@@ -27,9 +27,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from kdray.errors import BadInput, RunFailed
-from kdray.on_ray.patient import PatientStorage, is_away, patiently
-from kdray.redact import without_passwords
+from kdray.errors import ConfigError, RunError
+from kdray.on_ray.patient import RetryingStorage, is_away, retry_while_unavailable
+from kdray.secrets import without_passwords
 from kdray.tasks import best_of
 
 log = logging.getLogger(__name__)
@@ -37,19 +37,19 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 10
 MADE_MEANWHILE_SECONDS = 30
 GRACE_SECONDS = 60  # without a heartbeat a trial is taken for dead
-Objective = Literal["metric", "latency", "parameters"]  # the task's metric on select comes first, and wins alone
+Objective = Literal["metric", "latency", "parameters"]  # the task's metric on validation comes first, and wins alone
 LOCK_SECONDS = 120  # that a lock of the database is waited for, which is held for moments
 WITHDRAWN, RETRY_OF, HELD = "withdrawn", "retry_of", "held"
 ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # as results say it
 
 
 @dataclass(frozen=True)
-class Standing:
+class StudyProgress:
     """How far a sweep is.
 
     Attributes:
         ended: Trials that are complete, stopped early or failed.
-        best: The metric on select of the best complete one; None if there is none.
+        best: The metric on validation of the best complete one; None if there is none.
         seconds: That a trial which trained took on average; 0 if none has.
     """
 
@@ -93,13 +93,13 @@ class SweepStudy:
     def ended(self) -> list[FrozenTrial]:
         return [trial for trial in self.counted() if trial.state.is_finished()]
 
-    def standing(self) -> Standing:
+    def standing(self) -> StudyProgress:
         counted = self.counted()
         states = Counter(trial.state for trial in counted)
         facts = [trial.user_attrs for trial in counted if trial.state.is_finished()]
         seconds = [fact["ended"] - fact["started"] for fact in facts if "ended" in fact and "started" in fact]
         trained = [each for each in seconds if each >= 1]  # the others found their student in the store
-        return Standing(
+        return StudyProgress(
             ended=len(facts),
             pruned=states[TrialState.PRUNED],
             failed=states[TrialState.FAIL],
@@ -121,7 +121,7 @@ class SweepStudy:
         waiting = any(trial.state == TrialState.WAITING for trial in trials)
         return waiting or len(trials) < asked or bool(self._abandoned())
 
-    def take_over(self) -> list[optuna.Trial]:
+    def adopt_orphans(self) -> list[optuna.Trial]:
         """The running trials whose driver is gone, from now on this driver's, in the order of their numbers.
 
         Those that seem so are looked at twice: where the database was away, no driver could show that it lives.
@@ -151,7 +151,7 @@ class SweepStudy:
         self._hold(trial._trial_id)  # pyright: ignore[reportPrivateUsage]
         return trial
 
-    def let_go(self, trial: optuna.Trial) -> None:
+    def release(self, trial: optuna.Trial) -> None:
         """This driver runs it no more."""
         self._mine.discard(trial._trial_id)  # pyright: ignore[reportPrivateUsage]
 
@@ -173,7 +173,7 @@ class SweepStudy:
         """While this driver works: the only one on a local file, or one that shows that its trials are alive.
 
         Raises:
-            BadInput: Another driver is at work on this local study.
+            ConfigError: Another driver is at work on this local study.
         """
         if self.is_shared:
             stop = threading.Event()
@@ -190,7 +190,7 @@ class SweepStudy:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise BadInput(
+            raise ConfigError(
                 f"sweep {self.study.study_name!r} is at work in another process; wait for it, or give every driver "
                 "--storage with the URL of a database server."
             ) from None
@@ -235,7 +235,7 @@ class SweepStudy:
 
 
 def metric_of(trial: FrozenTrial, *, higher_is_better: bool) -> float | None:
-    """A trial's metric on the select split: the last, or of one that was stopped early the best it got to."""
+    """A trial's metric on the validation split: the last, or of one that was stopped early the best it got to."""
     if trial.state == TrialState.COMPLETE:
         return trial.values[0]
     return best_of(trial.intermediate_values.values(), higher_is_better=higher_is_better)
@@ -261,7 +261,7 @@ def open_study(
         higher_is_better: Of the metric, for a new study.
 
     Raises:
-        BadInput: The database cannot be opened.
+        ConfigError: The database cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = _opened(url)
@@ -288,10 +288,10 @@ def check_place(url: str | None, *, on_disk: bool) -> None:
         on_disk: The store is a folder that all drivers see.
 
     Raises:
-        BadInput: The store is not on a disk, and the database is not PostgreSQL.
+        ConfigError: The store is not on a disk, and the database is not PostgreSQL.
     """
     if not on_disk and not (url or "").startswith("postgresql"):
-        raise BadInput(
+        raise ConfigError(
             "a sweep in a bucket keeps its study in PostgreSQL, because a file there cannot be locked: add --storage "
             "postgresql+psycopg://user@host/db (pip install 'kdray[postgres]'), or give --store a folder that all "
             "nodes see."
@@ -302,7 +302,7 @@ def check_storage(url: str) -> None:
     """Open the database and close it again.
 
     Raises:
-        BadInput: It cannot be opened.
+        ConfigError: It cannot be opened.
     """
     storage = _opened(url)
     storage.remove_session()
@@ -316,7 +316,7 @@ def _opened(url: str) -> Any:
             with _own_heartbeats():
                 if not _is_shared(url):
                     return optuna.storages.RDBStorage(url)
-                return PatientStorage(
+                return RetryingStorage(
                     url,
                     engine_kwargs={"pool_pre_ping": True},  # a connection may have been cut while a trial trained
                     heartbeat_interval=HEARTBEAT_SECONDS,
@@ -328,7 +328,7 @@ def _opened(url: str) -> Any:
                 continue
             is_missing = isinstance(error, ImportError) and url.startswith("postgresql")
             hint = " (pip install 'kdray[postgres]')" if is_missing else ""
-            raise BadInput(
+            raise ConfigError(
                 without_passwords(f"--storage {url} cannot be opened ({_first_line(error)}){hint}.")
             ) from None
 
@@ -344,14 +344,14 @@ def _alone(storage: optuna.storages.RDBStorage, name: str, folder: Path | None) 
     if storage.engine.dialect.name == "postgresql":
         key = int.from_bytes(sha256(f"kdray sweep {name}".encode()).digest()[:8], "big", signed=True)
         # the transaction's end gives the lock back, also where the driver is killed
-        with patiently(storage.engine.connect)() as connection, connection.begin():
+        with retry_while_unavailable(storage.engine.connect)() as connection, connection.begin():
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
             try:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
             except OperationalError as error:
                 if is_away(error):
                     raise
-                raise RunFailed(
+                raise RunError(
                     f"sweep {name!r}: another driver holds its lock in the database for over {LOCK_SECONDS} s "
                     f"({_first_line(error)}); end it, or its connection if its machine was lost."
                 ) from None

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdray.config import RunConfig, merge, parse
-from kdray.errors import RunFailed
-from kdray.on_ray.confirm import Contender, confirm, student_alone
-from kdray.on_ray.documents import Origin, facts_of, students, write
+from kdray.errors import RunError
+from kdray.on_ray.confirm import Candidate, confirm, no_kd_candidate
+from kdray.on_ray.documents import Provenance, facts_of, students, write
 from kdray.on_ray.trial import Shared
 from kdray.on_ray.tune import SearchResult, SweepSettings, check, search
-from kdray.redact import without_passwords
-from kdray.stages import Context, Prepared, alone, prepare
+from kdray.secrets import without_passwords
+from kdray.stages import Context, Prepared, no_kd_baseline, prepare
 from kdray.tasks import get_metric
 
 log = logging.getLogger(__name__)
@@ -27,13 +27,13 @@ FRONT_STUDENTS = 3  # confirmed beside the winner, those with the best metric
 
 
 def sweep(
-    settings: SweepSettings, run: RunConfig, context: Context, *, seeds: Sequence[int], origin: Origin
+    settings: SweepSettings, run: RunConfig, context: Context, *, seeds: Sequence[int], provenance: Provenance
 ) -> dict[str, Any]:
     """Run a sweep to its end and write its documents; returns what result.json holds.
 
     Raises:
-        BadInput: As `check`, before anything is made.
-        RunFailed: No trial finished.
+        ConfigError: As `check`, before anything is made.
+        RunError: No trial finished.
     """
     check(settings, run, context.store)
     start, phases = time.time(), dict[str, float]()
@@ -41,15 +41,15 @@ def sweep(
     found = _timed("search", phases, lambda: search(settings, run, prepared, context))
     higher = get_metric(run.corpus.main_metric).higher_is_better
     best = _best(found, higher_is_better=higher)
-    contenders = _contenders(settings, run, found, best, higher_is_better=higher)
-    log.info("confirm: %d contenders on seeds %s", len(contenders), list(seeds))
+    candidates = _candidates(settings, run, found, best, higher_is_better=higher)
+    log.info("confirm: %d candidates on seeds %s", len(candidates), list(seeds))
     confirmed = _timed(
         "confirm",
         phases,
-        lambda: confirm(contenders, seeds, Shared.of(prepared), cpus=settings.cpus, gpus=settings.gpus),
+        lambda: confirm(candidates, seeds, Shared.of(prepared), cpus=settings.cpus, gpus=settings.gpus),
     )
-    document = _document(settings, run, prepared, context, found, best, origin)
-    document["confirmation"] = students(contenders, confirmed, seeds, document["teachers"])
+    document = _document(settings, run, prepared, context, found, best, provenance)
+    document["confirmation"] = students(candidates, confirmed, seeds, document["teachers"])
     document["seconds"] = {"total": time.time() - start, "by_phase": phases}
     _write(document, context, settings.name)
     return document
@@ -71,36 +71,36 @@ def _best(found: SearchResult, *, higher_is_better: bool) -> dict[str, Any]:
     finished = [trial for trial in found.trials if trial["state"] == "complete"]
     if not finished:
         errors = {trial["error"] for trial in found.trials if trial["error"]}
-        raise RunFailed(
+        raise RunError(
             f"no trial finished; {len(found.trials)} ended without a student: {'; '.join(sorted(errors)) or 'stopped'}"
         )
     best = min(finished, key=partial(_best_first, higher_is_better=higher_is_better))
     return {"number": best["number"], "params": best["params"], "value": best["value"]}
 
 
-def _contenders(
+def _candidates(
     settings: SweepSettings,
     run: RunConfig,
     found: SearchResult,
     best: dict[str, Any],
     *,
     higher_is_better: bool,
-) -> list[Contender]:
-    """The winner, the student alone, vanilla KD as the base has it, the defaults where these are not that, and of
+) -> list[Candidate]:
+    """The winner, the no-KD baseline, vanilla KD as the base has it, the defaults where these are not that, and of
     several objectives the cheaper students on the front."""
     base = run.model_dump(mode="json")
     vanilla = parse(merge(base, {"method.name": "kd"}), source="sweep")
     defaults = parse(merge(base, _fixed(settings, settings.starts[0]["params"])), source="sweep")
     winner = parse(merge(base, _fixed(settings, best["params"])), source="sweep")
-    contenders = [  # `most_contenders` counts them
-        Contender(f"winner (trial {best['number']}: {winner.method.name})", winner),
-        Contender(VANILLA, vanilla, "the base's settings"),
-        student_alone(run),
+    candidates = [  # `most_candidates` counts them
+        Candidate(f"winner (trial {best['number']}: {winner.method.name})", winner),
+        Candidate(VANILLA, vanilla, "the base's settings"),
+        no_kd_candidate(run),
     ]
     if _from_teacher(settings, run):
-        started = run.model_copy(update={"method": alone(run).method})
+        started = run.model_copy(update={"method": no_kd_baseline(run).method})
         note = f"hard labels only, but its first weights are the {run.student.init_from}'s layers"
-        contenders.append(Contender("student from teacher layers, no KD", started, note))
+        candidates.append(Candidate("student from teacher layers, no KD", started, note))
     on_front = (trial for trial in found.trials if trial["number"] in (found.front or ()))
     others = sorted(
         (trial for trial in on_front if trial["number"] != best["number"]),
@@ -108,13 +108,13 @@ def _contenders(
     )
     for trial in others[:FRONT_STUDENTS]:
         student = parse(merge(base, _fixed(settings, trial["params"])), source="sweep")
-        contenders.append(Contender(f"on the front (trial {trial['number']})", student))
+        candidates.append(Candidate(f"on the front (trial {trial['number']})", student))
     if defaults != vanilla:
-        contenders.append(Contender("defaults (trial 0)", defaults))
-    return contenders
+        candidates.append(Candidate("defaults (trial 0)", defaults))
+    return candidates
 
 
-def most_contenders(settings: SweepSettings, run: RunConfig) -> int:
+def most_candidates(settings: SweepSettings, run: RunConfig) -> int:
     """How many students the confirmation may train on each seed; those that turn out to be equal are trained once."""
     front = FRONT_STUDENTS if len(settings.objectives) > 1 else 0
     return len(("winner", "vanilla", "alone", "defaults")) + _from_teacher(settings, run) + front
@@ -137,11 +137,11 @@ def _document(
     context: Context,
     found: SearchResult,
     best: dict[str, Any],
-    origin: Origin,
+    provenance: Provenance,
 ) -> dict[str, Any]:
     return {
         "kind": "sweep",
-        **facts_of(settings.name, run, prepared, context, origin),
+        **facts_of(settings.name, run, prepared, context, provenance),
         "trials": found.trials,
         "best": best,
         "objectives": list(settings.objectives),
@@ -150,7 +150,7 @@ def _document(
         "importances_note": found.importances_note,
         "stopped": found.stopped,
         "commands": {
-            "resume": origin.resume,
+            "resume": provenance.resume,
             "trial": _trial_command(settings, run),
         },
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 if TYPE_CHECKING:  # flags are checked before Ray is loaded
     from ray.tune.logger import LoggerCallback
@@ -25,18 +25,18 @@ def trackers_of(given: str | None, *, on_disk: bool = True) -> tuple[Tracker, ..
         on_disk: The store is a folder, which can hold MLflow's database.
 
     Raises:
-        BadInput: One is unknown, its package is missing, MLflow has no place, or Weights & Biases has no API key.
+        ConfigError: One is unknown, its package is missing, MLflow has no place, or Weights & Biases has no API key.
     """
     names = tuple(given.split(",")) if given else ()
     for name in names:
         if name not in TRACKERS:
-            raise BadInput(f"--track {name}: choose from {', '.join(TRACKERS)}, with commas between.")
+            raise ConfigError(f"--track {name}: choose from {', '.join(TRACKERS)}, with commas between.")
         if importlib.util.find_spec(_MODULES[name]) is None:
-            raise BadInput(f"--track {name} needs a package that is missing: pip install 'kdray[{name}]'.")
+            raise ConfigError(f"--track {name} needs a package that is missing: pip install 'kdray[{name}]'.")
     if "mlflow" in names and not on_disk and MLFLOW not in os.environ:
-        raise BadInput(f"--track mlflow with a store in a bucket needs a server: set {MLFLOW}.")
+        raise ConfigError(f"--track mlflow with a store in a bucket needs a server: set {MLFLOW}.")
     if "wandb" in names and not _is_wandb_ready():
-        raise BadInput(
+        raise ConfigError(
             "--track wandb: there is no API key; run wandb login, or set WANDB_API_KEY or WANDB_MODE=offline."
         )
     return names  # pyright: ignore[reportReturnType] - each is one of TRACKERS

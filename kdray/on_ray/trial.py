@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 
-from kdray import meters
+from kdray import metrics
 from kdray.config import RunConfig, merge, parse
-from kdray.distil import Ref, TeacherRef
+from kdray.distill import Ref, TeacherRef
 from kdray.methods import MethodSource, define, sources_of
 from kdray.on_ray.failures import described
 from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.records import Settings
-from kdray.stages import Context, InProcess, Prepared, assistant_of, distil, viewed
-from kdray.stages.fitting import result_of
+from kdray.stages import Context, InProcess, Prepared, assistant_of, distill, with_pruning
+from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 from kdray.tasks import best_of
 
@@ -33,16 +33,16 @@ class Shared(Settings):
 
 
 def sendable(run: RunConfig) -> dict[str, Any]:
-    """The settings of a run for `distil_one` in another process, with the source of a method from outside of kdray.
+    """The settings of a run for `distill_one` in another process, with the source of a method from outside of kdray.
 
     Raises:
-        BadInput: The method has no source that a worker could import.
+        ConfigError: The method has no source that a worker could import.
     """
     return run.model_dump(mode="json") | {SOURCES: [source.model_dump() for source in sources_of(run.method)]}
 
 
-def distil_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: str = "distil") -> Artifact:
-    """Distil one student of settings from `sendable`, anywhere that sees the store; needs no corpus files.
+def distill_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: str = "distill") -> Artifact:
+    """Distill one student of settings from `sendable`, anywhere that sees the store; needs no corpus files.
 
     Args:
         stage: Another name makes another student of the same settings.
@@ -52,9 +52,9 @@ def distil_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: str
     run = parse({key: value for key, value in plain.items() if key != SOURCES}, source="trial")
     store = Store(run.store)
     context = Context(store, InProcess(), data_dir=None, is_trial=True)
-    prepared = viewed(run, shared.corpus.open(store), shared.teachers, context)
+    prepared = with_pruning(run, shared.corpus.open(store), shared.teachers, context)
     assistant_of(run, prepared, context)  # before the student, so that its epochs are not reported as the trial's
-    return distil(run, prepared, replace(context, engine=InProcess(report)), stage=stage)
+    return distill(run, prepared, replace(context, engine=InProcess(report)), stage=stage)
 
 
 def trial(
@@ -72,15 +72,15 @@ def trial(
         best = best_of(scores, higher_is_better=higher_is_better)
         tune.report({BUDGET: len(scores), VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
 
-    with described(), meters.tagged(trial=str(config["number"])):
-        artifact = distil_one(merge(base, config["overrides"]), shared, report)
+    with described(), metrics.tagged(trial=str(config["number"])):
+        artifact = distill_one(merge(base, config["overrides"]), shared, report)
     result = result_of(artifact)
     metric = result["metric"]
     tune.report(
         {
             BUDGET: epochs + 1,
-            VALUE: result["metrics"]["select"][metric],
-            "report": result["metrics"]["report"][metric],
+            VALUE: result["metrics"]["validation"][metric],
+            "test": result["metrics"]["test"][metric],
             "digest": artifact.digest,
             "latency": result["cost"]["latency_ms"],
             "parameters": result["cost"]["parameters"],

@@ -13,16 +13,16 @@ from ray import tune
 from ray.tune.execution import class_cache
 
 from kdray.config import RunConfig
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.on_ray.budget import NO_BUDGET, Budget, Stopper
 from kdray.on_ray.plan import fitting
 from kdray.on_ray.reported import VALUE
-from kdray.on_ray.room import room
+from kdray.on_ray.resources import capacity
 from kdray.on_ray.search import Pruning, Sampling, Space, StudyScheduler, StudySearcher
 from kdray.on_ray.study import ENDS, Objective, SweepStudy, check_place, metric_of, open_study
 from kdray.on_ray.track import Tracker, callbacks
 from kdray.on_ray.trial import Shared, sendable, trial
-from kdray.on_ray.voice import Voice
+from kdray.on_ray.voice import ProgressCallback
 from kdray.stages import Context, Prepared
 from kdray.store import Store
 from kdray.tasks import get_metric
@@ -53,7 +53,7 @@ class SweepSettings:
         pruning: Which trials stop early, by their scores after each epoch; None is `asha`, but nothing with several
             objectives.
         sampling: How parameters are chosen: by TPE (of several objectives too), or at random.
-        objectives: What is searched for; the metric on select first, then what a student costs.
+        objectives: What is searched for; the metric on validation first, then what a student costs.
         retry_failed: Try failed trials again first, with their own settings.
         trackers: Where trials are followed beside the report.
     """
@@ -94,54 +94,58 @@ def check(settings: SweepSettings, run: RunConfig, store: Store) -> None:
     """What can be refused before anything is made.
 
     Raises:
-        BadInput: The cluster can never give what one trial needs, the study cannot be opened or is at work
+        ConfigError: The cluster can never give what one trial needs, the study cannot be opened or is at work
             elsewhere, or it was begun with other settings.
     """
     fitting(settings.cpus, settings.gpus)
     _pruning(settings)
-    book = _book(settings, run, store)
-    with closing(book), book.driving():
-        _same_base(book, run, settings)
+    sweep_study = _book(settings, run, store)
+    with closing(sweep_study), sweep_study.driving():
+        _same_base(sweep_study, run, settings)
 
 
 def search(settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context) -> SearchResult:
     """Run the trials that are still missing, wait for those of other drivers, and return all of them.
 
     Raises:
-        BadInput: As `check`.
+        ConfigError: As `check`.
     """
     at_first = fitting(settings.cpus, settings.gpus)
-    book = _book(settings, run, context.store)
+    sweep_study = _book(settings, run, context.store)
     stopped: str | None = None
-    with closing(book), book.driving():
+    with closing(sweep_study), sweep_study.driving():
         if settings.retry_failed:
-            log.info("sweep %s: trials %s are tried again", settings.name, book.retry_failed() or "none")
+            log.info("sweep %s: trials %s are tried again", settings.name, sweep_study.retry_failed() or "none")
         log.info(
             "sweep %s: %d of %d trials have ended, %d at a time with the nodes of now",
             settings.name,
-            len(book.ended()),
+            len(sweep_study.ended()),
             settings.trials,
             at_first,
         )
-        while stopped is None and len(book.ended()) < settings.trials:
-            if book.has_work(asked=settings.trials):
-                stopped = _search(settings, run, prepared, context, book)
+        while stopped is None and len(sweep_study.ended()) < settings.trials:
+            if sweep_study.has_work(asked=settings.trials):
+                stopped = _search(settings, run, prepared, context, sweep_study)
             else:
-                log.info("sweep %s: waits for %d trials of other drivers", settings.name, len(book.running_elsewhere()))
+                log.info(
+                    "sweep %s: waits for %d trials of other drivers",
+                    settings.name,
+                    len(sweep_study.running_elsewhere()),
+                )
                 time.sleep(OTHERS_SECONDS)
-        importances, note = _importances(book)
-        records = [_record(trial, higher_is_better=book.higher_is_better) for trial in book.ended()]
-        return SearchResult(records, importances, note, _front(book), stopped)
+        importances, note = _importances(sweep_study)
+        records = [_record(trial, higher_is_better=sweep_study.higher_is_better) for trial in sweep_study.ended()]
+        return SearchResult(records, importances, note, _front(sweep_study), stopped)
 
 
 def _search(
-    settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, book: SweepStudy
+    settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, sweep_study: SweepStudy
 ) -> str | None:
     """One search of Tune's; returns the budget that ended it, if one did."""
     epochs, task = run.train.epochs, prepared.corpus.name
     now = partial(_room, settings.cpus, settings.gpus)
     searcher = StudySearcher(
-        book,
+        sweep_study,
         settings.space,
         seed=settings.seed,
         asked=settings.trials,
@@ -149,18 +153,18 @@ def _search(
         pruning=_pruning(settings),
         sampling=settings.sampling,
         objectives=settings.objectives,
-        room=now,
+        capacity=now,
         retries=run.work.retries,
     )
-    ended = len(book.ended())
+    ended = len(sweep_study.ended())
     tracked = callbacks(settings.trackers, sweep=settings.name, folder=_folder(context.store, settings.name))
-    stopper = Stopper(searcher, book, settings.budget, gpus=settings.gpus)
+    stopper = Stopper(searcher, sweep_study, settings.budget, gpus=settings.gpus)
     runnable = partial(
         trial,
         base=sendable(run),
         shared=Shared.of(prepared),
         epochs=epochs,
-        higher_is_better=book.higher_is_better,
+        higher_is_better=sweep_study.higher_is_better,
     )
     named = tune.with_resources(_named(runnable, f"distil_{task}"), {"CPU": settings.cpus, "GPU": settings.gpus})
     tune.Tuner(
@@ -168,7 +172,7 @@ def _search(
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             metric=VALUE,
-            mode="max" if book.higher_is_better else "min",
+            mode="max" if sweep_study.higher_is_better else "min",
             scheduler=StudyScheduler(searcher),
             num_samples=(settings.trials - ended) * (1 + run.work.retries),  # at most; the searcher says when to end
             max_concurrent_trials=settings.trials,  # else Tune starts one after the other; the searcher says how many
@@ -181,7 +185,7 @@ def _search(
             storage_path=context.store.uri_of("ray"),
             verbose=0,
             stop=stopper,
-            callbacks=[Voice(settings.name, searcher, settings.trials, now), *tracked],
+            callbacks=[ProgressCallback(settings.name, searcher, settings.trials, now), *tracked],
         ),
     ).fit()
     searcher.end()
@@ -190,7 +194,7 @@ def _search(
 
 def _room(cpus: int, gpus: float) -> int:
     """Trials that fit at this moment; at least one, which waits for a node to come back."""
-    return max(1, room(cpus, gpus))
+    return max(1, capacity(cpus, gpus))
 
 
 def _book(settings: SweepSettings, run: RunConfig, store: Store) -> SweepStudy:
@@ -218,15 +222,15 @@ def _pruning(settings: SweepSettings) -> Pruning:
     if len(settings.objectives) == 1:
         return settings.pruning or "asha"
     if settings.pruning in ("asha", "median"):
-        raise BadInput(
+        raise ConfigError(
             f"--pruning {settings.pruning} compares trials by one score; with several objectives, leave it out."
         )
     return "none"
 
 
-def _same_base(book: SweepStudy, run: RunConfig, settings: SweepSettings) -> None:
+def _same_base(sweep_study: SweepStudy, run: RunConfig, settings: SweepSettings) -> None:
     """Refuse to mix trials of different settings in one study."""
-    facts = book.study.user_attrs
+    facts = sweep_study.study.user_attrs
     given: dict[str, Any] = {
         "base": run.model_dump(mode="json", exclude={"store", "work"}),
         "objectives": list(settings.objectives),
@@ -235,15 +239,15 @@ def _same_base(book: SweepStudy, run: RunConfig, settings: SweepSettings) -> Non
     }
     if "base" not in facts:
         for key, value in given.items():
-            book.study.set_user_attr(key, value)
+            sweep_study.study.set_user_attr(key, value)
         return
     known = facts["base"] | {"objectives": facts.get("objectives", ["metric"])}
     wanted = given["base"] | {"objectives": given["objectives"]}
     if known != wanted:
         key = _first_difference(known, wanted)
-        raise BadInput(
-            f"sweep {book.study.study_name!r} was begun with other settings ({key}); begin another with --name, or "
-            "give the settings it was begun with."
+        raise ConfigError(
+            f"sweep {sweep_study.study.study_name!r} began with other settings ({key}); choose another --name, "
+            "or give the settings of its first command."
         )
 
 
@@ -275,7 +279,7 @@ def _record(trial: Any, *, higher_is_better: bool) -> dict[str, Any]:
         "state": state,
         "params": dict(trial.params),
         "value": metric_of(trial, higher_is_better=higher_is_better),
-        "report": facts.get("report"),
+        "test": facts.get("test"),
         "latency_ms": facts.get("latency"),
         "parameters": facts.get("parameters"),
         "epochs": facts.get("epochs", len(trial.intermediate_values)),
@@ -290,20 +294,20 @@ def _record(trial: Any, *, higher_is_better: bool) -> dict[str, Any]:
     }
 
 
-def _front(book: SweepStudy) -> list[int] | None:
+def _front(sweep_study: SweepStudy) -> list[int] | None:
     """The Pareto front; None with one objective."""
-    if len(book.study.directions) == 1:
+    if len(sweep_study.study.directions) == 1:
         return None
-    counted = {trial.number for trial in book.ended()}
-    return sorted(trial.number for trial in book.study.best_trials if trial.number in counted)
+    counted = {trial.number for trial in sweep_study.ended()}
+    return sorted(trial.number for trial in sweep_study.study.best_trials if trial.number in counted)
 
 
-def _importances(book: SweepStudy) -> tuple[dict[str, float] | None, str | None]:
+def _importances(sweep_study: SweepStudy) -> tuple[dict[str, float] | None, str | None]:
     """fANOVA over the parameters that every finished trial has; a conditional one cannot be compared."""
     import optuna
 
-    study = book.study
-    complete = [trial for trial in book.ended() if trial.state == optuna.trial.TrialState.COMPLETE]
+    study = sweep_study.study
+    complete = [trial for trial in sweep_study.ended() if trial.state == optuna.trial.TrialState.COMPLETE]
     if len(complete) < 4:
         return None, f"needs four finished trials, there are {len(complete)}"
     if len({t.values[0] for t in complete}) == 1:

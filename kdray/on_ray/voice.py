@@ -10,20 +10,20 @@ from typing import Any
 
 from ray.tune import Callback
 
-from kdray import meters
+from kdray import metrics
 from kdray.on_ray.reported import VALUE
 from kdray.on_ray.search import StudySearcher
-from kdray.on_ray.study import Standing
+from kdray.on_ray.study import StudyProgress
 
 log = logging.getLogger(__name__)
 
 
-class Voice(Callback):
+class ProgressCallback(Callback):
     """One line for every trial that ends, and the facts that the study keeps of it."""
 
-    def __init__(self, sweep: str, searcher: StudySearcher, asked: int, room: Callable[[], int]) -> None:
+    def __init__(self, sweep: str, searcher: StudySearcher, asked: int, capacity: Callable[[], int]) -> None:
         self._sweep, self._states = sweep, Counter[str]()
-        self._searcher, self._asked, self._room = searcher, asked, room
+        self._searcher, self._asked, self._room = searcher, asked, capacity
         self._start: dict[str, float] = {}
         self._history: dict[str, list[dict[str, float]]] = {}
 
@@ -46,7 +46,7 @@ class Voice(Callback):
         else:
             point = {"epoch": result["epochs"], "value": result[VALUE], "loss": result["loss"]}
             self._history[trial.trial_id].append(point)
-            log.info("trial %d: epoch %d, select %.4f", trial.config["number"], result["epochs"], result[VALUE])
+            log.info("trial %d: epoch %d, validation %.4f", trial.config["number"], result["epochs"], result[VALUE])
         self._searcher.note(trial.trial_id, **facts, history=self._history[trial.trial_id])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -54,7 +54,7 @@ class Voice(Callback):
             return
         stopped = "digest" not in trial.last_result
         self._now("pruned" if stopped else "complete", 1)
-        self._say(trial, "stopped early" if stopped else f"select {trial.last_result[VALUE]:.4f}")
+        self._say(trial, "stopped early" if stopped else f"validation {trial.last_result[VALUE]:.4f}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error, was_lost = _error(trial)
@@ -68,7 +68,7 @@ class Voice(Callback):
 
     def _now(self, state: str, change: int) -> None:
         self._states[state] += change
-        meters.show("trials", self._states[state], sweep=self._sweep, state=state)
+        metrics.show("trials", self._states[state], sweep=self._sweep, state=state)
 
     def _say(self, trial: Any, what: str) -> None:
         """The state of the whole study, whichever driver's trials and of whichever command they are."""
@@ -87,7 +87,7 @@ class Voice(Callback):
             self._left(standing),
         )
 
-    def _left(self, standing: Standing) -> str:
+    def _left(self, standing: StudyProgress) -> str:
         """How long the search will take if the rest is like what there was."""
         missing = self._asked - standing.ended
         minutes = missing * standing.seconds / self._room() / 60

@@ -1,6 +1,6 @@
 """Sentence pruning: units, importance, graph, policies. Pure functions; partial counts of shards add up with ``+``."""
 
-from kdray.prune.applying import originals
+from kdray.prune.apply import originals
 from kdray.prune.fitting import Fit, fit, fit_scores
 from kdray.prune.importance import TermCounts, count_terms, freeze, score
 from kdray.prune.picture import picture

@@ -1,4 +1,4 @@
-"""Clusters of the similarity graph, their centres, and how well they separate.
+"""Clusters of the similarity graph, their medoids, and how well they separate.
 
 Source: "Clustering-Based Knowledge Distillation with Sentence Pruning", section 3.1, which gives no algorithm beyond
 "strongest edge weight": ``star`` and ``nn`` are ours.
@@ -53,15 +53,15 @@ class Clusters:
 
     Attributes:
         labels: Each node's cluster [nodes]; a left-over node is a cluster of its own, -1 means that there are none.
-        centres: Whether a node stands for others [nodes].
+        medoids: Whether a node stands for others [nodes].
     """
 
     labels: Ints
-    centres: Mask
+    medoids: Mask
 
     @classmethod
     def none(cls, num_nodes: int) -> "Clusters":
-        """No graph: every label is -1 and nothing is a centre."""
+        """No graph: every label is -1 and nothing is a medoid."""
         return cls(np.full(num_nodes, -1, dtype=np.int32), np.zeros(num_nodes, dtype=np.bool_))
 
 
@@ -69,7 +69,7 @@ def star_clusters(weights: Weights, *, theta: float | None = None) -> Clusters:
     """Grow stars around strong nodes, from the strongest edge down.
 
     Edges of at least `theta` are visited by falling weight, then by node numbers. If both ends are free, the end with
-    the larger strength (the lower number, if equal) becomes a centre, and takes all free nodes within `theta` of it.
+    the larger strength (the lower number, if equal) becomes a medoid, and takes all free nodes within `theta` of it.
     An edge of weight 0 or less joins nothing.
 
     Args:
@@ -78,22 +78,22 @@ def star_clusters(weights: Weights, *, theta: float | None = None) -> Clusters:
     measured = profile(weights)
     first, second, reach = _strong_edges(weights, measured.theta if theta is None else theta)
     labels = np.full(weights.num_nodes, -1, dtype=np.int32)
-    centres = np.zeros(weights.num_nodes, dtype=np.bool_)
+    medoids = np.zeros(weights.num_nodes, dtype=np.bool_)
     num_clusters = 0
     for start in range(0, len(first), _EDGE_CHUNK):
         left, right = first[start : start + _EDGE_CHUNK], second[start : start + _EDGE_CHUNK]
         while len(free := np.flatnonzero((labels[left] < 0) & (labels[right] < 0))):
             i, j = int(left[free[0]]), int(right[free[0]])
-            centre = j if measured.strengths[j] > measured.strengths[i] else i
-            near = np.unpackbits(reach[centre], count=weights.num_nodes).astype(np.bool_)
-            near[centre] = True
+            medoid = j if measured.strengths[j] > measured.strengths[i] else i
+            near = np.unpackbits(reach[medoid], count=weights.num_nodes).astype(np.bool_)
+            near[medoid] = True
             labels[near & (labels < 0)] = num_clusters
-            centres[centre] = True
+            medoids[medoid] = True
             num_clusters += 1
             left, right = left[free], right[free]
     alone = np.flatnonzero(labels < 0)
     labels[alone] = num_clusters + np.arange(len(alone), dtype=np.int32)
-    return Clusters(labels, centres)
+    return Clusters(labels, medoids)
 
 
 def _strong_edges(weights: Weights, theta: float) -> tuple[Ints, Ints, npt.NDArray[np.uint8]]:
@@ -116,23 +116,23 @@ def _strong_edges(weights: Weights, theta: float) -> tuple[Ints, Ints, npt.NDArr
     return np.concatenate(lower)[order], np.concatenate(higher)[order], np.concatenate(reach)
 
 
-def nn_centres(weights: Weights) -> Mask:
+def nn_medoids(weights: Weights) -> Mask:
     """The nodes that are the strongest neighbour (the lowest number, if equal) of at least one other node.
 
     A node without an edge above 0 has no neighbour.
     """
-    centres = np.zeros(weights.num_nodes, dtype=np.bool_)
+    medoids = np.zeros(weights.num_nodes, dtype=np.bool_)
     for _, block in blocks(weights):
         strongest = block.argmax(axis=1)
-        centres[strongest[block.max(axis=1) > 0]] = True
-    return centres
+        medoids[strongest[block.max(axis=1) > 0]] = True
+    return medoids
 
 
-def protected(weights: Weights, how: Literal["star", "nn"], *, theta: float | None = None) -> Clusters:
-    """The centres of `star` clusters, or strongest neighbours (`nn`), which form no clusters."""
+def medoids_of(weights: Weights, how: Literal["star", "nn"], *, theta: float | None = None) -> Clusters:
+    """The medoids of `star` clusters, or strongest neighbours (`nn`), which form no clusters."""
     if how == "star":
         return star_clusters(weights, theta=theta)
-    return Clusters(Clusters.none(weights.num_nodes).labels, nn_centres(weights))
+    return Clusters(Clusters.none(weights.num_nodes).labels, nn_medoids(weights))
 
 
 def silhouettes(weights: Weights, labels: Ints) -> Floats:

@@ -1,4 +1,4 @@
-"""What becomes of each unit, and why. Row-wise at level sentence; at level example, decided once on the whole split."""
+"""What becomes of each unit, and why. Row-wise at level sentence; at level row, decided once on the whole split."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,10 @@ from kdray.prune.clusters import Clusters
 from kdray.prune.importance import Floats
 from kdray.prune.policies import Mask
 from kdray.prune.settings import PruneSettings
-from kdray.prune.units import Level, is_example_level
+from kdray.prune.units import Level, is_row_level
 
 KEPT = "kept"
-PROTECTED = "protected centre"
+PROTECTED = "protected medoid"
 ONLY_UNIT = "only unit"
 BEST_OF_FIELD = "best of its field"
 BEST_OF_CLASS = "best of its class"
@@ -22,30 +22,30 @@ BELOW = "below threshold"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """For each unit: its importance, whether the policy would remove it, its cluster, and whether centres are safe."""
+class PolicyDecision:
+    """For each unit: its importance, whether the policy would remove it, its cluster, and whether medoids are safe."""
 
     importance: Floats
     below: Mask
     clusters: Clusters
-    protects_centres: bool
+    keeps_medoids: bool
 
 
-def decided(units: pa.Table, verdict: Verdict, settings: PruneSettings, level: Level) -> pa.Table:
-    """Settle each unit: what the policy wants, less protected centres, less what a field or a class must keep.
+def decided(units: pa.Table, verdict: PolicyDecision, settings: PruneSettings, level: Level) -> pa.Table:
+    """Settle each unit: what the policy wants, less protected medoids, less what a field or a class must keep.
 
     Returns:
-        ``id``, ``field``, ``unit``, ``start``, ``end`` and ``text`` of the units (``label`` too, at level example),
-        with ``importance`` (float64, 0 to 1), ``cluster`` (int32, -1 without a graph), ``is_centre``, ``kept`` and
+        ``id``, ``field``, ``unit``, ``start``, ``end`` and ``text`` of the units (``label`` too, at level row),
+        with ``importance`` (float64, 0 to 1), ``cluster`` (int32, -1 without a graph), ``is_medoid``, ``kept`` and
         ``reason``. All texts of a field joined are the original, the kept ones joined are the pruned text.
     """
-    safe = verdict.clusters.centres if verdict.protects_centres else np.zeros_like(verdict.below)
+    safe = verdict.clusters.medoids if verdict.keeps_medoids else np.zeros_like(verdict.below)
     kept = ~verdict.below | safe
-    if level == "example":
+    if level == "row":
         groups, minimum, best = class_groups(units), settings.min_per_class, BEST_OF_CLASS
     else:
         groups, minimum, best = field_groups(units), settings.min_keep, BEST_OF_FIELD
-    saved = rescued(groups, verdict.importance, kept, minimum)
+    saved = restore_minimum(groups, verdict.importance, kept, minimum)
     reason = np.where(~verdict.below, KEPT, np.where(safe, PROTECTED, np.where(saved, best, BELOW)))
     if level == "sentence" and len(groups):
         reason[saved & (np.bincount(groups)[groups] == 1)] = ONLY_UNIT
@@ -53,7 +53,7 @@ def decided(units: pa.Table, verdict: Verdict, settings: PruneSettings, level: L
     for name, values in (
         ("importance", pa.array(verdict.importance, pa.float64())),
         ("cluster", pa.array(verdict.clusters.labels, pa.int32())),
-        ("is_centre", pa.array(verdict.clusters.centres, pa.bool_())),
+        ("is_medoid", pa.array(verdict.clusters.medoids, pa.bool_())),
         ("kept", pa.array(kept | saved, pa.bool_())),
         ("reason", pa.array(reason.tolist(), pa.string())),  # typed: an empty shard must fit the others
     ):
@@ -61,7 +61,7 @@ def decided(units: pa.Table, verdict: Verdict, settings: PruneSettings, level: L
     return table
 
 
-def rescued(groups: npt.NDArray[np.int64], importance: Floats, kept: Mask, minimum: int) -> Mask:
+def restore_minimum(groups: npt.NDArray[np.int64], importance: Floats, kept: Mask, minimum: int) -> Mask:
     """Which units to keep after all, so that each group keeps ``minimum``: the most important, then the earliest."""
     order = np.lexsort((-importance, ~kept, groups))  # stable: equals stay in their order
     in_order = groups[order]
@@ -81,7 +81,7 @@ def class_groups(units: pa.Table) -> npt.NDArray[np.int64]:
     """Number the classes of whole-example units, from 0; rows without a label are a group of their own, the last."""
     if not units.num_rows:
         return np.zeros(0, dtype=np.int64)
-    assert is_example_level(units)
+    assert is_row_level(units)
     labels: list[Any] = units.column("label").to_pylist()
     numbers = {label: number for number, label in enumerate(sorted(set(labels), key=lambda x: (x is None, x)))}
     return np.array([numbers[label] for label in labels], dtype=np.int64)

@@ -1,6 +1,6 @@
 """Near-duplicates: rows that say the same. In one class all but one may be dropped; of two classes they are conflicts.
 
-Source: ours. A row is dropped only if one that is kept lies within the threshold of it, so that a chain of likenesses
+Source: ours. A row is dropped only if one that is kept lies within the threshold of it, so that a chain of similarities
 never removes what nothing left is like.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kdray.prune.decisions import rescued
+from kdray.prune.decisions import restore_minimum
 from kdray.prune.graph import MAX_UNITS, MICRO, CosineWeights, Floats, Ints, Weights, blocks
 from kdray.prune.parts import parts_of
 from kdray.prune.settings import DuplicateSettings
@@ -24,29 +24,33 @@ class Duplicates:
 
     Attributes:
         instead: For each row the one that stands for it, which is itself for a row that is kept [rows].
-        likeness: The cosine of the two, 1 for a row that is kept [rows].
+        similarity: The cosine of the two, 1 for a row that is kept [rows].
         conflicts: Pairs of rows within the threshold that have different labels, lower row first [pairs, 2].
-        conflict_likeness: Their cosines [pairs].
+        conflict_similarity: Their cosines [pairs].
     """
 
-    instead: Ints
-    likeness: npt.NDArray[np.float64]
+    representative: Ints
+    similarity: npt.NDArray[np.float64]
     conflicts: Ints
-    conflict_likeness: npt.NDArray[np.float64]
+    conflict_similarity: npt.NDArray[np.float64]
 
     @property
     def dropped(self) -> Mask:
         """Which rows another one stands for [rows]."""
-        return self.instead != np.arange(len(self.instead))
+        return self.representative != np.arange(len(self.representative))
 
     def tables(self, ids: list[str]) -> tuple[pa.Table, pa.Table]:
-        """``id``, ``same_as`` and ``likeness`` of the rows another stands for; ``id``, ``other`` and ``likeness`` of
+        """Two tables: ``id``, ``same_as`` and ``similarity`` of dropped rows; ``id``, ``other`` and ``similarity`` of
         conflicts."""
         rows = np.flatnonzero(self.dropped)
         names = pa.array(ids, pa.string())
-        same = {"id": names.take(rows), "same_as": names.take(self.instead[rows]), "likeness": self.likeness[rows]}
+        same = {
+            "id": names.take(rows),
+            "same_as": names.take(self.representative[rows]),
+            "similarity": self.similarity[rows],
+        }
         first, second = self.conflicts.reshape(-1, 2).T
-        pairs = {"id": names.take(first), "other": names.take(second), "likeness": self.conflict_likeness}
+        pairs = {"id": names.take(first), "other": names.take(second), "similarity": self.conflict_similarity}
         return pa.table(same), pa.table(pairs)
 
 
@@ -55,15 +59,15 @@ def find_duplicates(vectors: Floats, labels: npt.NDArray[np.integer], settings: 
     if len(vectors) <= MAX_UNITS:
         return near_duplicates(CosineWeights(vectors), labels, settings)
     small = vectors.astype(np.float32)
-    instead, likeness = np.arange(len(vectors), dtype=np.int32), np.ones(len(vectors))
+    representative, similarity = np.arange(len(vectors), dtype=np.int32), np.ones(len(vectors))
     pairs: list[Ints] = []
     strengths: list[Floats] = []
     for part in parts_of(small):
         found = near_duplicates(CosineWeights(small[part].astype(np.float64)), labels[part], settings)
-        instead[part], likeness[part] = part[found.instead], found.likeness
+        representative[part], similarity[part] = part[found.representative], found.similarity
         pairs.append(part[found.conflicts].astype(np.int32))
-        strengths.append(found.conflict_likeness)
-    return Duplicates(instead, likeness, np.concatenate(pairs), np.concatenate(strengths))
+        strengths.append(found.conflict_similarity)
+    return Duplicates(representative, similarity, np.concatenate(pairs), np.concatenate(strengths))
 
 
 def near_duplicates(weights: Weights, labels: npt.NDArray[np.integer], settings: DuplicateSettings) -> Duplicates:
@@ -82,17 +86,17 @@ def near_duplicates(weights: Weights, labels: npt.NDArray[np.integer], settings:
 
     central = np.bincount(left, weights=strength_same, minlength=count)  # whole numbers below 2**53: exact
     order = np.argsort(-central, kind="stable") if settings.keep == "central" else np.arange(count)
-    instead, likeness = _leaders(count, (left, right, strength_same), order)
-    dropped = instead != np.arange(count)
-    back = rescued(
+    representative, similarity = _leaders(count, (left, right, strength_same), order)
+    dropped = representative != np.arange(count)
+    back = restore_minimum(
         labels.astype(np.int64) + 1, central / max(1.0, central.max(initial=0.0)), ~dropped, settings.min_per_class
     )
-    instead = np.where(back, np.arange(count), instead).astype(np.int32)
+    representative = np.where(back, np.arange(count), representative).astype(np.int32)
     return Duplicates(
-        instead=instead,
-        likeness=np.where(back, 1.0, likeness),
+        representative=representative,
+        similarity=np.where(back, 1.0, similarity),
         conflicts=np.stack([edges[0][conflict], edges[1][conflict]], axis=1).astype(np.int32),
-        conflict_likeness=strength[conflict] / MICRO,
+        conflict_similarity=strength[conflict] / MICRO,
     )
 
 
@@ -115,14 +119,14 @@ def _leaders(
     """In the given order, each row that nobody stands for yet is kept, and stands for its free neighbours."""
     left, right, strength = edges
     starts = np.searchsorted(left, np.arange(count + 1))
-    instead = np.full(count, -1, dtype=np.int32)
-    likeness = np.ones(count)
+    representative = np.full(count, -1, dtype=np.int32)
+    similarity = np.ones(count)
     for row in order:
-        if instead[row] >= 0:
+        if representative[row] >= 0:
             continue
-        instead[row] = row
+        representative[row] = row
         near = slice(starts[row], starts[row + 1])
-        free = instead[right[near]] < 0
-        instead[right[near][free]] = row
-        likeness[right[near][free]] = strength[near][free] / MICRO
-    return instead, likeness
+        free = representative[right[near]] < 0
+        representative[right[near][free]] = row
+        similarity[right[near][free]] = strength[near][free] / MICRO
+    return representative, similarity

@@ -1,4 +1,4 @@
-"""Fit pruning on the units of one split: statistics, scale, threshold, centres, and what becomes of each unit."""
+"""Fit pruning on the units of one split: statistics, scale, threshold, medoids, and what becomes of each unit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kdray.errors import BadInput
-from kdray.prune.clusters import Clusters, protected, silhouette
-from kdray.prune.comparators import compared_clusters
-from kdray.prune.decisions import Verdict, decided, field_groups
+from kdray.errors import ConfigError
+from kdray.prune.clusters import Clusters, medoids_of, silhouette
+from kdray.prune.decisions import PolicyDecision, decided, field_groups
 from kdray.prune.graph import MAX_UNITS, CosineWeights, unit_vectors
 from kdray.prune.importance import Floats, Scale, TermStatistics, count_terms, freeze, score
-from kdray.prune.parts import Runner, parted_clusters
+from kdray.prune.parts import Runner, clusters_by_part
 from kdray.prune.policies import Mask, limit_threshold
 from kdray.prune.pruner import Pruner
 from kdray.prune.settings import PruneSettings
-from kdray.prune.units import Level, is_example_level, text_column
+from kdray.prune.sklearn_clustering import sklearn_clusters
+from kdray.prune.units import Level, is_row_level, text_column
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Fit:
 
     Attributes:
         pruner: Frozen statistics, for other splits and for inference.
-        decisions: What becomes of each unit that was fitted (columns as in `decided`), with centres protected.
+        decisions: What becomes of each unit that was fitted (columns as in `decided`), with medoids protected.
         warnings: Sentences for the user; empty if all went as set.
         silhouette: The mean over units, of clusters by distance 1 − cosine; None without clusters, or with more units
             than one graph holds.
@@ -43,13 +43,13 @@ def fit(units: pa.Table, embeddings: Sequence[npt.NDArray[Any]], settings: Prune
     """Fit pruning on all units of a split, in one process.
 
     Args:
-        units: From `units_of` at level sentence, from `example_units` at level example.
+        units: From `units_of` at level sentence, from `row_units` at level row.
         embeddings: One array [units, width] for each teacher, in the order of the units; empty if nothing is protected.
         settings: The ``prune`` section.
         level: From `resolve_level`.
 
     Raises:
-        BadInput: Nothing could be pruned at this level, or the embeddings do not fit (see `cosine_weights`).
+        ConfigError: Nothing could be pruned at this level, or the embeddings do not fit (see `cosine_weights`).
     """
     texts = text_column(units)
     statistics = freeze(count_terms(texts))
@@ -82,7 +82,7 @@ def fit_scores(
         below &= importance < threshold
     clusters, apart = _clusters(units.num_rows, embeddings, settings, run)
     pruner = Pruner(settings, level, statistics, scale, threshold)
-    verdict = Verdict(importance, below, clusters, settings.protection != "none")
+    verdict = PolicyDecision(importance, below, clusters, settings.medoid_rule != "none")
     return Fit(pruner, decided(units, verdict, settings, level), warnings, apart)
 
 
@@ -90,20 +90,20 @@ def _check(units: pa.Table, embeddings: Sequence[npt.NDArray[Any]], settings: Pr
     if settings.policy.name == "none":
         return
     if not units.num_rows:
-        raise BadInput(
+        raise ConfigError(
             "There is nothing to prune: the split has no unit; give a corpus with rows and a prunable field."
         )
-    if is_example_level(units) != (level == "example"):
-        raise BadInput(f"Units of the other level were given for prune.level = {level}; make them at that level.")
+    if is_row_level(units) != (level == "row"):
+        raise ConfigError(f"Units of the other level were given for prune.level = {level}; make them at that level.")
     for teacher, array in enumerate(embeddings):
         if array.ndim != 2 or len(array) != units.num_rows:
-            raise BadInput(
+            raise ConfigError(
                 f"Embeddings of teacher {teacher} have shape {array.shape} for {units.num_rows} units; make them again."
             )
     if level == "sentence" and np.bincount(field_groups(units)).max() <= settings.min_keep:
-        raise BadInput(
+        raise ConfigError(
             f"prune.level = sentence can remove nothing: no text has more than prune.min_keep = {settings.min_keep} "
-            "sentences; set prune.level = example or prune.policy = none."
+            "sentences; set prune.level = row or prune.policy = none."
         )
 
 
@@ -118,19 +118,20 @@ def _clusters(
     num_units: int, embeddings: Sequence[npt.NDArray[Any]], settings: PruneSettings, run: Runner
 ) -> tuple[Clusters, float | None]:
     """The clusters, and how well they separate."""
-    protection = settings.protection
-    if protection == "none":
+    medoid_rule = settings.medoid_rule
+    if medoid_rule == "none":
         return Clusters.none(num_units), None
-    if protection == "star" or protection == "nn":
+    if medoid_rule == "star" or medoid_rule == "nn":
         if num_units > MAX_UNITS:
-            return parted_clusters(unit_vectors(embeddings, settings.edge, np.float32), protection, run=run), None
+            return clusters_by_part(unit_vectors(embeddings, settings.edge, np.float32), medoid_rule, run=run), None
         weights = CosineWeights(unit_vectors(embeddings, settings.edge))
-        clusters = protected(weights, protection)
+        clusters = medoids_of(weights, medoid_rule)
     elif num_units > MAX_UNITS:
-        raise BadInput(
-            f"prune.protect = {protection} clusters at most {MAX_UNITS:,} units, found {num_units:,}; take star or nn."
+        raise ConfigError(
+            f"prune.keep_medoids = {medoid_rule} takes at most {MAX_UNITS:,} units, found {num_units:,}; "
+            "use star or nn."
         )
     else:
         weights = CosineWeights(unit_vectors(embeddings, settings.edge))
-        clusters = compared_clusters(protection, weights, settings.num_clusters)
-    return clusters, None if protection == "nn" else silhouette(weights, clusters.labels)
+        clusters = sklearn_clusters(medoid_rule, weights, settings.num_clusters)
+    return clusters, None if medoid_rule == "nn" else silhouette(weights, clusters.labels)

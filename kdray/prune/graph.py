@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 Edge = Literal["mean_embedding", "mean_cosine"]
 Ints = npt.NDArray[np.int32]
@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 MAX_UNITS = 20_000  # beyond, exact weights of all pairs take too long: see `kdray.prune.parts`
 MICRO = 1_000_000
 _BLOCK_ROWS = 512
-_AT_ONCE = 65_536  # rows that are normalised at once
+_AT_ONCE = 65_536  # rows that are normalized at once
 
 
 class Weights(Protocol):
@@ -90,23 +90,23 @@ def unit_vectors(
             None takes the first where all widths agree and the second otherwise.
 
     Raises:
-        BadInput: No embeddings, different numbers of units, a value that is not finite, or ``mean_embedding`` with
+        ConfigError: No embeddings, different numbers of units, a value that is not finite, or ``mean_embedding`` with
             different widths.
     """
     _check(embeddings)
     widths = [array.shape[1] for array in embeddings]
     if edge == "mean_embedding" and len(set(widths)) > 1:
-        raise BadInput(f"prune.edge = mean_embedding needs teachers of one width, found {widths}; use mean_cosine.")
+        raise ConfigError(f"prune.edge = mean_embedding needs teachers of one width, found {widths}; use mean_cosine.")
     side_by_side = edge == "mean_cosine" or len(set(widths)) > 1
     vectors = np.empty((len(embeddings[0]), sum(widths) if side_by_side else widths[0]), dtype)
     for start in range(0, len(vectors), _AT_ONCE):
         rows = [array[start : start + _AT_ONCE] for array in embeddings]
-        vectors[start : start + _AT_ONCE] = _side_by_side(rows) if side_by_side else _normalised(_total(rows))
+        vectors[start : start + _AT_ONCE] = _side_by_side(rows) if side_by_side else _normalized(_total(rows))
     return vectors
 
 
 def _side_by_side(embeddings: Sequence[npt.NDArray[Any]]) -> Floats:
-    unit = np.concatenate([_normalised(array) for array in embeddings], axis=1)
+    unit = np.concatenate([_normalized(array) for array in embeddings], axis=1)
     return unit / math.sqrt(len(embeddings))
 
 
@@ -119,19 +119,19 @@ def _total(embeddings: Sequence[npt.NDArray[Any]]) -> Floats:
 
 def _check(embeddings: Sequence[npt.NDArray[Any]]) -> None:
     if not embeddings:
-        raise BadInput(
-            "Protected centres need the units' embeddings, found none; give them or set prune.protect = none."
+        raise ConfigError(
+            "Protected medoids need the units' embeddings, found none; give them or set prune.keep_medoids = none."
         )
     sizes = [len(array) for array in embeddings]
     if len(set(sizes)) > 1:
-        raise BadInput(f"Every teacher must embed the same units, found {sizes} rows; make the embeddings again.")
+        raise ConfigError(f"Every teacher must embed the same units, found {sizes} rows; make the embeddings again.")
     for teacher, array in enumerate(embeddings):
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            raise BadInput(f"Embedding {row} of teacher {teacher} is not finite; make the embeddings again.")
+            raise ConfigError(f"Embedding {row} of teacher {teacher} is not finite; make the embeddings again.")
 
 
-def _normalised(array: npt.NDArray[Any]) -> Floats:
+def _normalized(array: npt.NDArray[Any]) -> Floats:
     vectors = array.astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(lengths == 0, 1.0, lengths)

@@ -1,4 +1,4 @@
-"""How much a unit says: the sum of its L2-normalised TF-IDF vector, scaled to [0, 1].
+"""How much a unit says: the sum of its L2-normalized TF-IDF vector, scaled to [0, 1].
 
 Source: "Clustering-Based Knowledge Distillation with Sentence Pruning", eq. 3. The equation's symbol is TF, its text
 says TF-IDF, and the score of a sentence is left open; the row sum is our reading. TF-IDF follows the usual smoothed
@@ -81,7 +81,7 @@ def score(texts: Sequence[str], statistics: TermStatistics, how: ScoreKind = "su
     Args:
         texts: The units' texts.
         statistics: Frozen idf; terms it does not know are passed over.
-        how: ``sum`` of the normalised TF-IDF vector, between 1 and the square root of the number of distinct terms;
+        how: ``sum`` of the normalized TF-IDF vector, between 1 and the square root of the number of distinct terms;
             ``mean`` divides it by that number, which prefers very short units instead of long ones.
 
     Returns:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from kdray.prune.clusters import Clusters, protected
+from kdray.prune.clusters import Clusters, medoids_of
 from kdray.prune.graph import MICRO, CosineWeights
 
 Vectors = npt.NDArray[np.float32]
@@ -32,7 +32,7 @@ def parts_of(vectors: npt.NDArray[np.float32], most: int = PART_UNITS) -> list[n
     return list(_halved(vectors, np.arange(len(vectors)), most))
 
 
-def parted_clusters(vectors: Vectors, how: Literal["star", "nn"], *, run: Runner = map) -> Clusters:
+def clusters_by_part(vectors: Vectors, how: Literal["star", "nn"], *, run: Runner = map) -> Clusters:
     """Star clusters or strongest neighbours (`nn`) of every part; what is strong is measured over all units.
 
     Args:
@@ -42,18 +42,18 @@ def parted_clusters(vectors: Vectors, how: Literal["star", "nn"], *, run: Runner
     theta = sampled_theta(vectors) if how == "star" else None
     parts = parts_of(vectors)
     labels = np.full(len(vectors), -1, dtype=np.int32)
-    centres = np.zeros(len(vectors), dtype=np.bool_)
+    medoids = np.zeros(len(vectors), dtype=np.bool_)
     seen = 0
     found_in = run(partial(_within, how=how, theta=theta), [vectors[part] for part in parts])
     for part, found in zip(parts, found_in, strict=True):
         labels[part] = np.where(found.labels < 0, -1, found.labels + seen)
-        centres[part] = found.centres
+        medoids[part] = found.medoids
         seen += max(0, int(found.labels.max(initial=-1)) + 1)
-    return Clusters(labels, centres)
+    return Clusters(labels, medoids)
 
 
 def _within(part: Vectors, *, how: Literal["star", "nn"], theta: float | None) -> Clusters:
-    return protected(CosineWeights(part.astype(np.float64)), how, theta=theta)
+    return medoids_of(CosineWeights(part.astype(np.float64)), how, theta=theta)
 
 
 def sampled_theta(vectors: npt.NDArray[np.float32]) -> float:

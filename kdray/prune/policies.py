@@ -14,7 +14,7 @@ from pydantic import Field
 
 from kdray.records import Settings
 
-Protect = Literal["star", "nn", "kmeans", "gmm", "spectral", "agglomerative", "mean_shift", "none"]
+MedoidRule = Literal["star", "nn", "kmeans", "gmm", "spectral", "agglomerative", "mean_shift", "none"]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -22,7 +22,7 @@ Mask = npt.NDArray[np.bool_]
 class LowerTail(Settings):
     """Below the mean by more than ``deviations`` standard deviations: 31 % of a normal distribution at 0.5."""
 
-    default_protect: ClassVar[Protect] = "star"
+    default_keep_medoids: ClassVar[MedoidRule] = "star"
     default_max_prune_rate: ClassVar[float] = 0.5
 
     name: Literal["lower_tail"] = "lower_tail"
@@ -38,7 +38,7 @@ class LowerTail(Settings):
 class AsPrinted(Settings):
     """The two stages as printed: below a percentile, then below the survivors' mean plus some standard deviations."""
 
-    default_protect: ClassVar[Protect] = "none"
+    default_keep_medoids: ClassVar[MedoidRule] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0  # a guard would make it another policy: it removes about 95 %
 
     name: Literal["literal"] = "literal"
@@ -53,9 +53,9 @@ class AsPrinted(Settings):
 
 
 class LiteralCenters(Settings):
-    """The printed thresholds, and the abstract's sentence that cluster centres are preserved."""
+    """The printed thresholds, and the abstract's sentence that cluster medoids are preserved."""
 
-    default_protect: ClassVar[Protect] = "nn"
+    default_keep_medoids: ClassVar[MedoidRule] = "nn"
     default_max_prune_rate: ClassVar[float] = 1.0
 
     name: Literal["literal_centers"] = "literal_centers"
@@ -72,7 +72,7 @@ class LiteralCenters(Settings):
 class BottomQuintile(Settings):
     """Below the 20th percentile: "80 %" read as the share that is kept."""
 
-    default_protect: ClassVar[Protect] = "none"
+    default_keep_medoids: ClassVar[MedoidRule] = "none"
     default_max_prune_rate: ClassVar[float] = 0.5
 
     name: Literal["bottom_quintile"] = "bottom_quintile"
@@ -92,26 +92,26 @@ class MatchRate(Settings):
     The frozen threshold is the lowest importance kept, so it never removes more than the share, and less with equals.
     """
 
-    default_protect: ClassVar[Protect] = "none"
+    default_keep_medoids: ClassVar[MedoidRule] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0
 
     name: Literal["match_rate"] = "match_rate"
-    rho: float = Field(gt=0, lt=1)
+    rate: float = Field(gt=0, lt=1)
 
     def threshold(self, importance: Floats) -> float:
-        return float(np.sort(importance)[share(self.rho, len(importance))])
+        return float(np.sort(importance)[share(self.rate, len(importance))])
 
     def drop(self, importance: Floats) -> Mask:
         dropped = np.zeros(len(importance), dtype=np.bool_)
         later_first = np.lexsort((-np.arange(len(importance)), importance))
-        dropped[later_first[: share(self.rho, len(importance))]] = True
+        dropped[later_first[: share(self.rate, len(importance))]] = True
         return dropped
 
 
 class Keep(Settings):
     """The control: nothing falls."""
 
-    default_protect: ClassVar[Protect] = "none"
+    default_keep_medoids: ClassVar[MedoidRule] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0
 
     name: Literal["none"] = "none"

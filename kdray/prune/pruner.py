@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from kdray.errors import BadInput
-from kdray.prune.applying import shortened
+from kdray.errors import ConfigError
+from kdray.prune.apply import drop_sentences
 from kdray.prune.clusters import Clusters
-from kdray.prune.decisions import Verdict, decided
+from kdray.prune.decisions import PolicyDecision, decided
 from kdray.prune.importance import Scale, TermStatistics, score
 from kdray.prune.sentences import SPLITTER_VERSION
 from kdray.prune.settings import PruneSettings
@@ -46,10 +46,10 @@ class Pruner:
     splitter: int = SPLITTER_VERSION
 
     def decide(self, units: pa.Table) -> pa.Table:
-        """Decide about units from their own words alone: the same for any sharding, with no centre protected.
+        """Decide about units from their own words alone: the same for any sharding, with no medoid protected.
 
         Args:
-            units: From `units_of`, or from `example_units` with *all* rows of a split: at level example every class
+            units: From `units_of`, or from `row_units` with *all* rows of a split: at level row every class
                 keeps some rows, which a shard cannot know. Measuring other splits than train is fine, applying is not.
 
         Returns:
@@ -58,33 +58,33 @@ class Pruner:
         importance = self.scale.importance(score(text_column(units), self.statistics, self.settings.score))
         below = importance < self.threshold
         clusters = Clusters.none(units.num_rows)
-        return decided(units, Verdict(importance, below, clusters, False), self.settings, self.level)
+        return decided(units, PolicyDecision(importance, below, clusters, False), self.settings, self.level)
 
     def prune(self, texts: Iterable[str]) -> list[str]:
         """Shorten texts before a model sees them; each keeps at least one sentence. Pass original texts only.
 
         Raises:
-            BadInput: The pruner drops whole training examples, or was fitted on an evaluation split; or it is given
+            ConfigError: The pruner drops whole training examples, or was fitted on an evaluation split; or it is given
                 something else than a list of texts.
         """
-        if self.level == "example":
-            raise BadInput(
+        if self.level == "row":
+            raise ConfigError(
                 "This pruner drops whole training examples, so it cannot shorten texts; leave texts as they are."
             )
-        if self.settings.stats == "split":
-            raise BadInput(
-                "This pruner was fitted with prune.stats = split; inference needs one with prune.stats = train."
+        if self.settings.fit_on == "split":
+            raise ConfigError(
+                "This pruner was fitted with prune.fit_on = split; inference needs one with prune.fit_on = train."
             )
         if isinstance(texts, str | bytes):
-            raise BadInput("prune takes a list of texts; put the one text into a list.")
+            raise ConfigError("prune takes a list of texts; put the one text into a list.")
         if isinstance(texts, Mapping) or not hasattr(texts, "__iter__"):
-            raise BadInput(f"prune takes a list of texts, not a {type(texts).__name__}.")
+            raise ConfigError(f"prune takes a list of texts, not a {type(texts).__name__}.")
         texts = list(texts)
         for row, text in enumerate(texts):
             if not is_text(text):
-                raise BadInput(f"Row {row}: {text!r} is not a text of valid Unicode; mend or leave it out.")
+                raise ConfigError(f"Row {row}: {text!r} is not a text of valid Unicode; mend or leave it out.")
         table = pa.table({"id": np.arange(len(texts)), "text": pa.array(texts, pa.string())})
-        return shortened(table, ["text"], self.decide(units_of(table, ["text"])))["text"]
+        return drop_sentences(table, ["text"], self.decide(units_of(table, ["text"])))["text"]
 
     def save(self, folder: Path) -> None:
         """Write one JSON file into a folder, which is made if it is missing."""
@@ -108,20 +108,20 @@ class Pruner:
         """Read what `save` wrote; every number comes back exactly.
 
         Raises:
-            BadInput: There is no such file, or it is damaged or of another version.
+            ConfigError: There is no such file, or it is damaged or of another version.
         """
         try:
             path = Path(folder) / FILE
         except TypeError as error:
-            raise BadInput(f"load takes the folder that a fitted pruner was saved to, not {folder!r}.") from error
+            raise ConfigError(f"load takes the folder that a fitted pruner was saved to, not {folder!r}.") from error
         content = _read(path)
         if (content.get("format"), content.get("splitter")) != (FORMAT, SPLITTER_VERSION):
-            raise BadInput(
+            raise ConfigError(
                 f"{path} has format {content.get('format')!r} and splitter {content.get('splitter')!r}, but this "
                 f"version of kdray reads format {FORMAT} and splitter {SPLITTER_VERSION}; fit it again."
             )
         if not is_sealed(content):
-            raise BadInput(f"{path} is damaged (its seal does not fit its contents); fit it again.")
+            raise ConfigError(f"{path} is damaged (its seal does not fit its contents); fit it again.")
         try:
             return cls(
                 PruneSettings.model_validate(content["settings"]),
@@ -131,16 +131,16 @@ class Pruner:
                 content["threshold"],
             )
         except (KeyError, ValidationError) as error:
-            raise BadInput(f"{path} is damaged ({str(error).splitlines()[0]}); fit it again.") from error
+            raise ConfigError(f"{path} is damaged ({str(error).splitlines()[0]}); fit it again.") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise BadInput(f"There is no {path}; give the folder that a fitted pruner was saved to.") from error
+        raise ConfigError(f"There is no {path}; give the folder that a fitted pruner was saved to.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is damaged ({error}); fit it again.") from error
+        raise ConfigError(f"{path} is damaged ({error}); fit it again.") from error
     if not isinstance(content, dict):
-        raise BadInput(f"{path} is damaged (it holds no record); fit it again.")
+        raise ConfigError(f"{path} is damaged (it holds no record); fit it again.")
     return content

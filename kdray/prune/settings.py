@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from kdray.prune.comparators import COUNTED
 from kdray.prune.graph import Edge
 from kdray.prune.importance import ScoreKind
-from kdray.prune.policies import LowerTail, Policy, Protect
+from kdray.prune.policies import LowerTail, MedoidRule, Policy
+from kdray.prune.sklearn_clustering import COUNTED
 from kdray.prune.units import Level, LevelCounts
 from kdray.records import Settings
 
@@ -21,7 +21,7 @@ class DuplicateSettings(Settings):
     Attributes:
         threshold: Cosine of two rows' embeddings from which they are duplicates.
         action: `report` them, or `drop` all but one of those with equal labels.
-        keep: The one with the most likeness to its duplicates (`central`), or the `first`.
+        keep: The one with the most similarity to its duplicates (`central`), or the `first`.
         min_per_class: Rows that every class keeps at least (all, if it has fewer).
     """
 
@@ -39,11 +39,11 @@ class PruneSettings(Settings):
         level: ``sentence`` shortens texts; ``example`` drops whole training examples; ``auto`` takes the first where at
             least 5 % of the training examples have a field of several sentences.
         stats: Scores and thresholds are fitted on the training split and frozen, or on the split at hand.
-        protect: Which centres never fall: of ``star`` clusters, strongest neighbours (``nn``), those of another
+        protect: Which medoids never fall: of ``star`` clusters, strongest neighbours (``nn``), those of another
             clustering (S0 Figure 3), or none. None takes the policy's own.
         num_clusters: For the clusterings that are told a number; None is the root of half the units, rounded up.
         min_keep: Sentences that every field keeps at least (all, if it has fewer).
-        min_per_class: Training examples that every class keeps at least, at level example.
+        min_per_class: Training examples that every class keeps at least, at level row.
         max_prune_rate: The largest share of units below the threshold, which is lowered if needed. None takes the
             policy's own: 0.5, but 1 for those that promise a rate or the printed thresholds.
         score: `sum` or `mean` of a unit's TF-IDF vector.
@@ -54,9 +54,9 @@ class PruneSettings(Settings):
     """
 
     policy: Policy = LowerTail()
-    level: Literal["sentence", "example", "auto"] = "auto"
-    stats: Literal["train", "split"] = "train"
-    protect: Protect | None = None
+    level: Literal["sentence", "row", "auto"] = "auto"
+    fit_on: Literal["train", "split"] = "train"
+    keep_medoids: MedoidRule | None = None
     num_clusters: int | None = Field(default=None, ge=2, le=1_000_000)
     min_keep: int = Field(default=1, ge=1, le=10_000)
     min_per_class: int = Field(default=1, ge=1, le=1_000_000_000)
@@ -81,11 +81,13 @@ class PruneSettings(Settings):
                 raise ValueError(
                     f"{', '.join(ignored)} would be ignored, because {reason}; remove the setting, or give {unset}"
                 )
-        if self.policy.name == "literal_centers" and self.protect == "none":
-            raise ValueError("protect = none makes policy literal_centers the policy literal; name that one instead.")
-        if self.policy.name == "match_rate" and self.policy.rho > self.prune_rate_limit:
+        if self.policy.name == "literal_centers" and self.keep_medoids == "none":
             raise ValueError(
-                f"policy.rho = {self.policy.rho} is above max_prune_rate = {self.prune_rate_limit}; "
+                "keep_medoids = none makes policy literal_centers the policy literal; name that one instead."
+            )
+        if self.policy.name == "match_rate" and self.policy.rate > self.prune_rate_limit:
+            raise ValueError(
+                f"policy.rate = {self.policy.rate} is above max_prune_rate = {self.prune_rate_limit}; "
                 "lower it or raise that."
             )
         return self
@@ -95,27 +97,27 @@ class PruneSettings(Settings):
         if self.policy.name == "none":
             used = {"policy", "duplicates"} | ({"edge", "embedders"} if self.duplicates else set())
             unused.append((set(type(self).model_fields) - used, "policy is none"))
-        if self.protection not in COUNTED:
-            unused.append(({"num_clusters"}, f"protect = {self.protection} finds their number by itself"))
-        if self.protection == "none":
+        if self.medoid_rule not in COUNTED:
+            unused.append(({"num_clusters"}, f"protect = {self.medoid_rule} finds their number by itself"))
+        if self.medoid_rule == "none":
             unused.append(
-                ({"edge"} if self.duplicates is None else set(), "no centre is protected and no graph is built")
+                ({"edge"} if self.duplicates is None else set(), "no medoid is protected and no graph is built")
             )
-        if self.level == "example":
+        if self.level == "row":
             unused.append(({"min_keep", "prune_pairs"}, "level is example"))
         if self.level == "sentence":
             unused.append(({"min_per_class"}, "level is sentence"))
         return unused
 
     @property
-    def protection(self) -> Protect:
-        """Which centres are protected, after the policy's default."""
-        return self.policy.default_protect if self.protect is None else self.protect
+    def medoid_rule(self) -> MedoidRule:
+        """Which medoids are protected, after the policy's default."""
+        return self.policy.default_keep_medoids if self.keep_medoids is None else self.keep_medoids
 
     @property
     def needs_embeddings(self) -> bool:
-        """Whether the texts' embeddings are asked for: by protected centres, or by near-duplicates."""
-        return self.protection != "none" or self.duplicates is not None
+        """Whether the texts' embeddings are asked for: by protected medoids, or by near-duplicates."""
+        return self.medoid_rule != "none" or self.duplicates is not None
 
     @property
     def changes_nothing(self) -> bool:
@@ -131,4 +133,4 @@ def resolve_level(settings: PruneSettings, train: LevelCounts) -> Level:
     """The level of a run; ``auto`` is decided by the training split's counts alone."""
     if settings.level != "auto":
         return settings.level
-    return "sentence" if train.num_divisible >= AUTO_SHARE * train.num_examples else "example"
+    return "sentence" if train.num_divisible >= AUTO_SHARE * train.num_examples else "row"

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kdray.ipc import TableMap
+from kdray.arrow_io import TableMap
 from kdray.prune.clusters import Clusters
 from kdray.prune.importance import Floats, ScoreKind, TermCounts, TermStatistics, count_terms, score
 from kdray.prune.pruner import Pruner
@@ -83,7 +83,7 @@ def clusters_of(function: Callable[[npt.NDArray[np.float32]], Clusters]) -> Tabl
 
     def apply(part: pa.Table) -> pa.Table:
         found = function(_vectors(part))
-        return pa.table({"cluster": found.labels, "is_centre": pa.array(found.centres)})
+        return pa.table({"cluster": found.labels, "is_medoid": pa.array(found.medoids)})
 
     return apply
 
@@ -97,8 +97,8 @@ def as_rows(vectors: npt.NDArray[np.float32]) -> pa.Table:
 def as_clusters(shards: Iterable[pa.Table]) -> Iterator[Clusters]:
     """What `clusters_of` made."""
     for shard in shards:
-        centres = shard["is_centre"].to_numpy().astype(np.bool_)
-        yield Clusters(shard["cluster"].to_numpy(), centres)
+        medoids = shard["is_medoid"].to_numpy().astype(np.bool_)
+        yield Clusters(shard["cluster"].to_numpy(), medoids)
 
 
 def _vectors(part: pa.Table) -> npt.NDArray[np.float32]:

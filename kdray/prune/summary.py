@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 
 def summary(
@@ -36,7 +36,7 @@ def summary(
         ``examples`` with ``id``, ``field``, ``before``, ``after`` and ``dropped``.
 
     Raises:
-        BadInput: The table lacks a row that was decided about.
+        ConfigError: The table lacks a row that was decided about.
     """
     labels = _labels(table, id_column, label_column)
     kept = decisions.column("kept").to_pylist()
@@ -82,7 +82,9 @@ def _classes(decisions: pa.Table, labels: dict[str, Any]) -> dict[str, dict[str,
     seen: set[str] = set()
     for name, is_kept in zip(decisions.column("id").to_pylist(), decisions.column("kept").to_pylist(), strict=True):
         if name not in labels:
-            raise BadInput(f"Decisions are about row {name!r}, which the table lacks; pass the table before pruning.")
+            raise ConfigError(
+                f"Decisions are about row {name!r}, which the table lacks; pass the table before pruning."
+            )
         seen.add(name)
         units[labels[name]] += 1
         units_kept[labels[name]] += is_kept

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from kdray.errors import BadInput
-from kdray.prune.applying import remaining, shortened, with_texts
+from kdray.errors import ConfigError
+from kdray.prune.apply import drop_rows, drop_sentences, replace_texts
 from kdray.prune.pruner import Pruner
 from kdray.prune.settings import PruneSettings
-from kdray.prune.units import Level, Role, example_units, prunable_fields, refuse_pruned, units_of
+from kdray.prune.units import Level, Role, prunable_fields, refuse_pruned, row_units, units_of
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ def units_at(
     """The units of a table at a level: sentences of the prunable fields, or whole examples.
 
     Raises:
-        BadInput: As `units_of` and `example_units`; also, no field is prunable at level sentence.
+        ConfigError: As `units_of` and `row_units`; also, no field is prunable at level sentence.
     """
-    if level == "example":
-        return example_units(table, [name for name, _ in fields], id_column=id_column, label_column=label_column)
+    if level == "row":
+        return row_units(table, [name for name, _ in fields], id_column=id_column, label_column=label_column)
     names = sentence_fields(fields, settings)
     return units_of(table, names, id_column=id_column)
 
@@ -48,18 +48,18 @@ def prune_table(
     is_train: bool,
     id_column: str = "id",
 ) -> Pruned:
-    """Shorten texts of any split by frozen statistics, row by row, with no centre protected.
+    """Shorten texts of any split by frozen statistics, row by row, with no medoid protected.
 
     Ids, labels, row count, row order and fields that are not prunable stay as they are; no field becomes empty. The
     result has one more column, `HASH_COLUMN`. Policy ``none`` returns the table itself.
 
     Raises:
-        BadInput: The table was pruned before, a column or text is missing, or the pruner drops whole examples, which
+        ConfigError: The table was pruned before, a column or text is missing, or the pruner drops whole examples, which
             are decided about on the whole training split (`prune_fitted`) and kept on every other.
     """
     refuse_pruned(table)
-    if pruner.level == "example" and pruner.settings.policy.name != "none":
-        raise BadInput(_refusal(is_train))
+    if pruner.level == "row" and pruner.settings.policy.name != "none":
+        raise ConfigError(_refusal(is_train))
     units = units_at(table, fields, pruner.settings, level=pruner.level, id_column=id_column)
     return _applied(table, fields, pruner, pruner.decide(units), id_column)
 
@@ -84,12 +84,12 @@ def prune_fitted(
         id_column: The ids.
 
     Raises:
-        BadInput: A row has no decisions or another text, the table was pruned before, or whole examples would be
+        ConfigError: A row has no decisions or another text, the table was pruned before, or whole examples would be
             dropped from a split that is not train.
     """
     refuse_pruned(table)
-    if pruner.level == "example" and pruner.settings.policy.name != "none" and not is_train:
-        raise BadInput(_refusal(is_train))
+    if pruner.level == "row" and pruner.settings.policy.name != "none" and not is_train:
+        raise ConfigError(_refusal(is_train))
     return _applied(table, fields, pruner, decisions, id_column)
 
 
@@ -98,11 +98,11 @@ def _applied(
 ) -> Pruned:
     if pruner.settings.policy.name == "none":
         return Pruned(table, decisions)
-    if pruner.level == "example":
+    if pruner.level == "row":
         names = [name for name, _ in fields]
-        return Pruned(remaining(table, names, decisions, id_column=id_column), decisions)
+        return Pruned(drop_rows(table, names, decisions, id_column=id_column), decisions)
     names = sentence_fields(fields, pruner.settings)
-    return Pruned(with_texts(table, shortened(table, names, decisions, id_column=id_column)), decisions)
+    return Pruned(replace_texts(table, drop_sentences(table, names, decisions, id_column=id_column)), decisions)
 
 
 def sentence_fields(fields: Sequence[tuple[str, Role]], settings: PruneSettings) -> list[str]:
@@ -110,8 +110,8 @@ def sentence_fields(fields: Sequence[tuple[str, Role]], settings: PruneSettings)
     names = prunable_fields(fields, prune_pairs=settings.prune_pairs)
     if not names and settings.policy.name != "none":
         roles = ", ".join(f"{name} is {role}" for name, role in fields)
-        raise BadInput(
-            f"prune.level = sentence finds no prunable field ({roles}); set prune.level = example, or "
+        raise ConfigError(
+            f"prune.level = sentence finds no prunable field ({roles}); set prune.level = row, or "
             "prune.prune_pairs = true if the fields are a pair."
         )
     return names
@@ -120,4 +120,4 @@ def sentence_fields(fields: Sequence[tuple[str, Role]], settings: PruneSettings)
 def _refusal(is_train: bool) -> str:
     if is_train:
         return "Whole examples are decided about on the entire training split; pass the decisions of fit on it."
-    return "prune.level = example drops training examples only; leave validation and test splits as they are."
+    return "prune.level = row drops training examples only; leave validation and test splits as they are."

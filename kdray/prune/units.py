@@ -8,14 +8,14 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.prune.sentences import sentence_spans
 from kdray.utf8 import is_readable
 
 Role = Literal["context", "query", "body", "pair"]
-Level = Literal["sentence", "example"]
+Level = Literal["sentence", "row"]
 
-EXAMPLE = "*"  # the field name of a unit that is a whole example
+WHOLE_ROW = "*"  # the field name of a unit that is a whole example
 HASH_COLUMN = "original_hash"  # what pruning adds to a table; its presence marks the table as pruned
 
 
@@ -23,11 +23,11 @@ def prunable_fields(fields: Sequence[tuple[str, Role]], *, prune_pairs: bool) ->
     """The fields whose sentences may be removed: ``context`` and ``body``, ``pair`` on request, ``query`` never.
 
     Raises:
-        BadInput: ``prune_pairs`` is set but no field is one of a pair.
+        ConfigError: ``prune_pairs`` is set but no field is one of a pair.
     """
     if prune_pairs and not any(role == "pair" for _, role in fields):
         roles = ", ".join(f"{name} is {role}" for name, role in fields)
-        raise BadInput(f"prune.prune_pairs = true would have no effect: no field is a pair ({roles}); remove it.")
+        raise ConfigError(f"prune.prune_pairs = true would have no effect: no field is a pair ({roles}); remove it.")
     allowed = {"context", "body", "pair"} if prune_pairs else {"context", "body"}
     return [name for name, role in fields if role in allowed]
 
@@ -45,9 +45,9 @@ def units_of(table: pa.Table, fields: Sequence[str], *, id_column: str = "id") -
         ``start`` and ``end`` (int32, in characters) and ``text``. A field's units joined are the field's text.
 
     Raises:
-        BadInput: A column or a text is missing, an id occurs twice, or the table was pruned before.
+        ConfigError: A column or a text is missing, an id occurs twice, or the table was pruned before.
     """
-    ids = example_ids(table, id_column)
+    ids = row_ids(table, id_column)
     texts = [field_texts(table, field) for field in fields]
     found: list[tuple[int, str, str, int, int, int, str]] = []
     for row, name in enumerate(ids):
@@ -63,7 +63,7 @@ def joined_texts(table: pa.Table, fields: Sequence[str]) -> list[str]:
     return [" ".join(parts) for parts in zip(*(field_texts(table, field) for field in fields), strict=True)]
 
 
-def example_units(
+def row_units(
     table: pa.Table, fields: Sequence[str], *, id_column: str = "id", label_column: str = "label"
 ) -> pa.Table:
     """One unit for each example: all its fields joined by a space.
@@ -75,19 +75,21 @@ def example_units(
         label_column: The classes; example pruning must keep some of each.
 
     Returns:
-        The columns of `units_of` (``field`` is ``EXAMPLE``, ``unit`` is 0) and ``label``.
+        The columns of `units_of` (``field`` is ``WHOLE_ROW``, ``unit`` is 0) and ``label``.
 
     Raises:
-        BadInput: As `units_of`; also a missing label.
+        ConfigError: As `units_of`; also a missing label.
     """
-    ids = example_ids(table, id_column)
+    ids = row_ids(table, id_column)
     labels = _column(table, label_column)
     if labels.null_count:
         row = labels.to_pylist().index(None)
-        raise BadInput(f"Row {row} has no {label_column!r}; pruning whole examples needs every label, so give it one.")
+        raise ConfigError(
+            f"Row {row} has no {label_column!r}; pruning whole examples needs every label, so give it one."
+        )
     texts = joined_texts(table, fields)
     found = [
-        (row, name, EXAMPLE, 0, 0, len(text), text) for row, (name, text) in enumerate(zip(ids, texts, strict=True))
+        (row, name, WHOLE_ROW, 0, 0, len(text), text) for row, (name, text) in enumerate(zip(ids, texts, strict=True))
     ]
     units = pa.Table.from_arrays([pa.array(c, t) for c, t in _columns(found)], schema=_SCHEMA)
     return units.append_column("label", labels)
@@ -131,11 +133,11 @@ def level_counts(units: pa.Table, num_examples: int, *, min_keep: int = 1) -> Le
     return LevelCounts(num_examples, len(np.unique(units["row"].to_numpy()[longer])))
 
 
-def example_ids(table: pa.Table, id_column: str) -> list[str]:
+def row_ids(table: pa.Table, id_column: str) -> list[str]:
     """The ids as strings.
 
     Raises:
-        BadInput: An id is missing or occurs twice, or the table was pruned before.
+        ConfigError: An id is missing or occurs twice, or the table was pruned before.
     """
     refuse_pruned(table)
     ids = [None if value is None else str(value) for value in _values(table, id_column)]
@@ -143,7 +145,7 @@ def example_ids(table: pa.Table, id_column: str) -> list[str]:
     for row, name in enumerate(ids):
         if name in seen:
             what = "is missing" if name is None else f"is {name!r}, which an earlier row has"
-            raise BadInput(f"Row {row}: {id_column!r} {what}; give every row its own id.")
+            raise ConfigError(f"Row {row}: {id_column!r} {what}; give every row its own id.")
         seen.add(name)
     return [name for name in ids if name is not None]
 
@@ -152,24 +154,26 @@ def field_texts(table: pa.Table, field: str) -> list[str]:
     """A field's texts.
 
     Raises:
-        BadInput: The column is missing, or a text is null, no string or not valid UTF-8.
+        ConfigError: The column is missing, or a text is null, no string or not valid UTF-8.
     """
     texts = _values(table, field)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            raise BadInput(f"Row {row}: {field!r} is {text!r}, but must be a text; mend or remove the row.")
+            raise ConfigError(f"Row {row}: {field!r} is {text!r}, but must be a text; mend or remove the row.")
     return texts
 
 
 def refuse_pruned(table: pa.Table) -> None:
     """Refuse a table that pruning has made: scores of an already pruned text mean nothing."""
     if HASH_COLUMN in table.column_names:
-        raise BadInput(f"This table was pruned before (it has a column {HASH_COLUMN!r}); prune the original instead.")
+        raise ConfigError(
+            f"This table was pruned before (it has a column {HASH_COLUMN!r}); prune the original instead."
+        )
 
 
-def is_example_level(units: pa.Table) -> bool:
+def is_row_level(units: pa.Table) -> bool:
     """Whether a table holds whole examples; a table without units holds none."""
-    return EXAMPLE in units.column("field").unique().to_pylist()
+    return WHOLE_ROW in units.column("field").unique().to_pylist()
 
 
 def text_column(units: pa.Table) -> list[str]:
@@ -189,10 +193,10 @@ def _values(table: pa.Table, name: str) -> list[Any]:
         return column.to_pylist()
     except UnicodeDecodeError:
         row = next(row for row in range(len(column)) if not is_readable(column[row]))
-        raise BadInput(f"Row {row}: {name!r} is not valid UTF-8; mend or remove the row.") from None
+        raise ConfigError(f"Row {row}: {name!r} is not valid UTF-8; mend or remove the row.") from None
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
-        raise BadInput(f"There is no column {name!r}; the table has {', '.join(table.column_names)}.")
+        raise ConfigError(f"There is no column {name!r}; the table has {', '.join(table.column_names)}.")
     return table.column(name)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import plotly.offline
 from plotly.graph_objects import Figure
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.report import tables
 from kdray.report.document import Document, Section, Text
 from kdray.report.figures import TEMPLATE, study_of
@@ -54,7 +54,7 @@ def render(result: Mapping[str, Any], *, folder: str = "", source: str = "result
         source: The name of the file in errors.
 
     Raises:
-        BadInput: A mandatory key is missing or a value has the wrong type; the sentence names the key.
+        ConfigError: A mandatory key is missing or a value has the wrong type; the sentence names the key.
     """
     return html_page(document_of(parse_result(result, source=source)), folder + PLOTLY)
 
@@ -63,7 +63,7 @@ def markdown(result: Mapping[str, Any], *, source: str = "result.json") -> str:
     """The page in Markdown, for a pull request: verdict, tables and provenance.
 
     Raises:
-        BadInput: As `render`.
+        ConfigError: As `render`.
     """
     return markdown_page(document_of(parse_result(result, source=source)))
 
@@ -75,7 +75,7 @@ def write_page(store: Store, where: str, result: Mapping[str, Any]) -> None:
         where: A path in the store that ends in `.html`.
 
     Raises:
-        BadInput: As `render`.
+        ConfigError: As `render`.
     """
     document, above = document_of(parse_result(result)), "../" * where.count("/")
     folder = "" if where.startswith(f"{FOLDER}/") else f"{above}{FOLDER}/"
@@ -89,7 +89,7 @@ def figures(result: Mapping[str, Any]) -> dict[str, Figure]:
     """The figures of the page by title, for other documents: `figure.write_image("x.pdf")` needs `kaleido`.
 
     Raises:
-        BadInput: As `render`.
+        ConfigError: As `render`.
     """
     drawn = [(plot.title, plot.figure) for plot in document_of(parse_result(result)).plots if plot.figure is not None]
     return {title: Figure({**figure, "layout": {**figure["layout"], "template": TEMPLATE}}) for title, figure in drawn}
@@ -99,14 +99,14 @@ def render_index(entries: Sequence[Mapping[str, Any] | IndexEntry]) -> str:
     """The list of several reports with links, newest first; `index_entry` makes an entry.
 
     Raises:
-        BadInput: An entry lacks a key, or links to something other than a relative path.
+        ConfigError: An entry lacks a key, or links to something other than a relative path.
     """
     plain = [entry.plain() if isinstance(entry, IndexEntry) else entry for entry in entries]
     ordered = sorted(map(parse_entry, plain), key=lambda entry: entry.created, reverse=True)
     for href in (entry.href for entry in ordered):
         parts = urlsplit(href)
         if parts.scheme or parts.netloc:
-            raise BadInput(f"list of reports: href is {href!r}, but only paths relative to the list are linked.")
+            raise ConfigError(f"list of reports: href is {href!r}, but only paths relative to the list are linked.")
     nothing = Text("This store holds no sweep and no run with a result.")
     section = Section("Reports", [tables.index(ordered) if ordered else nothing])
     return html_page(Document("kdray: sweeps and runs", [section]), PLOTLY)
@@ -119,14 +119,14 @@ def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
     a run, none otherwise.
 
     Raises:
-        BadInput: As `render`.
+        ConfigError: As `render`.
     """
     record = parse_result(result)
     score: float | None = None
     if isinstance(record, RunResult):
-        score = record.metrics.get("report", {}).get(record.metric or "")
+        score = record.metrics.get("test", {}).get(record.metric or "")
     elif isinstance(record, SweepResult) and record.confirmation:
-        score = winner_first(record.confirmation)[0].report.mean
+        score = winner_first(record.confirmation)[0].test.mean
     is_sweep = isinstance(record, SweepResult)
     return IndexEntry(
         href=href,
@@ -137,8 +137,8 @@ def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
         is_sample=record.corpus.is_sample,
         note=record.corpus.note,
         metric=None if isinstance(record, PruneResult) else record.metric,
-        rows=record.corpus.rows.get("report"),
-        report=score,
+        rows=record.corpus.rows.get("test"),
+        test=score,
         trials=len(record.trials) if is_sweep else None,
         failed=sum(trial.state == "failed" for trial in record.trials) if is_sweep else None,
         seconds=record.seconds.total if record.seconds else None,

@@ -288,8 +288,8 @@ def _axis(metric: Metric, split: str) -> str:
 def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
     """The score of students and teachers against their cost."""
     everyone: list[tuple[str, str, float | None, float | None, Any]] = [
-        *(("student", s.label, s.report.mean, s.report.std, s) for s in winner_first(result.confirmation)),
-        *(("teacher", t.name, t.report, None, t) for t in result.teachers),
+        *(("student", s.label, s.test.mean, s.test.std, s) for s in winner_first(result.confirmation)),
+        *(("teacher", t.name, t.test, None, t) for t in result.teachers),
     ]
     for cost, x in _COSTS.items():
         title = f"Score against {'size' if cost == 'parameters' else cost}"
@@ -319,7 +319,7 @@ def seeds(result: Students, metric: Metric) -> Iterator[Plot]:
     """Every seed's test score, one row per student."""
     points: list[Point] = []
     for at, student in enumerate(winner_first(result.confirmation)):
-        values = student.report.values
+        values = student.test.values
         names = student.seeds if len(student.seeds) == len(values) else range(len(values))
         y, scores = f"{at + 1}. {fmt.cut(student.label)}", [value for value in values if value is not None]
         for name, value in zip(names, values, strict=True):
@@ -593,7 +593,7 @@ def _band(band: results.PruneLengths | results.PruneSizes) -> str:
 def run_curves(result: results.RunResult, metric: Metric) -> Iterator[Plot]:
     """The validation score and the terms of the loss after each epoch."""
     name, history = metric.name, result.history
-    scores = [e.select if isinstance(e.select, dict) else {name: e.select} for e in history]
+    scores = [e.validation if isinstance(e.validation, dict) else {name: e.validation} for e in history]
     shown = [{name: value * metric.factor} if (value := by.get(name)) is not None else {} for by in scores]
     for title, curves, y, caption in (
         ("Learning curve", shown, _axis(metric, "validation"), ""),

@@ -11,7 +11,7 @@ NOT_MEASURED = "not measured"
 # HTML allows no control characters but tab, line feed and carriage return, and UTF-8 no lone surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 # The names of splits in `result.json` and those that the page shows.
-SPLITS = {"select": "validation", "report": "test"}
+SPLITS = ("validation", "test")
 _PERCENT_METRICS = ("accuracy", "f1", "precision", "recall")
 
 
@@ -66,10 +66,10 @@ def printable(text: str) -> str:
 
 
 def split_name(split: str) -> str:
-    """`report` as `test`; a name that is not known stays."""
-    for name, shown in SPLITS.items():
+    """`test_pruned` as `test, pruned`; a name that is not known stays."""
+    for name in SPLITS:
         if split == name or split.startswith(f"{name}_"):
-            return shown + split[len(name) :].replace("_", ", ")
+            return name + split[len(name) :].replace("_", ", ")
     return split
 
 

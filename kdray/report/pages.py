@@ -2,7 +2,7 @@
 
 from kdray.report import formatting as fmt
 from kdray.report import summary, tables
-from kdray.report.document import Block, Document, Facts, Section, Text
+from kdray.report.document import Block, Document, ModelInfo, Section, Text
 from kdray.report.figures import plots
 from kdray.report.formatting import Metric
 from kdray.results import ComparisonResult, Corpus, PruneResult, Result, RunResult, SweepResult
@@ -29,7 +29,7 @@ def document_of(result: Result) -> Document:
     """The page of one result."""
     name = None if isinstance(result, PruneResult) else result.metric or _first_metric(result)
     higher = isinstance(result, PruneResult) or result.higher_is_better
-    shown = fmt.metric(name or "score", result.corpus.rows.get("report"), higher_is_better=higher)
+    shown = fmt.metric(name or "score", result.corpus.rows.get("test"), higher_is_better=higher)
     if isinstance(result, SweepResult):
         return _sweep(result, shown)
     if isinstance(result, ComparisonResult):
@@ -38,7 +38,7 @@ def document_of(result: Result) -> Document:
 
 
 def _first_metric(result: Result) -> str | None:
-    return next(iter(result.metrics.get("report", {})), None) if isinstance(result, RunResult) else None
+    return next(iter(result.metrics.get("test", {})), None) if isinstance(result, RunResult) else None
 
 
 def _sweep(result: SweepResult, shown: Metric) -> Document:
@@ -92,7 +92,7 @@ def _run(result: RunResult, shown: Metric | None) -> Document:
     sections = [
         Section("Scores", [tables.scores(result)]),
         Section("Training", plots("training", result, metric_or_score)),
-        Section("Student", [Facts(student) if student else Text("Student: not recorded.", is_quiet=True)]),
+        Section("Student", [ModelInfo(student) if student else Text("Student: not recorded.", is_quiet=True)]),
         _pruning(result, metric_or_score),
         Section("Cost and time", plots("time", result, metric_or_score)),
         Section("Teachers", [tables.teachers(result.teachers, metric_or_score)]),
@@ -131,7 +131,9 @@ def _provenance(result: Result) -> list[Section]:
 
 def _guide(worth: str, *names: str) -> Section:
     pairs = [("Test split", worth)] if worth else []
-    return Section("How to read this page", [Facts([*pairs, *((n, _GUIDE[n]) for n in names or _GUIDE)], is_long=True)])
+    return Section(
+        "How to read this page", [ModelInfo([*pairs, *((n, _GUIDE[n]) for n in names or _GUIDE)], is_long=True)]
+    )
 
 
 def _time(result: Result) -> str:
@@ -143,7 +145,7 @@ def _document(
 ) -> Document:
     corpus = result.corpus
     rows = ", ".join(f"{fmt.split_name(split)} {fmt.count(number)}" for split, number in corpus.rows.items())
-    source = f" (test split: {corpus.report_from})" if corpus.report_from else ""
+    source = f" (test split: {corpus.test_from})" if corpus.test_from else ""
     commit = f"commit {result.commit}" if result.commit else "commit not recorded"
     return Document(
         title=f"{fmt.corpus_title(corpus.name, is_sample=corpus.is_sample, note=corpus.note)}: {what}",

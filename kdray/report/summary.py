@@ -18,10 +18,10 @@ def winner_first(confirmation: Sequence[Confirmed]) -> list[Confirmed]:
 def not_beaten(confirmation: Sequence[Confirmed], metric: Metric) -> list[str]:
     """Labels of the other students whose test score is at least as good as the winner's."""
     ours, *others = winner_first(confirmation)
-    mean = ours.report.mean
+    mean = ours.test.mean
     if mean is None:
         return []
-    scores = [(other.label, other.report.mean) for other in others if not is_same(other, ours)]
+    scores = [(other.label, other.test.mean) for other in others if not is_same(other, ours)]
     return [label for label, score in scores if score is not None and metric.gain(score - mean) >= 0]
 
 
@@ -46,7 +46,7 @@ def sweep_verdict(result: SweepResult, metric: Metric) -> str:
 
 
 def _score(student: Confirmed, metric: Metric) -> str:
-    return f"{metric.name} {metric.score_and_spread(student.report.mean, student.report.std)}"
+    return f"{metric.name} {metric.score_and_spread(student.test.mean, student.test.std)}"
 
 
 def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
@@ -94,10 +94,10 @@ def compared(difference: Difference, metric: Metric) -> str:
 
 def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
     """The student with the best mean score."""
-    measured = [student for student in result.confirmation if student.report.mean is not None]
+    measured = [student for student in result.confirmation if student.test.mean is not None]
     if not measured:
         return "Not measured on the test split."
-    first = max(measured, key=lambda student: metric.gain(student.report.mean or 0.0))
+    first = max(measured, key=lambda student: metric.gain(student.test.mean or 0.0))
     best = "Highest" if metric.higher_is_better else "Lowest"
     students = fmt.plural(len(result.confirmation), "student")
     return f"{best} of {students}: {first.label}, {_score(first, metric)} on the test split."
@@ -118,7 +118,7 @@ def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:
 
 def run_verdict(result: RunResult, metric: Metric | None) -> str:
     """The score of the student on the test split."""
-    score = result.metrics.get("report", {}).get(metric.name) if metric else None
+    score = result.metrics.get("test", {}).get(metric.name) if metric else None
     if metric is None or score is None:
         return "Not measured on the test split."
     return f"{metric.name} {metric.score(score)} on the test split."
@@ -126,7 +126,7 @@ def run_verdict(result: RunResult, metric: Metric | None) -> str:
 
 def rows_and_points(result: SweepResult | ComparisonResult, metric: Metric) -> str:
     """The value of one row of the test split, the smallest step of any difference."""
-    rows = result.corpus.rows.get("report")
+    rows = result.corpus.rows.get("test")
     if not rows or not metric.unit:
         return ""
     return f"The test split has {fmt.count(rows)} rows: one row is worth {100 / rows:.2g} points of accuracy."

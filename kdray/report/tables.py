@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from kdray import results
 from kdray.report import formatting as fmt
-from kdray.report.document import Block, Cell, Examples, Facts, Row, Table, Text, row
+from kdray.report.document import Block, Cell, Examples, ModelInfo, Row, Table, Text, row
 from kdray.report.formatting import Metric
 from kdray.report.summary import is_same, not_beaten, winner_first
 from kdray.results import (
@@ -52,9 +52,9 @@ def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ah
     ratio = student.distillation_ratio
     return row(
         Cell(student.label, under=tuple(filter(None, under)), badge=badge, style="strong"),
-        _spread(student.report, metric),
+        _spread(student.test, metric),
         _difference(student.difference, metric),
-        _spread(student.select, metric) if student.select else fmt.NOT_MEASURED,
+        _spread(student.validation, metric) if student.validation else fmt.NOT_MEASURED,
         str(len(student.seeds)),
         fmt.share(student.retention),
         fmt.NOT_MEASURED if ratio is None else f"{ratio:.2f}",
@@ -100,11 +100,11 @@ def teachers(records: Sequence[Teacher], metric: Metric) -> Block:
 
 
 def _teacher(teacher: Teacher, metric: Metric) -> Row:
-    report, majority = teacher.report, teacher.majority
-    is_weak = report is not None and majority is not None and metric.gain(report - majority) <= 0
+    test, majority = teacher.test, teacher.majority
+    is_weak = test is not None and majority is not None and metric.gain(test - majority) <= 0
     return row(
         Cell(teacher.name, badge="does not beat the majority class" if is_weak else "", style="strong"),
-        *map(metric.score, (report, teacher.select, majority)),
+        *map(metric.score, (test, teacher.validation, majority)),
         fmt.parameters(teacher.parameters),
         fmt.milliseconds(teacher.latency_ms),
     )
@@ -125,7 +125,7 @@ def _trial(trial: Trial, names: Sequence[str], metric: Metric, *, is_best: bool)
     return row(
         Cell(" ".join(filter(None, words)), key=trial.number),
         trial.state,
-        *(Cell(metric.score(score), key=score) for score in (trial.value, trial.report)),
+        *(Cell(metric.score(score), key=score) for score in (trial.value, trial.test)),
         *(_parameter(trial, name) for name in names),
         Cell(fmt.parameters(trial.parameters), key=trial.parameters),
         Cell(fmt.milliseconds(trial.latency_ms), key=trial.latency_ms),
@@ -152,14 +152,14 @@ def failures(result: SweepResult) -> Block:
     for trial in failed:
         given = ", ".join(f"{name} = {fmt.setting(value)}" for name, value in trial.params.items())
         pairs.append((f"Trial {trial.number}: {given or 'no hyper-parameters'}", trial.error or "No error recorded."))
-    return Facts(pairs, is_code=True)
+    return ModelInfo(pairs, is_code=True)
 
 
 def prune_facts(record: Prune | None) -> list[Block]:
     """The number of kept units, and the prune rate of each class."""
     if record is None:
         return [Text("Pruning: not measured (the whole corpus was used, or pruning was not recorded).", is_quiet=True)]
-    summary = Facts(
+    summary = ModelInfo(
         [
             ("policy", record.policy),
             ("level", record.level),
@@ -227,7 +227,7 @@ def stages(records: Sequence[results.Stage]) -> Block:
     return Table("Artifacts in the store and their digests.", columns, rows)
 
 
-def commands(result: Result) -> Facts:
+def commands(result: Result) -> ModelInfo:
     """The commands that made, resume and repeat; `{number}` is replaced by the winner's number."""
     pairs = [("made by", result.command)]
     given, best = result.commands, result.best if isinstance(result, SweepResult) else None
@@ -237,16 +237,16 @@ def commands(result: Result) -> Facts:
         pairs.append(("repeat trial N", given.trial.replace("{number}", "N")))
         if best is not None and "{number}" in given.trial:
             pairs.append(("repeat the winner", given.trial.replace("{number}", str(best.number))))
-    return Facts(pairs, is_code=True)
+    return ModelInfo(pairs, is_code=True)
 
 
-def corpus(record: Corpus) -> Facts:
+def corpus(record: Corpus) -> ModelInfo:
     """Everything recorded about the rows."""
-    return Facts(
+    return ModelInfo(
         [
             ("corpus", fmt.corpus_title(record.name, is_sample=record.is_sample, note=record.note)),
             ("rows", ", ".join(f"{fmt.count(rows)} {fmt.split_name(split)}" for split, rows in record.rows.items())),
-            ("source of the test split", record.report_from or "not recorded"),
+            ("source of the test split", record.test_from or "not recorded"),
             ("read from", record.origin or "not recorded"),
             ("requested corpus", record.requested or "not recorded"),
         ]
@@ -279,18 +279,18 @@ def index(entries: Sequence[IndexEntry]) -> Table:
     """The list of reports."""
     columns = ("name", "kind", "corpus", "#test score", "#trials", "#failed", "#time", "made")
     return Table(
-        f"{fmt.plural(len(entries), 'report')}, newest first.", columns, [*map(_entry, entries)], is_sortable=True
+        f"{fmt.plural(len(entries), 'test')}, newest first.", columns, [*map(_entry, entries)], is_sortable=True
     )
 
 
 def _entry(entry: IndexEntry) -> Row:
-    name, report = entry.metric, entry.report
-    score = f"{name} {fmt.metric(name, entry.rows).score(report)}" if name and report is not None else fmt.NOT_MEASURED
+    name, test = entry.metric, entry.test
+    score = f"{name} {fmt.metric(name, entry.rows).score(test)}" if name and test is not None else fmt.NOT_MEASURED
     return row(
         Cell(entry.name, href=entry.href),
         entry.kind,
         fmt.corpus_title(entry.corpus, is_sample=entry.is_sample, note=entry.note),
-        Cell(score, key=report),
+        Cell(score, key=test),
         *(fmt.count(n) if entry.kind == "sweep" else "–" for n in (entry.trials, entry.failed)),
         Cell(fmt.duration(entry.seconds), key=entry.seconds),
         fmt.moment(entry.created),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kdray.errors import BadInput, RunFailed
+from kdray.errors import ConfigError, RunError
 from kdray.signals.signals import Signals
 
 OUTPUT_KINDS = ("logits", "cls", "sent_emb")  # of one pass; a method that wants more of a teacher asks for it
@@ -40,7 +40,7 @@ class OutputsWriter:
         missing = np.flatnonzero(~self._done)
         if len(missing):
             rows = list(self._position)
-            raise RunFailed(
+            raise RunError(
                 f"{self._split}: {len(missing)} rows got no teacher outputs, the first is {rows[missing[0]]!r}."
             )
         for array in self._arrays.values():
@@ -54,19 +54,19 @@ class Outputs:
         beside: Another folder with more signals of the same rows.
     """
 
-    def __init__(self, folder: Path, split: str, *, beside: Path | None = None) -> None:
+    def __init__(self, folder: Path, split: str, *, extra: Path | None = None) -> None:
         path = folder / f"{split}.ids.json"
         if not path.exists():
-            raise BadInput(f"{folder.name} holds no outputs for the split {split!r}.")
+            raise ConfigError(f"{folder.name} holds no outputs for the split {split!r}.")
         self._split = split
         self._position = {row: i for i, row in enumerate(json.loads(path.read_text()))}
         self._arrays: dict[str, Any] = {
             kind: np.load(file, mmap_mode="r") for kind in DTYPES if (file := folder / f"{split}.{kind}.npy").exists()
         }
-        if beside is not None:
-            more = Outputs(beside, split)
+        if extra is not None:
+            more = Outputs(extra, split)
             if list(more._position) != list(self._position):
-                raise BadInput(f"{folder.name} and {beside.name} hold other rows of the split {split!r}.")
+                raise ConfigError(f"{folder.name} and {extra.name} hold other rows of the split {split!r}.")
             self._arrays = more._arrays | self._arrays
 
     def __len__(self) -> int:
@@ -76,12 +76,12 @@ class Outputs:
         """Where the rows lie, for `at`.
 
         Raises:
-            BadInput: A row has no outputs.
+            ConfigError: A row has no outputs.
         """
         try:
             return np.fromiter((self._position[row] for row in ids), dtype=np.int64, count=len(ids))
         except KeyError as missing:
-            raise BadInput(
+            raise ConfigError(
                 f"Teacher outputs of {self._split!r} hold no row {missing.args[0]!r}; they were made from other data."
             ) from None
 

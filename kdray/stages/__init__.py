@@ -1,32 +1,32 @@
 """What each stage reads and writes. A stage makes what is missing and uses what is there."""
 
-from kdray.stages.assist import assist
+from kdray.stages.assistant import assist
 from kdray.stages.context import Context, Engine, InProcess
-from kdray.stages.corpus import opened, read
-from kdray.stages.distil import alone, assistant_of, distil
-from kdray.stages.expected import check_depths, check_models
+from kdray.stages.corpus import load_stored, read
+from kdray.stages.distill import assistant_of, distill, no_kd_baseline
 from kdray.stages.outputs import outputs
-from kdray.stages.prepare import Prepared, prepare, taught, viewed
+from kdray.stages.prepare import Prepared, make_teachers, prepare, with_pruning
 from kdray.stages.prune import prune
 from kdray.stages.teach import teach
+from kdray.stages.validate_run import check_depths, check_models
 
 __all__ = [
     "Context",
     "Engine",
     "InProcess",
     "Prepared",
-    "alone",
     "assist",
     "assistant_of",
     "check_depths",
     "check_models",
-    "distil",
-    "opened",
+    "distill",
+    "load_stored",
+    "make_teachers",
+    "no_kd_baseline",
     "outputs",
     "prepare",
     "prune",
     "read",
-    "taught",
     "teach",
-    "viewed",
+    "with_pruning",
 ]

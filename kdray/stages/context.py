@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 import torch
 
-from kdray import meters
-from kdray.distil import FitSpec, run_fit
-from kdray.ipc import TableMap
+from kdray import metrics
+from kdray.arrow_io import TableMap
+from kdray.distill import FitSpec, run_job
 from kdray.log import stopwatch
 from kdray.store import Artifact, Draft, Store
 from kdray.train import SingleRank
@@ -49,12 +49,12 @@ class Engine(Protocol):
 
 def tags_of(title: str) -> dict[str, str]:
     """What the numbers of a map bear, wherever its parts are worked on."""
-    return meters.current() | {"stage": title.partition(" ")[0]}
+    return metrics.current() | {"stage": title.partition(" ")[0]}
 
 
 def _counted(apply: TableMap, tags: Mapping[str, str]) -> TableMap:
     def counted(part: pa.Table) -> pa.Table:
-        with meters.working_on(len(part), **tags):
+        with metrics.working_on(len(part), **tags):
             return apply(part)
 
     return counted
@@ -80,7 +80,7 @@ class InProcess:
         return 1
 
     def fit(self, spec: FitSpec) -> None:
-        run_fit(spec, ranks=SingleRank(), report=self.report)
+        run_job(spec, ranks=SingleRank(), report=self.report)
 
     def map(
         self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
@@ -141,7 +141,7 @@ class Context:
             )
         if any(artifact.digest == entry["digest"] for entry in self.journal):
             return artifact  # asked for before in this command, and told then
-        meters.count("artifacts", stage=stage, result="reused" if reused else "made")
+        metrics.count("artifacts", stage=stage, result="reused" if reused else "made")
         line = _line(artifact.summary)
         if reused:
             level = logging.DEBUG if self.is_trial else logging.INFO

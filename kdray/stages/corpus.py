@@ -25,7 +25,7 @@ def read(settings: CorpusSettings, context: Context) -> Artifact:
     )
 
 
-def opened(artifact: Artifact) -> StoredCorpus:
+def load_stored(artifact: Artifact) -> StoredCorpus:
     return load_corpus(artifact.folder)
 
 

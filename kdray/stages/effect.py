@@ -15,21 +15,21 @@ import pyarrow as pa
 import torch
 
 from kdray.config import RunConfig
-from kdray.corpora import REPORT, encode
-from kdray.errors import BadInput
+from kdray.corpora import TEST, encode
+from kdray.errors import ConfigError
 from kdray.evaluate import predict
 from kdray.evaluate.cost import REPEATS, WARM_UP
 from kdray.models import load_classifier, load_tokenizer
 from kdray.prune import Pruner, PruneSettings, count_terms, fit, freeze, prune_table, score, units_of
 from kdray.prune.importance import Scale
 from kdray.prune.policies import limit_threshold
-from kdray.prune.units import Role, example_units, prunable_fields, text_column
+from kdray.prune.units import Role, prunable_fields, row_units, text_column
 from kdray.stages.context import Context
-from kdray.stages.corpus import opened
+from kdray.stages.corpus import load_stored
 from kdray.stages.embeddings import embedded
-from kdray.stages.fitting import result_of
 from kdray.stages.prepare import Prepared
 from kdray.stages.prune import embedders_of
+from kdray.stages.train_stage import result_of
 from kdray.store import Artifact
 from kdray.tasks import score_all
 from kdray.train import Rows
@@ -42,11 +42,11 @@ TIMED_ROWS, BATCH_ROWS = 128, 32
 def pruning_effect(
     run: RunConfig, prepared: Prepared, student: Artifact, context: Context
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """One row a policy, of scores and of times, for a trained student on the report split.
+    """One row a policy, of scores and of times, for a trained student on the test split.
 
-    Scores: `pruned` is the share of the report split's sentences that statistics of train remove; `accuracy` and
+    Scores: `pruned` is the share of the test split's sentences that statistics of train remove; `accuracy` and
     `macro F1` of the shortened texts stand beside those of whole texts (`base`). `rows kept` is the share of whole rows
-    that the policy keeps by statistics of the report split itself; `kept accuracy` and `kept macro F1` are those of
+    that the policy keeps by statistics of the test split itself; `kept accuracy` and `kept macro F1` are those of
     whole texts on just these rows.
 
     Times, in milliseconds for `TIMED_ROWS` rows in batches of `BATCH_ROWS` padded to their longest, medians of
@@ -54,19 +54,19 @@ def pruning_effect(
     of tokens allows.
 
     Raises:
-        BadInput: The run prunes nothing.
+        ConfigError: The run prunes nothing.
     """
     if run.prune.policy.name == "none":
-        raise BadInput("prune.policy = none: there is no pruning whose effect could be measured.")
-    stored = opened(prepared.corpus)  # of single labels: `check_method` refuses to prune others
+        raise ConfigError("prune.policy = none: there is no pruning whose effect could be measured.")
+    stored = load_stored(prepared.corpus)  # of single labels: `check_method` refuses to prune others
     roles: list[tuple[str, Role]] = [(field.name, field.role) for field in stored.task.fields]
-    report, labels = stored.table(REPORT), np.asarray(stored.labels(REPORT))
+    report, labels = stored.table(TEST), np.asarray(stored.labels(TEST))
     model = _Model.of(student, [name for name, _ in roles])
     base = model.scored(report)
     plain = score_all(stored.task.metrics, labels, base)
     names = prunable_fields(roles, prune_pairs=run.prune.prune_pairs)
     pruner_of = _frozen(stored.table("train"), names, run.prune) if names else None
-    whole = example_units(_labelled(report), [name for name, _ in roles])
+    whole = row_units(_labeled(report), [name for name, _ in roles])
     embeddings = [
         embedded(whole["text"], each, context, name=f"{stored.task.name}-report")
         for each in embedders_of(run.prune, prepared.teachers, context)
@@ -78,7 +78,7 @@ def pruning_effect(
         row: dict[str, Any] = {"policy": settings.policy.name}
         if pruner_of is not None:
             is_own = settings.policy.name == run.prune.policy.name
-            pruner = (_stored(prepared.view) if is_own else None) or pruner_of(settings)
+            pruner = (_stored(prepared.pruned_corpus) if is_own else None) or pruner_of(settings)
             shorter = prune_table(report, roles, pruner, is_train=False)
             found = score_all(stored.task.metrics, labels, model.scored(shorter.table))
             row |= {"pruned": 1 - float(np.mean(shorter.decisions["kept"].to_numpy()))}
@@ -96,9 +96,9 @@ def pruning_effect(
     return scores, times
 
 
-def _stored(view: Artifact | None) -> Pruner | None:
+def _stored(pruned_corpus: Artifact | None) -> Pruner | None:
     """The run's own pruner, as it was fitted; None where it pruned whole rows."""
-    found = None if view is None else Pruner.load(view.folder)
+    found = None if pruned_corpus is None else Pruner.load(pruned_corpus.folder)
     return found if found is not None and found.level == "sentence" else None
 
 
@@ -200,24 +200,24 @@ def _every_policy(section: PruneSettings, task: str) -> list[PruneSettings]:
         if name == "match_rate":
             if task not in PRINTED_RATES:
                 continue
-            policy = {"name": name, "rho": PRINTED_RATES[task]}
+            policy = {"name": name, "rate": PRINTED_RATES[task]}
         found.append(PruneSettings.model_validate(plain | {"policy": policy}))
     return found
 
 
 def _kept(whole: pa.Table, embeddings: Sequence[np.ndarray], settings: PruneSettings) -> np.ndarray | None:
     """Which rows of the split the policy keeps, by statistics of the split itself; None: its graph is not there."""
-    unused = {"min_keep", "prune_pairs", "duplicates"} | ({"edge"} if settings.protection == "none" else set[str]())
+    unused = {"min_keep", "prune_pairs", "duplicates"} | ({"edge"} if settings.medoid_rule == "none" else set[str]())
     plain = settings.model_dump(exclude=unused)
-    chosen = PruneSettings.model_validate(plain | {"level": "example", "stats": "split"})
-    if chosen.protection == "none":
+    chosen = PruneSettings.model_validate(plain | {"level": "row", "fit_on": "split"})
+    if chosen.medoid_rule == "none":
         embeddings = []
     elif not embeddings:
         return None
-    return fit(whole, embeddings, chosen, level="example").decisions["kept"].to_numpy().astype(np.bool_)
+    return fit(whole, embeddings, chosen, level="row").decisions["kept"].to_numpy().astype(np.bool_)
 
 
-def _labelled(report: pa.Table) -> pa.Table:
+def _labeled(report: pa.Table) -> pa.Table:
     """Rows without a label are a class of their own, as nothing here may fall for having none."""
     label = report.column_names.index("label")
     return report.set_column(label, "label", report["label"].fill_null(-1))

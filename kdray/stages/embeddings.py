@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from kdray.stages.context import Context, Engine, InThreads
-from kdray.stages.ranges import RANGE_ROWS, in_order, in_ranges, longest_first, parts_of
+from kdray.stages.resumable_map import RANGE_ROWS, in_order, longest_first, map_resumable, parts_of
 from kdray.store import Draft, digest_of
-from kdray.teachers import Speaker
+from kdray.teachers import TeacherInference
 
 READING: dict[str, Any] = {"fields": ["text"], "max_length": 128, "precision": "fp32"}  # how texts are read
 
@@ -27,7 +27,7 @@ class Embedder:
     """
 
     digest: str
-    make: Callable[[], Speaker]
+    make: Callable[[], TeacherInference]
 
 
 def embedded(texts: pa.ChunkedArray, embedder: Embedder, context: Context, *, name: str) -> np.ndarray:
@@ -47,7 +47,7 @@ def embedded(texts: pa.ChunkedArray, embedder: Embedder, context: Context, *, na
         here = replace(context, engine=InThreads(threads=threads)) if threads else context
         order = longest_first([different])
         parts = parts_of(_rows(different).take(order))
-        ranges = in_ranges(parts, embedder.make, here, work, "texts", title=f"embed {name}")
+        ranges = map_resumable(parts, embedder.make, here, work, "texts", title=f"embed {name}")
         width = _placed(map(_matrix, ranges), order, draft)
         return {"texts": len(different), "width": width}
 
@@ -57,7 +57,7 @@ def embedded(texts: pa.ChunkedArray, embedder: Embedder, context: Context, *, na
     return np.load(artifact.file("embeddings.npy"), mmap_mode="r")[encoded.indices.to_numpy()]
 
 
-def embed(texts: pa.ChunkedArray, make: Callable[[], Speaker], engine: Engine, *, title: str) -> np.ndarray:
+def embed(texts: pa.ChunkedArray, make: Callable[[], TeacherInference], engine: Engine, *, title: str) -> np.ndarray:
     """The same without a store."""
     order = longest_first([texts])
     found = in_order(parts_of(_rows(texts).take(order)), make, engine, title=title)

@@ -9,29 +9,29 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kdray import meters
+from kdray import metrics
 from kdray.corpora import StoredCorpus
-from kdray.distil import Ref, TeacherRef
+from kdray.distill import Ref, TeacherRef
 from kdray.models import folder_info
 from kdray.signals import OUTPUT_KINDS, OutputsWriter
 from kdray.stages.context import Context
-from kdray.stages.corpus import opened
-from kdray.stages.fitting import result_of
-from kdray.stages.ranges import in_ranges, longest_first, parts_of
+from kdray.stages.corpus import load_stored
+from kdray.stages.resumable_map import longest_first, map_resumable, parts_of
+from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Draft, Store, digest_of
 from kdray.tasks import get_task
-from kdray.teachers import DropoutSpeaker, Speaker, check_teacher
+from kdray.teachers import MCDropoutInference, TeacherInference, check_quality
 
 
-def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str, preflight: bool) -> TeacherRef:
+def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str, quality_check: bool) -> TeacherRef:
     """Logits, [CLS] of every layer and sentence embeddings of all splits; and the teacher that said them.
 
     Raises:
-        BadInput: The teacher is no better than the commonest class (unless `preflight` is off).
+        ConfigError: The teacher is no better than the majority class (unless `quality_check` is off).
     """
-    stored = opened(corpus)
+    stored = load_stored(corpus)
     labels: list[str] = result_of(teacher)["spec"]["labels"]
-    artifact = _said(
+    artifact = _cache_outputs(
         teacher,
         corpus,
         context,
@@ -40,24 +40,26 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
         title=f"outputs {stored.task.name}/{name}",
         kinds=OUTPUT_KINDS,
         splits=stored.splits,
-        settings={"preflight": preflight},
-        speaker=partial(load_speaker, kinds=OUTPUT_KINDS),
-        check=partial(_preflight, name, stored, labels) if preflight else None,
+        settings={"quality_check": quality_check},
+        inference=partial(load_teacher, kinds=OUTPUT_KINDS),
+        check=partial(_check_quality, name, stored, labels) if quality_check else None,
     )
     known = None if tuple(labels) == stored.task.labels else tuple(map(stored.task.labels.index, labels))
     info = replace(folder_info(teacher.file("model"), name), known=known)
     return TeacherRef(info=info, model=Ref.to(teacher), outputs=Ref.to(artifact))
 
 
-def asked_again(teacher: TeacherRef, view: Artifact, context: Context) -> TeacherRef:
-    """The same teacher with its outputs for the pruned texts of `view`."""
-    return outputs(teacher.model.open(context.store), view, context, name=teacher.info.name, preflight=False)
+def outputs_on_view(teacher: TeacherRef, pruned_corpus: Artifact, context: Context) -> TeacherRef:
+    """The same teacher with its outputs for the pruned texts of `pruned_corpus`."""
+    return outputs(
+        teacher.model.open(context.store), pruned_corpus, context, name=teacher.info.name, quality_check=False
+    )
 
 
-def asked_with_dropout(teacher: TeacherRef, corpus: Artifact, context: Context, *, passes: int) -> TeacherRef:
+def mc_dropout_outputs(teacher: TeacherRef, corpus: Artifact, context: Context, *, passes: int) -> TeacherRef:
     """The same teacher with its mean probabilities over `passes` passes with dropout, on the train split."""
-    task = opened(corpus).task.name
-    artifact = _said(
+    task = load_stored(corpus).task.name
+    artifact = _cache_outputs(
         teacher.model.open(context.store),
         corpus,
         context,
@@ -67,12 +69,12 @@ def asked_with_dropout(teacher: TeacherRef, corpus: Artifact, context: Context, 
         kinds=["mc_probs"],
         splits=["train"],
         settings={"passes": passes},
-        speaker=partial(load_speaker, kind=DropoutSpeaker, passes=passes),
+        inference=partial(load_teacher, kind=MCDropoutInference, passes=passes),
     )
     return teacher.model_copy(update={"dropout_outputs": Ref.to(artifact)})
 
 
-def _said(
+def _cache_outputs(
     teacher: Artifact,
     corpus: Artifact,
     context: Context,
@@ -83,15 +85,15 @@ def _said(
     kinds: Sequence[str],
     splits: Sequence[str],
     settings: dict[str, Any],
-    speaker: Callable[..., Speaker],
+    inference: Callable[..., TeacherInference],
     check: Callable[[Path], Mapping[str, float]] | None = None,
 ) -> Artifact:
     """What a teacher says of some splits, in ranges that outlive a kill; `check` may refuse it before it is kept."""
-    stored, spec = opened(corpus), result_of(teacher)["spec"]
+    stored, spec = load_stored(corpus), result_of(teacher)["spec"]
     reading = {"max_length": spec["train"]["max_length"], "precision": spec["train"]["precision"]}
     fields = [field.name for field in stored.task.fields]
     loader = partial(
-        speaker, context.store.uri, Ref.to(teacher), name=name, labels=spec["labels"], fields=fields, **reading
+        inference, context.store.uri, Ref.to(teacher), name=name, labels=spec["labels"], fields=fields, **reading
     )
     settings = {"kinds": list(kinds), **settings, **reading}
     inputs = {"teacher": teacher.digest, "corpus": corpus.digest}
@@ -102,8 +104,8 @@ def _said(
         tables = {split: stored.table(split) for split in splits}
         joined = _joined(tables)
         rows = joined.take(longest_first([joined[field] for field in fields]))
-        with meters.tagged(task=stored.task.name):
-            answers = in_ranges(parts_of(rows), loader, context, work, "rows", title=title)
+        with metrics.tagged(task=stored.task.name):
+            answers = map_resumable(parts_of(rows), loader, context, work, "rows", title=title)
             _write(tables, answers, shapes, draft.folder)
         checked = check(draft.folder) if check else {}
         return {"rows": len(rows), "kinds": ", ".join(kinds)} | {k: round(v, 4) for k, v in checked.items()}
@@ -113,7 +115,9 @@ def _said(
     return made
 
 
-def load_speaker(store: str, teacher: Ref, *, kind: type[Speaker] = Speaker, **settings: Any) -> Speaker:
+def load_teacher(
+    store: str, teacher: Ref, *, kind: type[TeacherInference] = TeacherInference, **settings: Any
+) -> TeacherInference:
     """A teacher ready to answer, on whichever node this runs."""
     return kind(teacher.open(Store(store)).file("model"), **settings)
 
@@ -144,15 +148,17 @@ def _matrix(column: pa.ChunkedArray) -> np.ndarray:
     return whole.flatten().to_numpy(zero_copy_only=False).reshape(len(whole), -1)
 
 
-def _preflight(name: str, stored: StoredCorpus, labels: Sequence[str], folder: Path) -> dict[str, float]:
-    logits = np.load(folder / "select.logits.npy")
-    task, targets = get_task(stored.task.kind), stored.labels("select")
+def _check_quality(name: str, stored: StoredCorpus, labels: Sequence[str], folder: Path) -> dict[str, float]:
+    logits = np.load(folder / "validation.logits.npy")
+    task, targets = get_task(stored.task.kind), stored.labels("validation")
     if task.target == "class":
         targets = _own_classes(targets, stored, labels)
-    return check_teacher(name, metric=stored.task.metrics[0], logits=logits, labels=targets, split="select", task=task)
+    return check_quality(
+        name, metric=stored.task.metrics[0], logits=logits, labels=targets, split="validation", task=task
+    )
 
 
 def _own_classes(targets: np.ndarray, stored: StoredCorpus, labels: Sequence[str]) -> np.ndarray:
-    """Counted as the teacher does; rows of classes that it does not score count as unlabelled."""
+    """Counted as the teacher does; rows of classes that it does not score count as unlabeled."""
     number = {stored.task.labels.index(label): i for i, label in enumerate(labels)}
     return np.array([number.get(int(label), -1) for label in targets])

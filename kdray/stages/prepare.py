@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kdray.config import RunConfig
-from kdray.distil import TeacherRef
+from kdray.distill import TeacherRef
 from kdray.stages.context import Context
-from kdray.stages.corpus import opened, read
-from kdray.stages.expected import check_depths, check_method, check_models, check_teacher_model
+from kdray.stages.corpus import load_stored, read
 from kdray.stages.outputs import outputs
 from kdray.stages.prune import needs_teachers, prune
 from kdray.stages.teach import teach, teach_together
+from kdray.stages.validate_run import check_depths, check_method, check_models, check_teacher_model
 from kdray.store import Artifact
 
 log = logging.getLogger(__name__)
@@ -25,44 +25,44 @@ class Prepared:
 
     corpus: Artifact
     teachers: Sequence[TeacherRef]
-    view: Artifact | None
+    pruned_corpus: Artifact | None
 
 
 def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) -> Prepared:
     """Make what is missing of it. Teachers are made only if something of this run needs them, or all on request.
 
     Raises:
-        BadInput: The settings do not fit together; said before anything is trained.
+        ConfigError: The settings do not fit together; said before anything is trained.
     """
     check_depths(run)
     corpus = read(run.corpus, context)
-    task = opened(corpus).task
+    task = load_stored(corpus).task
     check_method(run, task)
     check_models(run, task, teachers=every_teacher or _needs_teachers(run))
     asked = run if every_teacher else _of_use(run)
-    made = taught(asked, corpus, context) if every_teacher or _needs_teachers(run) else ()
-    preflight = run.outputs.preflight
-    teachers = [outputs(model, corpus, context, name=name, preflight=preflight) for name, model in made]
-    return viewed(run, corpus, teachers, context)
+    made = make_teachers(asked, corpus, context) if every_teacher or _needs_teachers(run) else ()
+    quality_check = run.outputs.quality_check
+    teachers = [outputs(model, corpus, context, name=name, quality_check=quality_check) for name, model in made]
+    return with_pruning(run, corpus, teachers, context)
 
 
-def taught(run: RunConfig, corpus: Artifact, context: Context) -> Iterator[tuple[str, Artifact]]:
+def make_teachers(run: RunConfig, corpus: Artifact, context: Context) -> Iterator[tuple[str, Artifact]]:
     """The teachers of a run by name, each by itself or all of them together.
 
     Raises:
-        BadInput: One cannot be made from its encoder; said before any is trained.
+        ConfigError: One cannot be made from its encoder; said before any is trained.
     """
-    task = opened(corpus).task
+    task = load_stored(corpus).task
     for number, settings in enumerate(run.teachers):
         check_teacher_model(settings, task, key=f"teachers.{number}")
-    if run.teaching == "joint":
+    if run.teacher_training == "joint":
         yield from teach_together(run.teachers, corpus, context).items()
         return
     for settings in run.teachers:
         yield settings.name, teach(settings, corpus, context)
 
 
-def viewed(run: RunConfig, corpus: Artifact, teachers: Sequence[TeacherRef], context: Context) -> Prepared:
+def with_pruning(run: RunConfig, corpus: Artifact, teachers: Sequence[TeacherRef], context: Context) -> Prepared:
     """The same corpus and teachers with this run's pruning: all that trials of one sweep may differ in."""
     if run.prune.changes_nothing:
         return Prepared(corpus, teachers, None)
@@ -76,7 +76,7 @@ def _of_use(run: RunConfig) -> RunConfig:
     if not rest:
         return run
     log.warning("method %s learns from the first of the teachers, not from %s", run.method.name, ", ".join(rest))
-    if needs_teachers(run.prune) or run.teaching == "joint":
+    if needs_teachers(run.prune) or run.teacher_training == "joint":
         return run
     return run.model_copy(update={"teachers": run.teachers[:most]})
 

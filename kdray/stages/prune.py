@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdray import meters
+from kdray import metrics
+from kdray.arrow_io import TableMap
 from kdray.config import PruneSection
 from kdray.corpora import StoredCorpus, save_splits
-from kdray.distil import TeacherRef
-from kdray.ipc import TableMap
+from kdray.distill import TeacherRef
 from kdray.models import resolve_encoder
 from kdray.prune import (
     Fit,
@@ -36,12 +36,12 @@ from kdray.prune.parts import Vectors
 from kdray.prune.tables import sentence_fields
 from kdray.prune.units import Level, Role, joined_texts, prunable_fields
 from kdray.stages.context import Context, InProcess
-from kdray.stages.corpus import opened
+from kdray.stages.corpus import load_stored
 from kdray.stages.embeddings import READING, Embedder, embedded
-from kdray.stages.outputs import load_speaker
-from kdray.stages.ranges import RANGE_ROWS, in_ranges, parts_of
-from kdray.store import Artifact, Draft, Work, digest_of
-from kdray.teachers import Speaker
+from kdray.stages.outputs import load_teacher
+from kdray.stages.resumable_map import RANGE_ROWS, map_resumable, parts_of
+from kdray.store import Artifact, Draft, WorkFolder, digest_of
+from kdray.teachers import TeacherInference
 
 SHOWN_EXAMPLES = 20  # texts that pruning changed
 FEW = 64 * RANGE_ROWS  # rows whose words are counted sooner here than workers start
@@ -59,23 +59,23 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
     plain = settings.model_dump(mode="json")
     inputs = {"corpus": corpus.digest} | {f"embedder{i}": each.digest for i, each in enumerate(embedders)}
     work = context.store.work(digest_of("prune", settings=plain, inputs=inputs))
-    task = opened(corpus).task.name
-    with meters.tagged(task=task):
+    task = load_stored(corpus).task.name
+    with metrics.tagged(task=task):
         artifact = context.make(
             "prune",
             f"{task}-{settings.policy.name}",
             settings=plain,
             inputs=inputs,
-            build=lambda draft: _Pruning(settings, opened(corpus), embedders, draft, context, work).build(),
+            build=lambda draft: _Pruning(settings, load_stored(corpus), embedders, draft, context, work).build(),
         )
     work.clear()
     return artifact
 
 
-def record(view: Artifact) -> dict[str, Any]:
+def record(pruned_corpus: Artifact) -> dict[str, Any]:
     """What a report shows of a pruned corpus; `kdray.results.Prune` names the keys."""
-    found, labels = view.summary, opened(view).task.labels
-    changed = changed_texts(pq.read_table(view.file("decisions.parquet")), SHOWN_EXAMPLES)
+    found, labels = pruned_corpus.summary, load_stored(pruned_corpus).task.labels
+    changed = changed_texts(pq.read_table(pruned_corpus.file("decisions.parquet")), SHOWN_EXAMPLES)
     return {
         "policy": found["policy"],
         "level": found["level"],
@@ -107,17 +107,17 @@ def embedders_of(section: PruneSection, teachers: Sequence[TeacherRef], context:
     return [Embedder(resolve_encoder(section.embedders).digest, partial(encoder_embedder, section.embedders))]
 
 
-def _teacher_embedder(store: str, teacher: TeacherRef) -> Speaker:
+def _teacher_embedder(store: str, teacher: TeacherRef) -> TeacherInference:
     labels = [str(i) for i in range(teacher.info.classes)]
-    return load_speaker(
+    return load_teacher(
         store, teacher.model, name=teacher.info.name, labels=labels, kinds=("sent_emb",), embeds_only=True, **READING
     )
 
 
-def encoder_embedder(encoder: str) -> Speaker:
+def encoder_embedder(encoder: str) -> TeacherInference:
     """An encoder that embeds units."""
     folder = resolve_encoder(encoder).folder
-    return Speaker(folder, name=encoder, labels=("0", "1"), kinds=("sent_emb",), embeds_only=True, **READING)
+    return TeacherInference(folder, name=encoder, labels=("0", "1"), kinds=("sent_emb",), embeds_only=True, **READING)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class _Pruning:
     embedders: Sequence[Embedder]
     draft: Draft
     context: Context
-    work: Work
+    work: WorkFolder
 
     def build(self) -> dict[str, Any]:
         settings, draft = self.settings, self.draft
@@ -138,22 +138,22 @@ class _Pruning:
         statistics = freeze(shards.counted(self._each(units, shards.counts, "terms"), len(units)))
         scores = shards.scored(self._each(units, partial(shards.scores, statistics, settings.score), "scores"))
         embeddings = self._embeddings(units, level, made)
-        fitted = fit_scores(
+        trained_artifact = fit_scores(
             units, scores, embeddings, settings, level=level, statistics=statistics, run=self._elsewhere
         )
-        pruned = prune_fitted(train, self.roles, fitted.pruner, fitted.decisions, is_train=True)
-        splits = {"train": pruned.table} | self._others(fitted, level)
-        fitted.pruner.save(draft.folder)
-        pq.write_table(fitted.decisions, draft.file("decisions.parquet"), compression="zstd")
+        pruned = prune_fitted(train, self.roles, trained_artifact.pruner, trained_artifact.decisions, is_train=True)
+        splits = {"train": pruned.table} | self._others(trained_artifact, level)
+        trained_artifact.pruner.save(draft.folder)
+        pq.write_table(trained_artifact.decisions, draft.file("decisions.parquet"), compression="zstd")
         info = dict(self.stored.info) | {"rows": {split: table.num_rows for split, table in splits.items()}}
         save_splits(splits, {"task": _task(self.stored), "info": info}, draft.folder)
-        return summary(fitted.decisions, train) | {
+        return summary(trained_artifact.decisions, train) | {
             "policy": settings.policy.name,
             "level": level,
-            "silhouette": fitted.silhouette,
+            "silhouette": trained_artifact.silhouette,
             "duplicates": found,
-            "warnings": list(fitted.warnings),
-            "picture": picture(fitted.decisions, fitted.pruner.threshold),
+            "warnings": list(trained_artifact.warnings),
+            "picture": picture(trained_artifact.decisions, trained_artifact.pruner.threshold),
         }
 
     @property
@@ -164,7 +164,7 @@ class _Pruning:
         """What the map makes of every range of rows."""
         context = self.context if len(table) > FEW else replace(self.context, engine=InProcess())
         title = f"prune {self.stored.task.name} {name}"
-        return in_ranges(parts_of(table), factory, context, self.work, name, title=title)
+        return map_resumable(parts_of(table), factory, context, self.work, name, title=title)
 
     def _units(self, train: pa.Table) -> tuple[pa.Table, Level]:
         """The units and their level; where it is open, sentences are made first and counted."""
@@ -172,17 +172,17 @@ class _Pruning:
         names = prunable_fields(self.roles, prune_pairs=settings.prune_pairs)
         if settings.level == "sentence":
             names = sentence_fields(self.roles, settings)
-        if settings.level == "example" or (settings.level == "auto" and not names):
-            return units_at(train, self.roles, settings, level="example"), "example"
+        if settings.level == "row" or (settings.level == "auto" and not names):
+            return units_at(train, self.roles, settings, level="row"), "row"
         found = self._each(train, partial(shards.sentences, self.roles, settings), "units")
         units = shards.joined(found, map(len, parts_of(train)))
         level = resolve_level(settings, level_counts(units, len(train), min_keep=settings.min_keep))
         return (units if level == "sentence" else units_at(train, self.roles, settings, level=level)), level
 
     def _embeddings(self, units: pa.Table, level: Level, made: list[np.ndarray]) -> list[np.ndarray]:
-        if self.settings.protection == "none":
+        if self.settings.medoid_rule == "none":
             return []
-        if level == "example" and made:  # the units are the rows, which were embedded already
+        if level == "row" and made:  # the units are the rows, which were embedded already
             return made
         name = f"{self.stored.task.name}-{level}"
         return [embedded(units["text"], each, self.context, name=name) for each in self.embedders]
@@ -192,7 +192,7 @@ class _Pruning:
         title = f"prune {self.stored.task.name} graph"
         tables = [shards.as_rows(part) for part in parts]
         return shards.as_clusters(
-            in_ranges(tables, partial(shards.clusters_of, function), self.context, self.work, "graph", title=title)
+            map_resumable(tables, partial(shards.clusters_of, function), self.context, self.work, "graph", title=title)
         )
 
     def _without_duplicates(self) -> tuple[pa.Table, dict[str, int] | None, list[np.ndarray]]:
@@ -214,17 +214,17 @@ class _Pruning:
         counts = {"rows": len(same), "dropped": int(dropped.sum()), "conflicts": len(conflicts)}
         return train.filter(pa.array(~dropped)), counts, [each[~dropped] for each in made]
 
-    def _others(self, fitted: Fit, level: Level) -> dict[str, pa.Table]:
-        """The splits models are scored on, shortened by frozen statistics; level example leaves them as they are."""
-        if level == "example":
+    def _others(self, trained_artifact: Fit, level: Level) -> dict[str, pa.Table]:
+        """The splits models are scored on, shortened by frozen statistics; level row leaves them as they are."""
+        if level == "row":
             return {}
         tables = {split: self.stored.table(split) for split in self.stored.scored}
         whole = pa.concat_tables(list(tables.values()))
-        factory = partial(shards.shortens, self.roles, fitted.pruner)
-        shortened = pa.concat_tables(list(self._each(whole, factory, "scored")))
+        factory = partial(shards.shortens, self.roles, trained_artifact.pruner)
+        drop_sentences = pa.concat_tables(list(self._each(whole, factory, "scored")))
         ends = np.cumsum([len(table) for table in tables.values()]).tolist()
         return {
-            split: shortened.slice(end - len(table), len(table))
+            split: drop_sentences.slice(end - len(table), len(table))
             for (split, table), end in zip(tables.items(), ends, strict=True)
         }
 

@@ -4,13 +4,13 @@ import re
 from collections.abc import Sequence
 
 from kdray.corpora import CorpusSettings
-from kdray.distil import FitSpec, ModelSource, Ref
+from kdray.distill import FitSpec, ModelSource, Ref
 from kdray.methods import FineTune, JointFineTuning
 from kdray.models import resolve_encoder
 from kdray.stages.context import Context
-from kdray.stages.corpus import opened, read
-from kdray.stages.expected import check_classes
-from kdray.stages.fitting import fitted, resolved
+from kdray.stages.corpus import load_stored, read
+from kdray.stages.train_stage import resolve_training, trained_artifact
+from kdray.stages.validate_run import check_classes
 from kdray.store import Artifact
 from kdray.teachers import TeacherSettings
 
@@ -19,9 +19,9 @@ def teach(settings: TeacherSettings, corpus: Artifact, context: Context) -> Arti
     """The fine-tuned teacher: an ordinary Hugging Face folder `model` and `result.json`.
 
     Raises:
-        BadInput: The corpus lacks a class that the teacher shall learn.
+        ConfigError: The corpus lacks a class that the teacher shall learn.
     """
-    task = opened(corpus).task
+    task = load_stored(corpus).task
     check_classes(settings, task)
     source = _source(settings, task.labels, context)
     spec = FitSpec(
@@ -32,20 +32,20 @@ def teach(settings: TeacherSettings, corpus: Artifact, context: Context) -> Arti
         labels=settings.classes or task.labels,
         model=source,
         method=FineTune(),
-        train=resolved(settings.train),
-        fixed=settings.fine_tuned,
+        train=resolve_training(settings.train),
+        evaluate_only=settings.fine_tuned,
     )
-    return fitted("teach", f"{task.name}-{settings.name}", spec, context)
+    return trained_artifact("teach", f"{task.name}-{settings.name}", spec, context)
 
 
 def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: Context) -> dict[str, Artifact]:
     """Teachers that were fine-tuned at once under one head, by name; each is an artifact like those of `teach`.
 
     Raises:
-        BadInput: No head or no tokenizer fits all.
+        ConfigError: No head or no tokenizer fits all.
     """
-    task, names = opened(corpus).task, [settings.name for settings in every]
-    train = resolved(every[0].train)
+    task, names = load_stored(corpus).task, [settings.name for settings in every]
+    train = resolve_training(every[0].train)
     sources = [_source(settings, task.labels, context) for settings in every]
     spec = FitSpec(
         store=context.store.uri,
@@ -54,13 +54,13 @@ def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: 
         corpus=Ref.to(corpus),
         labels=task.labels,
         model=sources[0],
-        beside=tuple(sources[1:]),
+        joint_with=tuple(sources[1:]),
         method=JointFineTuning(models=len(every)),
         train=train,
     )
-    joint = fitted("teach", f"{task.name}-{'-'.join(names)}", spec, context)
+    joint = trained_artifact("teach", f"{task.name}-{'-'.join(names)}", spec, context)
     return {
-        name: fitted(
+        name: trained_artifact(
             "teach",
             f"{task.name}-{name}",
             FitSpec(
@@ -69,10 +69,10 @@ def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: 
                 title=f"teach {task.name}/{name} of {'+'.join(names)}",
                 corpus=Ref.to(corpus),
                 labels=task.labels,
-                model=ModelSource(artifact=Ref.to(joint), member=number),
+                model=ModelSource(artifact=Ref.to(joint), member_index=number),
                 method=FineTune(),
                 train=train,
-                fixed=True,
+                evaluate_only=True,
             ),
             context,
         )
@@ -83,20 +83,20 @@ def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: 
 def _source(settings: TeacherSettings, labels: tuple[str, ...], context: Context) -> ModelSource:
     encoder = resolve_encoder(settings.encoder).name
     if settings.init_from is None:
-        return ModelSource(encoder=encoder, layers=settings.layers, classes_from_elsewhere=settings.fine_tuned)
+        return ModelSource(encoder=encoder, layers=settings.layers, pretrained_head=settings.fine_tuned)
     between = settings.init_from
     corpus = read(CorpusSettings.model_validate(between.corpus), context)
-    task = opened(corpus).task
+    task = load_stored(corpus).task
     spec = FitSpec(
         store=context.store.uri,
         digest="",
         title=f"teach {task.name}/{settings.encoder} (before {'/'.join(labels)})",
         corpus=Ref.to(corpus),
         labels=labels,
-        merge=dict(between.merge),
+        label_map=dict(between.label_map),
         model=ModelSource(encoder=encoder, layers=settings.layers),
         method=FineTune(),
-        train=resolved(between.train),
+        train=resolve_training(between.train),
     )
     name = f"{task.name}-{re.sub('[^A-Za-z0-9.]+', '-', settings.encoder).strip('-')}"  # shared by all teachers from it
-    return ModelSource(artifact=Ref.to(fitted("teach", name, spec, context)))
+    return ModelSource(artifact=Ref.to(trained_artifact("teach", name, spec, context)))

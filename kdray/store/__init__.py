@@ -5,14 +5,14 @@ from kdray.store.digest import canonical, digest_of, file_sha256
 from kdray.store.paths import NAME, shown
 from kdray.store.seal import sealed_bytes, unsealed_bytes, with_seal
 from kdray.store.store import Store
-from kdray.store.work import Work
+from kdray.store.work import WorkFolder
 
 __all__ = [
     "NAME",
     "Artifact",
     "Draft",
     "Store",
-    "Work",
+    "WorkFolder",
     "canonical",
     "digest_of",
     "file_sha256",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kdray.errors import RunFailed
+from kdray.errors import RunError
 from kdray.store.files import Files
 from kdray.store.manifest import MANIFEST, Manifest, damage
 
@@ -33,13 +33,13 @@ class Artifact:
         """`path`, to read from: the first time in a process every file is compared with what was written.
 
         Raises:
-            RunFailed: A file is missing, has other contents, or was added.
+            RunError: A file is missing, has other contents, or was added.
         """
         key = (self.path, self.manifest["seal"])
         if key not in _intact:
             self.fetch()
             for name, why in damage(Files(str(self.path)), "", self.manifest["files"], beside=frozenset({MANIFEST})):
-                raise RunFailed(
+                raise RunError(
                     f"{self.path / name} is not what was written there: {why}; remove {self.path} to make it again."
                 )
             _intact.add(key)

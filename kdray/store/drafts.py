@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 if TYPE_CHECKING:
     from kdray.store.store import Store
@@ -63,7 +63,7 @@ def new_draft(drafts: Path, where: str, digest: str) -> DraftFolder:
     """An empty draft of this process for the artifact at `where`.
 
     Raises:
-        BadInput: The folder cannot be written.
+        ConfigError: The folder cannot be written.
     """
     owner = Owner(host=socket.gethostname(), pid=os.getpid(), digest=digest)
     try:
@@ -72,7 +72,7 @@ def new_draft(drafts: Path, where: str, digest: str) -> DraftFolder:
         (draft.place / OWNER).write_text(json.dumps(owner))
         draft.folder.mkdir()
     except OSError as error:
-        raise BadInput(f"folder {drafts} cannot be written: {error.strerror}.") from error
+        raise ConfigError(f"folder {drafts} cannot be written: {error.strerror}.") from error
     return draft
 
 

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from pyarrow import fs
 
-from kdray.errors import BadInput, RunFailed
-from kdray.redact import without_passwords
+from kdray.errors import ConfigError, RunError
+from kdray.secrets import without_passwords
 from kdray.store.paths import fault_of_path, fault_on_disk, shown
 
 log = logging.getLogger(__name__)
@@ -45,12 +45,12 @@ class Files:
 
     def __init__(self, uri: str) -> None:
         if without_passwords(uri) != uri:
-            raise BadInput(
+            raise ConfigError(
                 f"store {without_passwords(uri)!r} holds a secret, which would be written down with the settings; "
                 "give it as the cloud wants it (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a role, a profile)."
             )
         if not uri.strip() or not uri.isprintable():
-            raise BadInput(f"store {shown(uri)} is empty or holds a control character; give a folder or a URI.")
+            raise ConfigError(f"store {shown(uri)} is empty or holds a control character; give a folder or a URI.")
         self.uri = uri
         try:
             if "://" in uri:
@@ -58,10 +58,10 @@ class Files:
             else:
                 self._fs, self._root = fs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
         except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: ~ without a home folder
-            raise BadInput(f"store {uri!r} is not a folder or a URI that pyarrow can open: {error}") from error
+            raise ConfigError(f"store {uri!r} is not a folder or a URI that pyarrow can open: {error}") from error
         self.is_local = isinstance(self._fs, fs.LocalFileSystem)
         if self.is_local and os.path.lexists(self._root) and not Path(self._root).is_dir():
-            raise BadInput(f"store {uri!r} is a file or a broken link; give a folder or a URI.")
+            raise ConfigError(f"store {uri!r} is a file or a broken link; give a folder or a URI.")
 
     def uri_of(self, where: str) -> str:
         """A place in the store for those that take a folder's path or a URI, such as Ray."""
@@ -103,7 +103,7 @@ class Files:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, RecursionError) as error:
-            raise RunFailed(
+            raise RunError(
                 f"{self.uri_of(where)} is not valid JSON ({error}); remove its folder to make it again."
             ) from None
 
@@ -111,7 +111,7 @@ class Files:
         """The content of a file.
 
         Raises:
-            RunFailed: It has more than `most` bytes.
+            RunError: It has more than `most` bytes.
         """
         place = self._at(where)
 
@@ -121,7 +121,7 @@ class Files:
 
         content = self._patiently(read)
         if most is not None and len(content) > most:
-            raise RunFailed(f"{self.uri_of(where)} has more than {most:,} bytes, which is too much to be read.")
+            raise RunError(f"{self.uri_of(where)} has more than {most:,} bytes, which is too much to be read.")
         return content
 
     def sha256(self, where: str) -> str:
@@ -146,13 +146,13 @@ class Files:
             else:
                 self._patiently(lambda: self._fs.create_dir(place, recursive=True))
         except OSError as error:
-            raise BadInput(f"store {self.uri!r} cannot be written: {error.strerror or error} ({where}).") from error
+            raise ConfigError(f"store {self.uri!r} cannot be written: {error.strerror or error} ({where}).") from error
 
     def write_bytes(self, where: str, content: bytes) -> None:
         """Whole or not at all: to a temporary name first, then moved.
 
         Raises:
-            RunFailed: The disk is full, or the place may not be written.
+            RunError: The disk is full, or the place may not be written.
         """
         path = self._at(where)
         temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
@@ -170,7 +170,7 @@ class Files:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._fs.delete_file(temporary)
-            raise RunFailed(f"{self.uri_of(where)} could not be written: {error.strerror or error}.") from error
+            raise RunError(f"{self.uri_of(where)} could not be written: {error.strerror or error}.") from error
 
     def write_json(self, where: str, value: Any) -> None:
         self.write_bytes(where, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
@@ -223,10 +223,10 @@ class Files:
         """Where a thing lies on a local or mounted disk.
 
         Raises:
-            BadInput: The store is an object store, which has no local paths.
+            ConfigError: The store is an object store, which has no local paths.
         """
         if not self.is_local:
-            raise BadInput(f"{self.uri} is not a local or mounted folder, which is needed for {where!r}.")
+            raise ConfigError(f"{self.uri} is not a local or mounted folder, which is needed for {where!r}.")
         return Path(self._at(where))
 
     def _at(self, where: str) -> str:
@@ -238,7 +238,7 @@ class Files:
         if fault is None and self.is_local:
             fault = fault_on_disk(self._root, where)
         if fault:
-            raise BadInput(f"{shown(where)} leads out of store {self.uri!r} or cannot be used there: {fault}.")
+            raise ConfigError(f"{shown(where)} leads out of store {self.uri!r} or cannot be used there: {fault}.")
         return where
 
     def _remove_object(self, place: str) -> None:
@@ -258,7 +258,7 @@ class Files:
                 if self.is_local or "NETWORK_CONNECTION" not in str(error):
                     raise
                 if time.monotonic() > deadline:
-                    raise RunFailed(f"{self.uri} does not answer ({error}).") from error
+                    raise RunError(f"{self.uri} does not answer ({error}).") from error
                 log.warning("store %s does not answer; it is tried again (%s)", self.uri, error)
                 time.sleep(RETRY_SECONDS)
 

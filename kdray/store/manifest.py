@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 # Before Python 3.12 pydantic reads only this TypedDict; pydantic itself requires the package.
 from typing_extensions import TypedDict
 
-from kdray.errors import RunFailed
+from kdray.errors import RunError
 from kdray.store.digest import digest_of
 from kdray.store.files import Entry, Files
 from kdray.store.paths import NAME, fault_of_path, shown
@@ -72,19 +72,19 @@ def checked_manifest(found: object, folder: str) -> Manifest:
         folder: `<stage>/<name>-<digest12>`, where it was found.
 
     Raises:
-        RunFailed: It is damaged, or of another form, or names files out of its folder; only the fault is named.
+        RunError: It is damaged, or of another form, or names files out of its folder; only the fault is named.
     """
     try:
         manifest = _MANIFEST.validate_python(found)
     except ValidationError as error:
-        raise RunFailed(_first_fault(error)) from None
+        raise RunError(_first_fault(error)) from None
     if not is_sealed(manifest):
-        raise RunFailed("its seal does not fit its contents, which were damaged or changed")
+        raise RunError("its seal does not fit its contents, which were damaged or changed")
     belongs = f"{manifest['stage']}/{manifest['name']}-{manifest['digest'][:SHORT]}"
     if belongs != folder:
-        raise RunFailed(f"it describes {belongs}")
+        raise RunError(f"it describes {belongs}")
     if digest_of(manifest["stage"], settings=manifest["settings"], inputs=manifest["inputs"]) != manifest["digest"]:
-        raise RunFailed("its digest is not that of its settings and inputs")
+        raise RunError("its digest is not that of its settings and inputs")
     return manifest
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import filelock
 
 import kdray
-from kdray.errors import BadInput, KdrayError, RunFailed
+from kdray.errors import ConfigError, KdrayError, RunError
 from kdray.store.artifact import Artifact, Draft
 from kdray.store.digest import digest_of, file_sha256
 from kdray.store.drafts import clear_dead, drafts_folder, new_draft
@@ -30,7 +30,7 @@ from kdray.store.files import Files, sync
 from kdray.store.manifest import MANIFEST, SHORT, FileRecord, Manifest, checked_manifest
 from kdray.store.paths import NAME
 from kdray.store.seal import with_seal
-from kdray.store.work import Work
+from kdray.store.work import WorkFolder
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Store(Files):
     def folder_name(self, stage: str, name: str, digest: str) -> str:
         for part in (stage, name):
             if not NAME.fullmatch(part) or len(part) > LONGEST_NAME:
-                raise BadInput(
+                raise ConfigError(
                     f"{part!r} cannot name an artifact: use letters, digits, '.', '_', '+' and '-' only, "
                     f"at most {LONGEST_NAME} of them."
                 )
@@ -54,11 +54,11 @@ class Store(Files):
         """The artifact if it is whole, else None.
 
         Raises:
-            RunFailed: It has a manifest that cannot be used, or the manifest of another digest.
+            RunError: It has a manifest that cannot be used, or the manifest of another digest.
         """
         artifact = self._in_folder(self.folder_name(stage, name, digest))
         if artifact is not None and artifact.digest != digest:
-            raise RunFailed(
+            raise RunError(
                 f"{self.uri_of(artifact.where)}: its manifest holds digest {artifact.digest}, asked was {digest}."
             )
         return artifact
@@ -91,7 +91,7 @@ class Store(Files):
             manifest = {"stage": stage, "name": name, "digest": digest, "settings": settings, "inputs": inputs}
             try:
                 self._build(self.folder_name(stage, name, digest), manifest, build)
-            except RunFailed:
+            except RunError:
                 found = self.find(stage, name, digest)
                 if found is None:
                     raise
@@ -130,7 +130,7 @@ class Store(Files):
         """One file of an artifact, compared with what was written, without the others.
 
         Raises:
-            RunFailed: It is missing, or its contents have changed.
+            RunError: It is missing, or its contents have changed.
         """
         place, record = artifact.place(name), artifact.manifest["files"].get(name)
         try:
@@ -139,12 +139,12 @@ class Store(Files):
             content = None
         if content is None or record is None or sha256(content).hexdigest() != record["sha256"]:
             where = self.uri_of(artifact.where)
-            raise RunFailed(f"{self.uri_of(place)} is not what was written there; remove {where} to make it again.")
+            raise RunError(f"{self.uri_of(place)} is not what was written there; remove {where} to make it again.")
         return content
 
-    def work(self, digest: str) -> Work:
+    def work(self, digest: str) -> WorkFolder:
         """The folder for checkpoints of the artifact with this digest, until it is whole."""
-        return Work(self, f"work/{digest[:SHORT]}")
+        return WorkFolder(self, f"work/{digest[:SHORT]}")
 
     @contextmanager
     def lock(self, digest: str) -> Generator[None]:
@@ -181,9 +181,9 @@ class Store(Files):
             return None
         try:
             manifest = checked_manifest(found, where)
-        except RunFailed as fault:
+        except RunError as fault:
             address = self.uri_of(f"{where}/{MANIFEST}")
-            raise RunFailed(f"{address} cannot be used: {fault}; remove its folder to make it again.") from None
+            raise RunError(f"{address} cannot be used: {fault}; remove its folder to make it again.") from None
         path = Path(self._root) / where if self.is_local else self._mirror(where, manifest)
         fetch = partial(self._fetch, where, manifest, path)
         return Artifact(manifest["stage"], manifest["name"], manifest["digest"], path, where, manifest, fetch)
@@ -203,7 +203,7 @@ class Store(Files):
             }
             self._publish(draft.folder, where, manifest)
         except OSError as error:
-            raise RunFailed(f"{self.uri_of(where)} could not be made: {error.strerror or error}.") from error
+            raise RunError(f"{self.uri_of(where)} could not be made: {error.strerror or error}.") from error
         finally:
             shutil.rmtree(draft.place, ignore_errors=True)
 
@@ -213,8 +213,8 @@ class Store(Files):
         try:
             # what could not be read again is not written: a summary with a NaN, files of odd names, or none at all
             whole = checked_manifest(json.loads(json.dumps(with_seal(manifest))), where)
-        except (ValueError, RunFailed) as error:
-            raise RunFailed(
+        except (ValueError, RunError) as error:
+            raise RunError(
                 f"{self.uri_of(where)} could not be made: its manifest cannot be written ({error})."
             ) from None
         if self.is_local:

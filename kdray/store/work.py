@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
-from kdray.errors import RunFailed
+from kdray.errors import RunError
 from kdray.store.digest import file_sha256
 from kdray.store.files import Files
 from kdray.store.manifest import FileRecord, checked_records, damage
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkFolder:
     """Checkpoints of one artifact in the making.
 
     Each save has a folder of its own, `<kind>-<number>-<random>`, and is there once its `seal.json` is, which holds
@@ -68,7 +68,7 @@ class Work:
 
         Raises:
             FileNotFoundError: Nothing was handed over, or another process has published and cleared it.
-            RunFailed: It is damaged.
+            RunError: It is damaged.
         """
 
         def read(where: str, records: Mapping[str, FileRecord]) -> bool | None:
@@ -80,7 +80,7 @@ class Work:
         before = self._folders("result")
         if not self._last_whole("result", read):
             if before:
-                raise RunFailed(f"{self.store.uri_of(self.where)} is damaged; run the same command again.")
+                raise RunError(f"{self.store.uri_of(self.where)} is damaged; run the same command again.")
             raise FileNotFoundError(f"{self.where}/result")
 
     def clear(self) -> None:
@@ -88,12 +88,14 @@ class Work:
 
     def damaged(self) -> list[str]:
         """The sealed folders that are not as they were written."""
-        return [folder for kind in ("latest", "result") for folder in self._sealed(kind) if not self._is_whole(folder)]
+        return [
+            folder for kind in ("latest", "result") for folder in self.with_checksum(kind) if not self._is_whole(folder)
+        ]
 
     def _add(self, kind: str, write: Callable[[str], Mapping[str, FileRecord]]) -> None:
         """Write into a new folder, seal it, and drop all but it and the last sealed one before it."""
         there = self._folders(kind)
-        sealed = self._sealed(kind)
+        sealed = self.with_checksum(kind)
         if sealed:
             for folder in there[: there.index(sealed[-1])]:
                 self.store.remove(folder)
@@ -107,7 +109,7 @@ class Work:
         While it reads, another process may drop the folder, and then there is a newer one.
         """
         tried: set[str] = set()
-        while left := [folder for folder in self._sealed(kind) if folder not in tried]:
+        while left := [folder for folder in self.with_checksum(kind) if folder not in tried]:
             folder, found = left[-1], None
             tried.add(folder)
             with suppress(FileNotFoundError):
@@ -126,7 +128,7 @@ class Work:
         names = [name for name in self.store.children(self.where) if _is_save(name, kind)]
         return [f"{self.where}/{name}" for name in names]
 
-    def _sealed(self, kind: str) -> list[str]:
+    def with_checksum(self, kind: str) -> list[str]:
         return [folder for folder in self._folders(kind) if self._is_sealed(folder)]
 
     def _is_sealed(self, folder: str) -> bool:
@@ -135,7 +137,7 @@ class Work:
     def _records(self, folder: str) -> Mapping[str, FileRecord] | None:
         try:
             return checked_records(self.store.read_json(f"{folder}/{SEAL_FILE}"))
-        except RunFailed:  # not even JSON
+        except RunError:  # not even JSON
             return None
 
     def _is_whole(self, folder: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 Needs = Literal["classes", "probabilities", "values"]
 Target = Literal["class", "labels", "value"]
@@ -43,7 +43,7 @@ class Metric:
     Attributes:
         name: As settings and results name it.
         title: As prose names it.
-        compute: (targets, predictions of the kind `needs`) to a number; only labelled rows are given. NaN where it is
+        compute: (targets, predictions of the kind `needs`) to a number; only labeled rows are given. NaN where it is
             undefined.
         needs: Which of the `Predictions` it reads.
         targets: The kinds of targets that it is defined for.
@@ -97,10 +97,10 @@ def register(new: Metric) -> Metric:
     """Make a metric known by its name, in this process. Workers of a cluster need `module:function` instead.
 
     Raises:
-        BadInput: Another metric has this name.
+        ConfigError: Another metric has this name.
     """
     if METRICS.setdefault(new.name, new) is not new:
-        raise BadInput(f"there is already a metric {new.name!r}; give yours another name.")
+        raise ConfigError(f"there is already a metric {new.name!r}; give yours another name.")
     return new
 
 
@@ -108,12 +108,14 @@ def get_metric(name: str) -> Metric:
     """The metric of this name, or the one that `module:function` names.
 
     Raises:
-        BadInput: There is none.
+        ConfigError: There is none.
     """
     if ":" in name:
         return _imported(name)
     if name not in METRICS:
-        raise BadInput(f"metric {name!r} is unknown; known are {', '.join(METRICS)}. Name your own as module:function.")
+        raise ConfigError(
+            f"metric {name!r} is unknown; known are {', '.join(METRICS)}. Name your own as module:function."
+        )
     return METRICS[name]
 
 
@@ -125,7 +127,9 @@ def identity(name: str) -> str:
     try:
         source = inspect.getsource(found.compute)
     except (OSError, TypeError) as error:
-        raise BadInput(f"metric {name!r}: its source cannot be read ({error}); define it by def in a file.") from error
+        raise ConfigError(
+            f"metric {name!r}: its source cannot be read ({error}); define it by def in a file."
+        ) from error
     return f"{name} {hashlib.sha256(source.encode()).hexdigest()}"
 
 
@@ -134,9 +138,9 @@ def _imported(name: str) -> Metric:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise BadInput(f"metric {name!r} cannot be imported ({error}); is {module}.py on PYTHONPATH?") from error
+        raise ConfigError(f"metric {name!r} cannot be imported ({error}); is {module}.py on PYTHONPATH?") from error
     if not isinstance(found, Metric):
-        raise BadInput(
+        raise ConfigError(
             f"metric {name!r} is of type {type(found).__name__}; it must be a kdray.tasks.Metric: put "
             "@kdray.tasks.metric(...) above the function."
         )

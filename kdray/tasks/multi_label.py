@@ -19,7 +19,7 @@ SEPARATOR = ";"
 
 @dataclass(frozen=True)
 class MultiLabel:
-    """Targets are 0 or 1 for each label, int64 [rows, labels]; -1 in all of them marks an unlabelled row."""
+    """Targets are 0 or 1 for each label, int64 [rows, labels]; -1 in all of them marks an unlabeled row."""
 
     name: str = "multi_label"
     target: Target = "labels"
@@ -49,13 +49,13 @@ class MultiLabel:
             found[row, slice(None) if numbers is None else numbers] = -1 if numbers is None else 1
         return found
 
-    def labelled(self, targets: Any) -> Any:
+    def labeled(self, targets: Any) -> Any:
         return targets[:, 0] >= 0
 
     def hard_rows(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The mean over labels."""
         rows = F.binary_cross_entropy_with_logits(wide(logits), wide(targets.clamp(min=0).float()), reduction="none")
-        return rows.mean(-1) * self.labelled(targets)
+        return rows.mean(-1) * self.labeled(targets)
 
     def distributions(self, logits: Tensor) -> Tensor | None:
         """softmax(z, 0) is (σ(z), 1 − σ(z)), at any temperature."""

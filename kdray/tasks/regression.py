@@ -18,7 +18,7 @@ ALLOWED = "finite numbers, or nothing for a row without a label"
 
 @dataclass(frozen=True)
 class Regression:
-    """Targets are float32 [rows]; NaN marks an unlabelled row."""
+    """Targets are float32 [rows]; NaN marks an unlabeled row."""
 
     name: str = "regression"
     target: Target = "value"
@@ -36,7 +36,7 @@ class Regression:
     def targets(self, stored: pa.ChunkedArray, labels: Sequence[str]) -> np.ndarray:
         return pc.fill_null(stored, float("nan")).to_numpy().astype(np.float32)
 
-    def labelled(self, targets: Any) -> Any:
+    def labeled(self, targets: Any) -> Any:
         return targets == targets
 
     def hard_rows(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -4,43 +4,43 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.tasks.metrics import get_metric
 from kdray.tasks.single_label import SINGLE_LABEL
 from kdray.tasks.task import Task
 
 
 def score_one(metric: str, targets: np.ndarray, logits: np.ndarray, task: Task = SINGLE_LABEL) -> float:
-    """One metric over the labelled rows.
+    """One metric over the labeled rows.
 
     Args:
         logits: Outputs of the model, [rows, outputs].
 
     Raises:
-        BadInput: The metric is unknown or not the task's, no row is labelled, or it is undefined for these rows: a
+        ConfigError: The metric is unknown or not the task's, no row is labeled, or it is undefined for these rows: a
             missing score is an error, not 0.
     """
     check_metric(metric, task)
-    found, known = get_metric(metric), task.labelled(targets)
+    found, known = get_metric(metric), task.labeled(targets)
     if not known.any():
-        raise BadInput(f"metric {metric!r} cannot be computed: no row is labelled.")
+        raise ConfigError(f"metric {metric!r} cannot be computed: no row is labeled.")
     given = getattr(task.predictions(logits[known]), found.needs)
     score = float(found.compute(targets[known], given))
     if not np.isfinite(score):
         why = found.undefined_when or "some rows have no number"
-        raise BadInput(f"metric {metric!r} is not defined for these {known.sum()} rows: it is undefined when {why}.")
+        raise ConfigError(f"metric {metric!r} is not defined for these {known.sum()} rows: it is undefined when {why}.")
     return score
 
 
 def check_metric(metric: str, task: Task) -> None:
     """
     Raises:
-        BadInput: The metric is unknown, or is for other targets than the task's.
+        ConfigError: The metric is unknown, or is for other targets than the task's.
     """
     found = get_metric(metric)
     if task.target not in found.targets:
         kinds = " or ".join(found.targets)
-        raise BadInput(f"metric {metric!r} is for targets of the kind {kinds}, but {task.name} has {task.target}.")
+        raise ConfigError(f"metric {metric!r} is for targets of the kind {kinds}, but {task.name} has {task.target}.")
 
 
 def score_all(
@@ -53,8 +53,8 @@ def score_all(
 
 def baseline(metric: str, targets: np.ndarray, *, outputs: int, task: Task = SINGLE_LABEL) -> float:
     """The score of the best constant prediction: the majority class, the mean."""
-    known = targets[task.labelled(targets)]
+    known = targets[task.labeled(targets)]
     if not len(known):
-        raise BadInput(f"metric {metric!r} cannot be computed: no row is labelled.")
+        raise ConfigError(f"metric {metric!r} cannot be computed: no row is labeled.")
     logits = task.baseline(known, outputs)
     return score_one(metric, targets, np.tile(logits, (len(targets), 1)), task)

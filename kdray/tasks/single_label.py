@@ -16,7 +16,7 @@ from kdray.tasks.metrics import Predictions, Target
 
 @dataclass(frozen=True)
 class SingleLabel:
-    """Targets are class numbers, int64 [rows]; -1 marks an unlabelled row."""
+    """Targets are class numbers, int64 [rows]; -1 marks an unlabeled row."""
 
     name: str = "single_label"
     target: Target = "class"
@@ -32,7 +32,7 @@ class SingleLabel:
     def targets(self, stored: pa.ChunkedArray, labels: Sequence[str]) -> np.ndarray:
         return pc.fill_null(stored, -1).to_numpy().astype(np.int64)
 
-    def labelled(self, targets: Any) -> Any:
+    def labeled(self, targets: Any) -> Any:
         return targets >= 0
 
     def hard_rows(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def wide(x: Tensor) -> Tensor:
 
 
 def cross_entropy_rows(logits: Tensor, labels: Tensor) -> Tensor:
-    """Hard-label cross-entropy at temperature 1; rows labelled -1 give 0.
+    """Hard-label cross-entropy at temperature 1; rows labeled -1 give 0.
 
     >>> cross_entropy_rows(torch.zeros(2, 2), torch.tensor([1, -1]))
     tensor([0.6931, 0.0000])

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.tasks.metrics import Predictions, Target
 
 
@@ -67,10 +67,10 @@ class Task(Protocol):
         ...
 
     def targets(self, stored: pa.ChunkedArray, labels: Sequence[str]) -> np.ndarray:
-        """The stored column as an array [rows, ...], unlabelled rows included."""
+        """The stored column as an array [rows, ...], unlabeled rows included."""
         ...
 
-    def labelled(self, targets: Any) -> Any:
+    def labeled(self, targets: Any) -> Any:
         """Which rows have a label, [rows]; of an array or a tensor."""
         ...
 
@@ -87,7 +87,7 @@ class Task(Protocol):
         ...
 
     def baseline(self, targets: np.ndarray, outputs: int) -> np.ndarray:
-        """The outputs [outputs] of the best constant prediction; of labelled rows."""
+        """The outputs [outputs] of the best constant prediction; of labeled rows."""
         ...
 
 
@@ -98,10 +98,10 @@ def register_task(new: Task) -> Task:
     """Make a task known by its name, in this process. Workers of a cluster need `module:NAME` instead.
 
     Raises:
-        BadInput: Another task has this name.
+        ConfigError: Another task has this name.
     """
     if TASKS.setdefault(new.name, new) is not new:
-        raise BadInput(f"there is already a task {new.name!r}; give yours another name.")
+        raise ConfigError(f"there is already a task {new.name!r}; give yours another name.")
     return new
 
 
@@ -109,20 +109,20 @@ def get_task(name: str) -> Task:
     """The task of this name, or the object that `module:NAME` names.
 
     Raises:
-        BadInput: There is none.
+        ConfigError: There is none.
     """
     if ":" not in name:
         if name not in TASKS:
-            raise BadInput(f"task {name!r} is unknown; known are {', '.join(TASKS)}. Name your own as module:NAME.")
+            raise ConfigError(f"task {name!r} is unknown; known are {', '.join(TASKS)}. Name your own as module:NAME.")
         return TASKS[name]
     module, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise BadInput(f"task {name!r} cannot be imported ({error}); is {module}.py on PYTHONPATH?") from error
+        raise ConfigError(f"task {name!r} cannot be imported ({error}); is {module}.py on PYTHONPATH?") from error
     missing = [each for each in _MEMBERS if not hasattr(found, each)]
     if missing:
-        raise BadInput(f"task {name!r} has no {missing[0]}; it must be an object with all of {', '.join(_MEMBERS)}.")
+        raise ConfigError(f"task {name!r} has no {missing[0]}; it must be an object with all of {', '.join(_MEMBERS)}.")
     return cast(Task, found)
 
 

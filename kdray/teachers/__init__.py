@@ -1,18 +1,18 @@
 """Teachers: how they are fine-tuned, their label order, what they say of a corpus, and whether to trust them."""
 
-from kdray.teachers.labels import label_names, merge_classes, only_classes, task_columns
-from kdray.teachers.outputs import DropoutSpeaker, Speaker
-from kdray.teachers.preflight import check_teacher
+from kdray.teachers.labels import label_names, map_classes, only_classes, task_columns
+from kdray.teachers.outputs import MCDropoutInference, TeacherInference
+from kdray.teachers.quality_check import check_quality
 from kdray.teachers.settings import Intermediate, TeacherSettings
 
 __all__ = [
-    "DropoutSpeaker",
     "Intermediate",
-    "Speaker",
+    "MCDropoutInference",
+    "TeacherInference",
     "TeacherSettings",
-    "check_teacher",
+    "check_quality",
     "label_names",
-    "merge_classes",
+    "map_classes",
     "only_classes",
     "task_columns",
 ]

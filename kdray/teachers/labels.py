@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.models import load_config
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def task_columns(teacher: Sequence[str], task: Sequence[str], *, name: str) -> l
     differ in upper and lower case, where that leaves no doubt.
 
     Raises:
-        BadInput: The teacher lacks a class, or has others.
+        ConfigError: The teacher lacks a class, or has others.
     """
     given = list(teacher), list(task)
     if len(teacher) == len(task) and all(UNNAMED.fullmatch(label) for label in teacher):
@@ -39,33 +39,33 @@ def task_columns(teacher: Sequence[str], task: Sequence[str], *, name: str) -> l
     if set(teacher) != set(task):
         teacher, task = [label.lower() for label in teacher], [label.lower() for label in task]
     if set(teacher) != set(task) or len(set(teacher)) < len(teacher) or len(teacher) != len(task):
-        raise BadInput(f"teacher {name!r} has the classes {given[0]}, the task has {given[1]}.")
+        raise ConfigError(f"teacher {name!r} has the classes {given[0]}, the task has {given[1]}.")
     return [teacher.index(label) for label in task]
 
 
 def only_classes(table: pa.Table, labels: Sequence[str], keep: Sequence[str]) -> pa.Table:
-    """The labelled rows of the classes in `keep`, their labels counted in that order."""
+    """The labeled rows of the classes in `keep`, their labels counted in that order."""
     numbers = pa.array([keep.index(label) if label in keep else None for label in labels], type=pa.int64())
     counted = _renumbered(table, numbers)
     return counted.filter(counted["label"].is_valid())
 
 
-def merge_classes(
-    table: pa.Table, labels: Sequence[str], *, merge: Mapping[str, str], into: Sequence[str], name: str
+def map_classes(
+    table: pa.Table, labels: Sequence[str], *, label_map: Mapping[str, str], into: Sequence[str], name: str
 ) -> pa.Table:
-    """An intermediate task's rows with their labels counted as `into`; classes are renamed by `merge`.
+    """An intermediate task's rows with their labels counted as `into`; classes are renamed by `label_map`.
 
     Raises:
-        BadInput: A class has no counterpart.
+        ConfigError: A class has no counterpart.
     """
-    unknown = set(merge) - set(labels)
+    unknown = set(label_map) - set(labels)
     if unknown:
-        raise BadInput(f"init_from.merge names {sorted(unknown)}, but {name} has the classes {list(labels)}.")
-    target = [merge.get(label, label) for label in labels]
+        raise ConfigError(f"init_from.label_map names {sorted(unknown)}, but {name} has the classes {list(labels)}.")
+    target = [label_map.get(label, label) for label in labels]
     missing = [label for label in target if label not in into]
     if missing:
-        raise BadInput(
-            f"init_from: class {missing[0]!r} of {name} is not among {list(into)}; map it with init_from.merge."
+        raise ConfigError(
+            f"init_from: class {missing[0]!r} of {name} is not among {list(into)}; map it with init_from.label_map."
         )
     numbers = pa.array([into.index(label) for label in target], type=pa.int64())
     return _renumbered(table, numbers)

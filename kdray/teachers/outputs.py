@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from kdray import meters
+from kdray import metrics
 from kdray.corpora import encode
 from kdray.models import autocast, forward, load_classifier, load_tokenizer
 from kdray.seeds import seed_of
 from kdray.signals import DTYPES, Signals
 from kdray.teachers.labels import label_names, task_columns
-from kdray.train.data import Rows, ask, ask_sorted
+from kdray.train.data import Rows, predict_batched, predict_sorted
 
 
-class Speaker:
+class TeacherInference:
     """A fine-tuned teacher, loaded once, frozen and in eval mode.
 
     Args:
@@ -52,7 +52,7 @@ class Speaker:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Columns id, and each signal as a fixed-size list of floats, flattened; in the table's order."""
-        meters.count("teacher_passes", len(table))
+        metrics.count("teacher_passes", len(table))
         rows = self._rows(table)
         parts: dict[str, list[np.ndarray]] = {kind: [] for kind in self._kinds}
         order: list[np.ndarray] = []
@@ -70,8 +70,8 @@ class Speaker:
 
     def _asked(self, rows: Rows, needs: frozenset[str]) -> Iterator[tuple[np.ndarray, Signals]]:
         if self._embeds_only:
-            return ask_sorted(self._model, rows, needs=needs, device=self._device)
-        return ask(self._model, rows, np.arange(len(rows)), needs=needs, device=self._device)
+            return predict_sorted(self._model, rows, needs=needs, device=self._device)
+        return predict_batched(self._model, rows, np.arange(len(rows)), needs=needs, device=self._device)
 
     def _rows(self, table: pa.Table) -> Rows:
         encoded = encode(self._tokenizer, [table[f].to_pylist() for f in self._fields], max_length=self._max_length)
@@ -79,7 +79,7 @@ class Speaker:
         return Rows(table["id"].to_pylist(), encoded, labels, self._tokenizer.pad_token_id)
 
 
-class DropoutSpeaker(Speaker):
+class MCDropoutInference(TeacherInference):
     """The same teacher with its dropout on: column `mc_probs` is the mean of several passes over a row.
 
     A row's passes are one batch and its id is their seed, so that the answer does not depend on what else is asked.
@@ -93,7 +93,7 @@ class DropoutSpeaker(Speaker):
         self._passes = passes
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        meters.count("teacher_passes", self._passes * len(table))
+        metrics.count("teacher_passes", self._passes * len(table))
         rows = self._rows(table)
         found: list[np.ndarray] = []
         self._model.train()

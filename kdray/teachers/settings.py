@@ -21,7 +21,7 @@ class Intermediate(Settings):
     """
 
     corpus: CorpusSettings
-    merge: dict[str, str] = Field(default_factory=dict[str, str])
+    label_map: dict[str, str] = Field(default_factory=dict[str, str])
     train: TrainSettings = TrainSettings(epochs=2, learning_rate=1e-4)
 
 
@@ -68,5 +68,5 @@ class TeacherSettings(Settings):
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return {"corpus": {"name": value}, "merge": NLI_TO_RTE if value == "mnli" else {}}
+            return {"corpus": {"name": value}, "label_map": NLI_TO_RTE if value == "mnli" else {}}
         return value

@@ -1,8 +1,8 @@
 """Checks for methods of your own, without pytest: `check_method(MyKD)` raises with one sentence for each fault.
 
->>> from kdray.methods import VanillaKD
+>>> from kdray.methods import KD
 >>> from kdray.testing import check_method
->>> check_method(VanillaKD)
+>>> check_method(KD)
 """
 
 from collections.abc import Collection

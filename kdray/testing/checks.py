@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.overrides import TorchFunctionMode
 
-from kdray.errors import BadInput
-from kdray.methods import FineTune, Method, Pair, Step, Terms, parse_method
+from kdray.errors import ConfigError
+from kdray.methods import Batch, FineTune, Method, MethodOutput, TeacherStudent, parse_method
 from kdray.signals import TOKEN_NEEDS, Need, Signals
 from kdray.testing.steps import (
     ROWS,
@@ -77,7 +77,7 @@ def changed_once(method: type[Method]) -> list[dict[str, Any]]:
     return [settings for settings in singles if accepted(method, settings)]
 
 
-def loss_of(case: Case, step: Step) -> Tensor:
+def loss_of(case: Case, step: Batch) -> Tensor:
     return objective(case.phase.method, step, SingleRank()).loss
 
 
@@ -122,7 +122,7 @@ def least_where_student_equals_teacher(case: Case) -> None:
         "assistant": same if step.assistant else None,
     }
 
-    def student(noise: float) -> Step:
+    def student(noise: float) -> Batch:
         generator = torch.Generator().manual_seed(2)
         moved = changed(
             same,
@@ -407,7 +407,7 @@ def no_setting_is_ignored(kind: type[Method]) -> None:
 # --- what the checks share
 
 
-def taken(step: Step, rows: Tensor) -> Step:
+def taken(step: Batch, rows: Tensor) -> Batch:
     """The step with these rows, in this order."""
     return dataclasses.replace(
         step,
@@ -418,7 +418,7 @@ def taken(step: Step, rows: Tensor) -> Step:
     )
 
 
-def is_random(case: Case, step: Step) -> bool:
+def is_random(case: Case, step: Batch) -> bool:
     """Whether a choice of this method depends on the counter."""
     drawn = [_plain(case.terms(dataclasses.replace(step, key=(0, 0, k)))) for k in range(4)]
     return any(each != drawn[0] for each in drawn)
@@ -478,37 +478,37 @@ class _Detached(TorchFunctionMode):
         return self.constants[self.number - 1]
 
 
-def _plain(answer: Terms) -> dict[str, Any]:
+def _plain(answer: MethodOutput) -> dict[str, Any]:
     return {name: (term.values.tolist(), term.covered().tolist()) for name, term in answer.terms.items()}
 
 
-def _let_learn(case: Case, step: Step) -> None:
+def _let_learn(case: Case, step: Batch) -> None:
     for number in range(20):
         labels = step.labels.roll(number)  # so that no two batches are equally good
         moved = dataclasses.replace(step, key=(0, 2, number), labels=labels).detach()
         case.phase.method.learn(moved, case.terms(moved).detach(), SteadyProbe())
 
 
-def _decisive(case: Case, step: Step) -> set[str]:
+def _decisive(case: Case, step: Batch) -> set[str]:
     """The needed signals of which other values give other terms: a controller reads some, and learns from none."""
     for buffer in step.adapters.buffers():
         if buffer.is_floating_point():
             buffer.normal_(generator=torch.Generator().manual_seed(4))
 
-    def without(name: str) -> Step:
+    def without(name: str) -> Batch:
         student, *teachers = (
             dataclasses.replace(signals, **{name: getattr(signals, name).detach().roll(1, 0)})
             for signals in (step.student, *step.teachers)
         )
         return dataclasses.replace(step, student=student, teachers=tuple(teachers))
 
-    def values(step: Step) -> dict[str, list[float]]:
+    def values(step: Batch) -> dict[str, list[float]]:
         return {name: term.values.tolist() for name, term in case.terms(step).terms.items()}
 
     return {name for name in case.needs if values(without(name)) != values(step)}
 
 
-def _choices_are_by_place(case: Case, step: Step) -> None:
+def _choices_are_by_place(case: Case, step: Batch) -> None:
     """A random choice is one by place, whatever the rows hold.
 
     So a row's value at a place is that of a batch which holds nothing but this row; or, where a method looks at all the
@@ -530,7 +530,7 @@ def _choices_are_by_place(case: Case, step: Step) -> None:
         require(moved, f"term {name}: the value of a row depends on the other rows")
 
 
-def _is_alone_the_same(case: Case, step: Step, row: int) -> bool:
+def _is_alone_the_same(case: Case, step: Batch, row: int) -> bool:
     here, alike = case.terms(step).terms, case.terms(taken(step, torch.full((ROWS,), row))).terms
     return all(
         torch.allclose(alike[name].values[row], term.values[row], rtol=0, atol=1e-12)
@@ -559,16 +559,16 @@ def _huge(signals: Signals, shift: int, dtype: torch.dtype) -> Signals:
     return dataclasses.replace(small, logits=(1e4 * signs.roll(shift, 0)).to(dtype))
 
 
-def _with_teacher(pair: Pair, number: int, other: Any) -> Pair:
+def _with_teacher(pair: TeacherStudent, number: int, other: Any) -> TeacherStudent:
     teachers = [*pair.teachers]
     teachers[number] = other
     return dataclasses.replace(pair, teachers=tuple(teachers))
 
 
-def _refused(method: Method, pair: Pair, what: str, *, named: str) -> None:
+def _refused(method: Method, pair: TeacherStudent, what: str, *, named: str) -> None:
     try:
         method.check(pair)
-    except BadInput as error:
+    except ConfigError as error:
         require(named in str(error), f"`check` refuses {what}, but its sentence does not say {named!r}: {error}")
         return
     raise MethodFault(f"`check` does not refuse {what}; call super().check(pair)")

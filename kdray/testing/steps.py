@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdray.methods import Answers, Evidence, Method, Pair, Phase, Step, Terms
+from kdray.methods import Batch, Method, MethodOutput, Phase, PriorOutputs, TeacherLogits, TeacherStudent
 from kdray.models import ModelInfo
 from kdray.signals import Signals
 from kdray.train import SingleRank
@@ -28,7 +28,7 @@ class Case:
     def needs(self) -> frozenset[str]:
         return frozenset(self.phase.method.needs)
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         return self.phase.method.terms(step)
 
 
@@ -54,9 +54,9 @@ def pair_for(
     layers: int = 4,
     width: int = 6,
     student_width: int = 6,
-) -> Pair:
+) -> TeacherStudent:
     count = num_teachers(method) if teachers is None else teachers
-    return Pair(
+    return TeacherStudent(
         ModelInfo("student", student_layers, student_width, classes, heads=2, tokenizer="same"),
         tuple(ModelInfo(f"teacher{k}", layers, width, classes, heads=2, tokenizer="same") for k in range(count)),
         ModelInfo("assistant", 3, width, classes, heads=2, tokenizer="same") if method.uses_assistant else None,
@@ -85,15 +85,15 @@ def random_signals(facts: ModelInfo, generator: torch.Generator, *, rows: int = 
 
 
 def step_for(
-    method: Method, pair: Pair, *, seed: int = 0, rows: int = ROWS, key: tuple[int, int, int] = (0, 0, 0)
-) -> Step:
+    method: Method, pair: TeacherStudent, *, seed: int = 0, rows: int = ROWS, key: tuple[int, int, int] = (0, 0, 0)
+) -> Batch:
     """A random step in float64; the student's signals take gradients."""
     generator = torch.Generator().manual_seed(seed)
     student = changed(random_signals(pair.student, generator, rows=rows), torch.Tensor.requires_grad_)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         adapters = method.adapters(pair).double()
-    return Step(
+    return Batch(
         student=student,
         teachers=tuple(random_signals(facts, generator, rows=rows) for facts in pair.teachers),
         assistant=random_signals(pair.assistant, generator, rows=rows) if pair.assistant else None,
@@ -119,14 +119,14 @@ def rearranged(signals: Signals | None, rows: Tensor) -> Any:
     return None if signals is None else signals.each(lambda x: x[rows])
 
 
-def evidence_for(pair: Pair) -> Evidence:
+def evidence_for(pair: TeacherStudent) -> PriorOutputs:
     """Teachers who know something of the labels, the later ones more."""
     generator = torch.Generator().manual_seed(99)
 
-    def answers(rows: int) -> Answers:
+    def answers(rows: int) -> TeacherLogits:
         labels = torch.randint(0, pair.student.classes, (rows,), generator=generator)
         right = torch.eye(pair.student.classes)[labels]
-        return Answers(
+        return TeacherLogits(
             labels,
             tuple(
                 torch.randn(rows, each.classes, generator=generator) + (1 + number) * right[:, : each.classes]
@@ -134,4 +134,4 @@ def evidence_for(pair: Pair) -> Evidence:
             ),
         )
 
-    return Evidence(answers(40), answers(20))
+    return PriorOutputs(answers(40), answers(20))

@@ -1,9 +1,9 @@
 """The one loop: order, optimizer, objective, checkpoint, ranks."""
 
 from kdray.train.checkpoint import Checkpoint, Checkpoints, NoCheckpoints, StoreCheckpoints
-from kdray.train.data import CachedTeacher, MixedTeacher, OnlineTeacher, Rows, Teacher, ask
-from kdray.train.loop import FitResult, Hooks, Material, fit
-from kdray.train.objective import Reduced, Share, objective
+from kdray.train.data import CachedTeacher, MixedTeacher, OnlineTeacher, Rows, Teacher, predict_batched
+from kdray.train.loop import FitResult, Hooks, TrainingData, fit
+from kdray.train.objective import MicroBatchFraction, StepLoss, objective
 from kdray.train.ranks import GroupRanks, SingleRank, WorldRanks
 from kdray.train.settings import TrainSettings
 
@@ -14,19 +14,19 @@ __all__ = [
     "FitResult",
     "GroupRanks",
     "Hooks",
-    "Material",
+    "MicroBatchFraction",
     "MixedTeacher",
     "NoCheckpoints",
     "OnlineTeacher",
-    "Reduced",
     "Rows",
-    "Share",
     "SingleRank",
+    "StepLoss",
     "StoreCheckpoints",
     "Teacher",
     "TrainSettings",
+    "TrainingData",
     "WorldRanks",
-    "ask",
     "fit",
     "objective",
+    "predict_batched",
 ]

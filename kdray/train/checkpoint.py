@@ -9,7 +9,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from kdray.store import Work
+from kdray.store import WorkFolder
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class NoCheckpoints:
 class StoreCheckpoints:
     """In the store's work folder; the last whole one replaces the one before."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: WorkFolder) -> None:
         self._work = work
 
     def save(self, checkpoint: Checkpoint) -> None:

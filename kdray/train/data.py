@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdray import meters
+from kdray import metrics
 from kdray.corpora import Encoded, collate
 from kdray.models import autocast, forward
 from kdray.signals import TOKEN_NEEDS, Outputs, Signals
@@ -30,7 +30,7 @@ class Rows:
 
     Attributes:
         ids: One per row; teachers are asked by it.
-        labels: Targets of the task, [rows, ...]; of a single label class indices, int64, -1 marks an unlabelled row.
+        labels: Targets of the task, [rows, ...]; of a single label class indices, int64, -1 marks an unlabeled row.
         pad_id: The tokenizer's padding token.
     """
 
@@ -56,17 +56,17 @@ class Rows:
 class Teacher(Protocol):
     """Someone who answers for rows of the training split, by their index there."""
 
-    def answer(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals: ...
+    def signals_for(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals: ...
 
 
 class CachedTeacher:
     """Answers from outputs on disk, matched by row id once and read by position from then on."""
 
-    def __init__(self, folder: Path, split: str, ids: Sequence[str], *, beside: Path | None = None) -> None:
-        self._outputs = Outputs(folder, split, beside=beside)
+    def __init__(self, folder: Path, split: str, ids: Sequence[str], *, extra: Path | None = None) -> None:
+        self._outputs = Outputs(folder, split, extra=extra)
         self._positions = self._outputs.positions(ids)
 
-    def answer(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
+    def signals_for(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
         return self._outputs.at(self._positions[indices], needs).to(device)
 
 
@@ -90,14 +90,14 @@ class OnlineTeacher:
         self._rows, self._student_rows = rows, student_rows or rows
         self._precision: Literal["fp32", "bf16"] = precision
 
-    def answer(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
+    def signals_for(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
         if not len(indices):  # a model cannot run on no rows, but it knows what shape their signals have
-            return self.answer(np.zeros(1, np.int64), device, needs).each(lambda value: value[:0])
-        meters.count("teacher_passes", len(indices))
+            return self.signals_for(np.zeros(1, np.int64), device, needs).each(lambda value: value[:0])
+        metrics.count("teacher_passes", len(indices))
         with torch.no_grad(), autocast(device, self._precision):
             if needs & TOKEN_NEEDS:
                 return forward(self._model, self._student_rows.batch(indices, device), needs)
-            parts = list(ask(self._model, self._rows, indices, needs=needs, device=device))
+            parts = list(predict_batched(self._model, self._rows, indices, needs=needs, device=device))
         back = torch.from_numpy(np.argsort(np.concatenate([places for places, _ in parts]))).to(device)
         return Signals.join([signals for _, signals in parts]).each(lambda value: value[back])
 
@@ -109,15 +109,15 @@ class MixedTeacher:
         self._cached, self._load = cached, load
         self._online: OnlineTeacher | None = None
 
-    def answer(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
+    def signals_for(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
         if not needs & TOKEN_NEEDS:
-            return self._cached.answer(indices, device, needs)
+            return self._cached.signals_for(indices, device, needs)
         if self._online is None:
             self._online = self._load()
-        return self._online.answer(indices, device, needs)
+        return self._online.signals_for(indices, device, needs)
 
 
-def ask(
+def predict_batched(
     model: Any, rows: Rows, indices: np.ndarray, *, needs: frozenset[str], device: torch.device
 ) -> Iterator[tuple[np.ndarray, Signals]]:
     """What a model says of rows, bit for bit the same whichever rows are asked together, and in whatever order.
@@ -139,7 +139,7 @@ def ask(
             yield places, signals.each(itemgetter(slice(len(places))))
 
 
-def ask_sorted(
+def predict_sorted(
     model: Any, rows: Rows, *, needs: frozenset[str], device: torch.device
 ) -> Iterator[tuple[np.ndarray, Signals]]:
     """What a model says of all rows, sorted by length: less padding, but a row's last bits depend on its neighbours."""

@@ -13,21 +13,21 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from kdray.corpora import length_batches
-from kdray.errors import RunFailed
-from kdray.methods import Method, Phase, Prepared, Step, Terms
+from kdray.errors import RunError
+from kdray.methods import Batch, Method, MethodOutput, MethodState, Phase
 from kdray.models import autocast, forward
 from kdray.seeds import seed_of
 from kdray.signals import Need, Signals
 from kdray.tasks import SINGLE_LABEL, Task, is_better
 from kdray.train.checkpoint import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
-from kdray.train.course import Course
 from kdray.train.data import Rows, Teacher
-from kdray.train.memory import give_back
-from kdray.train.objective import Share, objective
+from kdray.train.memory import trim_memory
+from kdray.train.objective import MicroBatchFraction, objective
 from kdray.train.optimizer import make_optimizer, set_learning_rate
-from kdray.train.probe import StudentProbe
-from kdray.train.progress import Progress, Tally
+from kdray.train.progress import MetricAccumulator, Progress
 from kdray.train.ranks import WorldRanks
+from kdray.train.reward_evaluator import RewardEvaluator
+from kdray.train.schedule import TrainingSchedule
 from kdray.train.settings import TrainSettings
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class FitResult:
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """What a training reads.
 
     Attributes:
@@ -80,13 +80,13 @@ class Material:
     rows: Rows
     teachers: Sequence[Teacher] = ()
     assistant: Teacher | None = None
-    prepared: Prepared = field(default_factory=dict[str, Tensor])
+    prepared: MethodState = field(default_factory=dict[str, Tensor])
     reward_rows: Rows | None = None
     known: tuple[tuple[int, ...] | None, ...] = ()
     task: Task = SINGLE_LABEL
 
 
-class Trainee(nn.Module):
+class TrainableStudent(nn.Module):
     """The student with the method's adapters: what the optimizer moves and a checkpoint holds."""
 
     def __init__(self, student: Any, adapters: nn.Module) -> None:
@@ -108,7 +108,7 @@ class _State:
     best_score: float | None = None
     best_epoch: int = 0
     best: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-    tally: Tally = field(default_factory=Tally)
+    accumulator: MetricAccumulator = field(default_factory=MetricAccumulator)
     queries: dict[str, int] = field(default_factory=dict[str, int])
     seconds: float = 0.0
 
@@ -118,7 +118,7 @@ def fit(
     *,
     method: Method,
     adapters: nn.Module,
-    material: Material,
+    material: TrainingData,
     settings: TrainSettings,
     hooks: Hooks,
     ranks: WorldRanks,
@@ -130,7 +130,7 @@ def fit(
     Resuming from a checkpoint gives the same weights, bit for bit, as never having stopped.
 
     Raises:
-        RunFailed: The loss is not finite.
+        RunError: The loss is not finite.
     """
     return _Loop(student, method, adapters, material, settings, hooks, ranks, device).run()
 
@@ -141,23 +141,23 @@ class _Loop:
         student: Any,
         method: Method,
         adapters: nn.Module,
-        material: Material,
+        material: TrainingData,
         settings: TrainSettings,
         hooks: Hooks,
         ranks: WorldRanks,
         device: torch.device,
     ) -> None:
-        self.trainee = Trainee(student, adapters).to(device)
+        self.trainee = TrainableStudent(student, adapters).to(device)
         self.material, self.rows = material, material.rows
         self.prepared = {name: value.to(device) for name, value in material.prepared.items()}
         self.settings, self.hooks, self.ranks, self.device = settings, hooks, ranks, device
-        self.course = Course(method.phases(settings.epochs))
+        self.course = TrainingSchedule(method.phases(settings.epochs))
         assert settings.precision != "auto", "precision is resolved before the loop"
         self.precision: Literal["fp32", "bf16"] = settings.precision
         self.wrapped = DistributedDataParallel(self.trainee) if ranks.size > 1 else self.trainee
         self.optimizer = make_optimizer(self.trainee, settings)
         self.steps_per_epoch = -(-len(self.rows) // settings.batch_size)
-        self.probe = StudentProbe(student, material.reward_rows, ranks, device, self.precision)
+        self.probe = RewardEvaluator(student, material.reward_rows, ranks, device, self.precision)
         self.state = _State()
 
     def run(self) -> FitResult:
@@ -189,13 +189,13 @@ class _Loop:
             self._step(batch, phase)
             state.step += 1
             state.seconds = before + time.perf_counter() - clock
-            progress.show(len(batch), state.tally)
+            progress.show(len(batch), state.accumulator)
             if settings.checkpoint_steps and state.step % settings.checkpoint_steps == 0:
                 self._save()
         self._end_epoch(phase)
         state.seconds = before + time.perf_counter() - clock
         self._save()
-        give_back()
+        trim_memory()
         self.hooks.report(state.history[-1])
 
     def _step(self, batch: np.ndarray, phase: Phase) -> None:
@@ -204,7 +204,7 @@ class _Loop:
         torch.manual_seed(seed_of(*key, "dropout", self.ranks.rank))
         parts = np.array_split(batch, min(settings.accumulate, len(batch)))
         place = self.course.schedule(state.epoch, step=state.step, steps_per_epoch=self.steps_per_epoch)
-        seen: list[tuple[Step, Terms]] = []
+        seen: list[tuple[Batch, MethodOutput]] = []
         for number, part in enumerate(parts):
             with self._sync(last=number == len(parts) - 1):
                 micro_key = (*key[:2], key[2] * settings.accumulate + number)
@@ -224,19 +224,25 @@ class _Loop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _share(self, part: np.ndarray, batch: np.ndarray) -> Share:
-        mine, every = (int(self.material.task.labelled(self.rows.labels[rows]).sum()) for rows in (part, batch))
-        return Share(rows=len(part) / len(batch), labelled=mine / max(1, every))
+    def _share(self, part: np.ndarray, batch: np.ndarray) -> MicroBatchFraction:
+        mine, every = (int(self.material.task.labeled(self.rows.labels[rows]).sum()) for rows in (part, batch))
+        return MicroBatchFraction(rows=len(part) / len(batch), labeled=mine / max(1, every))
 
     def _micro_step(
-        self, part: np.ndarray, share: Share, phase: Phase, *, key: tuple[int, int, int], place: tuple[int, int]
-    ) -> tuple[Step, Terms]:
+        self,
+        part: np.ndarray,
+        share: MicroBatchFraction,
+        phase: Phase,
+        *,
+        key: tuple[int, int, int],
+        place: tuple[int, int],
+    ) -> tuple[Batch, MethodOutput]:
         mine, material = part[self.ranks.rank :: self.ranks.size], self.material
         needs = phase.method.needs
         moves = phase.trains != "controller"
         done, total = place
         with torch.set_grad_enabled(moves):
-            step = Step(
+            step = Batch(
                 student=self._student(mine, part, needs),
                 teachers=tuple(self._answer(teacher, mine, part, needs) for teacher in material.teachers),
                 assistant=self._answer(material.assistant, mine, part, needs) if material.assistant else None,
@@ -249,11 +255,11 @@ class _Loop:
                 progress=done / max(1, total),
                 task=material.task,
             )
-            reduced = objective(phase.method, step, self.ranks, share)
+            step_loss = objective(phase.method, step, self.ranks, share)
         if moves:
-            (self._touching_adapters(reduced.loss) * self.ranks.size).backward()  # DDP averages; the loss is a sum
-        self.state.tally.add(reduced)
-        return step.detach(), reduced.answer
+            (self._touching_adapters(step_loss.loss) * self.ranks.size).backward()  # DDP averages; the loss is a sum
+        self.state.accumulator.add(step_loss)
+        return step.detach(), step_loss.answer
 
     def _touching_adapters(self, loss: Tensor) -> Tensor:
         """DDP waits for the gradient of every parameter, also of adapters that a phase has no use for."""
@@ -271,7 +277,7 @@ class _Loop:
 
     def _answer(self, teacher: Teacher, mine: np.ndarray, part: np.ndarray, needs: frozenset[Need]) -> Signals:
         # the row that the student runs instead of none is the teacher's too: their tokens must have one length
-        return teacher.answer(_asked(mine, part), self.device, needs).each(lambda value: value[: len(mine)])
+        return teacher.signals_for(_asked(mine, part), self.device, needs).each(lambda value: value[: len(mine)])
 
     def _sync(self, *, last: bool) -> AbstractContextManager[None]:
         if isinstance(self.wrapped, DistributedDataParallel) and not last:
@@ -280,10 +286,10 @@ class _Loop:
 
     def _end_epoch(self, phase: Phase) -> None:
         state = self.state
-        means, weighted, queries = state.tally.totals(phase.method.weights(), self.ranks, self.device)
+        means, weighted, queries = state.accumulator.totals(phase.method.weights(), self.ranks, self.device)
         loss = sum(weighted.values())
         if not np.isfinite(loss):
-            raise RunFailed(
+            raise RunError(
                 f"{self.hooks.title}: the loss is {loss} in epoch {state.epoch + 1} ({means}); "
                 "try a smaller train.learning_rate."
             )
@@ -305,7 +311,7 @@ class _Loop:
             state.best_score, state.best_epoch = score, state.epoch + 1
             state.best = _copied(self.trainee)
         state.history.append(epoch)
-        state.epoch, state.step, state.tally = state.epoch + 1, 0, Tally()
+        state.epoch, state.step, state.accumulator = state.epoch + 1, 0, MetricAccumulator()
 
     def _is_best(self, score: float) -> bool:
         best = self.state.best_score
@@ -325,7 +331,7 @@ class _Loop:
 
     def _save(self) -> None:
         state = self.state
-        tally = state.tally.merged(self.ranks, self.device)
+        accumulator = state.accumulator.merged(self.ranks, self.device)
         if self.ranks.rank:
             return
         tensors = {f"model/{k}": v for k, v in self.trainee.state_dict().items()}
@@ -337,7 +343,7 @@ class _Loop:
             name: getattr(state, name)
             for name in ("epoch", "step", "history", "best_score", "best_epoch", "queries", "seconds")
         }
-        self.hooks.checkpoints.save(Checkpoint(tensors, progress | {"tally": tally}))
+        self.hooks.checkpoints.save(Checkpoint(tensors, progress | {"tally": accumulator}))
 
     def _resume(self) -> None:
         saved = self.hooks.checkpoints.load()
@@ -346,9 +352,9 @@ class _Loop:
         parts = {kind: dict(_under(saved.tensors, kind)) for kind in ("model", "best", "optimizer")}
         self.trainee.load_state_dict(parts["model"])
         restore_optimizer(self.trainee, self.optimizer, parts["optimizer"])
-        tally = Tally.of(saved.progress.pop("tally"), share=float(self.ranks.rank == 0))
+        accumulator = MetricAccumulator.of(saved.progress.pop("tally"), share=float(self.ranks.rank == 0))
         best = parts["best"] or (_copied(self.trainee) if saved.progress["best_epoch"] else {})
-        self.state = _State(**saved.progress, best=best, tally=tally)
+        self.state = _State(**saved.progress, best=best, accumulator=accumulator)
         log.info("%s: goes on after epoch %d, step %d", self.hooks.title, self.state.epoch, self.state.step)
         for epoch in self.state.history:
             self.hooks.report(epoch)  # whoever listens now may not have heard of it

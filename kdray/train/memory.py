@@ -4,7 +4,7 @@ import ctypes
 import gc
 
 
-def give_back() -> None:
+def trim_memory() -> None:
     """Hand memory that is free back to the system.
 
     Batches of many shapes leave the C allocator with holes that it keeps: a process that trained one student after the

@@ -6,25 +6,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdray.errors import BadInput
-from kdray.methods import Method, Ranks, Step, Term, Terms
+from kdray.errors import ConfigError
+from kdray.methods import Batch, LossTerm, Method, MethodOutput, Ranks
 
 
 @dataclass(frozen=True)
-class Share:
+class MicroBatchFraction:
     """How much of an optimizer step's batch a micro-batch is.
 
     Attributes:
         rows: Of its rows, above 0 to 1.
-        labelled: Of its labelled rows, 0 to 1: hard labels are a mean over these, and micro-batches may differ in them.
+        labeled: Of its labeled rows, 0 to 1: hard labels are a mean over these, and micro-batches may differ in them.
     """
 
     rows: float = 1.0
-    labelled: float = 1.0
+    labeled: float = 1.0
 
 
 @dataclass(frozen=True)
-class Reduced:
+class StepLoss:
     """One step's loss, and what it was made of.
 
     Attributes:
@@ -41,20 +41,20 @@ class Reduced:
     counts: Mapping[str, Tensor]
     weighted: Mapping[str, Tensor]
     queries: Mapping[str, Tensor]
-    answer: Terms
+    answer: MethodOutput
 
 
-def objective(method: Method, step: Step, ranks: Ranks, share: Share = Share()) -> Reduced:
+def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFraction = MicroBatchFraction()) -> StepLoss:
     """Weigh and reduce the method's terms and the hard-label term of one step. A term over no row contributes 0.
 
     Raises:
-        BadInput: The method breaks its contract: another shape than one value a row, or weights of other terms.
+        ConfigError: The method breaks its contract: another shape than one value a row, or weights of other terms.
     """
     answer = method.terms(step)
-    labelled = step.task.labelled(step.labels)
-    hard = labelled if answer.hard_rows is None else labelled & answer.hard_rows
+    labeled = step.task.labeled(step.labels)
+    hard = labeled if answer.hard_rows is None else labeled & answer.hard_rows
     losses = step.task.hard_rows(step.student.logits, step.labels) if answer.hard is None else answer.hard
-    terms = {"hard": Term(losses, hard), **answer.terms}
+    terms = {"hard": LossTerm(losses, hard), **answer.terms}
     weights, scheduled = method.weights(), method.schedule(step)
     _check(method, terms, {**weights, **scheduled})
 
@@ -64,7 +64,7 @@ def objective(method: Method, step: Step, ranks: Ranks, share: Share = Share()) 
     sums = {name: torch.where(covered[name], term.values, 0.0).sum() for name, term in terms.items()}
     shares = dict.fromkeys(terms, share.rows)
     if answer.hard_rows is None:  # otherwise the method chose rows within the micro-batch
-        shares["hard"] = share.labelled
+        shares["hard"] = share.labeled
     scale, totals = dict(weights), dict(sums)  # a number weighs the sum, a tensor each of its values
     for name, weight in scheduled.items():
         if isinstance(weight, Tensor):
@@ -72,7 +72,7 @@ def objective(method: Method, step: Step, ranks: Ranks, share: Share = Share()) 
         else:
             scale[name] = weight
     parts = [scale[name] * shares[name] * totals[name] / everywhere[i] for i, name in enumerate(terms)]
-    return Reduced(
+    return StepLoss(
         loss=torch.stack(parts).sum(),
         sums={name: value.detach() for name, value in sums.items()},
         counts=counts,
@@ -82,16 +82,16 @@ def objective(method: Method, step: Step, ranks: Ranks, share: Share = Share()) 
     )
 
 
-def _check(method: Method, terms: Mapping[str, Term], weights: Mapping[str, float | Tensor]) -> None:
+def _check(method: Method, terms: Mapping[str, LossTerm], weights: Mapping[str, float | Tensor]) -> None:
     rows = terms["hard"].values.shape
     for name, term in terms.items():
         if term.values.shape != rows:
-            raise BadInput(
+            raise ConfigError(
                 f"method {method.label}: term {name} has the shape {tuple(term.values.shape)}; expected one value for "
                 f"each of the {rows[0]} rows (do not take the mean over rows)."
             )
     if weights.keys() != terms.keys():
-        raise BadInput(
+        raise ConfigError(
             f"method {method.label}: weights has {', '.join(sorted(weights))}, but the terms are "
             f"{', '.join(sorted(terms))}; every term and `hard` need one weight each."
         )

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdray import meters
+from kdray import metrics
 from kdray.methods import Ranks
-from kdray.train.objective import Reduced
+from kdray.train.objective import StepLoss
 
 log = logging.getLogger(__name__)
 EVERY_SECONDS = 10.0
 
 
-class Tally:
+class MetricAccumulator:
     """Sums and counts by term and queries by model, kept as tensors so that no step waits for the device."""
 
     def __init__(self) -> None:
@@ -25,12 +25,12 @@ class Tally:
         self._weighted: dict[str, Tensor] = {}
         self._queries: dict[str, Tensor] = {}
 
-    def add(self, reduced: Reduced) -> None:
+    def add(self, step_loss: StepLoss) -> None:
         for mine, new in (
-            (self._sums, reduced.sums),
-            (self._counts, reduced.counts),
-            (self._weighted, reduced.weighted),
-            (self._queries, reduced.queries),
+            (self._sums, step_loss.sums),
+            (self._counts, step_loss.counts),
+            (self._weighted, step_loss.weighted),
+            (self._queries, step_loss.queries),
         ):
             for name, value in new.items():
                 mine[name] = mine[name] + value.double() if name in mine else value.double()
@@ -60,13 +60,13 @@ class Tally:
         return means, weighted, {name: int(number) for name, number in every["queries"].items()}
 
     @staticmethod
-    def of(plain: dict[str, Any], *, share: float) -> "Tally":
+    def of(plain: dict[str, Any], *, share: float) -> "MetricAccumulator":
         """One worker's `share` of merged numbers; those of all workers add up to 1, and each knows every name."""
-        tally = Tally()
+        accumulator = MetricAccumulator()
         for kind, values in plain.items():
             mine = {name: torch.tensor(share * value, dtype=torch.float64) for name, value in values.items()}
-            setattr(tally, f"_{kind}", mine)
-        return tally
+            setattr(accumulator, f"_{kind}", mine)
+        return accumulator
 
     def mean(self, name: str) -> float:
         return float(self._sums[name] / self._counts[name].clamp(min=1))
@@ -80,10 +80,10 @@ class Progress:
         self._done = 0
         self._start = self._last = time.perf_counter()
 
-    def show(self, rows: int, tally: Tally) -> None:
+    def show(self, rows: int, accumulator: MetricAccumulator) -> None:
         self._done += rows
         if self._speaks:
-            meters.count("rows", rows)
+            metrics.count("rows", rows)
         now = time.perf_counter()
         if not self._speaks or now - self._last < EVERY_SECONDS:
             return
@@ -96,5 +96,5 @@ class Progress:
             self._done,
             self._rows,
             self._done / (now - self._start),
-            tally.mean("hard"),
+            accumulator.mean("hard"),
         )

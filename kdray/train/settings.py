@@ -17,8 +17,8 @@ class TrainSettings(Settings):
         warmup: Share of all steps, 0 to 1.
         clip: Largest gradient norm; 0 turns clipping off.
         max_length: Tokens per row at most.
-        patience: Stop after so many epochs without a better score on the selection split; 0 never stops early.
-        keep: Export the weights of the `best` epoch on the selection split, or of the `last`.
+        patience: Stop after so many epochs without a better score on the validation split; 0 never stops early.
+        keep: Export the weights of the `best` epoch on the validation split, or of the `last`.
         checkpoint_steps: Save every so many steps as well as after every epoch; 0 only after epochs.
     """
 

@@ -137,7 +137,7 @@ def test_readmes_python_runs(
     block = re.search(r"```python\n(from pathlib.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert block is not None
     exec(compile(block.group(1), "README.md", "exec"), {})
-    assert "report" in capsys.readouterr().out
+    assert "'test'" in capsys.readouterr().out
     assert main(["report", "store"]) == 0
     assert (tmp_path / "store" / "report" / "index.html").exists()
 

@@ -8,7 +8,7 @@ import pytest
 from kdray.cli.flags import add_shared_flags, check_shared_flags, method_settings, run_config
 from kdray.cli.sweep import keeping
 from kdray.config import RunConfig
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 
 def given(*words: str) -> argparse.Namespace:
@@ -19,7 +19,7 @@ def given(*words: str) -> argparse.Namespace:
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "a/../../x", "..", "/x", "", "a b"])
 def test_a_name_that_could_leave_the_sweeps_folder_is_refused(name: str) -> None:
-    with pytest.raises(BadInput, match=r"--name .*: use letters, digits"):
+    with pytest.raises(ConfigError, match=r"--name .*: use letters, digits"):
         check_shared_flags(given(f"--name={name}"))
 
 
@@ -28,7 +28,7 @@ def test_an_ordinary_name_is_taken() -> None:
 
 
 def test_an_address_is_looked_at_before_anything_is_read() -> None:
-    with pytest.raises(BadInput, match="--address nonsense: give HOST:PORT"):
+    with pytest.raises(ConfigError, match="--address nonsense: give HOST:PORT"):
         check_shared_flags(given("--address", "nonsense"))
 
 
@@ -41,7 +41,7 @@ def test_an_address_is_looked_at_before_anything_is_read() -> None:
     ],
 )
 def test_numbers_are_in_range(flags: list[str], sentence: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(ConfigError) as caught:
         check_shared_flags(given(*flags))
     assert str(caught.value) == sentence
 
@@ -65,7 +65,7 @@ def test_ones_own_rows_are_a_corpus_by_the_flag_and_by_the_setting() -> None:
 
 
 def test_an_unknown_corpus_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"name = rtf, allowed are"):
+    with pytest.raises(ConfigError, match=r"name = rtf, allowed are"):
         run_of("--corpus", "rtf")
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from kdray.config import RunConfig, load, parse
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 FILE = """
 store: here
@@ -24,7 +24,7 @@ def run_file(tmp_path):
 
 
 def refusal(path, *overrides):
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(ConfigError) as caught:
         load(path, overrides)
     sentence = str(caught.value)
     assert "\n" not in sentence
@@ -85,8 +85,8 @@ def test_unknown_keys_are_named(run_file):
     assert refusal(run_file, "method.temprature=4").startswith("run.yaml: method.temprature is no setting")
     assert refusal(run_file, "sotre=x") == "run.yaml: sotre is no setting; you may mean store."
     assert refusal(run_file, "method.temprature=4").endswith("you may mean temperature.")
-    assert refusal(run_file, "prune.policy={name: match_rate, rho: 0.1, rh: 1}").endswith("you may mean rho.")
-    assert refusal(run_file, "prune.policy={name: match_rate, roh: 1}").endswith("you may mean rho.")
+    assert refusal(run_file, "prune.policy={name: match_rate, rate: 0.1, rat: 1}").endswith("you may mean rate.")
+    assert refusal(run_file, "prune.policy={name: match_rate, rates: 1}").endswith("you may mean rate.")
     assert refusal(run_file, "teachers.0.train.epoch=1").endswith("you may mean epochs.")
     assert refusal(run_file, "work.zzz=1").endswith("there are actors, block_rows, cpus, gpus, retries, workers.")
     assert refusal(None, "train.epoch=3").startswith("settings: train.epoch is no setting")
@@ -195,7 +195,7 @@ def test_settings_are_frozen():
 
 def test_plain_values_make_a_run():
     assert parse({"method": {"name": "finetune"}}, source="trial 3").method.name == "finetune"
-    with pytest.raises(BadInput, match=r"^trial 3: method\.alpha is no setting of finetune; there are name\.$"):
+    with pytest.raises(ConfigError, match=r"^trial 3: method\.alpha is no setting of finetune; there are name\.$"):
         parse({"method": {"name": "finetune", "alpha": 1}}, source="trial 3")
     assert parse(RunConfig().model_dump(mode="json"), source="again") == RunConfig()
 
@@ -203,20 +203,20 @@ def test_plain_values_make_a_run():
 @pytest.mark.parametrize("name", ["tinybert", "minilm", "distilbert"])
 def test_methods_that_compare_tokens_want_teachers_that_read_the_pruned_texts(name):
     method = {"method": {"name": name}}
-    with pytest.raises(BadInput, match=rf"method {name} compares token by token.*teacher_view = pruned, or"):
+    with pytest.raises(ConfigError, match=rf"method {name} compares token by token.*teacher_view = pruned, or"):
         parse(method, source="test")
     parse(method | {"outputs": {"teacher_view": "pruned"}}, source="test")
     parse(method | {"prune": {"policy": "none"}}, source="test")
-    parse(method | {"prune": {"level": "example"}}, source="test")  # drops rows, and leaves texts as they are
+    parse(method | {"prune": {"level": "row"}}, source="test")  # drops rows, and leaves texts as they are
 
 
 def test_pruning_without_teachers_names_its_embedders(tmp_path):
     base = {"teachers": [], "method": {"name": "finetune"}}
     with pytest.raises(
-        BadInput, match=r"prune takes embeddings from the teachers, but teachers is empty; set prune\.emb"
+        ConfigError, match=r"prune takes embeddings from the teachers, but teachers is empty; set prune\.emb"
     ):
         parse(base, source="test")
-    for prune in ({"policy": "none"}, {"embedders": "minilm"}, {"protect": "none"}):
+    for prune in ({"policy": "none"}, {"embedders": "minilm"}, {"keep_medoids": "none"}):
         parse(base | {"prune": prune}, source="test")
 
 
@@ -230,5 +230,5 @@ def test_another_methods_name_drops_the_settings_of_the_old_one(run_file):
         assert method.temperature == type(method)().temperature
     same = load(run_file, ["method.name=ens_u"]).method
     assert same == old.method
-    changed = load(run_file, ["prune.policy={name: match_rate, rho: 0.1}", "prune.policy.name=lower_tail"])
+    changed = load(run_file, ["prune.policy={name: match_rate, rate: 0.1}", "prune.policy.name=lower_tail"])
     assert changed.prune.policy.name == "match_rate"  # what is given whole is what holds

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from kdray.config import RunConfig, apply_overrides, parse
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.methods import METHODS, JointFineTuning
 from kdray.records import Settings, bounds, options
 
@@ -92,7 +92,7 @@ def test_a_switch_is_true_or_false(record: type[BaseModel], name: str) -> None:
         ("method.temperature=1e9", "method.temperature = 1000000000.0: allowed is a number from above 0 to 1,000."),
         ("train.epochs=true", "train.epochs: expected a number (found True)."),
         ('train.epochs="3"', "train.epochs: expected a number (found '3')."),
-        ("outputs.preflight=1", "outputs.preflight: expected true or false (found 1)."),
+        ("outputs.quality_check=1", "outputs.quality_check: expected true or false (found 1)."),
         ("store=", "store: it must hold a character that can be seen, and no control character (found '')."),
         ("store=a\0b", "store: it must hold a character that can be seen, and no control character (found 'a\\x00b')."),
         (
@@ -104,6 +104,6 @@ def test_a_switch_is_true_or_false(record: type[BaseModel], name: str) -> None:
 )
 def test_the_sentence_names_what_is_allowed(override: str, sentence: str) -> None:
     base = {"teachers": [{"name": "t"}]}
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(ConfigError) as caught:
         parse(apply_overrides(base, [override]), source="run.yaml")
     assert str(caught.value) == f"run.yaml: {sentence}"

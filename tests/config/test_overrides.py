@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kdray.config import RunConfig, apply_overrides, dotted, merge, parse
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 BASE = parse(
     {
@@ -75,7 +75,7 @@ def test_a_policy_that_prunes_nothing_clears_the_settings_of_pruning() -> None:
         merged({"prune.policy.name": "none"}),
     ):
         assert run.prune == parse({"prune": {"policy": "none"}}, source="test").prune
-    with pytest.raises(BadInput, match="min_keep would be ignored, because policy is none"):
+    with pytest.raises(ConfigError, match="min_keep would be ignored, because policy is none"):
         changed("prune.min_keep=3", "prune.policy=none")
 
 
@@ -130,9 +130,9 @@ def test_null_unsets_a_text_that_may_be_missing() -> None:
 
 
 def test_numbers_and_sections_are_yaml() -> None:
-    run = changed("train.learning_rate=1e-4", "train.epochs=1_000", "outputs.preflight=off", "work.gpus=null")
+    run = changed("train.learning_rate=1e-4", "train.epochs=1_000", "outputs.quality_check=off", "work.gpus=null")
     assert (run.train.learning_rate, run.train.epochs) == (1e-4, 1000)
-    assert (run.outputs.preflight, run.work.gpus) == (False, None)
+    assert (run.outputs.quality_check, run.work.gpus) == (False, None)
     labels = changed("corpus={name: folder, path: 2024, labels: [no, yes, 2024]}").corpus
     assert (labels.path, labels.labels) == ("2024", ("no", "yes", "2024"))
     columns = changed("corpus={name: folder, path: x, labels: [no, 010], columns: {label: 1}}").corpus

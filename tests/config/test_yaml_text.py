@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdray.config import load
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
@@ -40,7 +40,7 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
 def test_an_odd_document_ends_in_one_sentence(text: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(text)
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(ConfigError) as caught:
         load(path)
     assert str(caught.value) == f"{path}: {sentence}"
 
@@ -50,7 +50,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfstore: here\n")
     assert load(path).store == "here"
     path.write_bytes("store: here\n".encode("utf-16"))
-    with pytest.raises(BadInput, match=r"run\.yaml: not valid YAML: it is not UTF-8 text\.$"):
+    with pytest.raises(ConfigError, match=r"run\.yaml: not valid YAML: it is not UTF-8 text\.$"):
         load(path)
 
 
@@ -63,7 +63,7 @@ corpus: {name: folder, path: 1.10, labels: [no, yes], columns: {label: on, id: 2
 teachers:
   - &first {name: 007, encoder: 1e3, classes: [off, 1_0], train: {learning_rate: 1e-4, epochs: 010}}
   - {<<: *first, name: "8"}
-outputs: {preflight: no}
+outputs: {quality_check: no}
 work: {gpus: ~, workers: 2}
 method: {name: ens_u}
 """
@@ -75,4 +75,4 @@ method: {name: ens_u}
     assert (first.name, first.encoder, first.classes) == ("007", "1e3", ("off", "1_0"))
     assert (first.train.learning_rate, first.train.epochs) == (1e-4, 10)
     assert second == first.model_copy(update={"name": "8"})
-    assert (run.outputs.preflight, run.work.gpus, run.work.workers) == (False, None, 2)
+    assert (run.outputs.quality_check, run.work.gpus, run.work.workers) == (False, None, 2)

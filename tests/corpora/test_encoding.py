@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from transformers import BertTokenizer
 
 from kdray.corpora import Encoded, collate, encode, length_batches
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 torch.set_num_threads(1)
 
@@ -70,7 +70,7 @@ def test_no_rows_encode_to_nothing(tokenizer):
 
 @pytest.mark.parametrize("max_length", [2, 17])
 def test_refuses_lengths_the_tokenizer_cannot_have(tokenizer, max_length):
-    with pytest.raises(BadInput, match=f"max_length = {max_length}, but this tokenizer allows 3 to 16 tokens"):
+    with pytest.raises(ConfigError, match=f"max_length = {max_length}, but this tokenizer allows 3 to 16 tokens"):
         encode(tokenizer, [["a"]], max_length=max_length)
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kdray.corpora import TASKS, CorpusSettings, Field, kdray_data, read_corpus, resolve_auto
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 PAIR = (Field("a", "context"), Field("b", "query"))
 ROWS = [
@@ -47,7 +47,7 @@ def read_own(folder, **more):
 
 
 def refusal(folder, **more):
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(ConfigError) as caught:
         read_own(folder, **more)
     assert str(caught.value).endswith(".")
     return str(caught.value)
@@ -88,12 +88,12 @@ def test_every_format_gives_the_same_corpus(tmp_path, suffix):
     for kind in (suffix, ".parquet"):
         write(tmp_path / kind, "train", ROWS * 3, kind)
         write(tmp_path / kind, "test", ROWS, kind)
-    one = read_own(tmp_path / suffix, fields=PAIR, select_fraction=0.5)
-    other = read_own(tmp_path / ".parquet", fields=PAIR, select_fraction=0.5)
+    one = read_own(tmp_path / suffix, fields=PAIR, validation_fraction=0.5)
+    other = read_own(tmp_path / ".parquet", fields=PAIR, validation_fraction=0.5)
     assert one.fingerprint == other.fingerprint
-    assert one.splits["report"].equals(other.splits["report"])
-    assert one.splits["report"]["a"].to_pylist() == [row["a"] for row in ROWS]
-    assert one.splits["report"]["label"].to_pylist() == [1, 0, 1, 0]
+    assert one.splits["test"].equals(other.splits["test"])
+    assert one.splits["test"]["a"].to_pylist() == [row["a"] for row in ROWS]
+    assert one.splits["test"]["label"].to_pylist() == [1, 0, 1, 0]
 
 
 def test_compression_does_not_change_the_fingerprint(tmp_path):
@@ -115,7 +115,7 @@ def test_any_change_changes_the_fingerprint(tmp_path, change):
 
 
 def test_tables_have_ids_fields_and_labels(tmp_path):
-    report = read_own(with_train(tmp_path, texts(20))).splits["report"]
+    report = read_own(with_train(tmp_path, texts(20))).splits["test"]
     assert report.schema.equals(pa.schema({"id": pa.string(), "text": pa.string(), "label": pa.int64()}))
     assert report["id"].to_pylist() == ["test:0", "test:1", "test:2", "test:3"]
 
@@ -130,7 +130,7 @@ def test_ids_are_unique_over_the_corpus(tmp_path):
 def test_own_ids_are_kept(tmp_path):
     rows = [row | {"id": f"x{i}"} for i, row in enumerate(texts(20))]
     corpus = read_own(with_train(tmp_path, rows))
-    carved = set(corpus.splits["train"]["id"].to_pylist()) | set(corpus.splits["select"]["id"].to_pylist())
+    carved = set(corpus.splits["train"]["id"].to_pylist()) | set(corpus.splits["validation"]["id"].to_pylist())
     assert carved == {f"train:x{i}" for i in range(20)}
 
 
@@ -140,7 +140,7 @@ def test_columns_are_mapped(tmp_path):
     write(tmp_path, "test", rows[:4])
     corpus = read_own(tmp_path, columns={"text": "review", "label": "gold", "id": "uid"})
     assert corpus.task.fields == (Field("text", "body"),)
-    assert corpus.splits["report"].to_pylist()[1] == {"id": "test:1", "text": "text 1", "label": 1}
+    assert corpus.splits["test"].to_pylist()[1] == {"id": "test:1", "text": "text 1", "label": 1}
 
 
 def test_one_text_column_is_the_body(tmp_path):
@@ -154,8 +154,8 @@ def test_stars_of_1_to_5_are_names_and_no_positions(tmp_path, suffix):
     write(tmp_path, "train", rows, suffix)
     write(tmp_path, "test", rows[:5], suffix)
     stars = ("1", "2", "3", "4", "5")
-    assert read_own(tmp_path, labels=stars).splits["report"]["label"].to_pylist() == [0, 1, 2, 3, 4]
-    assert read_own(tmp_path, labels=stars[::-1]).splits["report"]["label"].to_pylist() == [4, 3, 2, 1, 0]
+    assert read_own(tmp_path, labels=stars).splits["test"]["label"].to_pylist() == [0, 1, 2, 3, 4]
+    assert read_own(tmp_path, labels=stars[::-1]).splits["test"]["label"].to_pylist() == [4, 3, 2, 1, 0]
     write(tmp_path, "test", [{"text": "a", "label": 0}], suffix)
     allowed = "allowed are 1, 2, 3, 4, 5, or -1 for a row without a label."
     assert refusal(tmp_path, labels=stars).endswith(f"is '0'; {allowed}")
@@ -175,7 +175,7 @@ def test_test_rows_that_are_in_train_make_a_note(tmp_path):
     write(tmp_path, "test", [{"text": "new", "label": 0}, *rows[:3], {"text": "text 4 ", "label": 0}])
     corpus = read_own(tmp_path)
     train = set(corpus.splits["train"]["text"].to_pylist())  # a tenth of the rows is carved off
-    count = sum(text in train for text in corpus.splits["report"]["text"].to_pylist())
+    count = sum(text in train for text in corpus.splits["test"]["text"].to_pylist())
     assert 1 <= count <= 3
     assert corpus.note == f"{count} of 5 test rows are word for word in train"
     write(tmp_path, "test", [{"text": "new", "label": 0}])
@@ -212,15 +212,15 @@ def test_test_is_reported_and_validation_selected_on(tmp_path):
     with_train(tmp_path, texts(20))
     write(tmp_path, "validation", texts(6))
     splits = read_own(tmp_path).splits
-    assert {name: table.num_rows for name, table in splits.items()} == {"train": 20, "select": 6, "report": 4}
-    assert splits["select"]["id"][0].as_py() == "validation:0"
+    assert {name: table.num_rows for name, table in splits.items()} == {"train": 20, "validation": 6, "test": 4}
+    assert splits["validation"]["id"][0].as_py() == "validation:0"
 
 
 def test_validation_is_reported_where_there_is_no_test(tmp_path):
     write(tmp_path, "train", texts(20))
     write(tmp_path, "validation", texts(6))
     splits = read_own(tmp_path).splits
-    assert {name: table.num_rows for name, table in splits.items()} == {"train": 18, "select": 2, "report": 6}
+    assert {name: table.num_rows for name, table in splits.items()} == {"train": 18, "validation": 2, "test": 6}
 
 
 def test_a_folder_is_never_taken_for_a_named_corpus(tmp_path):
@@ -242,7 +242,7 @@ def test_mnli_takes_extra_train_rows_and_reports_both_halves(tmp_path):
         write(folder, split, rows[:6], ".parquet")
     corpus = read_corpus(CorpusSettings(name="mnli"), data_dir=tmp_path)
     sizes = {name: table.num_rows for name, table in corpus.splits.items()}
-    assert sizes == {"train": 32, "select": 4, "report": 6, "report_mm": 6}
+    assert sizes == {"train": 32, "validation": 4, "test": 6, "report_mm": 6}
     assert "subset, 36 of 392,702 train rows" in (corpus.note or "")
     assert corpus.splits["report_mm"]["id"][0].as_py() == "validation_mismatched:0"
 
@@ -251,7 +251,7 @@ def test_reads_the_sample():
     corpus = read_corpus(CorpusSettings(name="sample"), data_dir=None)
     assert corpus.is_sample
     assert (corpus.note or "").startswith("the sample that ships with kdray, no benchmark")
-    assert set(corpus.splits) == {"train", "select", "report"}
+    assert set(corpus.splits) == {"train", "validation", "test"}
 
 
 # --- what is said about it
@@ -280,13 +280,13 @@ def test_a_limit_is_said(tmp_path):
     with_train(tmp_path, texts(40))
     corpus = read_own(tmp_path, limit=20)
     assert corpus.note == "limited to 20 of 40 train rows"
-    assert (corpus.splits["train"].num_rows, corpus.splits["select"].num_rows) == (18, 2)
+    assert (corpus.splits["train"].num_rows, corpus.splits["validation"].num_rows) == (18, 2)
 
 
 def test_refuses_files_that_the_manifest_does_not_describe(tmp_path):
     write_rte(tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps({"rte": {"train": {"rows": 21, "full_rows": 21}}}))
-    with pytest.raises(BadInput, match=r"KDRAY_DATA/rte/train has 20 rows, but manifest\.json beside it says 21"):
+    with pytest.raises(ConfigError, match=r"KDRAY_DATA/rte/train has 20 rows, but manifest\.json beside it says 21"):
         read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path)
 
 
@@ -294,7 +294,7 @@ def test_refuses_files_that_the_manifest_does_not_describe(tmp_path):
 def test_refuses_a_broken_manifest(tmp_path, content):
     write_rte(tmp_path)
     (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(BadInput, match=r"KDRAY_DATA/manifest\.json cannot be used"):
+    with pytest.raises(ConfigError, match=r"KDRAY_DATA/manifest\.json cannot be used"):
         read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path)
 
 
@@ -302,13 +302,13 @@ def test_refuses_a_broken_manifest(tmp_path, content):
 
 
 def test_a_named_corpus_is_never_replaced(tmp_path, offline):
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(ConfigError) as caught:
         read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path)
     assert str(caught.value) == (
         "The corpus rte was not found: KDRAY_DATA has no folder rte, it is not in the Hugging Face cache, and the hub "
         "does not answer; set KDRAY_DATA to a folder that holds rte/train.parquet and its other splits, or go online."
     )
-    with pytest.raises(BadInput, match="KDRAY_DATA is not set"):
+    with pytest.raises(ConfigError, match="KDRAY_DATA is not set"):
         read_corpus(CorpusSettings(name="rte"), data_dir=None)
 
 
@@ -322,7 +322,7 @@ def test_auto_takes_the_real_corpus_where_it_can(tmp_path, offline):
 
 @pytest.mark.parametrize("name", ["sample", "folder", "unknown"])
 def test_auto_stands_only_for_named_tasks(name):
-    with pytest.raises(BadInput, match=f"auto cannot stand for {name}, allowed are rte, sst2"):
+    with pytest.raises(ConfigError, match=f"auto cannot stand for {name}, allowed are rte, sst2"):
         resolve_auto(name, data_dir=None)
 
 
@@ -354,7 +354,7 @@ def test_kdray_data_must_be_a_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("KDRAY_DATA", str(tmp_path))
     assert kdray_data() == tmp_path
     monkeypatch.setenv("KDRAY_DATA", str(tmp_path / "gone"))
-    with pytest.raises(BadInput, match="gone is no folder: set it to one"):
+    with pytest.raises(ConfigError, match="gone is no folder: set it to one"):
         kdray_data()
     monkeypatch.delenv("KDRAY_DATA")
     assert kdray_data() is None
@@ -501,7 +501,7 @@ def test_refuses_labels_of_a_wrong_type(tmp_path, label, kind):
 
 
 @pytest.mark.parametrize("label", [None, -1])
-def test_refuses_unlabelled_rows_in_reported_splits(tmp_path, label):
+def test_refuses_unlabeled_rows_in_reported_splits(tmp_path, label):
     rows = texts(4)
     rows[2]["label"] = label
     with_train(tmp_path, texts(20))
@@ -513,9 +513,9 @@ def test_refuses_unlabelled_rows_in_reported_splits(tmp_path, label):
 
 def test_refuses_train_without_labels(tmp_path):
     with_train(tmp_path, [row | {"label": -1} for row in texts(20)])
-    assert "train has 0 labelled rows" in refusal(tmp_path)
+    assert "train has 0 labeled rows" in refusal(tmp_path)
     write(tmp_path, "validation", texts(4))
-    assert "has no labelled row in train: at least one is needed" in refusal(tmp_path)
+    assert "has no labeled row in train: at least one is needed" in refusal(tmp_path)
 
 
 def test_refuses_duplicate_and_empty_ids(tmp_path):
@@ -531,7 +531,7 @@ def test_refuses_duplicate_and_empty_ids(tmp_path):
 def test_refuses_selection_settings_that_the_folder_makes_useless(tmp_path):
     with_train(tmp_path, texts(20))
     write(tmp_path, "validation", texts(4))
-    assert "corpus.select_fraction = 0.3 has no effect" in refusal(tmp_path, select_fraction=0.3)
+    assert "corpus.validation_fraction = 0.3 has no effect" in refusal(tmp_path, validation_fraction=0.3)
     assert "corpus.split_seed = 3 has no effect" in refusal(tmp_path, split_seed=3)
     assert "corpus.group_by = text has no effect" in refusal(tmp_path, group_by="text")
 
@@ -539,8 +539,8 @@ def test_refuses_selection_settings_that_the_folder_makes_useless(tmp_path):
 def test_rows_of_one_text_are_kept_together_on_request(tmp_path):
     rows = [{"text": f"text {i // 2}", "label": "yes" if i % 2 else "no"} for i in range(40)]
     with_train(tmp_path, rows)
-    splits = read_own(tmp_path, select_fraction=0.25, group_by="text").splits
-    train, select = (set(splits[split]["text"].to_pylist()) for split in ("train", "select"))
+    splits = read_own(tmp_path, validation_fraction=0.25, group_by="text").splits
+    train, select = (set(splits[split]["text"].to_pylist()) for split in ("train", "validation"))
     assert len(select) == 5
     assert not train & select
 
@@ -551,8 +551,8 @@ def test_refuses_to_group_by_what_is_no_field(tmp_path):
 
 def test_the_pairs_of_the_sample_are_kept_together():
     splits = read_corpus(CorpusSettings(name="sample"), data_dir=None).splits
-    train, select = (set(splits[split]["sentence2"].to_pylist()) for split in ("train", "select"))
-    assert (splits["train"].num_rows, splits["select"].num_rows) == (2_160, 240)
+    train, select = (set(splits[split]["sentence2"].to_pylist()) for split in ("train", "validation"))
+    assert (splits["train"].num_rows, splits["validation"].num_rows) == (2_160, 240)
     assert not train & select
 
 
@@ -571,16 +571,20 @@ def test_real_corpora_have_the_rows_of_their_manifest(name):
     corpus = read_corpus(CorpusSettings(name=name), data_dir=data_dir)
     task = corpus.task
     train_rows = corpus.splits["train"].num_rows
-    carved = corpus.splits["select"].num_rows
+    carved = corpus.splits["validation"].num_rows
     stated = sum(facts[split]["rows"] for split in ("train", *task.extra_train) if split in facts)
-    if task.select_split is None:
+    if task.validation_split is None:
         assert train_rows + carved == stated
-        assert carved == int(stated * task.select_fraction + 0.5)
+        assert carved == int(stated * task.validation_fraction + 0.5)
     else:
-        assert (train_rows, carved) == (stated, facts[task.select_split]["rows"])
-    report = corpus.splits["report"]
-    counts = report["label"].value_counts().to_pylist()
-    assert {str(each["values"]): each["counts"] for each in counts} == facts[task.report_split]["labels"]
+        assert (train_rows, carved) == (stated, facts[task.validation_split]["rows"])
+    report = corpus.splits["test"]
+    if "labels" in facts[task.test_split]:
+        counts = report["label"].value_counts().to_pylist()
+        assert {str(each["values"]): each["counts"] for each in counts} == facts[task.test_split]["labels"]
+    else:
+        assert task.labels == ("similarity",)
+        assert pa.types.is_floating(report["label"].type)
     assert corpus.origin == f"KDRAY_DATA/{name}"
 
 
@@ -588,6 +592,7 @@ REAL_NOTES = {
     "cola": "16 of 1,043 test rows are word for word in train",
     "emotion": "11 of 2,000 test rows are word for word in train",
     "imdb": "95 of 25,000 test rows are word for word in train",
+    "stsb": "5 of 1,500 test rows are word for word in train",
     "qnli": "subset, 11,803 of 104,743 train rows",
     "qqp": "subset, 23,497 of 363,849 train rows; validation: held out from GLUE train rows; NOT the GLUE dev set",
     "mnli": "subset, 19,636 of 392,702 train rows; "

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdray.corpora.splits import carve, choose, choose_groups, limit_rows
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 
 CLASSES = st.lists(st.integers(-1, 3), min_size=1, max_size=80)
 
@@ -51,18 +51,18 @@ def test_carving_keeps_every_row_once_and_in_order(labels, fraction, seed):
     rows = table(labels)
     try:
         rest, carved = carve(rows, fraction=fraction, seed=seed)
-    except BadInput:
+    except ConfigError:
         return
     position = {each: row for row, each in enumerate(ids_of(rows))}
     for part in (rest, carved):
         order = [position[each] for each in ids_of(part)]
         assert order == sorted(order)
     assert sorted(ids_of(rest) + ids_of(carved)) == sorted(ids_of(rows))
-    labelled = sum(label >= 0 for label in labels)
-    assert carved.num_rows == int(labelled * fraction + 0.5)
+    labeled = sum(label >= 0 for label in labels)
+    assert carved.num_rows == int(labeled * fraction + 0.5)
     assert carved["label"].null_count == 0
     for label in set(labels) - {-1}:
-        share = labels.count(label) * carved.num_rows / labelled
+        share = labels.count(label) * carved.num_rows / labeled
         assert abs(carved["label"].to_pylist().count(label) - share) < 1
         assert label in rest["label"].to_pylist()
 
@@ -92,11 +92,11 @@ def test_rows_of_one_group_are_carved_off_together(pairs, data):
     fraction = data.draw(st.floats(0.05, 0.5))
     try:
         rest, carved = carve(rows, fraction=fraction, seed=0, group_by="text")
-    except BadInput:
+    except ConfigError:
         return
     kept = zip(rest["text"].to_pylist(), rest["label"].to_pylist(), strict=True)
-    labelled = {text for text, label in kept if label is not None}
-    assert not labelled & set(carved["text"].to_pylist())
+    labeled = {text for text, label in kept if label is not None}
+    assert not labeled & set(carved["text"].to_pylist())
     plain = [label for label, _ in pairs if label >= 0]
     assert 0 < carved.num_rows <= int(len(plain) * fraction + 0.5)
     for label in set(plain):
@@ -119,23 +119,23 @@ def test_pairs_are_carved_in_full_when_they_fit():
 
 
 def test_refuses_groups_that_are_too_large_to_be_carved_off():
-    with pytest.raises(BadInput, match="train cannot be split by text: no group of rows is as small as 2 rows"):
+    with pytest.raises(ConfigError, match="train cannot be split by text: no group of rows is as small as 2 rows"):
         carve(grouped([(i % 2, "same") for i in range(20)]), fraction=0.1, seed=0, group_by="text")
 
 
-def test_unlabelled_rows_stay_in_train():
+def test_unlabeled_rows_stay_in_train():
     rest, carved = carve(table([0, 1, -1, -1] * 5), fraction=0.5, seed=0)
     assert carved.num_rows == 5
     assert rest["label"].null_count == 10
 
 
 def test_refuses_to_carve_from_too_few_rows():
-    with pytest.raises(BadInput, match=r"train has 3 labelled rows, too few to select on 0\.1 of them"):
+    with pytest.raises(ConfigError, match=r"train has 3 labeled rows, too few to select on 0\.1 of them"):
         carve(table([0, 1, 0]), fraction=0.1, seed=0)
 
 
 def test_refuses_to_take_the_last_row_of_a_class():
-    with pytest.raises(BadInput, match=r"train has only 1 row of class 0, and selecting on 0\.5"):
+    with pytest.raises(ConfigError, match=r"train has only 1 row of class 0, and selecting on 0\.5"):
         carve(table([0, 1]), fraction=0.5, seed=0)
 
 
@@ -146,5 +146,5 @@ def test_limit_takes_that_many_rows_in_proportion():
 
 
 def test_refuses_a_limit_without_effect():
-    with pytest.raises(BadInput, match=r"limit = 4, but train has 3 rows \(1 to 3, or leave it out\)"):
+    with pytest.raises(ConfigError, match=r"limit = 4, but train has 3 rows \(1 to 3, or leave it out\)"):
         limit_rows(table([0, 1, 0]), limit=4, seed=0)

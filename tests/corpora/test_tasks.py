@@ -43,15 +43,15 @@ def test_paraphrase_tasks_select_on_accuracy_and_cola_on_matthews():
 
 
 def test_hidden_test_labels_make_dev_the_reported_split():
-    assert {TASKS[name].report_split for name in ("rte", "sst2", "mrpc", "qnli", "qqp", "cola")} == {"validation"}
-    assert TASKS["mnli"].report_split == "validation_matched"
-    assert {TASKS[name].report_split for name in ("emotion", "ag_news", "imdb")} == {"test"}
+    assert {TASKS[name].test_split for name in ("rte", "sst2", "mrpc", "qnli", "qqp", "cola")} == {"validation"}
+    assert TASKS["mnli"].test_split == "validation_matched"
+    assert {TASKS[name].test_split for name in ("emotion", "ag_news", "imdb")} == {"test"}
 
 
 def test_imdb_and_ag_news_carve_what_the_papers_carve():
-    assert TASKS["imdb"].full_rows["train"] * TASKS["imdb"].select_fraction == 5_000
-    assert TASKS["ag_news"].full_rows["train"] * TASKS["ag_news"].select_fraction == 6_000
-    assert TASKS["emotion"].select_split == "validation"
+    assert TASKS["imdb"].full_rows["train"] * TASKS["imdb"].validation_fraction == 5_000
+    assert TASKS["ag_news"].full_rows["train"] * TASKS["ag_news"].validation_fraction == 6_000
+    assert TASKS["emotion"].validation_split == "validation"
 
 
 def test_refuses_unknown_names_and_keys():
@@ -68,8 +68,8 @@ def test_refuses_folder_settings_with_a_named_task(setting):
 
 
 def test_refuses_selection_settings_where_the_official_split_is_used():
-    assert "select_fraction = 0.2 has no effect: emotion selects on its official validation split" in refusal(
-        name="emotion", select_fraction=0.2
+    assert "validation_fraction = 0.2 has no effect: emotion selects on its official validation split" in refusal(
+        name="emotion", validation_fraction=0.2
     )
     assert "split_seed = 3 has no effect" in refusal(name="emotion", split_seed=3)
     assert "group_by = text has no effect" in refusal(name="emotion", group_by="text")

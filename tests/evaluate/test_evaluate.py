@@ -5,7 +5,7 @@ import pytest
 import tiny
 import torch
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.evaluate import (
     against,
     cost_of,
@@ -53,17 +53,17 @@ def test_accuracy_and_macro_f1_are_always_scored():
     assert list(score_all(["accuracy"], Y, PREDICTED)) == ["accuracy", "macro_f1"]
 
 
-def test_unlabelled_rows_are_not_scored():
+def test_unlabeled_rows_are_not_scored():
     labels = np.array([1, -1, 0, -1])
     assert score_one("accuracy", labels, np.eye(2)[[1, 0, 1, 0]]) == 0.5
     assert baseline("accuracy", np.array([1, -1, 1, 0, -1, -1]), outputs=2) == near(2 / 3)
 
 
 def test_a_missing_score_is_an_error_and_not_0():
-    with pytest.raises(BadInput, match=r"^metric 'accuracy' cannot be computed: no row is labelled\.$"):
+    with pytest.raises(ConfigError, match=r"^metric 'accuracy' cannot be computed: no row is labeled\.$"):
         score_one("accuracy", np.array([-1, -1]), np.eye(2))
     with pytest.raises(
-        BadInput, match=r"^metric 'bleu' is unknown; known are accuracy, f1, .* Name your own as module:function\.$"
+        ConfigError, match=r"^metric 'bleu' is unknown; known are accuracy, f1, .* Name your own as module:function\.$"
     ):
         score_one("bleu", Y, PREDICTED)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kdray.corpora import CorpusSettings
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.tasks import METRICS, Metric, get_metric, identity, metric, register, score_one
 from kdray.tasks.metrics import ECE_BINS
 
@@ -80,7 +80,9 @@ def test_directions():
 
 
 def test_an_undefined_score_is_an_error_and_says_when():
-    with pytest.raises(BadInput, match=r"^metric 'auroc' is not defined for these 2 rows: .* when all rows, or none"):
+    with pytest.raises(
+        ConfigError, match=r"^metric 'auroc' is not defined for these 2 rows: .* when all rows, or none"
+    ):
         score_one("auroc", np.array([1, 1]), np.log(P[:2]))
 
 
@@ -109,9 +111,9 @@ def test_a_metric_of_ones_own_by_module_and_function(own):
 
 
 def test_what_is_no_metric_is_refused(own):
-    with pytest.raises(BadInput, match=r"^metric 'my_metrics:plain' is of type function; it must be a kdray"):
+    with pytest.raises(ConfigError, match=r"^metric 'my_metrics:plain' is of type function; it must be a kdray"):
         get_metric("my_metrics:plain")
-    with pytest.raises(BadInput, match=r"^metric 'my_metrics:none' cannot be imported .*; is my_metrics.py on"):
+    with pytest.raises(ConfigError, match=r"^metric 'my_metrics:none' cannot be imported .*; is my_metrics.py on"):
         get_metric("my_metrics:none")
 
 
@@ -136,5 +138,5 @@ def test_a_registered_metric_has_a_short_name(monkeypatch):
     register(zeros)
     assert score_one("zeros", Y, np.log(P)) == 0.5
     register(zeros)  # the same one again
-    with pytest.raises(BadInput, match=r"^there is already a metric 'zeros'"):
+    with pytest.raises(ConfigError, match=r"^there is already a metric 'zeros'"):
         register(Metric("zeros", "", lambda targets, classes: 0.0))

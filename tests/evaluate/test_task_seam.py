@@ -1,4 +1,4 @@
-"""The numbers of a task, worked by hand: losses, unlabelled rows, soft labels, baselines, targets and fingerprints."""
+"""The numbers of a task, worked by hand: losses, unlabeled rows, soft labels, baselines, targets and fingerprints."""
 
 import numpy as np
 import pyarrow as pa
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdray.corpora import fingerprint
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.methods.losses import ensemble_log_probs, kd_rows, log_probs, mean_of_labels
 from kdray.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, TASKS, LabelError, baseline, get_task, task_identity
 
@@ -25,7 +25,7 @@ def test_hard_losses_by_hand():
     assert rows.tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_an_unlabelled_row_has_no_loss_and_no_gradient():
+def test_an_unlabeled_row_has_no_loss_and_no_gradient():
     for task, targets in (
         (REGRESSION, torch.tensor([0.25, float("nan")])),
         (MULTI_LABEL, torch.tensor([[1, 0], [-1, -1]])),
@@ -35,7 +35,7 @@ def test_an_unlabelled_row_has_no_loss_and_no_gradient():
         rows = task.hard_rows(logits, targets)
         rows.sum().backward()
         assert logits.grad is not None
-        assert task.labelled(targets).tolist() == [True, False]
+        assert task.labeled(targets).tolist() == [True, False]
         assert rows[1] == 0
         assert torch.isfinite(logits.grad).all()
         assert (logits.grad[1] == 0).all()
@@ -93,8 +93,8 @@ def test_tasks_by_name():
     assert list(TASKS) == ["single_label", "regression", "multi_label"]
     assert [task_identity(name) for name in TASKS] == list(TASKS)
     with pytest.raises(
-        BadInput, match=r"^task 'ranking' is unknown; known are single_label, regression, multi_label\."
+        ConfigError, match=r"^task 'ranking' is unknown; known are single_label, regression, multi_label\."
     ):
         get_task("ranking")
-    with pytest.raises(BadInput, match=r"^task 'math:pi' has no always; it must be an object with all of always,"):
+    with pytest.raises(ConfigError, match=r"^task 'math:pi' has no always; it must be an object with all of always,"):
         get_task("math:pi")

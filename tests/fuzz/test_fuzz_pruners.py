@@ -8,7 +8,7 @@ import fuzzing
 import pyarrow as pa
 import pytest
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.prune import Pruner, PruneSettings, fit, units_of
 from kdray.prune.sentences import sentence_spans
 from kdray.utf8 import is_text
@@ -40,7 +40,7 @@ PIECES = [
 @pytest.fixture
 def pruner() -> Pruner:
     table = pa.table({"id": range(len(TEXTS)), "text": TEXTS, "label": [0, 1, 0]})
-    settings = PruneSettings(protect="none", level="sentence")
+    settings = PruneSettings(keep_medoids="none", level="sentence")
     return fit(units_of(table, ["text"]), [], settings, level="sentence").pruner
 
 
@@ -63,7 +63,7 @@ def test_texts(pruner: Pruner) -> None:
     def case(draw: random.Random) -> None:
         texts = ["".join(draw.choices(PIECES, k=draw.randrange(8))) for _ in range(draw.randrange(4))]
         if not all(map(is_text, texts)):
-            with pytest.raises(BadInput, match="Unicode"):
+            with pytest.raises(ConfigError, match="Unicode"):
                 pruner.prune(texts)
             return
         for text, short in zip(texts, pruner.prune(texts), strict=True):

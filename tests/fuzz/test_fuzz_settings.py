@@ -24,7 +24,7 @@ PLAIN: list[dict[str, Any]] = [
         FOLDER,
         method={"name": "dekd", "r": 0.5, "strategy": "margin", "lambda1": 0.5, "lambda2": 0.3, "lambda3": 0.2},
         assistant={"method": {"name": "kd"}, "train": tiny.training(2)},
-        prune={"policy": {"name": "match_rate", "rho": 0.2}, "level": "sentence", "duplicates": {"action": "drop"}},
+        prune={"policy": {"name": "match_rate", "rate": 0.2}, "level": "sentence", "duplicates": {"action": "drop"}},
     ),
     tiny.run_settings(
         ENCODER,

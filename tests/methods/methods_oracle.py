@@ -59,7 +59,7 @@ def uncertainty(z, strategy):
     }[strategy]
 
 
-def normalised(x):
+def normalized(x):
     return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), EPSILON)
 
 
@@ -79,7 +79,7 @@ def alignment(student_cls, teacher_cls, selected, *, granularity, projection=Non
     rows = np.zeros(len(teacher))
     for b in range(len(teacher)):
         chosen = sorted(sorted(range(teacher.shape[1]), key=lambda layer: (-scores[b, layer], layer))[:keep])
-        difference = normalised(student[b]) - normalised(teacher[b, chosen])
+        difference = normalized(student[b]) - normalized(teacher[b, chosen])
         rows[b] = (difference**2).sum()
     return rows
 

@@ -57,14 +57,14 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def standardised(x):
+def standardized(x):
     return (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
 
 
 def states(text, teachers, y, policy):
     """[rows, teachers, features]."""
     says, loses = [softmax(z) for z in teachers], [cross_entropy(z, y)[:, None] for z in teachers]
-    vector = standardised(text)
+    vector = standardized(text)
     if policy == "joint":
         return np.stack([np.concatenate([vector, *says, *loses], axis=1)] * len(teachers), axis=1)
     return np.stack([np.concatenate([vector, p, ce], axis=1) for p, ce in zip(says, loses, strict=True)], axis=1)
@@ -73,12 +73,12 @@ def states(text, teachers, y, policy):
 def chosen(noise, pi):
     """0/1 choices, and the choices with one for rows that chose nobody."""
     choice = (noise < pi).astype(float)
-    heard = choice.copy()
+    selected_teachers = choice.copy()
     for row in np.flatnonzero(choice.sum(1) == 0):
-        heard[row, np.argmax(pi[row])] = 1
-    return choice, heard
+        selected_teachers[row, np.argmax(pi[row])] = 1
+    return choice, selected_teachers
 
 
-def mean_over_chosen(teachers, student, heard, temperature):
+def mean_over_chosen(teachers, student, selected_teachers, temperature):
     each = np.stack([kd(z, student, temperature) for z in teachers], axis=1)
-    return (each * heard).sum(1) / heard.sum(1)
+    return (each * selected_teachers).sum(1) / selected_teachers.sum(1)

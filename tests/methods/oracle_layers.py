@@ -21,7 +21,7 @@ def pkd(student, teacher, student_cls, teacher_cls, y, s, projection=None):
     for j in range(1, depth):
         copied = g(j, depth, teacher_depth) if s["layers"] == "skip" else teacher_depth - depth + j
         ours = student_cls[:, j] if projection is None else student_cls[:, j] @ projection.T
-        total += ((oracle.normalised(ours) - oracle.normalised(teacher_cls[:, copied])) ** 2).sum(-1).mean()
+        total += ((oracle.normalized(ours) - oracle.normalized(teacher_cls[:, copied])) ** 2).sum(-1).mean()
     if s["scale"] == "elementmean":
         total /= (depth - 1) * teacher_cls.shape[-1]
     soft = oracle.kd(teacher, student, s["temperature"], t2=s["t2_scaling"], direction=s["direction"]).mean()
@@ -79,13 +79,13 @@ def cosine_loss(student, teacher, lengths, projection=None):
     rows = []
     for b, n in enumerate(lengths):
         ours = student[b, -1, :n] if projection is None else student[b, -1, :n] @ projection.T
-        cosine = (oracle.normalised(ours) * oracle.normalised(teacher[b, -1, :n])).sum(-1)
+        cosine = (oracle.normalized(ours) * oracle.normalized(teacher[b, -1, :n])).sum(-1)
         rows.append(1 - cosine.mean())
     return np.array(rows)
 
 
 def reliability(teacher, y):
-    """An unlabelled row: the cross-entropy that the teacher expects of itself."""
+    """An unlabeled row: the cross-entropy that the teacher expects of itself."""
     p = oracle.softmax(teacher)
     expected = oracle.entropy(p)
     known = -np.log(p[np.arange(len(y)), np.maximum(y, 0)])

@@ -7,8 +7,8 @@ import torch
 from method_steps import logits_step
 from pydantic import ValidationError
 
-from kdray.errors import BadInput
-from kdray.methods import PrunedEnsemble, ReinforcedSelection, UniformEnsemble, WeightedEnsemble
+from kdray.errors import ConfigError
+from kdray.methods import CKDSP, RLKD, EnsU, EnsW
 from kdray.testing.steps import pair_for, step_for
 from kdray.train import SingleRank, objective
 
@@ -20,19 +20,19 @@ def loss(method, step):
 @pytest.mark.parametrize(
     ("ways", "inner"),
     [
-        ({}, UniformEnsemble()),
-        ({"combine": "logit", "temperature": 2.0}, UniformEnsemble(combine="logit", temperature=2.0)),
-        ({"combine_teachers": "w", "alpha": 0.2}, WeightedEnsemble(alpha=0.2)),
-        ({"combine_teachers": "rlkd"}, ReinforcedSelection(temperature=5.0)),
+        ({}, EnsU()),
+        ({"combine": "logit", "temperature": 2.0}, EnsU(combine="logit", temperature=2.0)),
+        ({"combine_teachers": "w", "alpha": 0.2}, EnsW(alpha=0.2)),
+        ({"combine_teachers": "rlkd"}, RLKD(temperature=5.0)),
         (
             {"combine_teachers": "rlkd", "reward_number": 3, "gamma": 0.3, "ensemble_epochs": 2},
-            ReinforcedSelection(temperature=5.0, reward_number=3, gamma=0.3, ensemble_epochs=2),
+            RLKD(temperature=5.0, reward_number=3, gamma=0.3, ensemble_epochs=2),
         ),
     ],
     ids=str,
 )
 def test_it_is_its_ensemble(ways, inner):
-    method = PrunedEnsemble(**ways)
+    method = CKDSP(**ways)
     pair = pair_for(method)
     step = step_for(method, pair)
     torch.testing.assert_close(loss(method, step), loss(inner, step_for(inner, pair)), rtol=0, atol=1e-12)
@@ -49,12 +49,12 @@ def test_the_whole_loss_against_numpy(combine):
     target = oracle.ensemble(teachers, 5.0, combine)
     soft = 25 * oracle.kl(target, oracle.softmax(student, 5.0)).mean()
     expected = 0.7 * oracle.cross_entropy(student, y).mean() + 0.3 * soft
-    assert loss(PrunedEnsemble(alpha=0.3, combine=combine), step).item() == pytest.approx(expected, abs=1e-9)
+    assert loss(CKDSP(alpha=0.3, combine=combine), step).item() == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("student_width", [6, 4])
 def test_sentence_vectors_against_numpy(student_width):
-    method, plain = PrunedEnsemble(eta=0.3), PrunedEnsemble()
+    method, plain = CKDSP(eta=0.3), CKDSP()
     pair = pair_for(method, student_width=student_width)
     step = step_for(method, pair)
     own = step.student.sent_emb.detach().numpy()
@@ -69,19 +69,19 @@ def test_sentence_vectors_against_numpy(student_width):
 
 def test_the_course():
     def course(**settings):
-        return [(p.name, p.epochs, p.scored) for p in PrunedEnsemble(**settings).phases(2)]
+        return [(p.name, p.epochs, p.scored) for p in CKDSP(**settings).phases(2)]
 
     assert course() == [("ensemble", 1, False), ("ckdsp", 2, True)]
     assert course(ensemble_epochs=0, combine_teachers="w") == [("ckdsp", 2, True)]
     turns = [("student", 1, True), ("policy", 1, False), ("student", 1, True)]
     assert course(combine_teachers="rlkd") == [("ensemble", 1, False), ("policy", 1, False), *turns]
-    method = PrunedEnsemble(combine_teachers="rlkd", eta=0.1)
+    method = CKDSP(combine_teachers="rlkd", eta=0.1)
     assert [p.method == method for p in method.phases(2)] == [False, True, True, True, True]
 
 
 def test_a_policy_learns_through_it():
-    method = PrunedEnsemble(combine_teachers="rlkd", eta=0.1)
-    inner = ReinforcedSelection(temperature=5.0)
+    method = CKDSP(combine_teachers="rlkd", eta=0.1)
+    inner = RLKD(temperature=5.0)
     pair = pair_for(method)
     outer, bare = step_for(method, pair), step_for(inner, pair)
     for _ in range(2):
@@ -95,8 +95,8 @@ def test_a_policy_learns_through_it():
 @pytest.mark.parametrize("gamma", [0.3, 0.9])
 def test_a_policy_has_the_settings_that_were_given(gamma):
     soft = {"temperature": 3.0, "alpha": 0.4, "t2_scaling": False, "direction": "reverse"}
-    method = PrunedEnsemble(combine_teachers="rlkd", reward_number=3, gamma=gamma, ensemble_epochs=2, **soft)
-    policy = ReinforcedSelection(reward_number=3, gamma=gamma, ensemble_epochs=2, **soft)
+    method = CKDSP(combine_teachers="rlkd", reward_number=3, gamma=gamma, ensemble_epochs=2, **soft)
+    policy = RLKD(reward_number=3, gamma=gamma, ensemble_epochs=2, **soft)
     assert method._ensemble() == policy
     assert method.reward == policy.reward
     assert len(method.phases(3)) == len(policy.phases(3))
@@ -110,10 +110,10 @@ def test_refusals():
         {"combine_teachers": "rlkd", "combine": "logit"},
     ):
         with pytest.raises(ValidationError, match="would have no effect"):
-            PrunedEnsemble(**settings)
-    pair = pair_for(PrunedEnsemble())
+            CKDSP(**settings)
+    pair = pair_for(CKDSP())
     other = pair.teachers[0].__class__("large", 4, 9, 4, heads=2, tokenizer="same")
     mixed = pair.__class__(pair.student, (pair.teachers[0], other))
-    PrunedEnsemble().check(mixed)
-    with pytest.raises(BadInput, match="averages vectors of teachers, but their widths are"):
-        PrunedEnsemble(eta=0.1).check(mixed)
+    CKDSP().check(mixed)
+    with pytest.raises(ConfigError, match="averages vectors of teachers, but their widths are"):
+        CKDSP(eta=0.1).check(mixed)

@@ -10,17 +10,17 @@ from method_steps import logits_step
 from methods_oracle import cross_entropy, softmax
 from pydantic import ValidationError
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.methods import (
-    Answers,
-    BestSingle,
-    Evidence,
-    FittedOnSelect,
-    FittedOnTrain,
-    RandomSingle,
-    UniformEnsemble,
-    VanillaKD,
-    WeightedEnsemble,
+    KD,
+    EnsBest,
+    EnsLRTrain,
+    EnsRand,
+    EnsU,
+    EnsW,
+    FittedOnValidation,
+    PriorOutputs,
+    TeacherLogits,
 )
 from kdray.methods.fitted import fitted
 from kdray.testing.steps import evidence_for, pair_for
@@ -43,11 +43,13 @@ def drawn(seed, *shape):
 
 
 def answers(teachers, y):
-    return Answers(torch.as_tensor(y), tuple(torch.as_tensor(np.asarray(z), dtype=torch.float64) for z in teachers))
+    return TeacherLogits(
+        torch.as_tensor(y), tuple(torch.as_tensor(np.asarray(z), dtype=torch.float64) for z in teachers)
+    )
 
 
 def evidence(teachers, y, train=None):
-    return Evidence(train=train or answers(teachers, y), select=answers(teachers, y))
+    return PriorOutputs(train=train or answers(teachers, y), validation=answers(teachers, y))
 
 
 def knowing(seed, y, classes, strength):
@@ -70,12 +72,12 @@ def accurate(*shares):
 
 
 def test_weights_by_accuracy_of_the_fixture():
-    method = WeightedEnsemble(temperature=1)
-    prepared = method.prepare(Evidence(train=accurate(0.1, 0.9), select=accurate(0.9, 0.8)))
+    method = EnsW(temperature=1)
+    prepared = method.prepare(PriorOutputs(train=accurate(0.1, 0.9), validation=accurate(0.9, 0.8)))
     assert prepared["weights"].tolist() == near([0.529412, 0.470588])
     step = dataclasses.replace(logits_step(ZS, [ZT, ZU], [0, 1]), prepared=prepared)
     assert kd_mean(method, step) == near(0.215302)
-    assert kd_mean(WeightedEnsemble(temperature=1, shares=(9, 8)), step) == near(0.215302)
+    assert kd_mean(EnsW(temperature=1, shares=(9, 8)), step) == near(0.215302)
 
 
 def test_equal_weights_are_the_uniform_ensemble_of_the_fixture():
@@ -84,43 +86,43 @@ def test_equal_weights_are_the_uniform_ensemble_of_the_fixture():
         ({"temperature": 5}, 0.311735),
         ({"temperature": 5, "combine": "logit"}, 0.311057),
     ):
-        method = WeightedEnsemble(shares=(2, 2), **settings)
+        method = EnsW(shares=(2, 2), **settings)
         step = step_of(method, ZS, [ZT, ZU], [0, 1], evidence([ZT, ZU], [0, 1]))
         assert kd_mean(method, step) == near(mean)
-        assert kd_mean(UniformEnsemble(**settings), step) == near(mean)
-    assert objective(WeightedEnsemble(shares=(1, 1)), step, SingleRank()).loss.item() == near(0.617368)
+        assert kd_mean(EnsU(**settings), step) == near(mean)
+    assert objective(EnsW(shares=(1, 1)), step, SingleRank()).loss.item() == near(0.617368)
 
 
 def test_the_best_teacher_alone_and_the_first_of_equals():
-    known = Evidence(train=accurate(1.0, 0.1, 0.1), select=accurate(0.7, 0.9, 0.9))
-    prepared = BestSingle().prepare(known)
+    known = PriorOutputs(train=accurate(1.0, 0.1, 0.1), validation=accurate(0.7, 0.9, 0.9))
+    prepared = EnsBest().prepare(known)
     assert prepared["weights"].tolist() == [0, 1, 0]
     assert prepared["accuracy"].tolist() == near([0.7, 0.9, 0.9])
     step = dataclasses.replace(logits_step(ZS, [ZU, ZT, ZU], [0, 1]), prepared=prepared)
-    assert kd_mean(BestSingle(), step) == near(0.440799)
-    alone = VanillaKD().terms(logits_step(ZS, [ZT], [0, 1])).terms["kd"].values
-    torch.testing.assert_close(BestSingle().terms(step).terms["kd"].values, alone, rtol=0, atol=1e-12)
+    assert kd_mean(EnsBest(), step) == near(0.440799)
+    alone = KD().terms(logits_step(ZS, [ZT], [0, 1])).terms["kd"].values
+    torch.testing.assert_close(EnsBest().terms(step).terms["kd"].values, alone, rtol=0, atol=1e-12)
 
 
 def test_a_random_teacher_is_one_of_them_and_each_comes_as_often():
     teachers = [drawn(k, 6, 3) for k in range(3)]
     y, student = [0, 1, 2] * 2, drawn(9, 6, 3)
-    alone = [VanillaKD().terms(logits_step(student, [z], y)).terms["kd"].values.tolist() for z in teachers]
+    alone = [KD().terms(logits_step(student, [z], y)).terms["kd"].values.tolist() for z in teachers]
     step = logits_step(student, teachers, y)
     picks = []
     for number in range(300):
-        rows = RandomSingle().terms(dataclasses.replace(step, key=(0, 0, number))).terms["kd"].values.tolist()
+        rows = EnsRand().terms(dataclasses.replace(step, key=(0, 0, number))).terms["kd"].values.tolist()
         picks.append(alone.index(rows))
     assert min(picks.count(k) for k in range(3)) > 70
-    again = RandomSingle().terms(dataclasses.replace(step, key=(0, 0, 7))).terms["kd"].values.tolist()
+    again = EnsRand().terms(dataclasses.replace(step, key=(0, 0, 7))).terms["kd"].values.tolist()
     assert alone.index(again) == picks[7]
     assert len({tuple(picks[k::50]) for k in range(50)}) > 25  # no period
 
 
 @pytest.mark.parametrize("settings", SOFT, ids=str)
-@pytest.mark.parametrize("kind", [BestSingle, RandomSingle])
+@pytest.mark.parametrize("kind", [EnsBest, EnsRand])
 def test_a_single_teacher_against_numpy(kind, settings):
-    """The loss is that of one teacher: the one most often right on select, or any of them."""
+    """The loss is that of one teacher: the one most often right on validation, or any of them."""
     y = np.arange(7) % 3
     teachers, student = [knowing(k, y, 3, k) for k in range(3)], drawn(9, 7, 3)
     method = kind(**settings)
@@ -130,7 +132,7 @@ def test_a_single_teacher_against_numpy(kind, settings):
     hard = (1 - alpha) * cross_entropy(student, y).mean()
     each = [hard + alpha * oracle.soft(softmax(z, t), student, t, **ways).mean() for z in teachers]
     right = [(z.argmax(1) == y).mean() for z in teachers]
-    allowed = [each[int(np.argmax(right))]] if kind is BestSingle else each
+    allowed = [each[int(np.argmax(right))]] if kind is EnsBest else each
     assert any(found == near(value, 1e-9) for value in allowed)
 
 
@@ -152,9 +154,9 @@ def test_weighted_ensembles_against_the_oracle(settings, combine, classes, count
     }
     alpha = settings.get("alpha", 0.5)
     fits = {
-        WeightedEnsemble: oracle.shares_by_accuracy(teachers, y),
-        FittedOnSelect: oracle.fitted_weights(teachers, y),
-        FittedOnTrain: oracle.fitted_weights(teachers[::-1], y),
+        EnsW: oracle.shares_by_accuracy(teachers, y),
+        FittedOnValidation: oracle.fitted_weights(teachers, y),
+        EnsLRTrain: oracle.fitted_weights(teachers[::-1], y),
     }
     known = evidence(teachers, y, train=answers(teachers[::-1], y))
     for kind, weights in fits.items():
@@ -173,7 +175,7 @@ def test_stacking_against_the_oracle(classes, count, settings):
     teachers = [knowing(k, y, classes, 2 + k) for k in range(count)]
     student, z = drawn(50, 12, classes), [drawn(60 + k, 12, classes) for k in range(count)]
     matrix, bias = oracle.stacked(teachers, y)
-    for kind in (FittedOnSelect, FittedOnTrain):
+    for kind in (FittedOnValidation, EnsLRTrain):
         method = kind(mode="stacking", **settings)
         step = step_of(method, student, z, y[:12], evidence(teachers, y))
         seen = np.concatenate([softmax(each) for each in z], axis=1)
@@ -209,7 +211,7 @@ def test_rows_without_a_label_are_left_out_of_every_weight():
     teachers = [knowing(k, y, 3, 2 + k) for k in range(2)]
     more = [np.concatenate([z, drawn(9, 5, 3)]) for z in teachers]
     gaps = np.concatenate([y, [-1] * 5])
-    for method in (WeightedEnsemble(), BestSingle(), FittedOnSelect(), FittedOnTrain(), FittedOnTrain(mode="stacking")):
+    for method in (EnsW(), EnsBest(), FittedOnValidation(), EnsLRTrain(), EnsLRTrain(mode="stacking")):
         whole, part = method.prepare(evidence(teachers, y)), method.prepare(evidence(more, gaps))
         for name, value in whole.items():
             torch.testing.assert_close(part[name], value, rtol=0, atol=1e-6)
@@ -219,42 +221,42 @@ def test_refusals():
     y = np.arange(30) % 3
     teachers = [knowing(k, y, 3, 2) for k in range(2)]
     blind = evidence(teachers, np.full(30, -1))
-    for method in (WeightedEnsemble(), BestSingle(), FittedOnSelect(), FittedOnTrain()):
-        with pytest.raises(BadInput, match=f"method {method.name} .*none of these has one"):
+    for method in (EnsW(), EnsBest(), FittedOnValidation(), EnsLRTrain()):
+        with pytest.raises(ConfigError, match=f"method {method.name} .*none of these has one"):
             method.prepare(blind)
     two = y.clip(max=1)
-    with pytest.raises(BadInput, match="no select row has class 2"):
-        FittedOnSelect(mode="stacking").prepare(evidence(teachers, two))
-    FittedOnSelect().prepare(evidence(teachers, two))
-    with pytest.raises(BadInput, match="no teacher is right"):
-        WeightedEnsemble().prepare(Evidence(train=accurate(1.0), select=accurate(0.0, 0.0)))
-    with pytest.raises(BadInput, match=r"2 method\.shares for 3 teachers"):
-        WeightedEnsemble(shares=(1, 2)).check(pair_for(WeightedEnsemble()))
+    with pytest.raises(ConfigError, match="no validation row has class 2"):
+        FittedOnValidation(mode="stacking").prepare(evidence(teachers, two))
+    FittedOnValidation().prepare(evidence(teachers, two))
+    with pytest.raises(ConfigError, match="no teacher is right"):
+        EnsW().prepare(PriorOutputs(train=accurate(1.0), validation=accurate(0.0, 0.0)))
+    with pytest.raises(ConfigError, match=r"2 method\.shares for 3 teachers"):
+        EnsW(shares=(1, 2)).check(pair_for(EnsW()))
     for shares in ((), (0, 0)):
         with pytest.raises(ValidationError, match="shares are finite numbers"):
-            WeightedEnsemble(shares=shares)
+            EnsW(shares=shares)
     with pytest.raises(ValidationError, match=r"shares\.1\n +Input should be greater than or equal to 0"):
-        WeightedEnsemble(shares=(1, -1))
+        EnsW(shares=(1, -1))
     with pytest.raises(ValidationError, match="finite number"):
-        WeightedEnsemble(shares=(float("inf"), 1))
+        EnsW(shares=(float("inf"), 1))
     with pytest.raises(ValidationError, match="combine would have no effect, because mode is stacking"):
-        FittedOnTrain(mode="stacking", combine="logit")
+        EnsLRTrain(mode="stacking", combine="logit")
 
 
 def test_train_and_select_are_told_apart():
-    pair = pair_for(FittedOnTrain())
+    pair = pair_for(EnsLRTrain())
     known = evidence_for(pair)
-    swapped = Evidence(train=known.select, select=known.train)
-    torch.testing.assert_close(FittedOnTrain().prepare(known), FittedOnSelect().prepare(swapped))
-    assert not torch.equal(FittedOnTrain().prepare(known)["weights"], FittedOnSelect().prepare(known)["weights"])
+    swapped = PriorOutputs(train=known.validation, validation=known.train)
+    torch.testing.assert_close(EnsLRTrain().prepare(known), FittedOnValidation().prepare(swapped))
+    assert not torch.equal(EnsLRTrain().prepare(known)["weights"], FittedOnValidation().prepare(known)["weights"])
 
 
 @pytest.mark.parametrize(("wrong", "warned"), [(0, True), (1, False)])
 def test_teachers_that_know_the_train_rows_by_heart_are_warned_about(caplog, wrong, warned):
     labels = torch.arange(50) % 2
     said = 4.0 * torch.eye(2)[labels]
-    heard = said.clone()
-    heard[:wrong] = heard[:wrong].flip(1)  # one of 50 rows: 98 %
-    answers = Answers(labels, (said, heard))
-    FittedOnTrain().prepare(Evidence(answers, answers))
+    selected_teachers = said.clone()
+    selected_teachers[:wrong] = selected_teachers[:wrong].flip(1)  # one of 50 rows: 98 %
+    answers = TeacherLogits(labels, (said, selected_teachers))
+    EnsLRTrain().prepare(PriorOutputs(answers, answers))
     assert ("every teacher is right on 100.0 % of the train rows or more" in caplog.text) == warned

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch.autograd import gradcheck
 from two_workers import as_two
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.methods import CFL, DFA, MUKI, UHC, parse_method
 from kdray.methods.cfl import mmd_squared
 from kdray.methods.integration import joint_logits
@@ -320,7 +320,7 @@ def test_subsets_give_terms_like_any_other(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_subsets_exclude_gold_labels(name):
     method = parse_method({"name": name})
-    with pytest.raises(BadInput, match=rf"method {name} learns without gold labels .* set method.alpha=1"):
+    with pytest.raises(ConfigError, match=rf"method {name} learns without gold labels .* set method.alpha=1"):
         method.check(split_pair(method))
     only = parse_method({"name": name, "alpha": 1})
     only.check(split_pair(only))
@@ -335,7 +335,7 @@ def test_subsets_that_overlap_cannot_stand_side_by_side(name):
         if name in ("uhc", "muki"):
             method.check(split_pair(method, known))
         else:
-            with pytest.raises(BadInput, match=r"teacher1 scores the classes .* that another teacher scores"):
+            with pytest.raises(ConfigError, match=r"teacher1 scores the classes .* that another teacher scores"):
                 method.check(split_pair(method, known))
 
 
@@ -349,12 +349,12 @@ def test_no_knowledge_without_weight(name):
 def test_dfa_aligns_layers_that_are_there():
     with pytest.raises(ValidationError, match="aligns nothing"):
         DFA(align_number=0)
-    with pytest.raises(BadInput, match="align_number = 3, but the student has 2 layers; 1 to 2, or -1"):
+    with pytest.raises(ConfigError, match="align_number = 3, but the student has 2 layers; 1 to 2, or -1"):
         DFA(align_number=3).check(pair_for(DFA()))
     deep = pair_for(DFA(), student_layers=5)
     DFA().check(deep)  # only the last layers meet
     for number, aligned in ((2, 2), (-1, 5)):
-        with pytest.raises(BadInput, match=f"aligns {aligned} of the student's 5 layers, teacher0 has 4"):
+        with pytest.raises(ConfigError, match=f"aligns {aligned} of the student's 5 layers, teacher0 has 4"):
             DFA(align_number=number).check(deep)
 
 
@@ -377,9 +377,9 @@ def test_two_uneven_workers_are_one_process(name, rows):
 
     def gradients(step):
         student = dataclasses.replace(step.student, logits=leaf(step.student.logits), hidden=leaf(step.student.hidden))
-        reduced = objective(method, dataclasses.replace(step, student=student), step.ranks)
+        step_loss = objective(method, dataclasses.replace(step, student=student), step.ranks)
         wanted = [student.logits, student.hidden, *step.adapters.parameters()]
-        return reduced.loss.item(), torch.autograd.grad(reduced.loss, wanted, allow_unused=True)
+        return step_loss.loss.item(), torch.autograd.grad(step_loss.loss, wanted, allow_unused=True)
 
     loss, expected = gradients(whole)
     (first, mine), (second, theirs) = as_two(whole, gradients)

@@ -11,16 +11,16 @@ from kdray.methods import AnyMethod, JointFineTuning, parse_method
 from kdray.train import SingleRank, objective
 
 
-def test_the_loss_is_the_mean_over_labelled_rows_of_the_sum_over_models():
+def test_the_loss_is_the_mean_over_labeled_rows_of_the_sum_over_models():
     draw = np.random.default_rng(0)
     models = [2 * draw.standard_normal((5, 3)) for _ in range(4)]
     labels = np.array([0, 2, -1, 1, 2])
-    reduced = objective(JointFineTuning(models=4), logits_step(np.hstack(models), [], labels), SingleRank())
+    step_loss = objective(JointFineTuning(models=4), logits_step(np.hstack(models), [], labels), SingleRank())
     known = labels >= 0
     expected = sum(oracle.cross_entropy(z[known], labels[known]) for z in models).mean()
-    assert reduced.loss.item() == pytest.approx(expected, abs=1e-12)
-    assert reduced.counts["hard"].item() == 4
-    assert reduced.sums["hard"].item() == pytest.approx(4 * expected, abs=1e-12)
+    assert step_loss.loss.item() == pytest.approx(expected, abs=1e-12)
+    assert step_loss.counts["hard"].item() == 4
+    assert step_loss.sums["hard"].item() == pytest.approx(4 * expected, abs=1e-12)
 
 
 def test_gradients_are_those_of_the_models_by_themselves():

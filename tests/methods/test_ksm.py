@@ -9,7 +9,7 @@ import torch
 from test_loss_fixtures import wide
 from two_workers import as_two
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.methods import KSM
 from kdray.methods.actor_critic import ActorCritic, at_least_one
 from kdray.methods.ksm import FEATURES
@@ -53,7 +53,7 @@ def expected_parts(step, temperature=5.0):
     feature = np.zeros(len(z_s))
     for j in range(1, depth):
         wanted = h_t[:, int(np.floor(j * deep / depth + 0.5))]
-        feature += ((oracle.normalised(h_s[:, j]) - oracle.normalised(wanted)) ** 2).sum(1)
+        feature += ((oracle.normalized(h_s[:, j]) - oracle.normalized(wanted)) ** 2).sum(1)
     feature /= (depth - 1) * h_s.shape[2]
     cosines = [
         [[(a @ b) / np.linalg.norm(a) / np.linalg.norm(b) for b in h[:, -1]] for a in h[:, -1]] for h in (h_s, h_t)
@@ -233,10 +233,10 @@ def test_two_uneven_workers_learn_as_one(rows):
         own = method.adapters(pair_for(method, classes=3)).double()
         own.load_state_dict(start)
         step = dataclasses.replace(step, student=student, adapters=own)
-        reduced = objective(method, step, step.ranks)
-        gradients = torch.autograd.grad(reduced.loss, list(leaves.values()))
+        step_loss = objective(method, step, step.ranks)
+        gradients = torch.autograd.grad(step_loss.loss, list(leaves.values()))
         learned(method, step, Probe(2.0, 1.5, 1.7), 6)
-        return reduced.loss.item(), gradients, own.state_dict()
+        return step_loss.loss.item(), gradients, own.state_dict()
 
     loss, gradients, state = work(whole)
     both = as_two(whole, work)
@@ -263,7 +263,7 @@ def test_reward_rows_are_256_that_are_trained_on():
 
 
 def test_refuses_students_without_layers_to_copy():
-    with pytest.raises(BadInput, match="copies all layers but the last, and the student has one"):
+    with pytest.raises(ConfigError, match="copies all layers but the last, and the student has one"):
         KSM().check(pair_for(KSM(), student_layers=1))
-    with pytest.raises(BadInput, match="teacher0 has 4, the student 5"):
+    with pytest.raises(ConfigError, match="teacher0 has 4, the student 5"):
         KSM().check(pair_for(KSM(), student_layers=5))

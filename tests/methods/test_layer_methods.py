@@ -11,8 +11,8 @@ from method_steps import logits_step
 from pydantic import ValidationError
 from torch import nn
 
-from kdray.errors import BadInput
-from kdray.methods import MTBERT, DistilBERT, MiniLM, MiniLMv2, PatientKD, TinyBERT
+from kdray.errors import ConfigError
+from kdray.methods import MTBERT, PKD, DistilBERT, MiniLM, MiniLMv2, TinyBERT
 from kdray.methods.layers import patient_layers, state_rows, uniform_layers
 from kdray.methods.losses import cross_entropy_rows
 from kdray.methods.minilm import Heads
@@ -47,8 +47,8 @@ def loss_of(method, step):
 
 
 def means(method, step):
-    reduced = objective(method, step, SingleRank())
-    return {name: (reduced.sums[name] / reduced.counts[name].clamp(min=1)).item() for name in reduced.sums}
+    step_loss = objective(method, step, SingleRank())
+    return {name: (step_loss.sums[name] / step_loss.counts[name].clamp(min=1)).item() for name in step_loss.sums}
 
 
 def plain(tensor):
@@ -131,11 +131,11 @@ def patience_step():
 @pytest.mark.parametrize(("scale", "value"), [("sum", 1.171573), ("elementmean", 0.146447)])
 @pytest.mark.parametrize("layers", ["skip", "last"])
 def test_patience_of_two_layers(scale, value, layers):
-    assert means(PatientKD(scale=scale, layers=layers), patience_step())["layers"] == near(value)
+    assert means(PKD(scale=scale, layers=layers), patience_step())["layers"] == near(value)
 
 
 def test_without_patience_it_is_vanilla_kd():
-    assert loss_of(PatientKD(temperature=5, alpha=0.5, beta=0), logits_step(ZS, [ZT], Y)) == near(0.681900)
+    assert loss_of(PKD(temperature=5, alpha=0.5, beta=0), logits_step(ZS, [ZT], Y)) == near(0.681900)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -155,7 +155,7 @@ def test_without_patience_it_is_vanilla_kd():
     ids=str,
 )
 def test_pkd(seed, settings, shapes):
-    method = PatientKD(**settings)
+    method = PKD(**settings)
     step = step_for(method, pair_for(method, **shapes), seed=seed)
     signals = [plain(x) for s in (step.student, step.teachers[0]) for x in (s.logits, s.cls)]
     student, student_cls, teacher, teacher_cls = signals
@@ -167,16 +167,16 @@ def test_pkd(seed, settings, shapes):
 
 
 def test_pkd_refuses_what_it_cannot_copy():
-    with pytest.raises(BadInput, match="all layers but the last, and the student has one"):
-        PatientKD().check(pair_for(PatientKD(), student_layers=1))
-    with pytest.raises(BadInput, match="teacher0 has 4, the student 5"):
-        PatientKD().check(pair_for(PatientKD(), student_layers=5))
+    with pytest.raises(ConfigError, match="all layers but the last, and the student has one"):
+        PKD().check(pair_for(PKD(), student_layers=1))
+    with pytest.raises(ConfigError, match="teacher0 has 4, the student 5"):
+        PKD().check(pair_for(PKD(), student_layers=5))
     for layers in (1, 5):
-        PatientKD(beta=0).check(pair_for(PatientKD(), student_layers=layers))
+        PKD(beta=0).check(pair_for(PKD(), student_layers=layers))
     with pytest.raises(ValidationError, match="layers, scale would have no effect, because beta is 0"):
-        PatientKD(beta=0, layers="last", scale="sum")
+        PKD(beta=0, layers="last", scale="sum")
     with pytest.raises(ValidationError, match="temperature would have no effect, because alpha is 0"):
-        PatientKD(alpha=0, temperature=2)
+        PKD(alpha=0, temperature=2)
 
 
 # TinyBERT.
@@ -246,10 +246,10 @@ def test_tinybert_copies_layers_first_and_keeps_an_epoch_of_the_prediction():
 
 def test_tinybert_refuses_layers_and_heads_that_do_not_match():
     method = TinyBERT()
-    with pytest.raises(BadInput, match="student's 3 layers do not divide the 4 of teacher0"):
+    with pytest.raises(ConfigError, match="student's 3 layers do not divide the 4 of teacher0"):
         method.check(pair_for(method, student_layers=3))
     pair = pair_for(method)
-    with pytest.raises(BadInput, match="teacher0 has 2 heads, the student 4"):
+    with pytest.raises(ConfigError, match="teacher0 has 2 heads, the student 4"):
         method.check(dataclasses.replace(pair, student=dataclasses.replace(pair.student, heads=4)))
     TinyBERT(intermediate_epochs=0).check(pair_for(method, student_layers=3))
     assert not list(TinyBERT(intermediate_epochs=0).adapters(pair_for(method, student_width=4)).parameters())
@@ -325,7 +325,7 @@ def test_minilmv2_of_an_upper_middle_layer():
     ]
     assert loss_of(method, step) == near(np.sum(rows, axis=0).mean(), 1e-9)
     assert loss_of(method, step) != near(loss_of(MiniLMv2(), step), 1e-3)
-    with pytest.raises(BadInput, match=r"teacher_layer = 5, but teacher0 has 4 layers"):
+    with pytest.raises(ConfigError, match=r"teacher_layer = 5, but teacher0 has 4 layers"):
         MiniLMv2(teacher_layer=5).check(pair_for(MiniLMv2()))
 
 
@@ -334,7 +334,7 @@ def test_relation_heads_divide_both_widths():
     assert most_heads(1024, 768) == most_heads(1024, 1024) == 64
     assert most_heads(768, 512) == 32
     assert most_heads(6, 4) == 2
-    with pytest.raises(BadInput, match=r"relation_heads = 4 does not divide both widths.*6.*8.*for 2"):
+    with pytest.raises(ConfigError, match=r"relation_heads = 4 does not divide both widths.*6.*8.*for 2"):
         MiniLMv2(relation_heads=4).check(pair_for(MiniLMv2(), student_width=8))
     MiniLMv2(relation_heads=2).check(pair_for(MiniLMv2(), student_width=8))
 
@@ -342,7 +342,7 @@ def test_relation_heads_divide_both_widths():
 def test_minilm_needs_equal_heads_and_minilmv2_does_not():
     pair = pair_for(MiniLM())
     other = dataclasses.replace(pair, student=dataclasses.replace(pair.student, heads=3))
-    with pytest.raises(BadInput, match="teacher0 has 2 heads, the student 3; take minilmv2"):
+    with pytest.raises(ConfigError, match="teacher0 has 2 heads, the student 3; take minilmv2"):
         MiniLM().check(other)
     MiniLMv2().check(other)
 
@@ -420,7 +420,7 @@ def test_soft_labels_by_reliability():
     assert loss_of(MTBERT(tokens="cls"), step) == near(1.443219 + 0.923001, 2e-6)
 
 
-def test_an_unlabelled_row_is_weighed_by_what_the_teacher_expects_of_itself():
+def test_an_unlabeled_row_is_weighed_by_what_the_teacher_expects_of_itself():
     sure, torn = wide([[30.0, 0.0]]), wide([[0.0, 0.0]])
     nobody = torch.tensor([-1])
     assert reliability(sure, nobody).item() == near(1.0)
@@ -475,10 +475,10 @@ def test_the_length_of_mapped_states_is_watched():
 
 def test_mtbert_refuses_shallow_teachers_and_other_tokenizers_for_all_tokens():
     pair = pair_for(MTBERT())
-    with pytest.raises(BadInput, match="teacher0 has 4, the student 5"):
+    with pytest.raises(ConfigError, match="teacher0 has 4, the student 5"):
         MTBERT().check(pair_for(MTBERT(), student_layers=5))
     other = dataclasses.replace(pair, student=dataclasses.replace(pair.student, tokenizer="other"))
-    with pytest.raises(BadInput, match="another tokenizer"):
+    with pytest.raises(ConfigError, match="another tokenizer"):
         MTBERT().check(other)
     MTBERT(tokens="cls").check(other)
 
@@ -486,7 +486,7 @@ def test_mtbert_refuses_shallow_teachers_and_other_tokenizers_for_all_tokens():
 # All of them.
 
 
-@pytest.mark.parametrize("method", [PatientKD(), TinyBERT(), DistilBERT()], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [PKD(), TinyBERT(), DistilBERT()], ids=lambda method: method.name)
 def test_one_projection_where_widths_differ_and_none_elsewhere(method):
     torch.manual_seed(0)
     adapters = method.adapters(pair_for(method, width=300, student_width=200))

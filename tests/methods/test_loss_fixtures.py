@@ -9,15 +9,15 @@ import torch
 from method_steps import logits_step
 
 from kdray.methods import (
+    KD,
     TMKD,
-    Answers,
-    BestSingle,
     DeKD,
-    Evidence,
+    EnsBest,
+    EnsRand,
+    EnsU,
     FineTune,
-    RandomSingle,
-    UniformEnsemble,
-    VanillaKD,
+    PriorOutputs,
+    TeacherLogits,
 )
 from kdray.methods.dekd import informative_layers
 from kdray.methods.losses import (
@@ -53,7 +53,7 @@ def wide(values):
 
 
 def kd_of(**settings):
-    return VanillaKD(**settings).terms(logits_step(ZS, [ZT], Y)).terms["kd"].values
+    return KD(**settings).terms(logits_step(ZS, [ZT], Y)).terms["kd"].values
 
 
 def total(method, step):
@@ -112,7 +112,7 @@ def test_logit_mse_of_the_fixture():
 def test_kd_gradient_of_the_fixture():
     step = logits_step(ZS, [ZT], Y)
     step.student.logits.requires_grad_()
-    VanillaKD(temperature=5).terms(step).terms["kd"].values.mean().backward()
+    KD(temperature=5).terms(step).terms["kd"].values.mean().backward()
     gradient = 2 * step.student.logits.grad[0]
     assert gradient.tolist() == near([-0.336803, 0.200062, 0.136742])
     expected = 5 * (oracle.softmax(ZS, 5) - oracle.softmax(ZT, 5))[0]
@@ -120,7 +120,7 @@ def test_kd_gradient_of_the_fixture():
 
 
 def test_vanilla_kd_total():
-    assert total(VanillaKD(temperature=5, alpha=0.5), logits_step(ZS, [ZT], Y)) == near(0.681900)
+    assert total(KD(temperature=5, alpha=0.5), logits_step(ZS, [ZT], Y)) == near(0.681900)
 
 
 def test_a_zero_of_the_target_adds_nothing():
@@ -138,8 +138,8 @@ def test_uniform_ensemble_of_the_fixture():
         ({"temperature": 5}, 0.311735),
         ({"temperature": 5, "combine": "logit"}, 0.311057),
     ):
-        assert UniformEnsemble(**settings).terms(step).terms["kd"].values.mean().item() == near(mean)
-    assert total(UniformEnsemble(temperature=5, alpha=0.5), step) == near(0.617368)
+        assert EnsU(**settings).terms(step).terms["kd"].values.mean().item() == near(mean)
+    assert total(EnsU(temperature=5, alpha=0.5), step) == near(0.617368)
 
 
 def test_weighted_ensemble_is_kl_to_the_average():
@@ -231,14 +231,14 @@ def test_hard_labels_over_all_rows_or_the_selected_ones():
 def test_queries_count_every_teacher_that_is_asked():
     step = logits_step(ZS, [ZT, ZU, ZT], Y)
     known = dataclasses.replace(
-        step, prepared=BestSingle().prepare(Evidence(*[Answers(step.labels, (wide(ZT),) * 3)] * 2))
+        step, prepared=EnsBest().prepare(PriorOutputs(*[TeacherLogits(step.labels, (wide(ZT),) * 3)] * 2))
     )
     everyone = {"teacher": 3 * len(Y)}
     for method, expected in (
-        (UniformEnsemble(), everyone),
+        (EnsU(), everyone),
         (TMKD(), everyone),
-        (RandomSingle(), {"teacher": len(Y)}),
-        (BestSingle(), {"teacher": len(Y)}),
+        (EnsRand(), {"teacher": len(Y)}),
+        (EnsBest(), {"teacher": len(Y)}),
     ):
         found = objective(method, known, SingleRank()).queries
         assert {name: int(number) for name, number in found.items()} == expected, method.name

@@ -8,7 +8,7 @@ import torch
 
 from kdray import methods
 from kdray.functional import kd_rows, log_probs
-from kdray.methods import METHODS, Method, Step, VanillaKD
+from kdray.methods import KD, METHODS, Batch, Method
 from kdray.testing import (
     METHOD_CHECKS,
     MethodFault,
@@ -70,19 +70,19 @@ class Sound(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 1 - self.alpha, "kd": self.alpha}
 
-    def losses(self, step: Step) -> dict[str, torch.Tensor]:
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
         target = log_probs(step.teachers[0].logits, self.temperature)
         return {"kd": kd_rows(target, step.student.logits, temperature=self.temperature)}
 
 
 class LooksAtOtherRows(Sound):
-    def losses(self, step: Step) -> dict[str, torch.Tensor]:
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
         rows = super().losses(step)["kd"]
         return {"kd": rows * torch.arange(len(rows))}
 
 
 class ReadsMore(Sound):
-    def losses(self, step: Step) -> dict[str, torch.Tensor]:
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
         assert step.student.sent_emb is not None
         return {"kd": super().losses(step)["kd"] + step.student.sent_emb.square().mean(-1)}
 
@@ -92,25 +92,25 @@ class IgnoresASetting(Sound):
 
 
 class UsesProbabilities(Sound):
-    def losses(self, step: Step) -> dict[str, torch.Tensor]:
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
         p, q = (torch.softmax(each.logits / self.temperature, -1) for each in (step.teachers[0], step.student))
         return {"kd": (p * (p.log() - q.log())).sum(-1)}
 
 
 class DrawsFromAnywhere(Sound):
-    def losses(self, step: Step) -> dict[str, torch.Tensor]:
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
         return {"kd": super().losses(step)["kd"] * torch.rand(())}
 
 
 class LeaksAndDraws(Sound):
-    def losses(self, step: Step) -> dict[str, torch.Tensor]:
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
         draw = torch.rand(len(step.labels), generator=step.generator("rows"), dtype=torch.float64)
         rows = super().losses(step)["kd"]
         return {"kd": rows * draw + rows.roll(1)}
 
 
 class IsWeighedByPlace(Sound):
-    def schedule(self, step: Step) -> dict[str, torch.Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def schedule(self, step: Batch) -> dict[str, torch.Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return {"kd": torch.arange(1.0, len(step.labels) + 1)}
 
 
@@ -152,4 +152,4 @@ def test_a_check_that_does_not_fit_may_be_skipped():
         check_method(IgnoresASetting)
     check_method(IgnoresASetting, skip=("no_setting_is_ignored",))
     with pytest.raises(ValueError, match=r"skip has \['no_such_check'\]"):
-        check_method(VanillaKD, skip=("no_such_check",))
+        check_method(KD, skip=("no_such_check",))

@@ -7,7 +7,7 @@ import torch
 from method_steps import logits_step
 from torch import nn
 
-from kdray.methods import DeKD, FineTune, UniformEnsemble, VanillaKD
+from kdray.methods import KD, DeKD, EnsU, FineTune
 from kdray.train import SingleRank, objective
 
 
@@ -24,7 +24,7 @@ def loss_of(method, step):
 
 
 @pytest.mark.parametrize("classes", [2, 7])
-def test_fine_tuning_over_the_labelled_rows(classes):
+def test_fine_tuning_over_the_labeled_rows(classes):
     student, y = drawn(1, 9, classes), np.arange(9) % classes
     y[[2, 5]] = -1
     known = y >= 0
@@ -38,7 +38,7 @@ def test_fine_tuning_over_the_labelled_rows(classes):
 def test_vanilla_kd(classes, direction, temperature):
     student, teacher = drawn(1, 9, classes), drawn(2, 9, classes)
     y = np.arange(9) % classes
-    method = VanillaKD(temperature=temperature, alpha=0.3, direction=direction)
+    method = KD(temperature=temperature, alpha=0.3, direction=direction)
     soft = oracle.kd(teacher, student, temperature, direction=direction).mean()
     expected = 0.7 * oracle.cross_entropy(student, y).mean() + 0.3 * soft
     assert loss_of(method, logits_step(student, [teacher], y)) == near(expected)
@@ -52,12 +52,12 @@ def test_uniform_ensemble(classes, count, combine):
     target = oracle.ensemble(teachers, 4.0, combine)
     soft = 16 * oracle.kl(target, oracle.softmax(student, 4.0)).mean()
     expected = 0.5 * oracle.cross_entropy(student, y).mean() + 0.5 * soft
-    assert loss_of(UniformEnsemble(temperature=4, combine=combine), logits_step(student, teachers, y)) == near(expected)
+    assert loss_of(EnsU(temperature=4, combine=combine), logits_step(student, teachers, y)) == near(expected)
 
 
 def test_kl_to_the_average_is_at_most_the_average_of_kls():
     student, teachers = drawn(1, 20, 3), [drawn(k, 20, 3) for k in (2, 3, 4)]
-    rows = UniformEnsemble(temperature=2).terms(logits_step(student, teachers, [0] * 20)).terms["kd"].values.numpy()
+    rows = EnsU(temperature=2).terms(logits_step(student, teachers, [0] * 20)).terms["kd"].values.numpy()
     assert (rows <= np.mean([oracle.kd(z, student, 2.0) for z in teachers], axis=0) + 1e-12).all()
 
 
@@ -97,10 +97,10 @@ def test_dekd(seed, settings, classes, layers, student_layers, width, student_wi
     expected, parts = oracle.dekd(
         student, teacher, assistant, student_cls, teacher_cls, y, method.model_dump(), projection
     )
-    reduced = objective(method, step, SingleRank())
-    assert reduced.loss.item() == near(expected)
-    for name, value in reduced.sums.items():
-        assert value.item() / max(1, reduced.counts[name].item()) == near(parts[name])
+    step_loss = objective(method, step, SingleRank())
+    assert step_loss.loss.item() == near(expected)
+    for name, value in step_loss.sums.items():
+        assert value.item() / max(1, step_loss.counts[name].item()) == near(parts[name])
 
 
 def test_the_adapter_has_no_bias_and_small_weights():
@@ -117,17 +117,17 @@ def test_the_adapter_has_no_bias_and_small_weights():
 
 
 def test_assistants_lie_between_student_and_teacher():
-    from kdray.errors import BadInput
+    from kdray.errors import ConfigError
 
     assert DeKD().assistant_depths(student=3, teacher=12) == (6,)
     assert DeKD().assistant_depths(student=6, teacher=12) == (9,)
     assert DeKD().assistant_depths(student=3, teacher=6) == (5,)
     assert DeKD(ta_depth=6).assistant_depths(student=3, teacher=12) == (6,)
     for depth in (3, 12):
-        with pytest.raises(BadInput, match=rf"ta_depth = {depth}, but .* student's 3 .* 12 layers"):
+        with pytest.raises(ConfigError, match=rf"ta_depth = {depth}, but .* student's 3 .* 12 layers"):
             DeKD(ta_depth=depth).assistant_depths(student=3, teacher=12)
-    with pytest.raises(BadInput, match="uses no assistant"):
-        VanillaKD().assistant_depths(student=3, teacher=12)
+    with pytest.raises(ConfigError, match="uses no assistant"):
+        KD().assistant_depths(student=3, teacher=12)
 
 
 def test_alignment_needs_a_teacher_as_deep_as_the_student():
@@ -140,6 +140,6 @@ def test_alignment_needs_a_teacher_as_deep_as_the_student():
 
 
 def BadInput_():
-    from kdray.errors import BadInput
+    from kdray.errors import ConfigError
 
-    return BadInput
+    return ConfigError

@@ -10,8 +10,8 @@ from method_steps import logits_step
 from methods_oracle import cross_entropy
 from pydantic import ValidationError
 
-from kdray.methods import ReinforcedSelection, UniformEnsemble
-from kdray.methods.policy import Policy, draw, heard, log_odds_gradient, reward_of
+from kdray.methods import RLKD, EnsU
+from kdray.methods.policy import Policy, log_odds_gradient, reward_of, sample_teachers, selected_teachers
 from kdray.signals import Signals
 from kdray.testing.steps import pair_for, step_for
 from kdray.train import SingleRank, objective
@@ -60,7 +60,7 @@ def test_an_agent_of_the_check():
     policy = Policy(1, 3).double()
     policy.weight.copy_(wide([[0.1, -0.2, 0.3]]))
     policy.bias.fill_(0.05)
-    odds = policy.odds(wide([[[1, 0.5, 2]]]))
+    odds = policy.selection_logits(wide([[[1, 0.5, 2]]]))
     assert odds.sigmoid().item() == near(0.657010)
     assert torch.nn.functional.logsigmoid(odds).item() == near(-0.420055)
     assert torch.nn.functional.logsigmoid(-odds).item() == near(-1.070055)
@@ -69,14 +69,14 @@ def test_an_agent_of_the_check():
 
 
 def test_both_teachers_of_the_fixture():
-    method = ReinforcedSelection(temperature=5)
+    method = RLKD(temperature=5)
     step = fixture_step(method, bias=50.0)  # both are surely chosen
     kd = method.terms(step).terms["kd"].values.mean().item()
     assert kd == near(0.335799)
     ce = cross_entropy(np.array(ZS), np.array([0, 1])).mean()
     for number, reward in ((1, -0.923001), (2, -1.258800), (3, -0.229400)):
         assert reward_of(number, ce=ce, kd=kd, accuracy=0.8, gamma=0.5) == near(reward)
-        other = ReinforcedSelection(temperature=5, reward_number=number)
+        other = RLKD(temperature=5, reward_number=number)
         fresh = fixture_step(other, bias=50.0)
         learn(other, fresh)
         assert fresh.adapters.policy.baseline.item() == near(reward)  # the first reward is the usual one
@@ -85,9 +85,9 @@ def test_both_teachers_of_the_fixture():
 def test_nobody_chosen_is_the_likeliest():
     nobody, some = torch.tensor([[False, False, False]]), torch.tensor([[False, True, True]])
     odds = wide([[-3, -1, -1]])
-    assert heard(nobody, odds).tolist() == [[False, True, False]]
-    assert heard(some, odds).tolist() == some.tolist()
-    method = ReinforcedSelection(temperature=5)
+    assert selected_teachers(nobody, odds).tolist() == [[False, True, False]]
+    assert selected_teachers(some, odds).tolist() == some.tolist()
+    method = RLKD(temperature=5)
     step = fixture_step(method)
     step.adapters.policy.bias.copy_(wide([-60, -50]))
     alone = oracle.kd(ZU, ZS, 5.0)
@@ -99,9 +99,7 @@ def test_nobody_chosen_is_the_likeliest():
 @pytest.mark.parametrize(("number", "gamma"), [(1, 0.5), (2, 0.5), (3, 0.3)])
 @pytest.mark.parametrize(("classes", "count"), [(2, 2), (3, 4)])
 def test_terms_and_learning_against_the_oracle(policy, sentence, number, gamma, classes, count):
-    method = ReinforcedSelection(
-        policy=policy, sentence=sentence, reward_number=number, gamma=gamma, temperature=4, policy_rate=0.05
-    )
+    method = RLKD(policy=policy, sentence=sentence, reward_number=number, gamma=gamma, temperature=4, policy_rate=0.05)
     pair = pair_for(method, classes=classes, teachers=count, width=5, student_width=7)
     step = step_for(method, pair, rows=9)
     state, random = step.adapters.policy, np.random.default_rng(3)
@@ -137,22 +135,22 @@ def test_terms_and_learning_against_the_oracle(policy, sentence, number, gamma, 
 
 
 def test_the_accuracy_is_measured_once_an_episode():
-    method = ReinforcedSelection(reward_number=3, episode_steps=5)
+    method = RLKD(reward_number=3, episode_steps=5)
     step, probe = fixture_step(method), Probe()
     for epoch in range(2):
         for k in range(12):
             learn(method, dataclasses.replace(step, key=(0, epoch, k)), probe)
     assert probe.asked == 2 * 3
     quiet = Probe()
-    learn(ReinforcedSelection(reward_number=2), step, quiet)
+    learn(RLKD(reward_number=2), step, quiet)
     assert not quiet.asked
-    assert ReinforcedSelection(reward_number=2).reward is None
-    held_out = ReinforcedSelection(reward_number=3).reward
+    assert RLKD(reward_number=2).reward is None
+    held_out = RLKD(reward_number=3).reward
     assert (held_out.rows, held_out.held_out) == (0.1, True)
 
 
 def test_the_course():
-    method = ReinforcedSelection(temperature=3, alpha=0.2)
+    method = RLKD(temperature=3, alpha=0.2)
     course = method.phases(3)
     assert [(p.name, p.trains) for p in course] == [
         ("ensemble", "student"),
@@ -163,23 +161,23 @@ def test_the_course():
         ("policy", "controller"),
         ("student", "student"),
     ]
-    assert course[0].method == UniformEnsemble(temperature=3, alpha=0.2)
+    assert course[0].method == EnsU(temperature=3, alpha=0.2)
     assert sum(p.epochs for p in course if p.scored) == 3
-    assert ReinforcedSelection(ensemble_epochs=0).phases(1)[0].name == "policy"
+    assert RLKD(ensemble_epochs=0).phases(1)[0].name == "policy"
 
 
 def test_settings_of_reward_3_are_refused_without_it():
     for settings in ({"gamma": 0.3}, {"episode_steps": 10}, {"gamma": 0.7, "reward_number": 1}):
         with pytest.raises(ValidationError, match="would have no effect, because reward_number is"):
-            ReinforcedSelection(**settings)
-    ReinforcedSelection(gamma=0.3, episode_steps=10, reward_number=3)
+            RLKD(**settings)
+    RLKD(gamma=0.3, episode_steps=10, reward_number=3)
 
 
 @pytest.mark.parametrize("policy", ["per_teacher", "joint"])
 @pytest.mark.parametrize("number", [2, 3])
 def test_a_teacher_with_random_outputs_is_avoided(policy, number):
     """A student that the good teachers have taught stands still; the second of three teachers says anything."""
-    method = ReinforcedSelection(policy=policy, reward_number=number, temperature=2, policy_rate=0.05)
+    method = RLKD(policy=policy, reward_number=number, temperature=2, policy_rate=0.05)
     pair = pair_for(method, classes=3, width=4)
     generator, rows = torch.Generator().manual_seed(0), 8
 
@@ -220,8 +218,8 @@ def test_choices_depend_on_the_place_in_the_global_batch():
             whole = values.new_zeros((8, *values.shape[1:]))
             return whole, self.mine
 
-    method = ReinforcedSelection()
+    method = RLKD()
     step, odds = fixture_step(method), torch.linspace(-1, 1, 16, dtype=torch.float64).view(8, 2)
-    whole = draw(dataclasses.replace(step, ranks=Share(torch.arange(8))), odds)
+    whole = sample_teachers(dataclasses.replace(step, ranks=Share(torch.arange(8))), odds)
     for mine in (torch.arange(0, 8, 2), torch.arange(1, 8, 2)):
-        assert torch.equal(draw(dataclasses.replace(step, ranks=Share(mine)), odds[mine]), whole[mine])
+        assert torch.equal(sample_teachers(dataclasses.replace(step, ranks=Share(mine)), odds[mine]), whole[mine])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdray.methods import Step
+from kdray.methods import Batch
 from kdray.signals import Signals
 
 
@@ -45,7 +45,7 @@ class Worker:
         return both
 
 
-def as_two(step: Step, work: Callable[[Step], Any]) -> tuple[Any, Any]:
+def as_two(step: Batch, work: Callable[[Batch], Any]) -> tuple[Any, Any]:
     """What `work` makes of each worker's share of a step; each share is padded to its own longest row."""
     meeting = Meeting()
     parts = [

@@ -12,7 +12,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.models import forward, num_heads, split_heads
 from kdray.models.attention import record_qkv
 
@@ -98,7 +98,7 @@ def test_an_attention_without_known_projections_is_refused():
     for block in model.bert.encoder.layer:
         block.attention = torch.nn.Identity()
     with (
-        pytest.raises(BadInput, match="no query, key and value projection that kdray knows"),
+        pytest.raises(ConfigError, match="no query, key and value projection that kdray knows"),
         record_qkv(model, range(1)),
     ):
         pass

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdray.corpora import encode
-from kdray.errors import RunFailed
+from kdray.errors import RunError
 from kdray.models import (
     check_export,
     forward,
@@ -89,8 +89,8 @@ def test_the_exported_tokenizer_is_the_trainings_and_keeps_its_own_limit(tmp_pat
 
 def test_an_export_with_other_scores_is_refused(tmp_path):
     folder, rows, logits = exported(tmp_path, "bert", max_length=32)
-    with pytest.raises(RunFailed, match=r"gives other scores in .* \(largest difference 0\.\d+\)"):
+    with pytest.raises(RunError, match=r"gives other scores in .* \(largest difference 0\.\d+\)"):
         check_export(folder, rows, logits.flip(1))
     (folder / "config.json").write_text("{}")
-    with pytest.raises(RunFailed, match=r"^the exported model cannot be read by transformers\.pipeline \("):
+    with pytest.raises(RunError, match=r"^the exported model cannot be read by transformers\.pipeline \("):
         check_export(folder, rows, logits)

@@ -4,7 +4,7 @@ import families
 import pytest
 import torch
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.models import (
     check_saves,
     check_signals,
@@ -42,17 +42,17 @@ def test_a_model_that_changes_when_it_is_saved_is_refused(tmp_path):
     blocks = model.model.layers
     model.model.layers = torch.nn.ModuleList(blocks[i] for i in (1, 3))  # a first layer with a norm of its own
     model.config.layer_types, model.config.num_hidden_layers = model.config.layer_types[:2], 2
-    with pytest.raises(BadInput, match=r"^m \(family modernbert, 2 layers\) (gives other logits|cannot be)"):
+    with pytest.raises(ConfigError, match=r"^m \(family modernbert, 2 layers\) (gives other logits|cannot be)"):
         check_saves(model, tokenizer, "m")
     model.config.num_hidden_layers = 3
-    with pytest.raises(BadInput, match=r"^m \(family modernbert, 3 layers\) cannot be saved: \w+: .*[^\n]$"):
+    with pytest.raises(ConfigError, match=r"^m \(family modernbert, 3 layers\) cannot be saved: \w+: .*[^\n]$"):
         check_saves(model, tokenizer, "m")
 
 
 @pytest.mark.parametrize("name", list(families.REFUSED))
 def test_other_families_are_refused(name, tmp_path):
     folder = families.save(tmp_path / name, families.REFUSED[name])
-    with pytest.raises(BadInput, match=r"(is not supported; take an encoder such as BERT|kdray cannot run)"):  # noqa: PT012
+    with pytest.raises(ConfigError, match=r"(is not supported; take an encoder such as BERT|kdray cannot run)"):  # noqa: PT012
         model = load_classifier(folder, labels=LABELS, seed=0, head="fresh")
         check_signals(model, frozenset({"hidden"}), name)
         num_layers(model)
@@ -60,7 +60,7 @@ def test_other_families_are_refused(name, tmp_path):
 
 def test_the_first_token_of_a_causal_model_is_refused_as_its_summary(tmp_path):
     model = load_classifier(families.save(tmp_path, families.SUPPORTED["qwen2"]), labels=LABELS, seed=0, head="fresh")
-    with pytest.raises(BadInput, match=r"^m: the first token of family qwen2 does not see the tokens after it"):
+    with pytest.raises(ConfigError, match=r"^m: the first token of family qwen2 does not see the tokens after it"):
         check_signals(model, frozenset({"cls"}), "m")
     check_signals(model, frozenset({"sent_emb"}), "m")
 
@@ -83,7 +83,7 @@ def test_queries_keys_and_values_are_found(name, tmp_path):
 @pytest.mark.parametrize("name", ["mpnet", "longformer"])
 def test_scores_that_are_not_those_of_queries_and_keys_are_refused(name, tmp_path):
     folder = families.save(tmp_path, families.SUPPORTED[name])
-    with pytest.raises(BadInput, match="attends by more than queries and keys"):
+    with pytest.raises(ConfigError, match="attends by more than queries and keys"):
         check_signals(load_classifier(folder, labels=LABELS, seed=0, head="fresh"), frozenset({"attn"}), "m")
 
 

@@ -9,7 +9,7 @@ import families
 import pytest
 import torch
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.models import load_classifier, load_config, load_tokenizer, resolve_encoder
 
 CODE = 'from pathlib import Path\nPath(r"{canary}").write_text("ran")\nclass A: pass\n'
@@ -109,7 +109,7 @@ def test_no_code_runs_and_the_file_is_named(kind: str, folder: Path, monkeypatch
     monkeypatch.setattr("builtins.input", lambda *_: "y")  # whoever is asked agrees
     damage, sentence = HOSTILE[kind]
     damage(folder)
-    with pytest.raises(BadInput, match=sentence) as error:
+    with pytest.raises(ConfigError, match=sentence) as error:
         resolve_encoder(str(folder))
     assert "\n" not in str(error.value)
     assert not (folder.parent / "canary").exists()
@@ -120,7 +120,7 @@ def test_no_code_runs_and_the_file_is_named(kind: str, folder: Path, monkeypatch
 def test_code_is_refused_wherever_a_folder_is_loaded(load, name, folder, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     change(folder, name, auto_map=AUTO_MAP)
-    with pytest.raises(BadInput, match="has 'auto_map'"):
+    with pytest.raises(ConfigError, match="has 'auto_map'"):
         load(folder)
     assert not (folder.parent / "canary").exists()
 
@@ -138,10 +138,10 @@ def test_code_beside_a_model_is_left_alone(folder: Path) -> None:
 
 def test_weights_of_another_shape_or_depth_are_refused(folder: Path) -> None:
     change(folder, "config.json", num_hidden_layers=5)
-    with pytest.raises(BadInput, match=r"do not fit its config\.json: bert\.encoder\.layer\.4\.\S+ is missing"):
+    with pytest.raises(ConfigError, match=r"do not fit its config\.json: bert\.encoder\.layer\.4\.\S+ is missing"):
         load_classifier(folder, labels=("a", "b"), seed=0, head="fresh")
     change(folder, "config.json", num_hidden_layers=4, intermediate_size=48)
-    with pytest.raises(BadInput, match=r"intermediate\.dense\.bias has the shape \[32\], not \[48\]"):
+    with pytest.raises(ConfigError, match=r"intermediate\.dense\.bias has the shape \[32\], not \[48\]"):
         load_classifier(folder, labels=("a", "b"), seed=0, head="fresh")
 
 
@@ -149,7 +149,7 @@ def test_a_tokenizer_without_padding_is_refused(folder: Path) -> None:
     tokenizer = load_tokenizer(folder)
     tokenizer.pad_token = None
     tokenizer.save_pretrained(folder)
-    with pytest.raises(BadInput, match=r"enc has no padding token"):
+    with pytest.raises(ConfigError, match=r"enc has no padding token"):
         load_tokenizer(folder)
 
 

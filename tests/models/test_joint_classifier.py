@@ -11,7 +11,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.models import JointClassifier
 
 IDS = torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0]])
@@ -85,7 +85,9 @@ def test_the_head_gets_the_gradients_of_all_members():
 
 
 def test_no_head_fits_other_widths_or_architectures():
-    with pytest.raises(BadInput, match=r"BertForSequenceClassification of width 16 and .* of width 24; set teaching"):
+    with pytest.raises(
+        ConfigError, match=r"BertForSequenceClassification of width 16 and .* of width 24; set teacher_training"
+    ):
         JointClassifier([bert(2), tiny.classifier(seed=0, classes=3, width=24)])
-    with pytest.raises(BadInput, match=r"BertFor.* of width 16 and RobertaFor.* of width 16"):
+    with pytest.raises(ConfigError, match=r"BertFor.* of width 16 and RobertaFor.* of width 16"):
         JointClassifier([bert(2), roberta(2)])

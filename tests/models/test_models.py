@@ -14,7 +14,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.models import (
     autocast,
     forward,
@@ -66,17 +66,17 @@ def test_layers_are_spread_without_repeats_and_end_with_the_last():
 
 @pytest.mark.parametrize("keep", [0, 5])
 def test_refuses_more_layers_than_there_are(keep):
-    with pytest.raises(BadInput, match=rf"student.layers = {keep}, but .* has 4 layers \(1 to 4\)\.$"):
+    with pytest.raises(ConfigError, match=rf"student.layers = {keep}, but .* has 4 layers \(1 to 4\)\.$"):
         layers_to_keep("bottom", keep=keep, of=4)
 
 
 def families():
     small = {"vocab_size": 20, "num_labels": 3}
-    distil = DistilBertConfig(dim=16, n_layers=4, n_heads=2, hidden_dim=32, max_position_embeddings=16, **small)
+    distill = DistilBertConfig(dim=16, n_layers=4, n_heads=2, hidden_dim=32, max_position_embeddings=16, **small)
     base = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32}
     roberta = RobertaConfig(max_position_embeddings=20, pad_token_id=1, **base, **small)
     yield pytest.param(lambda: tiny.classifier(seed=0, classes=3), id="bert")
-    yield pytest.param(lambda: DistilBertForSequenceClassification(distil).eval(), id="distilbert")
+    yield pytest.param(lambda: DistilBertForSequenceClassification(distill).eval(), id="distilbert")
     yield pytest.param(lambda: RobertaForSequenceClassification(roberta).eval(), id="roberta")
 
 
@@ -111,7 +111,7 @@ def test_layers_are_kept_in_the_given_order():
 
 
 def test_refuses_a_model_without_layers_it_knows():
-    with pytest.raises(BadInput, match=r"^Linear has no list of layers that kdray can cut \(encoder\.layer, "):
+    with pytest.raises(ConfigError, match=r"^Linear has no list of layers that kdray can cut \(encoder\.layer, "):
         num_layers(torch.nn.Linear(2, 2))
 
 
@@ -166,14 +166,14 @@ def test_an_encoder_without_safetensors_is_refused(tmp_path):
     tiny.save_tokenizer(tmp_path)
     model.config.save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(BadInput, match=r"no \*\.safetensors file \(pytorch_model\.bin may hold pickled code"):
+    with pytest.raises(ConfigError, match=r"no \*\.safetensors file \(pytorch_model\.bin may hold pickled code"):
         resolve_encoder(str(tmp_path))
-    with pytest.raises(BadInput, match=r"cannot be loaded as a classifier: "):
+    with pytest.raises(ConfigError, match=r"cannot be loaded as a classifier: "):
         load_classifier(tmp_path, labels=("a", "b"), seed=0)
 
 
 def test_an_encoder_that_is_nowhere_is_one_sentence():
-    with pytest.raises(BadInput, match=r"^encoder 'nobody/nothing' is neither a folder here, .*\)\.$"):
+    with pytest.raises(ConfigError, match=r"^encoder 'nobody/nothing' is neither a folder here, .*\)\.$"):
         resolve_encoder("nobody/nothing")
 
 
@@ -205,7 +205,7 @@ def test_a_fresh_head_is_drawn_from_the_seed(tiny_encoder):
 
 def test_a_classifier_with_other_classes_is_refused(tmp_path):
     folder = tiny.save_fine_tuned(tmp_path / "three", tiny.classifier(seed=0, classes=3, layers=1), ("x", "y", "z"))
-    with pytest.raises(BadInput, match=r"a head of 3 classes, and the task has 2 classes \(x, y\); set"):
+    with pytest.raises(ConfigError, match=r"a head of 3 classes, and the task has 2 classes \(x, y\); set"):
         load_classifier(folder, labels=("x", "y"), seed=0)
 
 
@@ -219,7 +219,7 @@ def test_classes_are_reordered_with_their_names():
     assert torch.equal(after, before[:, [2, 0, 1]])
     assert model.config.id2label == {0: "c", 1: "a", 2: "b"}
     assert model.config.label2id == {"c": 0, "a": 1, "b": 2}
-    with pytest.raises(BadInput, match=r"ends in no linear layer with 7 outputs\.$"):
+    with pytest.raises(ConfigError, match=r"ends in no linear layer with 7 outputs\.$"):
         reorder_classes(model, range(7), "abcdefg")
 
 

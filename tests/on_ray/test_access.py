@@ -12,7 +12,7 @@ import pytest
 from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader, get_authentication_mode  # pyright: ignore[reportAttributeAccessIssue]
 
-from kdray.errors import BadInput, RunFailed
+from kdray.errors import ConfigError, RunError
 from kdray.on_ray import access
 from kdray.on_ray.access import (
     answers_strangers,
@@ -124,12 +124,12 @@ def test_a_token_of_the_user_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_authentication_is_not_turned_off_without_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with pytest.raises(BadInput, match=r"RAY_AUTH_MODE=disabled: every user of this machine .* add --allow-network"):
+    with pytest.raises(ConfigError, match=r"RAY_AUTH_MODE=disabled: every user of this machine .* add --allow-network"):
         check_access(None, allow_network=False)
     check_access(None, allow_network=True)
     check_access("auto", allow_network=False)
     monkeypatch.setenv("RAY_AUTH_MODE", "tokn")
-    with pytest.raises(BadInput, match="RAY_AUTH_MODE=tokn: it must be token or disabled"):
+    with pytest.raises(ConfigError, match="RAY_AUTH_MODE=tokn: it must be token or disabled"):
         check_access("auto", allow_network=True)
 
 
@@ -140,7 +140,7 @@ def test_a_file_without_a_token_is_refused(
     if content is not None:
         (tmp_path / "token").write_text(content)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
-    with pytest.raises(BadInput, match="there is no token in this file"):
+    with pytest.raises(ConfigError, match="there is no token in this file"):
         check_access(None, allow_network=False)
 
 
@@ -171,5 +171,5 @@ def test_a_ray_that_obeys_strangers_is_recognized(head: tuple[str, bool], monkey
     if is_closed:
         check_enforced(allow_network=False)
     else:
-        with pytest.raises(RunFailed, match=r"does not refuse programs without its token.*--allow-network"):
+        with pytest.raises(RunError, match=r"does not refuse programs without its token.*--allow-network"):
             check_enforced(allow_network=False)

@@ -19,8 +19,8 @@ from commands import sweep_command
 
 from kdray.config import parse
 from kdray.on_ray.study import open_study
-from kdray.stages import Context, InProcess, distil, prepare
-from kdray.stages.fitting import result_of
+from kdray.stages import Context, InProcess, distill, prepare
+from kdray.stages.train_stage import result_of
 from kdray.store import Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -38,7 +38,7 @@ def test_a_run_in_a_bucket_outlives_a_kill_and_a_silent_server(
 ) -> None:
     here = parse(plain(str(tmp_path / "store"), tiny_encoder, tiny_corpus), source="test")
     context = Context(Store(here.store), InProcess(), None)
-    expected = result_of(distil(here, prepare(here, context), context))
+    expected = result_of(distill(here, prepare(here, context), context))
     in_a_bucket(monkeypatch, tmp_path)
     with objects.serving(tmp_path) as server:
         store = Store(server.uri("bucket/inner"))
@@ -46,19 +46,19 @@ def test_a_run_in_a_bucket_outlives_a_kill_and_a_silent_server(
         file.write_text(yaml.safe_dump(plain(store.uri, tiny_encoder, tiny_corpus)))
         run = [sys.executable, "-m", "kdray.cli", "run", str(file)]
         with started(run, tmp_path / "first.log") as first:
-            wait_for(lambda: store.children("distil") == [] and training_of_student(store), first)
+            wait_for(lambda: store.children("distill") == [] and training_of_student(store), first)
             os.killpg(first.pid, signal.SIGKILL)
-        assert store.artifacts("distil") == []
+        assert store.artifacts("distill") == []
         (teacher,) = store.artifacts("teach")
         with started(run, tmp_path / "second.log") as second:
-            wait_for(lambda: "distil folder-opinions-kd: starts" in (tmp_path / "second.log").read_text(), second)
+            wait_for(lambda: "distill folder-opinions-kd: starts" in (tmp_path / "second.log").read_text(), second)
             with server.silent():
                 time.sleep(SILENT_SECONDS)
             assert second.wait(timeout=300) == 0, (tmp_path / "second.log").read_text()[-3000:]
         log = (tmp_path / "second.log").read_text()
         assert f"reused {teacher.where}" in log
         assert "goes on after epoch" in log
-        (student,) = store.artifacts("distil")
+        (student,) = store.artifacts("distill")
         found = result_of(student)
         assert found["metrics"] == expected["metrics"]
         assert [epoch["score"] for epoch in found["history"]] == [epoch["score"] for epoch in expected["history"]]
@@ -87,7 +87,7 @@ def test_a_sweep_in_a_bucket_outlives_its_driver_and_hands_out_its_student(
         assert "a sweep in a bucket keeps its study in PostgreSQL" in refused.stderr
         sweep += ["--storage", url]
         with started(sweep, tmp_path / "first.log") as first:
-            wait_for(lambda: len(store.artifacts("distil")) > 0, first)
+            wait_for(lambda: len(store.artifacts("distill")) > 0, first)
             os.killpg(first.pid, signal.SIGKILL)
         assert store.read_json("sweeps/s/result.json") is None
         with started([*sweep, "--resume"], tmp_path / "second.log") as second:
@@ -104,9 +104,9 @@ def test_a_sweep_in_a_bucket_outlives_its_driver_and_hands_out_its_student(
         best = called("best", "s", "--store", store.uri, "--storage", url, "--export", str(tmp_path / "mine"))
         assert best["trial"] == document["best"]["number"]
         assert (tmp_path / "mine" / "model.safetensors").is_file()
-        pages = called("report", store.uri)["pages"]
+        pages = called("test", store.uri)["pages"]
         assert "sweep-s.html" in pages
-        assert {*pages, "index.html"} <= set(store.children("report"))
+        assert {*pages, "index.html"} <= set(store.children("test"))
         written = [path for path in Path(ray).rglob("*") if path.is_file() and not path.is_symlink()]
         assert any(path.name == "runtime_env_agent.log" for path in written)
         assert [path for path in written if SECRET.encode() in path.read_bytes()] == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kdray.config import parse
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.on_ray import budget as budgets
 from kdray.on_ray.budget import Budget, Stopper
 from kdray.on_ray.reported import BUDGET, VALUE
@@ -47,7 +47,7 @@ def ends(asking: StudySearcher, name: str, *, hours: float) -> None:
     assert isinstance(asking.suggest(name), dict)
     asking.note(name, started=0.0, ended=3600 * hours)
     asking.on_trial_complete(
-        name, {VALUE: 0.5, BUDGET: 2, "digest": "d", "report": 0.5, "epochs": 1, "latency": 1, "parameters": 1}
+        name, {VALUE: 0.5, BUDGET: 2, "digest": "d", "test": 0.5, "epochs": 1, "latency": 1, "parameters": 1}
     )
 
 
@@ -94,7 +94,7 @@ def test_a_study_is_not_continued_with_other_settings(book: SweepStudy) -> None:
     begun = parse({"train": {"epochs": 2}, "store": "here"}, source="test")
     _same_base(book, begun, settings())
     _same_base(book, parse({"train": {"epochs": 2}, "store": "there"}, source="test"), settings())
-    with pytest.raises(BadInput, match=r"begun with other settings \(train.epochs was 2, is 4\)"):
+    with pytest.raises(ConfigError, match=r"began with other settings \(train.epochs was 2, is 4\)"):
         _same_base(book, parse({"train": {"epochs": 4}}, source="test"), settings())
 
 
@@ -103,7 +103,7 @@ def test_stopping_by_one_score_is_refused_where_there_are_several(tmp_path: Path
     assert _pruning(SweepSettings("s", space, [START], trials=1)) == "asha"
     assert _pruning(SweepSettings("s", space, [START], trials=1, pruning="median")) == "median"
     assert _pruning(SweepSettings("s", space, [START], trials=1, objectives=objectives)) == "none"
-    with pytest.raises(BadInput, match="--pruning asha compares trials by one score"):
+    with pytest.raises(ConfigError, match="--pruning asha compares trials by one score"):
         _pruning(SweepSettings("s", space, [START], trials=1, objectives=objectives, pruning="asha"))
 
 
@@ -111,5 +111,7 @@ def test_other_objectives_are_another_sweep(book: SweepStudy) -> None:
     run = parse({}, source="test")
     _same_base(book, run, SweepSettings("s", space, [START], trials=1))
     _same_base(book, run, SweepSettings("s", space, [START], trials=5))
-    with pytest.raises(BadInput, match=r"other settings \(objectives was \['metric'\], is \['metric', 'latency'\]\)"):
+    with pytest.raises(
+        ConfigError, match=r"other settings \(objectives was \['metric'\], is \['metric', 'latency'\]\)"
+    ):
         _same_base(book, run, SweepSettings("s", space, [START], trials=1, objectives=("metric", "latency")))

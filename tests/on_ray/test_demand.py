@@ -23,10 +23,10 @@ def prune(store: Path, *settings: str) -> str:
 
 @pytest.mark.slow
 def test_little_work_and_work_that_was_done_start_no_cluster(tmp_path: Path) -> None:
-    first = prune(tmp_path, "prune.protect=none")
+    first = prune(tmp_path, "prune.keep_medoids=none")
     assert "made prune/" in first
     assert STARTED not in first
-    again = prune(tmp_path, "prune.protect=none", "work.actors=1")
+    again = prune(tmp_path, "prune.keep_medoids=none", "work.actors=1")
     assert "reused prune/" in again
     assert STARTED not in again
 

@@ -20,7 +20,7 @@ from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2.api.exceptions import WorkerGroupError
 
 from kdray.config import WorkSettings, parse
-from kdray.errors import BadInput, KdrayError, RunFailed
+from kdray.errors import ConfigError, KdrayError, RunError
 from kdray.on_ray.engine import _RetryLostWorkers  # pyright: ignore[reportPrivateUsage]
 from kdray.on_ray.failures import PeerLost, WorkerFailed, can_help, described, from_worker
 from kdray.stages import Context, read, teach
@@ -68,24 +68,24 @@ def test_every_exception_reaches_the_driver_with_its_type_and_text(error: Except
     assert isinstance(found, WorkerFailed)
     assert str(found) == sentence
     shown = from_worker(found, "teach rte-t")
-    assert (type(shown), str(shown)) == (RunFailed, f"teach rte-t failed on its worker: {sentence}")
+    assert (type(shown), str(shown)) == (RunError, f"teach rte-t failed on its worker: {sentence}")
     assert "in raised" in "".join(traceback.format_exception(shown)), "--debug shows where"
 
 
 def test_an_error_of_kdray_keeps_its_class_and_sentence() -> None:
-    found = raised(BadInput("corpus: row 3 has no label."))
-    assert (type(found), str(found)) == (BadInput, "corpus: row 3 has no label.")
+    found = raised(ConfigError("corpus: row 3 has no label."))
+    assert (type(found), str(found)) == (ConfigError, "corpus: row 3 has no label.")
 
 
 def test_an_error_is_found_under_the_wrapping_of_ray() -> None:
-    cause = BadInput("corpus: row 3 has no label.")
+    cause = ConfigError("corpus: row 3 has no label.")
     task = RayTaskError("f", "Traceback (most recent call last): ...", cause).as_instanceof_cause()
-    assert isinstance(task, BadInput)
+    assert isinstance(task, ConfigError)
     assert str(task) != str(cause), "the text of Ray's is another one"
     group = WorkerGroupError("two workers", {0: PeerLost("RuntimeError: closed", ""), 1: cause})
     for error in (task, group):
         assert str(from_worker(error, "x")) == str(cause)
-        assert type(from_worker(error, "x")) is BadInput
+        assert type(from_worker(error, "x")) is ConfigError
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_an_error_is_found_under_the_wrapping_of_ray() -> None:
         ([raised(ConnectionResetError("reset"))], True),
         ([raised(TypeError("x"))], False),
         ([raised(MemoryError("x"))], False),
-        ([RunFailed("the loss is nan")], False),
-        ([BadInput("x"), raised(GLOO)], False),
+        ([RunError("the loss is nan")], False),
+        ([ConfigError("x"), raised(GLOO)], False),
     ],
 )
 def test_only_lost_workers_are_tried_again(failures: list[Exception], again: bool) -> None:
@@ -162,9 +162,7 @@ def test_a_training_that_fails_is_tried_once(
     context = Context(Store(run.store), engine, None)
     never_valid = run.teachers[0].train.model_copy(update={"learning_rate": 1e30})  # the worker reads it again
     teacher_settings = run.teachers[0].model_copy(update={"train": never_valid})
-    with pytest.raises(
-        RunFailed, match=r"^teach folder-opinions-t failed on its worker: ValidationError: 1 validation"
-    ):
+    with pytest.raises(RunError, match=r"^teach folder-opinions-t failed on its worker: ValidationError: 1 validation"):
         teach(teacher_settings, read(run.corpus, context), context)
     actors: dict[str, Any] = ray._private.state.actors()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
     assert (
@@ -191,7 +189,7 @@ def test_a_map_that_fails_is_tried_once(engine: Any, tmp_path: Path, capfd: pyte
 
         return apply
 
-    with pytest.raises(RunFailed, match=r"^count words failed on its worker: Local: this and that$"):
+    with pytest.raises(RunError, match=r"^count words failed on its worker: Local: this and that$"):
         list(engine.map([pa.table({"a": [1]})], broken, title="count words"))
     assert calls.read_text() == "x"
     assert "Traceback" not in "".join(capfd.readouterr())

@@ -36,7 +36,7 @@ def befall(rate):
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "kdray.distil.work":
+        if name != "kdray.distill.job":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -45,7 +45,7 @@ class Finder(importlib.abc.MetaPathFinder):
             run(module)
             fit = module.run_fit
             def run_fit(given, **more):
-                if given.title.startswith("distil"):
+                if given.title.startswith("distill"):
                     befall(given.train.learning_rate)
                 return fit(given, **more)
             module.run_fit = run_fit

@@ -20,11 +20,11 @@ import ray
 import tiny
 import yaml
 
-from kdray.meters import METERS
+from kdray.metrics import METERS
 from kdray.on_ray.engine import OnRay
 from kdray.on_ray.metrics import PREFIX
 from kdray.on_ray.session import session
-from kdray.stages import Context, distil, prepare
+from kdray.stages import Context, distill, prepare
 from kdray.store import Store
 
 MONITORING = Path(__file__).parents[2] / "cluster" / "monitoring"
@@ -41,7 +41,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_co
     run = tiny.run_config(tiny_encoder, tiny_corpus, store=store, student=student, method={"name": "kd"})
     with session(None):
         context = Context(Store(run.store), OnRay(run.work), None)
-        distil(run, prepare(run, context), context)
+        distill(run, prepare(run, context), context)
         folder = ray._private.worker._global_node.get_session_dir_path()  # pyright: ignore
         yield Path(folder) / "prom_metrics_service_discovery.json"
 
@@ -66,10 +66,10 @@ def test_a_run_shows_what_it_did_at_its_metrics_port(worked: Path) -> None:
     values = {(name, stage): value for name, stage, value in map(parsed, lines)}
     assert 40 <= values["ray_kdray_rows_total", "teach"] < 48  # some are set aside for select
     assert values["ray_kdray_rows_total", "outputs"] >= 48
-    assert values["ray_kdray_rows_total", "distil"] == values["ray_kdray_rows_total", "teach"]
+    assert values["ray_kdray_rows_total", "distill"] == values["ray_kdray_rows_total", "teach"]
     assert values["ray_kdray_teacher_passes_total", "outputs"] == values["ray_kdray_rows_total", "outputs"]
-    assert values["ray_kdray_loss", "distil"] > 0
-    assert 0 <= values["ray_kdray_score", "distil"] <= 1
+    assert values["ray_kdray_loss", "distill"] > 0
+    assert 0 <= values["ray_kdray_score", "distill"] <= 1
     assert values["ray_kdray_artifacts_total", "corpus"] == 1
     assert any(re.search('method="kd".*task="folder.opinions"', line) for line in lines), lines
     of_outputs = [line for line in lines if 'stage="outputs"' in line and "artifacts" not in line]

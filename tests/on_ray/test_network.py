@@ -121,7 +121,7 @@ def settings(folder: Path, encoder: Path, corpus: Path) -> dict[str, Any]:
         "store": str(folder / "store"),
         "corpus": tiny.opinions(corpus),
         "prune": {"policy": "none"},
-        "outputs": {"preflight": False},
+        "outputs": {"quality_check": False},
         "teachers": [{"name": "t", "encoder": str(encoder), "train": training}],
         "student": {"encoder": str(encoder), "layers": 1},
         "train": training,

@@ -18,8 +18,8 @@ from commands import sweep_command
 
 from kdray.config import PruneSection, RunConfig, WorkSettings
 from kdray.corpora import CorpusSettings
-from kdray.stages import Context, InProcess, prepare, prune, ranges, read, teach
-from kdray.stages.fitting import result_of
+from kdray.stages import Context, InProcess, prepare, prune, read, resumable_map, teach
+from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -77,7 +77,7 @@ def test_outputs_by_ray_data_are_those_of_one_process(
         prepared = prepare(run, Context(Store(run.store), engine, None))
         found[place] = prepared.teachers[0].outputs.open(Store(run.store))
     assert found["here"].digest == found["ray"].digest
-    for name in ("train.logits.npy", "report.cls.npy", "select.sent_emb.npy"):
+    for name in ("train.logits.npy", "test.cls.npy", "validation.sent_emb.npy"):
         assert found["here"].file(name).read_bytes() == found["ray"].file(name).read_bytes()
 
 
@@ -88,9 +88,9 @@ def test_pruning_by_ray_data_gives_the_bytes_of_one_process(
     from kdray.on_ray.engine import OnRay
 
     monkeypatch.setattr(sys.modules["kdray.stages.prune"], "FEW", 0)
-    monkeypatch.setattr(ranges, "RANGE_ROWS", 50)
+    monkeypatch.setattr(resumable_map, "RANGE_ROWS", 50)
     corpus = CorpusSettings.model_validate({"name": "sample"})
-    section = PruneSection.model_validate({"policy": "lower_tail", "protect": "none", "level": "sentence"})
+    section = PruneSection.model_validate({"policy": "lower_tail", "keep_medoids": "none", "level": "sentence"})
     found: dict[str, dict[str, bytes]] = {}
     for place, engine in (("here", InProcess()), ("ray", OnRay(WorkSettings(actors=actors, block_rows=block_rows)))):
         context = Context(Store(str(tmp_path / place)), engine, None)
@@ -134,7 +134,7 @@ def test_a_comparison_trains_every_variant_on_every_seed_and_goes_on_from_the_st
     ray_session: Any, tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path
 ) -> None:
     from kdray.on_ray.compare import compare
-    from kdray.on_ray.documents import Origin
+    from kdray.on_ray.documents import Provenance
     from kdray.on_ray.engine import OnRay
 
     run = run_config(tmp_path / "compared", tiny_encoder, tiny_corpus)
@@ -143,26 +143,33 @@ def test_a_comparison_trains_every_variant_on_every_seed_and_goes_on_from_the_st
     def compared() -> tuple[dict[str, Any], list[tuple[str, bool]]]:
         context = Context(Store(run.store), OnRay(run.work), None)
         document = compare(
-            "c", variants, run, context, seeds=range(2), cpus=1, gpus=0.0, origin=Origin("x", "command", "command")
+            "c",
+            variants,
+            run,
+            context,
+            seeds=range(2),
+            cpus=1,
+            gpus=0.0,
+            provenance=Provenance("x", "command", "command"),
         )
         return document, [(entry["stage"], entry["reused"]) for entry in context.journal]
 
     first, _ = compared()
     rows = {row["label"]: row for row in first["confirmation"]}
-    assert list(rows) == ["warm", "cold", "student alone"]
-    assert all(len(set(row["runs"])) == 2 and len(row["report"]["values"]) == 2 for row in rows.values())
+    assert list(rows) == ["warm", "cold", "no-KD baseline"]
+    assert all(len(set(row["runs"])) == 2 and len(row["test"]["values"]) == 2 for row in rows.values())
     assert rows["warm"]["runs"] != rows["cold"]["runs"]
-    assert rows["warm"]["difference"]["to"] == "student alone"
-    assert rows["student alone"]["difference"] is None
+    assert rows["warm"]["difference"]["to"] == "no-KD baseline"
+    assert rows["no-KD baseline"]["difference"] is None
     stored = json.loads((tmp_path / "compared" / "sweeps" / "c" / "result.json").read_text())
     assert stored["kind"] == "comparison"
     assert "Highest of 3 students" in (tmp_path / "compared" / "sweeps" / "c" / "report.html").read_text()
 
-    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "compared" / "distil").glob("*/manifest.json")}
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "compared" / "distill").glob("*/manifest.json")}
     second, journal = compared()
     assert all(reused for _, reused in journal)
     assert second["confirmation"] == first["confirmation"]
-    assert made == {p: p.stat().st_mtime_ns for p in (tmp_path / "compared" / "distil").glob("*/manifest.json")}
+    assert made == {p: p.stat().st_mtime_ns for p in (tmp_path / "compared" / "distill").glob("*/manifest.json")}
 
 
 def trials_of(store: Path) -> list[optuna.trial.FrozenTrial]:
@@ -200,18 +207,18 @@ def test_killed_sweep_goes_on_and_loses_no_finished_trial(tiny_encoder: Path, tm
     assert sorted(ended) == [trial.number for trial in trials_of(store)] == [0, 1, 2, 3]
     assert before.items() <= {number: trial["value"] for number, trial in ended.items()}.items()
     assert all(trial["state"] in ("complete", "pruned") for trial in ended.values())
-    assert {"student alone", "vanilla KD"} <= {row["label"] for row in document["confirmation"]}
+    assert {"no-KD baseline", "vanilla KD"} <= {row["label"] for row in document["confirmation"]}
     assert document["corpus"]["is_sample"]
     assert "sample" in (store / "sweeps" / "s" / "report.html").read_text()
     assert "reused" in again.stderr
 
     best = document["best"]
     told = kdray("best", "s", "--store", str(store), "--export", str(tmp_path / "mine"), "--json")
-    assert (told["trial"], told["select"]) == (best["number"], best["value"])
+    assert (told["trial"], told["validation"]) == (best["number"], best["value"])
     assert (tmp_path / "mine" / "model.safetensors").is_file()
     once_more = kdray("trial", "s", str(best["number"]), "--store", str(store), "--json")
-    assert once_more["select"] == once_more["recorded select"] == best["value"]
-    assert once_more["report"] == ended[best["number"]]["report"]
+    assert once_more["validation"] == once_more["recorded validation"] == best["value"]
+    assert once_more["test"] == ended[best["number"]]["test"]
 
 
 def kdray(*arguments: str) -> dict[str, Any]:
@@ -223,11 +230,11 @@ def kdray(*arguments: str) -> dict[str, Any]:
 
 
 MY_KD = """
-from kdray.methods import Step, Terms, VanillaKD
+from kdray.methods import Batch, KD, MethodOutput
 
 
-class MyKD(VanillaKD):
-    def terms(self, step: Step) -> Terms:
+class MyKD(KD):
+    def terms(self, step: Batch) -> MethodOutput:
         return super().terms(step)
 """
 
@@ -236,10 +243,10 @@ def test_a_method_from_a_file_trains_on_workers_that_do_not_have_the_file(
     ray_session: Any, tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
     """By Ray Train and as a task: the bytes of one process, and never those of plain kd."""
-    from kdray.on_ray.confirm import Contender, confirm
+    from kdray.on_ray.confirm import Candidate, confirm
     from kdray.on_ray.engine import OnRay
     from kdray.on_ray.trial import Shared
-    from kdray.stages import distil
+    from kdray.stages import distill
 
     file = tmp_path / "my_method.py"
     file.write_text(MY_KD)
@@ -248,10 +255,10 @@ def test_a_method_from_a_file_trains_on_workers_that_do_not_have_the_file(
     file.unlink()
     here = Context(Store(run.store), InProcess(), None)
     prepared = prepare(run, here)
-    by_train = distil(run, prepared, Context(here.store, OnRay(run.work), None), stage="elsewhere")
-    by_task = confirm([Contender("mine", run)], [0], Shared.of(prepared), cpus=1, gpus=0)["mine"][0]
-    mine = distil(run, prepared, here)
-    kd = distil(parse(plain | {"method": {"name": "kd", "temperature": 3}}, source="test"), prepared, here)
+    by_train = distill(run, prepared, Context(here.store, OnRay(run.work), None), stage="elsewhere")
+    by_task = confirm([Candidate("mine", run)], [0], Shared.of(prepared), cpus=1, gpus=0)["mine"][0]
+    mine = distill(run, prepared, here)
+    kd = distill(parse(plain | {"method": {"name": "kd", "temperature": 3}}, source="test"), prepared, here)
     assert by_task["spec"]["method"]["name"] == run.method.name
     assert by_task["spec"]["digest"] == mine.digest != kd.digest
     files = [each.file("model") / "model.safetensors" for each in (by_train, mine)]

@@ -7,7 +7,7 @@ import pytest
 import ray
 
 from kdray.config import RunConfig, parse
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.on_ray import engine, plan
 from kdray.on_ray.engine import OnRay
 from kdray.on_ray.plan import Share, Trials
@@ -66,20 +66,22 @@ def test_no_more_at_once_than_there_are(tiny_encoder: Path, monkeypatch: pytest.
 
 def test_what_a_cluster_can_never_give_is_refused(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster(monkeypatch, nodes=1, cpus=2, gpus=0)
-    with pytest.raises(BadInput, match=r"a trial needs 4 CPUs and 0 GPUs on one node, there is 1 node of 2 CPUs and 0"):
+    with pytest.raises(
+        ConfigError, match=r"a trial needs 4 CPUs and 0 GPUs on one node, there is 1 node of 2 CPUs and 0"
+    ):
         planned(run(tiny_encoder), Trials("trials", 3, 4, 0.0))
-    with pytest.raises(BadInput, match=r"work.workers = 3 with 1 CPUs .* 1 node of 2 CPUs .*; lower work.workers"):
+    with pytest.raises(ConfigError, match=r"work.workers = 3 with 1 CPUs .* 1 node of 2 CPUs .*; lower work.workers"):
         planned(run(tiny_encoder, work={"workers": 3, "cpus": 1}))
 
 
 def test_what_no_single_node_can_give_is_refused(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two nodes have it together, and whoever waited for it would wait for ever."""
     cluster(monkeypatch, nodes=2, cpus=4, gpus=2)
-    with pytest.raises(BadInput, match=r"a trial needs 3 CPUs .* there are 2 nodes of 2 CPUs and 1 GPU; lower"):
+    with pytest.raises(ConfigError, match=r"a trial needs 3 CPUs .* there are 2 nodes of 2 CPUs and 1 GPU; lower"):
         planned(run(tiny_encoder), Trials("trials", 3, 3, 0.0))
-    with pytest.raises(BadInput, match="2 GPUs on one node"):
+    with pytest.raises(ConfigError, match="2 GPUs on one node"):
         planned(run(tiny_encoder), Trials("trials", 3, 1, 2.0))
-    with pytest.raises(BadInput, match=r"work.workers = 2 .* do not fit"):
+    with pytest.raises(ConfigError, match=r"work.workers = 2 .* do not fit"):
         planned(run(tiny_encoder, work={"workers": 2, "cpus": 1, "gpus": 2}))
 
 

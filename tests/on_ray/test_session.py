@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import ray
 
-from kdray.errors import BadInput, RunFailed
+from kdray.errors import ConfigError, RunError
 from kdray.on_ray import session
 from kdray.on_ray.session import FOLDER_BYTES, STARTS, check_address, start_local
 
@@ -41,14 +41,14 @@ def test_a_start_that_timed_out_is_tried_again(
 
 def test_after_the_last_timeout_the_command_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = starts(monkeypatch, [Exception(TIMED_OUT)] * STARTS)
-    with pytest.raises(RunFailed, match=r"^Ray did not start in 3 attempts of 30 s, the machine is too busy"):
+    with pytest.raises(RunError, match=r"^Ray did not start in 3 attempts of 30 s, the machine is too busy"):
         start_local({})
     assert len(asked) == STARTS
 
 
 def test_another_error_ends_the_command_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = starts(monkeypatch, [ValueError("something else\nand more"), None])
-    with pytest.raises(RunFailed, match=r"^Ray does not start: something else$"):
+    with pytest.raises(RunError, match=r"^Ray does not start: something else$"):
         start_local({})
     assert len(asked) == 1
 
@@ -117,7 +117,7 @@ def test_a_cluster_without_authentication_is_named_in_one_line(
     "address", ["nonsense", "http://127.0.0.1:8265", "ray://127.0.0.1:10001", "here:port", ":6379", ""]
 )
 def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(BadInput, match="give HOST:PORT"):
+    with pytest.raises(ConfigError, match="give HOST:PORT"):
         check_address(address)
 
 
@@ -125,12 +125,12 @@ def test_an_address_at_which_nothing_answers_is_refused() -> None:
     with socket.socket() as there:
         there.bind(("127.0.0.1", 0))
         port = there.getsockname()[1]
-        with pytest.raises(BadInput, match=f"--address 127.0.0.1:{port}: nothing answers there"):
+        with pytest.raises(ConfigError, match=f"--address 127.0.0.1:{port}: nothing answers there"):
             check_address(f"127.0.0.1:{port}")
         there.listen()
         check_address(f"127.0.0.1:{port}")
     for wrong in ("127.0.0.1:99999", "no-such-host.invalid:6379"):
-        with pytest.raises(BadInput, match="nothing answers there"):
+        with pytest.raises(ConfigError, match="nothing answers there"):
             check_address(wrong)
     check_address("auto")
     check_address(None)
@@ -154,6 +154,6 @@ def test_who_is_not_let_in_is_told_about_the_token(monkeypatch: pytest.MonkeyPat
     starts(monkeypatch, [error])
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(
-        BadInput, match=r"lets this command in \(Failed to connect\).*RAY_AUTH_MODE=token.*disabled now"
+        ConfigError, match=r"lets this command in \(Failed to connect\).*RAY_AUTH_MODE=token.*disabled now"
     ):
         session._connect("auto")  # pyright: ignore[reportPrivateUsage]

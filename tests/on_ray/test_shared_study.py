@@ -19,7 +19,7 @@ from commands import sweep_command
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import OperationalError
 
-from kdray.errors import RunFailed
+from kdray.errors import RunError
 from kdray.on_ray import patient
 from kdray.on_ray import study as study_module
 from kdray.on_ray.reported import BUDGET, VALUE
@@ -54,7 +54,7 @@ def drive(url: str, name: str, folder: Path, log: Path, seconds: float, together
             while isinstance(config := asking.suggest("t"), dict):
                 print(json.dumps(["starts", config["number"]]), file=said)
                 time.sleep(seconds)
-                end = {"digest": "d", "report": 0, "epochs": 2, "latency": 1.0, "parameters": 1}
+                end = {"digest": "d", "test": 0, "epochs": 2, "latency": 1.0, "parameters": 1}
                 result = {VALUE: config["overrides"]["x"], BUDGET: EPOCHS + 1, **end}
                 asking.on_trial_complete("t", result)
                 print(json.dumps(["ends", config["number"]]), file=said)
@@ -102,9 +102,9 @@ def test_one_driver_at_a_time_claims(url: str, tmp_path: Path, monkeypatch: pyte
         closing(open_study(url, name="other", folder=None, starts=[START])) as other,
         study_module._alone(book._storage._backend, "claim", None),
     ):
-        assert other.take_over() == []  # another sweep has a lock of its own
-        with pytest.raises(RunFailed, match="sweep 'claim': another driver holds its lock"):
-            book.take_over()
+        assert other.adopt_orphans() == []  # another sweep has a lock of its own
+        with pytest.raises(RunError, match="sweep 'claim': another driver holds its lock"):
+            book.adopt_orphans()
 
 
 def test_a_trial_whose_driver_died_before_its_first_sign_of_life_is_taken_over(
@@ -113,11 +113,11 @@ def test_a_trial_whose_driver_died_before_its_first_sign_of_life_is_taken_over(
     with closing(open_study(url, name="silent", folder=None, starts=[START])) as book:
         with study_module._own_heartbeats():
             book.study.ask()  # and no heartbeat
-        assert book.take_over() == []
+        assert book.adopt_orphans() == []
         monkeypatch.setattr(study_module, "HEARTBEAT_SECONDS", 0.1)
         monkeypatch.setattr(study_module, "GRACE_SECONDS", 0)
-        assert [trial.number for trial in book.take_over()] == [0]
-        assert book.take_over() == []  # it is held now
+        assert [trial.number for trial in book.adopt_orphans()] == [0]
+        assert book.adopt_orphans() == []  # it is held now
 
 
 def test_a_dead_drivers_trial_goes_on_elsewhere_under_its_number(url: str, tmp_path: Path) -> None:
@@ -148,10 +148,10 @@ def test_a_driver_waits_for_a_server_that_is_started_again(
         config = asking_meanwhile(url, lambda: asking.suggest("t"))
         assert config["number"] == 0
         assert not asking_meanwhile(url, lambda: asking.should_stop("t", {VALUE: 0.5, BUDGET: 1}))
-        end = {"digest": "d", "report": 0, "epochs": 2, "latency": 1.0, "parameters": 1}
+        end = {"digest": "d", "test": 0, "epochs": 2, "latency": 1.0, "parameters": 1}
         result = {VALUE: 0.75, BUDGET: EPOCHS + 1, **end}
         asking_meanwhile(url, lambda: asking.on_trial_complete("t", result))
-        assert asking_meanwhile(url, book.take_over) == []
+        assert asking_meanwhile(url, book.adopt_orphans) == []
         (trial,) = book.study.trials
         assert (trial.state.name, trial.value, trial.intermediate_values) == ("COMPLETE", 0.75, {1: 0.5})
     assert caplog.text.count("does not answer; waiting") >= 4
@@ -171,7 +171,7 @@ def test_a_trial_that_was_silent_because_the_server_was_away_keeps_its_driver(
         assert book.ask(asked=1) is not None
         with postgres.away(url):
             time.sleep(4)
-        assert other.take_over() == []
+        assert other.adopt_orphans() == []
 
 
 def test_a_driver_does_not_wait_for_ever(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,19 +8,19 @@ from typing import Any
 import optuna
 import pytest
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.on_ray.budget import Budget, Stopper
 from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.on_ray.search import StudyScheduler, StudySearcher
 from kdray.on_ray.study import SweepStudy, check_place, check_storage, metric_of, open_study
 from kdray.on_ray.tune import _front
-from kdray.on_ray.voice import Voice
+from kdray.on_ray.voice import ProgressCallback
 
 START = {"label": "defaults", "params": {"x": 0.5, "kind": "a"}}
 EPOCHS = 3
 FULL = EPOCHS + 1
 FINISHED = "FINISHED"
-END = {"digest": "d", "report": 0.5, "epochs": EPOCHS, "latency": 1.0, "parameters": 10}
+END = {"digest": "d", "test": 0.5, "epochs": EPOCHS, "latency": 1.0, "parameters": 10}
 
 
 def space(trial: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def test_first_trial_is_the_defaults(tmp_path: Path) -> None:
 
 def test_as_many_are_asked_for_as_the_nodes_of_the_moment_take(tmp_path: Path) -> None:
     room = 1
-    asking = searcher(tmp_path, asked=5, room=lambda: room)
+    asking = searcher(tmp_path, asked=5, capacity=lambda: room)
     first = suggested(asking, "t0")
     assert asking.suggest("t1") is None
     room = 3  # a node came
@@ -311,12 +311,14 @@ def test_what_tune_pickles_into_the_store_knows_no_database(tmp_path: Path) -> N
     asking = searcher(tmp_path)
     suggested(asking, "t0")
     stopper = Stopper(asking, asking._book, Budget(), gpus=0)
-    assert b"study.db" not in pickle.dumps([asking, StudyScheduler(asking), stopper, Voice("s", asking, 1, room=int)])
+    assert b"study.db" not in pickle.dumps(
+        [asking, StudyScheduler(asking), stopper, ProgressCallback("s", asking, 1, capacity=int)]
+    )
 
 
 def test_a_local_study_has_one_driver(tmp_path: Path) -> None:
     book = book_in(tmp_path)
-    with book.driving(), pytest.raises(BadInput, match="is at work in another process"), book_in(tmp_path).driving():
+    with book.driving(), pytest.raises(ConfigError, match="is at work in another process"), book_in(tmp_path).driving():
         pass
     with book_in(tmp_path).driving():
         pass
@@ -343,12 +345,12 @@ def test_a_new_database_may_be_opened_by_several_at_once(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("url", [None, "sqlite:///study.db", "mysql://me@host/db"])
 def test_a_sweep_in_a_bucket_needs_a_database_server_that_locks(url: str | None) -> None:
-    with pytest.raises(BadInput, match="a sweep in a bucket keeps its study in PostgreSQL"):
+    with pytest.raises(ConfigError, match="a sweep in a bucket keeps its study in PostgreSQL"):
         check_place(url, on_disk=False)
 
 
 def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(ConfigError) as caught:
         open_study("nonsense://me:secret@host/db", name="s", folder=tmp_path, starts=[])
     assert "nonsense://me:***@host/db" in str(caught.value)
     assert "secret" not in str(caught.value)

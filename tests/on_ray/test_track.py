@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray import tune
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.on_ray.track import TRACKERS, callbacks, trackers_of
 
 CONFIG = {"number": 3, "overrides": {"method.name": "kd", "train.learning_rate": 1e-3}}
@@ -59,13 +59,15 @@ def test_every_tracker_gets_settings_and_scores(
 
 
 def test_an_unknown_tracker_is_refused() -> None:
-    with pytest.raises(BadInput, match="--track mlfow: choose from tensorboard, mlflow, wandb, with commas between"):
+    with pytest.raises(ConfigError, match="--track mlfow: choose from tensorboard, mlflow, wandb, with commas between"):
         trackers_of("tensorboard,mlfow")
 
 
 def test_a_missing_package_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # pyright: ignore[reportUnknownLambdaType,reportUnknownArgumentType]
-    with pytest.raises(BadInput, match=r"--track wandb needs a package that is missing: pip install 'kdray\[wandb\]'"):
+    with pytest.raises(
+        ConfigError, match=r"--track wandb needs a package that is missing: pip install 'kdray\[wandb\]'"
+    ):
         trackers_of("wandb")
 
 
@@ -73,7 +75,7 @@ def test_weights_and_biases_without_a_key_is_refused(monkeypatch: pytest.MonkeyP
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    with pytest.raises(BadInput, match="there is no API key; run wandb login, or set WANDB_API_KEY or WANDB_MODE"):
+    with pytest.raises(ConfigError, match="there is no API key; run wandb login, or set WANDB_API_KEY or WANDB_MODE"):
         trackers_of("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert trackers_of("wandb") == ("wandb",)

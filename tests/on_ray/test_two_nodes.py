@@ -19,8 +19,8 @@ import tiny
 from kdray.config import PruneSection, RunConfig, WorkSettings
 from kdray.corpora import CorpusSettings
 from kdray.stages import Context, InProcess, outputs, prune, read, teach
-from kdray.stages.fitting import result_of
-from kdray.stages.ranges import in_ranges, parts_of
+from kdray.stages.resumable_map import map_resumable, parts_of
+from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 
 pytestmark = [
@@ -106,13 +106,13 @@ def test_outputs_and_pruning_work_on_both_nodes_and_give_the_same_bytes(
     teacher = teach(run.teachers[0], read(run.corpus, here), here)
     shutil.copytree(tmp_path / "here", tmp_path / "there")
     section = PruneSection.model_validate(
-        {"policy": "bottom_quintile", "level": "sentence", "embedders": str(tiny_encoder), "protect": "star"}
+        {"policy": "bottom_quintile", "level": "sentence", "embedders": str(tiny_encoder), "keep_medoids": "star"}
     )
     sample = CorpusSettings.model_validate({"name": "sample", "limit": 100})
     found: dict[str, list[dict[str, bytes]]] = {}
     for name, engine in (("here", InProcess()), ("there", OnRay(WorkSettings(actors=2, block_rows=8)))):
         at = context(tmp_path / name, engine)
-        said = outputs(teacher, read(run.corpus, at), at, name="t", preflight=False)
+        said = outputs(teacher, read(run.corpus, at), at, name="t", quality_check=False)
         found[name] = [files(said.outputs.open(at.store)), files(prune(section, read(sample, at), [], at))]
     assert found["here"] == found["there"]
     for kind in ("outputs_folder_opinions_t", "embed_sample_sentence"):
@@ -150,7 +150,7 @@ def test_a_node_lost_in_the_middle_of_a_map_costs_only_what_it_had_in_hand(nodes
     hunter = Thread(target=_when, args=(lambda: len(list(folder.glob("work/*/slow/*"))) > 3, nodes.lose))
     hunter.start()
     work = at.store.work("0" * 64)
-    found = pa.concat_tables(list(in_ranges(parts, slow, at, work, "slow", title="slow map")))
+    found = pa.concat_tables(list(map_resumable(parts, slow, at, work, "slow", title="slow map")))
     hunter.join()
     nodes.replace()
     assert found["double"].to_pylist() == [2 * number for number in range(320)]

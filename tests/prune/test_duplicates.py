@@ -32,28 +32,28 @@ ALIKE = np.zeros(5, dtype=int)
 
 def test_the_most_central_row_stands_for_its_neighbours_and_a_chain_is_not_one_row():
     found = near_duplicates(CHAIN, ALIKE, DuplicateSettings())
-    assert found.instead.tolist() == [
+    assert found.representative.tolist() == [
         1,
         1,
         1,
         3,
         4,
     ]  # 1 and 2 are equally central; 3 lies within the threshold of 2 alone
-    assert found.likeness.tolist() == [0.96, 1, 0.97, 1, 1]
+    assert found.similarity.tolist() == [0.96, 1, 0.97, 1, 1]
     assert len(found.conflicts) == 0
     first = near_duplicates(CHAIN, ALIKE, DuplicateSettings(keep="first"))
-    assert first.instead.tolist() == [0, 0, 2, 2, 4]
+    assert first.representative.tolist() == [0, 0, 2, 2, 4]
 
 
 def test_other_labels_are_conflicts_and_stand_for_nobody():
     labels = np.array([0, 1, 1, -1, -1])
     found = near_duplicates(CHAIN, labels, DuplicateSettings(keep="first"))
-    assert found.instead.tolist() == [0, 1, 1, 3, 4]
+    assert found.representative.tolist() == [0, 1, 1, 3, 4]
     assert found.conflicts.tolist() == [[0, 1]]  # a row without a label conflicts with nobody
-    assert found.conflict_likeness.tolist() == [0.96]
+    assert found.conflict_similarity.tolist() == [0.96]
     same, conflicts = found.tables(list("abcde"))
-    assert same.to_pylist() == [{"id": "c", "same_as": "b", "likeness": 0.97}]
-    assert conflicts.to_pylist() == [{"id": "a", "other": "b", "likeness": 0.96}]
+    assert same.to_pylist() == [{"id": "c", "same_as": "b", "similarity": 0.97}]
+    assert conflicts.to_pylist() == [{"id": "a", "other": "b", "similarity": 0.96}]
 
 
 def test_a_class_keeps_its_floor():
@@ -87,7 +87,7 @@ def test_every_dropped_row_is_like_one_that_stays_and_no_two_that_stay_are_alike
         found = near_duplicates(CosineWeights(vectors), labels, settings)
     near = np.rint(vectors @ vectors.T * 1e6) >= 900_000
     for row in range(count):
-        other = found.instead[row]
+        other = found.representative[row]
         assert not found.dropped[other]
         assert labels[other] == labels[row]
         assert row == other or near[row, other]
@@ -104,7 +104,7 @@ def test_beyond_one_graph_it_looks_within_parts(monkeypatch):
     vectors = unit_vectors([np.repeat(draw.standard_normal((12, 6)), 2, axis=0)])
     found = find_duplicates(vectors, np.zeros(24, dtype=int), DuplicateSettings(keep="first"))
     assert found.dropped.sum() >= 9  # of twelve pairs, a cut may part a few
-    assert all(found.instead[row] in (row, row - 1) for row in range(24))
+    assert all(found.representative[row] in (row, row - 1) for row in range(24))
 
 
 def test_a_corpus_loses_them_and_says_so(tmp_path, tiny_encoder):
@@ -119,13 +119,13 @@ def test_a_corpus_loses_them_and_says_so(tmp_path, tiny_encoder):
     ]
     (folder / "train.jsonl").write_text("\n".join([*lines, *again, *turned]) + "\n")
     base = tiny.run_settings(tiny_encoder, folder, store=str(tmp_path / "store"))
-    base["corpus"]["select_fraction"] = 0.05
+    base["corpus"]["validation_fraction"] = 0.05
 
     def made(**prune):
         duplicates = {"threshold": 0.9999, **prune}
         run = parse(base | {"prune": {"policy": "none", "duplicates": duplicates}}, source="test")
         prepared = prepare(run, Context(Store(run.store), InProcess(), data_dir=None), every_teacher=True)
-        return prepared.view, pq.read_table(prepared.corpus.file("train.parquet"))
+        return prepared.pruned_corpus, pq.read_table(prepared.corpus.file("train.parquet"))
 
     reported, train = made()
     counts = reported.summary["duplicates"]

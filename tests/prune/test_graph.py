@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import silhouette_samples
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.prune import clusters as clusters_module
 from kdray.prune import graph
-from kdray.prune.clusters import nn_centres, profile, silhouette, silhouettes, star_clusters
+from kdray.prune.clusters import nn_medoids, profile, silhouette, silhouettes, star_clusters
 from kdray.prune.graph import MatrixWeights, cosine_weights, unit_vectors
 
 
@@ -30,16 +30,16 @@ def slow_star(matrix: np.ndarray) -> tuple[list[set[int]], set[int]]:
     off = w[~np.eye(n, dtype=bool)]
     theta = off.mean() + off.std() - 1e-12
     strength = [round(sum(w[i][j] for j in range(n) if j != i), 6) for i in range(n)]
-    free, clusters, centres = set(range(n)), [], set()
+    free, clusters, medoids = set(range(n)), [], set()
     edges = sorted((-w[i][j], i, j) for i in range(n) for j in range(i + 1, n) if w[i][j] >= theta and w[i][j] > 0)
     for _, i, j in edges:
         if i in free and j in free:
-            centre = j if strength[j] > strength[i] else i
-            star = {centre} | {k for k in free if k != centre and w[centre][k] >= theta and w[centre][k] > 0}
+            medoid = j if strength[j] > strength[i] else i
+            star = {medoid} | {k for k in free if k != medoid and w[medoid][k] >= theta and w[medoid][k] > 0}
             clusters.append(star)
-            centres.add(centre)
+            medoids.add(medoid)
             free -= star
-    return clusters + [{k} for k in sorted(free)], centres
+    return clusters + [{k} for k in sorted(free)], medoids
 
 
 def as_sets(labels: np.ndarray) -> list[set[int]]:
@@ -61,7 +61,7 @@ def test_a_unit_without_embedding_has_no_edges() -> None:
 def test_different_widths_take_the_mean_of_cosines() -> None:
     wide = [ONE[0], np.array([[2.0, 0, 0], [2, 0, 0]])]
     assert cosine_weights(wide).rows(0, 2)[0, 1] == 500000
-    with pytest.raises(BadInput, match=r"one width, found \[2, 3\]"):
+    with pytest.raises(ConfigError, match=r"one width, found \[2, 3\]"):
         cosine_weights(wide, "mean_embedding")
 
 
@@ -71,11 +71,11 @@ def test_half_precision_embeddings_do_not_overflow() -> None:
 
 
 def test_refuses_embeddings_that_cannot_be() -> None:
-    with pytest.raises(BadInput, match="found none"):
+    with pytest.raises(ConfigError, match="found none"):
         cosine_weights([])
-    with pytest.raises(BadInput, match=r"\[2, 3\] rows"):
+    with pytest.raises(ConfigError, match=r"\[2, 3\] rows"):
         cosine_weights([ONE[0], np.ones((3, 2))])
-    with pytest.raises(BadInput, match="Embedding 1 of teacher 0 is not finite"):
+    with pytest.raises(ConfigError, match="Embedding 1 of teacher 0 is not finite"):
         cosine_weights([np.array([[1.0], [np.nan]])])
 
 
@@ -86,8 +86,8 @@ def test_five_nodes_worked_by_hand() -> None:
     assert (measured.strengths / 1e6).tolist() == [1.2, 1.5, 1.4, 1.2, 0.3]
     clusters = star_clusters(weights)
     assert as_sets(clusters.labels) == [{0, 1}, {2, 3}, {4}]
-    assert np.flatnonzero(clusters.centres).tolist() == [1, 2]
-    assert np.flatnonzero(nn_centres(weights)).tolist() == [0, 1, 2, 3]
+    assert np.flatnonzero(clusters.medoids).tolist() == [1, 2]
+    assert np.flatnonzero(nn_medoids(weights)).tolist() == [0, 1, 2, 3]
     assert silhouettes(weights, clusters.labels) == pytest.approx([0.882353, 0.866667, 0.733333, 0.764706, 0], abs=1e-6)
     assert silhouette(weights, clusters.labels) == pytest.approx(0.649412, abs=1e-6)
 
@@ -98,19 +98,19 @@ def test_no_silhouette_with_one_cluster() -> None:
 
 def test_one_node_is_alone() -> None:
     clusters = star_clusters(MatrixWeights(np.eye(1)))
-    assert (clusters.labels.tolist(), clusters.centres.tolist()) == ([0], [False])
+    assert (clusters.labels.tolist(), clusters.medoids.tolist()) == ([0], [False])
 
 
 def test_units_without_embeddings_form_no_cluster() -> None:
     weights = cosine_weights([np.zeros((3, 2))])
-    assert not star_clusters(weights).centres.any()
-    assert not nn_centres(weights).any()
+    assert not star_clusters(weights).medoids.any()
+    assert not nn_medoids(weights).any()
 
 
 def test_equal_weights_give_one_star_around_the_first_node() -> None:
     clusters = star_clusters(cosine_weights([np.ones((6, 3))]))
     assert clusters.labels.tolist() == [0] * 6
-    assert np.flatnonzero(clusters.centres).tolist() == [0]
+    assert np.flatnonzero(clusters.medoids).tolist() == [0]
 
 
 @settings(max_examples=50)
@@ -123,9 +123,9 @@ def test_stars_follow_the_definition_for_any_block_size(n: int, data: st.DataObj
         patch.setattr(graph, "_BLOCK_ROWS", data.draw(st.integers(1, n)))
         patch.setattr(clusters_module, "_EDGE_CHUNK", data.draw(st.integers(1, 5)))
         clusters = star_clusters(MatrixWeights(matrix))
-        sets, centres = slow_star(matrix)
+        sets, medoids = slow_star(matrix)
         assert as_sets(clusters.labels) == sets
-        assert set(np.flatnonzero(clusters.centres).tolist()) == centres
+        assert set(np.flatnonzero(clusters.medoids).tolist()) == medoids
         if 2 <= len(sets) < n:
             theirs = silhouette_samples(1 - matrix, clusters.labels, metric="precomputed")
             assert silhouettes(MatrixWeights(matrix), clusters.labels) == pytest.approx(theirs, abs=1e-9)

@@ -32,7 +32,7 @@ from odd import (
     reference_threshold,
 )
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.prune import (
     HASH_COLUMN,
     Fit,
@@ -59,18 +59,18 @@ POLICIES: list[Any] = [
     "literal_centers",
     "lower_tail",
     "bottom_quintile",
-    {"name": "match_rate", "rho": 0.328},
+    {"name": "match_rate", "rate": 0.328},
     "none",
 ]
 REMOVING = POLICIES[:-1]
 LAYOUTS = st.sampled_from([ONE, TWO, PAIR])
 SEEDS = st.integers(0, 3)
 ALL_WORDS: Row = ("one cat sat on the big mat yes dog met fish and", "?", 0)  # says more than any unit that is fitted
-WHY_KEPT = {"kept", "protected centre", "only unit", "best of its field", "best of its class"}
+WHY_KEPT = {"kept", "protected medoid", "only unit", "best of its field", "best of its class"}
 
 any_policy = pytest.mark.parametrize("policy", POLICIES, ids=str)
 any_removing = pytest.mark.parametrize("policy", REMOVING, ids=str)
-both_levels = pytest.mark.parametrize("level", ["sentence", "example"])
+both_levels = pytest.mark.parametrize("level", ["sentence", "row"])
 
 
 def examples(number: int) -> Any:
@@ -124,18 +124,18 @@ def columns(table: pa.Table, *names: str) -> list[list[Any]]:
 
 
 def check_reasons(decisions: pa.Table) -> None:
-    for kept, reason, is_centre, importance in zip(
-        *columns(decisions, "kept", "reason", "is_centre", "importance"), strict=True
+    for kept, reason, is_medoid, importance in zip(
+        *columns(decisions, "kept", "reason", "is_medoid", "importance"), strict=True
     ):
         assert reason in WHY_KEPT if kept else reason == "below threshold"
-        assert is_centre or reason != "protected centre"
+        assert is_medoid or reason != "protected medoid"
         assert 0 <= importance <= 1
 
 
 def check_against_the_paper(made: Fit, chosen_settings: PruneSettings) -> None:
     """Importance and what falls below, from the formulas; equals and near equals of a threshold may go either way."""
     decisions, policy = made.decisions, chosen_settings.policy
-    texts, reasons, centres, kept = columns(decisions, "text", "reason", "is_centre", "kept")
+    texts, reasons, medoids, kept = columns(decisions, "text", "reason", "is_medoid", "kept")
     expected = reference_importance(texts)
     assert decisions["importance"].to_pylist() == pytest.approx(expected.tolist(), abs=1e-9)
     below = np.array([reason != "kept" for reason in reasons], bool)
@@ -147,10 +147,10 @@ def check_against_the_paper(made: Fit, chosen_settings: PruneSettings) -> None:
         clear = np.abs(expected - threshold) > 1e-9
         assert np.array_equal(below[clear], (expected < threshold)[clear])
     assert below.sum() <= chosen_settings.prune_rate_limit * len(below)
-    if chosen_settings.protection != "none":
-        assert all(k for k, is_centre in zip(kept, centres, strict=True) if is_centre)
+    if chosen_settings.medoid_rule != "none":
+        assert all(k for k, is_medoid in zip(kept, medoids, strict=True) if is_medoid)
     else:
-        assert not any(centres)
+        assert not any(medoids)
 
 
 # ---- level sentence
@@ -191,7 +191,7 @@ def test_without_a_text_to_shorten_fitting_says_so(
     longest = max(len(sentence_spans(text)) for field in fields for text in table[field].to_pylist())
     wanted = chosen(policy, "sentence", layout, min_keep=least)
     if longest <= least:
-        with pytest.raises(BadInput, match=f"no text has more than prune.min_keep = {least} sentences"):
+        with pytest.raises(ConfigError, match=f"no text has more than prune.min_keep = {least} sentences"):
             fitted(table, wanted, "sentence", layout, seed)
         return
     made = fitted(table, wanted, "sentence", layout, seed)
@@ -202,7 +202,7 @@ def test_without_a_text_to_shorten_fitting_says_so(
 @examples(30)
 @given(TABLES, LAYOUTS)
 def test_none_returns_every_byte(table: pa.Table, layout: Layout) -> None:
-    for level in ("sentence", "example"):
+    for level in ("sentence", "row"):
         made = fitted(table, chosen("none", level), level, layout)
         for is_train in (True, False):
             assert prune_fitted(table, layout, made.pruner, made.decisions, is_train=is_train).table is table
@@ -214,19 +214,19 @@ def test_none_returns_every_byte(table: pa.Table, layout: Layout) -> None:
 @pytest.mark.parametrize("is_train", [True, False])
 def test_none_fitted_at_level_example_returns_every_byte(is_train: bool) -> None:
     table = make([("cat", "", 0)])
-    pruner = fitted(table, chosen("none", "example"), "example").pruner
+    pruner = fitted(table, chosen("none", "row"), "row").pruner
     assert prune_table(table, ONE, pruner, is_train=is_train).table is table
 
 
-# ---- level example
+# ---- level row
 
 
 @any_policy
 @examples(15)
 @given(TABLES, st.sampled_from([ONE, TWO]), st.integers(1, 3), SEEDS)
 def test_whole_examples_keep_every_promise(policy: Any, table: pa.Table, layout: Layout, least: int, seed: int) -> None:
-    wanted = chosen(policy, "example", min_per_class=least)
-    made = fitted(table, wanted, "example", layout, seed)
+    wanted = chosen(policy, "row", min_per_class=least)
+    made = fitted(table, wanted, "row", layout, seed)
     done = prune_fitted(table, layout, made.pruner, made.decisions, is_train=True)
     assert made.decisions["id"].to_pylist() == table["id"].to_pylist()
     check_reasons(made.decisions)
@@ -241,9 +241,9 @@ def test_whole_examples_keep_every_promise(policy: Any, table: pa.Table, layout:
         found = summary(made.decisions, table)["classes"][str(label)]
         assert (found["num_rows"], found["num_rows_kept"]) == (before.count(label), after.count(label))
     if policy != "none":
-        with pytest.raises(BadInput, match="training examples only"):
+        with pytest.raises(ConfigError, match="training examples only"):
             prune_fitted(table, layout, made.pruner, made.decisions, is_train=False)
-        with pytest.raises(BadInput, match="training examples only"):
+        with pytest.raises(ConfigError, match="training examples only"):
             prune_table(table, layout, made.pruner, is_train=False)
 
 
@@ -307,7 +307,7 @@ def test_fitting_from_shards_in_any_order_is_fitting_the_whole(
 @examples(15)
 @given(TABLES, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_that_are_fitted_does_not_matter(policy: Any, table: pa.Table, random: Any) -> None:
-    wanted = chosen(policy, "sentence", protect="none")
+    wanted = chosen(policy, "sentence", keep_medoids="none")
     mixed = table.take(random.sample(range(table.num_rows), table.num_rows))
     assert kept_units(fitted(table, wanted, "sentence").decisions) == kept_units(
         fitted(mixed, wanted, "sentence").decisions
@@ -315,14 +315,14 @@ def test_the_order_of_the_rows_that_are_fitted_does_not_matter(policy: Any, tabl
 
 
 @both_levels
-@pytest.mark.parametrize("protect", ["none", "star", "nn"])
+@pytest.mark.parametrize("keep_medoids", ["none", "star", "nn"])
 @pytest.mark.parametrize("name", ["lower_tail", "literal"])
 @examples(6)
 @given(TABLES, st.tuples(st.floats(0, 2), st.floats(0, 2)), st.integers(1, 2), SEEDS)
 def test_a_higher_threshold_never_brings_a_unit_back(
-    level: Any, protect: str, name: str, table: pa.Table, deviations: tuple[float, float], least: int, seed: int
+    level: Any, keep_medoids: str, name: str, table: pa.Table, deviations: tuple[float, float], least: int, seed: int
 ) -> None:
-    more: dict[str, Any] = {"protect": protect, "max_prune_rate": 1}
+    more: dict[str, Any] = {"keep_medoids": keep_medoids, "max_prune_rate": 1}
     more["min_keep" if level == "sentence" else "min_per_class"] = least
     low, high = sorted(
         (fitted(table, chosen({"name": name, "deviations": d}, level, **more), level, seed=seed) for d in deviations),
@@ -336,12 +336,12 @@ def test_a_higher_threshold_never_brings_a_unit_back(
 def test_a_higher_rate_never_brings_a_unit_back(level: Any) -> None:
     texts = {
         "sentence": [("Yes. Yes.", 0), ("The cat ate.", 0)],
-        "example": [("Yes.", 0), ("Yes.", 0), ("A cat ate.", 1)],
+        "row": [("Yes.", 0), ("Yes.", 0), ("A cat ate.", 1)],
     }
     table = make([(text, "", label) for text, label in texts[level]])
     fewer, many = (
-        kept_units(fitted(table, chosen({"name": "match_rate", "rho": rho}, level), level).decisions)
-        for rho in (0.4, 0.7)
+        kept_units(fitted(table, chosen({"name": "match_rate", "rate": rate}, level), level).decisions)
+        for rate in (0.4, 0.7)
     )
     assert list(fewer.values()) == [True, False, True]  # of equals the later falls first
     assert all(fewer[unit] for unit, kept in many.items() if kept)
@@ -355,13 +355,13 @@ def test_what_was_pruned_is_never_scored_again(policy: Any, level: Any, table: p
     wanted = chosen(policy, level)
     made = fitted(table, wanted, level, TWO, seed)
     done = prune_fitted(table, TWO, made.pruner, made.decisions, is_train=True).table
-    with pytest.raises(BadInput, match="pruned before"):
+    with pytest.raises(ConfigError, match="pruned before"):
         units_at(done, TWO, wanted, level=level)
-    with pytest.raises(BadInput, match="pruned before"):
+    with pytest.raises(ConfigError, match="pruned before"):
         prune_fitted(done, TWO, made.pruner, made.decisions, is_train=True)
     bare = done.drop_columns([HASH_COLUMN])
     if bare["text"].to_pylist() != table["text"].to_pylist() and level == "sentence":
-        with pytest.raises(BadInput, match="not the one decided about"):
+        with pytest.raises(ConfigError, match="not the one decided about"):
             prune_fitted(bare, TWO, made.pruner, made.decisions, is_train=True)
 
 
@@ -414,14 +414,14 @@ def test_a_saved_pruner_shortens_bare_texts_as_it_does_tables(
 )
 def test_rows_of_100_kb_lose_nothing_unseen(name: str, policy: Any) -> None:
     table = make([(LARGE[name], "Who? " * 20_000, 0), SPLITTABLE])
-    protect = {"protect": "none"} if name == "short sentences" else {}
-    made = fitted(table, chosen(policy, "sentence", TWO, **protect), "sentence", TWO)
+    keep_medoids = {"keep_medoids": "none"} if name == "short sentences" else {}
+    made = fitted(table, chosen(policy, "sentence", TWO, **keep_medoids), "sentence", TWO)
     for done in (
         prune_fitted(table, TWO, made.pruner, made.decisions, is_train=True),
         prune_table(table, TWO, made.pruner, is_train=False),
     ):
         check_texts(table, done.table, done.decisions, ["text"], 1)
-    whole = fitted(table, chosen(policy, "example"), "example")
+    whole = fitted(table, chosen(policy, "row"), "row")
     assert 1 <= prune_fitted(table, ONE, whole.pruner, whole.decisions, is_train=True).table.num_rows <= 2
 
 
@@ -450,14 +450,14 @@ def test_scores_are_finite_for_any_string(texts: list[str]) -> None:
 
 # ---- what is no text: one clear sentence, or a result that has lost nothing
 
-FROZEN = fitted(make([SPLITTABLE]), chosen({"name": "match_rate", "rho": 0.4}, "sentence"), "sentence").pruner
+FROZEN = fitted(make([SPLITTABLE]), chosen({"name": "match_rate", "rate": 0.4}, "sentence"), "sentence").pruner
 
 
 @pytest.mark.parametrize("text", ["\ud800", "One \ud800 cat. Yes. A dog \udfff met the cat."], ids=ascii)
 def test_a_frozen_pruner_defines_what_lone_surrogates_become(text: str) -> None:
     try:
         found = FROZEN.prune([text])[0]
-    except BadInput as error:
+    except ConfigError as error:
         found = str(error)
     assert found in ("\ud800", "One \ud800 cat. A dog \udfff met the cat.") or "Row 0" in found
 
@@ -469,13 +469,13 @@ def test_bytes_that_are_no_unicode_are_refused_by_row_and_column(level: Any, col
     place = table.column_names.index(column)
     table = table.set_column(place, column, raw_strings([b"A cat. A dog.", b"A \xed\xa0\x80 cat. A dog."]))
     layout: Layout = [("text", "body"), ("question", "body")]
-    with pytest.raises(BadInput, match=f"Row 1.*'{column}'"):
+    with pytest.raises(ConfigError, match=f"Row 1.*'{column}'"):
         units_at(table, layout, chosen("literal", level), level=level)
 
 
 def test_bytes_that_are_no_unicode_are_not_counted() -> None:
     table = pa.table({"id": ["a"], "text": raw_strings([b"\xff. A dog."])})
-    with pytest.raises(BadInput, match=r"Row 0.*'text'"):
+    with pytest.raises(ConfigError, match=r"Row 0.*'text'"):
         units_of(table, ["text"])
 
 
@@ -498,13 +498,13 @@ def test_a_query_that_is_no_unicode_is_left_as_it_is() -> None:
     ids=str,
 )
 def test_a_frozen_pruner_refuses_what_is_no_text(value: Any) -> None:
-    with pytest.raises(BadInput, match="Row 1"):
+    with pytest.raises(ConfigError, match="Row 1"):
         FROZEN.prune(["A cat.", value])
 
 
 @pytest.mark.parametrize("texts", ["A cat.", b"A cat.", None, 5, {"a": 1}], ids=str)
 def test_a_frozen_pruner_refuses_what_is_no_list(texts: Any) -> None:
-    with pytest.raises(BadInput, match="prune takes a list of texts"):
+    with pytest.raises(ConfigError, match="prune takes a list of texts"):
         FROZEN.prune(texts)
 
 
@@ -532,17 +532,17 @@ def test_a_frozen_pruner_takes_texts_one_by_one() -> None:
 )
 def test_refuses_ids_and_texts_that_are_none(level: Any, name: str, values: list[Any], message: str) -> None:
     table = pa.table({"id": ["a", "b"], "text": ["One. Two.", "x"], "label": [0, 1]} | {name: values})
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(ConfigError, match=message):
         fitted(table, chosen("literal", level), level)
     if level == "sentence":
-        with pytest.raises(BadInput, match=message):
+        with pytest.raises(ConfigError, match=message):
             prune_table(table, ONE, FROZEN, is_train=False)
 
 
 @any_removing
 @both_levels
 def test_without_rows_there_is_nothing_to_fit(policy: Any, level: Any) -> None:
-    with pytest.raises(BadInput, match="nothing to prune"):
+    with pytest.raises(ConfigError, match="nothing to prune"):
         fitted(make([SPLITTABLE])[:0], chosen(policy, level), level)
 
 
@@ -588,7 +588,7 @@ def test_one_class_alone_keeps_some_rows(policy: Any, level: Any) -> None:
 def test_rows_that_are_all_alike_are_equally_important(policy: Any, level: Any, text: str) -> None:
     table = make([(text, text, label % 2) for label in range(8)])
     if level == "sentence" and policy != "none" and len(sentence_spans(text)) == 1:
-        with pytest.raises(BadInput, match="can remove nothing"):
+        with pytest.raises(ConfigError, match="can remove nothing"):
             fitted(table, chosen(policy, level), level)
         return
     made = fitted(table, chosen(policy, level), level)
@@ -601,23 +601,23 @@ def test_rows_that_are_all_alike_are_equally_important(policy: Any, level: Any, 
         assert all(kept)
 
 
-@pytest.mark.parametrize(("rho", "dropped"), [(0.01, []), (0.32, []), (1 / 3, [2]), (0.5, [2]), (0.99, [1, 2])])
-def test_a_rate_of_few_units_is_rounded_down(rho: float, dropped: list[int]) -> None:
+@pytest.mark.parametrize(("rate", "dropped"), [(0.01, []), (0.32, []), (1 / 3, [2]), (0.5, [2]), (0.99, [1, 2])])
+def test_a_rate_of_few_units_is_rounded_down(rate: float, dropped: list[int]) -> None:
     table = make([("The cat ate a fish. Yes. A dog.", "?", 0)])  # importance 1, 0 and 0
-    made = fitted(table, chosen({"name": "match_rate", "rho": rho}, "sentence"), "sentence")
+    made = fitted(table, chosen({"name": "match_rate", "rate": rate}, "sentence"), "sentence")
     assert [i for i, kept in enumerate(made.decisions["kept"].to_pylist()) if not kept] == dropped
 
 
 def test_a_rate_of_one_unit_drops_nothing() -> None:
-    made = fitted(make([("", "", 0)]), chosen({"name": "match_rate", "rho": 0.99}, "example"), "example")
+    made = fitted(make([("", "", 0)]), chosen({"name": "match_rate", "rate": 0.99}, "row"), "row")
     assert made.decisions["kept"].to_pylist() == [True]
 
 
 @both_levels
-@pytest.mark.parametrize("protect", ["kmeans", "gmm", "spectral", "agglomerative"])
-def test_more_clusters_than_units_are_one_for_each(level: Any, protect: str) -> None:
+@pytest.mark.parametrize("keep_medoids", ["kmeans", "gmm", "spectral", "agglomerative"])
+def test_more_clusters_than_units_are_one_for_each(level: Any, keep_medoids: str) -> None:
     table = make([("The cat ate. Yes. A dog.", "?", 0), ("cat", "?", 0), ("dog", "?", 1)])
-    wanted = chosen("lower_tail", level, protect=protect, num_clusters=50)
+    wanted = chosen("lower_tail", level, keep_medoids=keep_medoids, num_clusters=50)
     made = fitted(table, wanted, level)
     clusters = made.decisions["cluster"].to_pylist()
     assert max(clusters) < len(clusters)
@@ -628,9 +628,9 @@ def test_more_clusters_than_units_are_one_for_each(level: Any, protect: str) -> 
 
 
 @both_levels
-@pytest.mark.parametrize("protect", ["star", "nn", "kmeans", "gmm", "spectral", "agglomerative", "mean_shift"])
-def test_a_graph_of_one_row_or_of_rows_without_a_word_is_no_obstacle(level: Any, protect: str) -> None:
-    wanted = chosen("lower_tail", level, protect=protect)
+@pytest.mark.parametrize("keep_medoids", ["star", "nn", "kmeans", "gmm", "spectral", "agglomerative", "mean_shift"])
+def test_a_graph_of_one_row_or_of_rows_without_a_word_is_no_obstacle(level: Any, keep_medoids: str) -> None:
+    wanted = chosen("lower_tail", level, keep_medoids=keep_medoids)
     for table, width in ((make([SPLITTABLE]), 3), (make([SPLITTABLE, ("", "", 1), ("\x00", "", 1)]), 3)):
         units = units_at(table, ONE, wanted, level=level)
         made = fit(units, [np.zeros((units.num_rows, width))], wanted, level=level)

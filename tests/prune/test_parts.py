@@ -4,14 +4,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.prune import fitting, parts
-from kdray.prune.clusters import nn_centres, profile, star_clusters
+from kdray.prune.clusters import nn_medoids, profile, star_clusters
 from kdray.prune.fitting import fit
 from kdray.prune.graph import cosine_weights, unit_vectors
-from kdray.prune.parts import parted_clusters, parts_of, sampled_theta
+from kdray.prune.parts import clusters_by_part, parts_of, sampled_theta
 from kdray.prune.settings import PruneSettings
-from kdray.prune.units import example_units
+from kdray.prune.units import row_units
 
 
 def heaps(number: int, each: int, *, width: int = 16, spread: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
@@ -65,28 +65,28 @@ def test_in_one_part_it_is_the_whole_graph(monkeypatch):
     vectors, _ = heaps(5, 30)
     weights = cosine_weights([vectors])
     monkeypatch.setattr(parts, "sampled_theta", lambda vectors: profile(weights).theta)
-    whole, found = star_clusters(weights), parted_clusters(vectors, "star")
+    whole, found = star_clusters(weights), clusters_by_part(vectors, "star")
     assert np.array_equal(found.labels, whole.labels)
-    assert np.array_equal(found.centres, whole.centres)
-    assert np.array_equal(parted_clusters(vectors, "nn").centres, nn_centres(weights))
+    assert np.array_equal(found.medoids, whole.medoids)
+    assert np.array_equal(clusters_by_part(vectors, "nn").medoids, nn_medoids(weights))
 
 
 @pytest.mark.parametrize("how", ["star", "nn"])
 def test_parts_may_be_worked_on_anywhere(monkeypatch, how):
     monkeypatch.setattr(parts.parts_of, "__defaults__", (40,))
     vectors, own = heaps(8, 40)
-    one, sizes = parted_clusters(vectors, how), []
+    one, sizes = clusters_by_part(vectors, how), []
 
     def elsewhere(function, pieces):
         sizes.extend(map(len, pieces))
         return reversed([function(piece) for piece in reversed(pieces)])
 
-    other = parted_clusters(vectors, how, run=elsewhere)
+    other = clusters_by_part(vectors, how, run=elsewhere)
     assert len(sizes) == 8
     assert max(sizes) <= 40
     assert np.array_equal(one.labels, other.labels)
-    assert np.array_equal(one.centres, other.centres)
-    assert one.centres.any()
+    assert np.array_equal(one.medoids, other.medoids)
+    assert one.medoids.any()
     if how == "star":
         assert (one.labels >= 0).all()
         for cluster in np.unique(one.labels):  # no cluster joins what lies in two parts, nor two heaps
@@ -99,10 +99,10 @@ def test_fitting_takes_parts_beyond_what_one_graph_holds(monkeypatch):
     vectors, _ = heaps(4, 15)
     texts = [" ".join(["word"] * (1 + i % 5) + [f"only{i}"] * (i % 3)) for i in range(len(vectors))]
     table = pa.table({"id": [str(i) for i in range(60)], "text": texts, "label": [i % 2 for i in range(60)]})
-    units = example_units(table, ["text"])
-    fitted = fit(units, [vectors], PruneSettings(level="example"), level="example")
+    units = row_units(table, ["text"])
+    fitted = fit(units, [vectors], PruneSettings(level="row"), level="row")
     assert fitted.silhouette is None
-    assert fitted.decisions["is_centre"].to_numpy().any()
+    assert fitted.decisions["is_medoid"].to_numpy().any()
     assert (fitted.decisions["cluster"].to_numpy() >= 0).all()
-    with pytest.raises(BadInput, match="protect = kmeans clusters at most 30 units, found 60; take star or nn"):
-        fit(units, [vectors], PruneSettings(level="example", protect="kmeans"), level="example")
+    with pytest.raises(ConfigError, match="keep_medoids = kmeans takes at most 30 units, found 60; use star or nn"):
+        fit(units, [vectors], PruneSettings(level="row", keep_medoids="kmeans"), level="row")

@@ -14,12 +14,12 @@ def fitted(**settings):
     units = units_of(table, ["text"])
     chosen = PruneSettings.model_validate({"policy": "lower_tail", "level": "sentence"} | settings)
     vectors = np.random.default_rng(0).normal(size=(units.num_rows, 8))
-    return fit(units, [] if chosen.protection == "none" else [vectors], chosen, level="sentence")
+    return fit(units, [] if chosen.medoid_rule == "none" else [vectors], chosen, level="sentence")
 
 
-@pytest.mark.parametrize("protect", ["star", "nn", "none"])
-def test_every_unit_is_counted_once(protect):
-    found = fitted(protect=protect)
+@pytest.mark.parametrize("keep_medoids", ["star", "nn", "none"])
+def test_every_unit_is_counted_once(keep_medoids):
+    found = fitted(keep_medoids=keep_medoids)
     shown = picture(found.decisions, found.pruner.threshold)
     kept = sum(found.decisions["kept"].to_pylist())
     spread = shown["importance"]
@@ -27,7 +27,7 @@ def test_every_unit_is_counted_once(protect):
     assert sum(spread["kept"]) == sum(band["kept"] for band in shown["lengths"]) == kept
     assert sum(spread["dropped"]) == found.decisions.num_rows - kept > 0
     assert sum(band["units"] for band in shown["lengths"]) == found.decisions.num_rows
-    if protect == "star":
+    if keep_medoids == "star":
         labels = found.decisions["cluster"].to_pylist()
         assert sum(band["clusters"] for band in shown["clusters"]) == len(set(labels))
     else:
@@ -46,7 +46,7 @@ def test_classes_of_lengths_and_sizes_are_told_by_their_ends():
 
 
 def test_the_nearest_are_the_nearest():
-    found = fitted(protect="none")
+    found = fitted(keep_medoids="none")
     threshold = found.pruner.threshold
     shown = picture(found.decisions, threshold, num_nearest=6)["nearest"]
     distances = sorted(abs(value - threshold) for value in found.decisions["importance"].to_pylist())

@@ -11,7 +11,7 @@ from kdray.prune.policies import Policy, limit_threshold
 from kdray.prune.units import LevelCounts
 
 TEN = np.array([0, 0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1])
-ALL = [m(rho=0.3) if "rho" in m.model_fields else m() for m in get_args(get_args(Policy)[0])]
+ALL = [m(rate=0.3) if "rate" in m.model_fields else m() for m in get_args(get_args(Policy)[0])]
 
 
 def policy(name: str, **fields: float) -> BaseModel:
@@ -25,7 +25,7 @@ def policy(name: str, **fields: float) -> BaseModel:
         (policy("literal_centers"), 0.95, [9]),
         (policy("lower_tail"), 0.277839, [3, 4, 5, 6, 7, 8, 9]),
         (policy("bottom_quintile"), 0.18, [2, 3, 4, 5, 6, 7, 8, 9]),
-        (policy("match_rate", rho=0.328), 0.3, [3, 4, 5, 6, 7, 8, 9]),
+        (policy("match_rate", rate=0.328), 0.3, [3, 4, 5, 6, 7, 8, 9]),
         (policy("none"), 0, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
     ],
 )
@@ -87,16 +87,16 @@ def test_the_guard_holds_and_only_lowers(values: list[float], rate: float, wante
 def test_a_bare_name_is_a_policy() -> None:
     assert PruneSettings(policy="literal") == PruneSettings.model_validate({"policy": {"name": "literal"}})
     assert PruneSettings().policy.name == "lower_tail"
-    again = PruneSettings.model_validate(PruneSettings(policy={"name": "match_rate", "rho": 0.2}).model_dump())
-    assert again.policy.rho == 0.2
+    again = PruneSettings.model_validate(PruneSettings(policy={"name": "match_rate", "rate": 0.2}).model_dump())
+    assert again.policy.rate == 0.2
 
 
 def test_policies_bring_their_own_protection_and_limit() -> None:
-    assert (PruneSettings().protection, PruneSettings().prune_rate_limit) == ("star", 0.5)
+    assert (PruneSettings().medoid_rule, PruneSettings().prune_rate_limit) == ("star", 0.5)
     literal = PruneSettings(policy="literal")
-    assert (literal.protection, literal.prune_rate_limit) == ("none", 1.0)
-    assert PruneSettings(policy="literal_centers").protection == "nn"
-    assert PruneSettings(protect="none", max_prune_rate=0.1).prune_rate_limit == 0.1
+    assert (literal.medoid_rule, literal.prune_rate_limit) == ("none", 1.0)
+    assert PruneSettings(policy="literal_centers").medoid_rule == "nn"
+    assert PruneSettings(keep_medoids="none", max_prune_rate=0.1).prune_rate_limit == 0.1
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_policies_bring_their_own_protection_and_limit() -> None:
     [
         ({"policy": "none", "level": "sentence"}, "because policy is none; remove the setting, or give level=auto"),
         ({"policy": "literal", "edge": "mean_cosine"}, "or give edge=null"),
-        ({"protect": "none", "edge": "mean_cosine"}, "edge would be ignored"),
-        ({"level": "example", "min_keep": 2, "prune_pairs": True}, "min_keep, prune_pairs would be ignored"),
+        ({"keep_medoids": "none", "edge": "mean_cosine"}, "edge would be ignored"),
+        ({"level": "row", "min_keep": 2, "prune_pairs": True}, "min_keep, prune_pairs would be ignored"),
         ({"level": "sentence", "min_per_class": 2}, "min_per_class would be ignored"),
-        ({"policy": "literal_centers", "protect": "none"}, "name that one instead"),
-        ({"policy": {"name": "match_rate", "rho": 0.3}, "max_prune_rate": 0.2}, "above max_prune_rate"),
-        ({"policy": "match_rate"}, "rho"),
-        ({"policy": {"name": "literal", "rho": 0.5}}, "rho"),
+        ({"policy": "literal_centers", "keep_medoids": "none"}, "name that one instead"),
+        ({"policy": {"name": "match_rate", "rate": 0.3}, "max_prune_rate": 0.2}, "above max_prune_rate"),
+        ({"policy": "match_rate"}, "rate"),
+        ({"policy": {"name": "literal", "rate": 0.5}}, "rate"),
         ({"policy": "strongest"}, "strongest"),
         ({"min_keep": 0}, "min_keep"),
         ({"threshold": 1}, "threshold"),
@@ -124,5 +124,5 @@ def test_refuses_settings_without_effect(given_settings: dict[str, object], mess
 def test_auto_is_sentence_from_five_percent_on() -> None:
     auto = PruneSettings()
     assert resolve_level(auto, LevelCounts(100, 5)) == "sentence"
-    assert resolve_level(auto, LevelCounts(100, 4)) == "example"
-    assert resolve_level(PruneSettings(level="example"), LevelCounts(100, 100)) == "example"
+    assert resolve_level(auto, LevelCounts(100, 4)) == "row"
+    assert resolve_level(PruneSettings(level="row"), LevelCounts(100, 100)) == "row"

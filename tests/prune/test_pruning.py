@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odd import counted_apart
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.prune import (
     HASH_COLUMN,
     Fit,
@@ -24,7 +24,7 @@ from kdray.prune import (
     summary,
     units_at,
 )
-from kdray.prune.decisions import rescued
+from kdray.prune.decisions import restore_minimum
 from kdray.prune.importance import Scale, count_terms, freeze, score
 from kdray.prune.units import text_column
 
@@ -40,7 +40,7 @@ SENTENCE_POLICIES: list[Any] = [
     "literal",
     "literal_centers",
     "bottom_quintile",
-    {"name": "match_rate", "rho": 0.4},
+    {"name": "match_rate", "rate": 0.4},
 ]
 
 
@@ -56,7 +56,7 @@ def embeddings_of(units: pa.Table, needed: bool) -> list[np.ndarray]:
 
 def fitted(table: pa.Table, chosen: PruneSettings, level: Any = "sentence") -> Fit:
     units = units_at(table, FIELDS, chosen, level=level)
-    return fit(units, embeddings_of(units, chosen.protection != "none"), chosen, level=level)
+    return fit(units, embeddings_of(units, chosen.medoid_rule != "none"), chosen, level=level)
 
 
 def prune_both_ways(table: pa.Table, chosen: PruneSettings) -> list[Pruned]:
@@ -102,7 +102,7 @@ def test_shards_give_what_the_whole_gives(rows: list[Any], policy: Any, cut: int
 
 def test_fitting_from_merged_counts_and_scores_of_shards_is_the_same() -> None:
     table = make([SPLITTABLE, ("A dog. A cat ate the fish.", "?", 1), ("Bark! Bark, dog.", "?", 1)])
-    chosen = PruneSettings(protect="none")
+    chosen = PruneSettings(keep_medoids="none")
     shards = [units_at(shard, FIELDS, chosen, level="sentence") for shard in (table[:1], table[1:])]
     texts = [text_column(shard) for shard in shards]
     statistics = freeze(counted_apart(texts[1], texts[0]))
@@ -118,7 +118,7 @@ def test_fitting_from_merged_counts_and_scores_of_shards_is_the_same() -> None:
 @given(ROWS, st.floats(0, 1), st.floats(0, 1), st.integers(1, 3))
 def test_a_higher_threshold_never_brings_a_unit_back(rows: list[Any], one: float, two: float, min_keep: int) -> None:
     table = make([*rows, SPLITTABLE])
-    chosen = PruneSettings(protect="none", level="sentence", min_keep=min_keep)
+    chosen = PruneSettings(keep_medoids="none", level="sentence", min_keep=min_keep)
     units = units_at(table, FIELDS, chosen, level="sentence")
     statistics = freeze(count_terms(text_column(units)))
     kept = []
@@ -132,7 +132,7 @@ def test_a_higher_threshold_never_brings_a_unit_back(rows: list[Any], one: float
 @given(ROWS, st.sampled_from(SENTENCE_POLICIES), st.integers(1, 3))
 def test_example_pruning_keeps_some_of_each_class(rows: list[Any], policy: Any, min_per_class: int) -> None:
     table = make([*rows, SPLITTABLE])
-    made = fitted(table, PruneSettings(policy=policy, level="example", min_per_class=min_per_class), "example")
+    made = fitted(table, PruneSettings(policy=policy, level="row", min_per_class=min_per_class), "row")
     pruned = prune_fitted(table, FIELDS, made.pruner, made.decisions, is_train=True).table
     before, after = table.column("label").to_pylist(), pruned.column("label").to_pylist()
     assert all(after.count(label) >= min(min_per_class, before.count(label)) for label in before)
@@ -145,7 +145,7 @@ def test_example_pruning_keeps_some_of_each_class(rows: list[Any], policy: Any, 
 
 def test_policy_none_returns_the_very_table() -> None:
     table = make([SPLITTABLE, ("", "", 1)])
-    for level in ("sentence", "example"):
+    for level in ("sentence", "row"):
         made = fitted(table, PruneSettings(policy="none"), level)
         assert prune_fitted(table, FIELDS, made.pruner, made.decisions, is_train=False).table is table
         assert made.decisions.column("kept").to_pylist() == [True] * made.decisions.num_rows
@@ -164,7 +164,7 @@ def test_importances_and_reasons_worked_by_hand() -> None:
     ]
     table = make([("".join(cats), "?", 0), ("dogs bark.", "?", 1)])
     units = units_at(table, FIELDS, PruneSettings(), level="sentence")
-    # Two stars: sentences 0 and 1 (centre 0, stronger), 2 and the second row; sentence 3 is alone.
+    # Two stars: sentences 0 and 1 (medoid 0, stronger), 2 and the second row; sentence 3 is alone.
     vectors = np.array([[1, 0, 0, 0.1], [1, 0.05, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0.1], [0, 1, 0.0, 0]])
     made = fit(units, [vectors], PruneSettings(), level="sentence")
     decisions = made.decisions
@@ -174,10 +174,10 @@ def test_importances_and_reasons_worked_by_hand() -> None:
     assert decisions.column("importance").to_pylist() == pytest.approx(expected.tolist(), abs=1e-12)
     assert made.pruner.threshold == pytest.approx(expected.mean() - expected.std() / 2, abs=1e-12)
     assert decisions.column("cluster").to_pylist() == [1, 1, 0, 2, 0]
-    assert decisions.column("is_centre").to_pylist() == [False, True, True, False, False]
-    assert decisions.column("reason").to_pylist() == ["kept", "kept", "protected centre", "kept", "only unit"]
+    assert decisions.column("is_medoid").to_pylist() == [False, True, True, False, False]
+    assert decisions.column("reason").to_pylist() == ["kept", "kept", "protected medoid", "kept", "only unit"]
     assert decisions.column("kept").to_pylist() == [True] * 5
-    bare = fit(units, [], PruneSettings(protect="none"), level="sentence")
+    bare = fit(units, [], PruneSettings(keep_medoids="none"), level="sentence")
     assert bare.decisions.column("reason").to_pylist() == ["kept", "kept", "below threshold", "kept", "only unit"]
     assert bare.decisions.column("cluster").to_pylist() == [-1] * 5
     pruned = prune_fitted(table, FIELDS, bare.pruner, bare.decisions, is_train=True).table
@@ -188,8 +188,8 @@ def test_the_most_important_then_the_earliest_is_rescued() -> None:
     groups = np.array([0, 0, 0, 1, 1, 2])
     importance = np.array([0.1, 0.2, 0.2, 0.5, 0.1, 0.0])
     kept = np.array([False, False, False, True, False, False])
-    assert np.flatnonzero(rescued(groups, importance, kept, 1)).tolist() == [1, 5]
-    assert np.flatnonzero(rescued(groups, importance, kept, 2)).tolist() == [1, 2, 4, 5]
+    assert np.flatnonzero(restore_minimum(groups, importance, kept, 1)).tolist() == [1, 5]
+    assert np.flatnonzero(restore_minimum(groups, importance, kept, 2)).tolist() == [1, 2, 4, 5]
 
 
 def test_the_guard_lowers_the_threshold_and_says_so() -> None:
@@ -206,7 +206,7 @@ def test_the_guard_lowers_the_threshold_and_says_so() -> None:
 
 def test_a_saved_pruner_prunes_the_same(tmp_path: Path) -> None:
     table = make([SPLITTABLE, ("A dog met naïve cats. Bark.", "?", 1)])
-    made = fitted(table, PruneSettings(protect="none", level="sentence"))
+    made = fitted(table, PruneSettings(keep_medoids="none", level="sentence"))
     made.pruner.save(tmp_path / "pruner")
     loaded = Pruner.load(tmp_path / "pruner")
     assert loaded == made.pruner
@@ -217,15 +217,15 @@ def test_a_saved_pruner_prunes_the_same(tmp_path: Path) -> None:
 
 
 def test_refuses_files_that_are_not_its_own(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"There is no .*pruner\.json"):
+    with pytest.raises(ConfigError, match=r"There is no .*pruner\.json"):
         Pruner.load(tmp_path)
     for nothing in (None, 5):
-        with pytest.raises(BadInput, match=f"not {nothing}"):
+        with pytest.raises(ConfigError, match=f"not {nothing}"):
             Pruner.load(nothing)  # type: ignore[arg-type]
     made = fitted(make([SPLITTABLE]), PruneSettings(policy="bottom_quintile", level="sentence"))
     made.pruner.save(tmp_path)
     path = tmp_path / "pruner.json"
-    with pytest.raises(BadInput, match="give the folder"):
+    with pytest.raises(ConfigError, match="give the folder"):
         Pruner.load(path)
     content = json.loads(path.read_text())
     for text, message in [
@@ -237,7 +237,7 @@ def test_refuses_files_that_are_not_its_own(tmp_path: Path) -> None:
         (json.dumps(content | {"threshold": content["threshold"] + 0.1}), "its seal does not fit its contents"),
     ]:
         path.write_text(text)
-        with pytest.raises(BadInput, match=message):
+        with pytest.raises(ConfigError, match=message):
             Pruner.load(tmp_path)
 
 
@@ -245,39 +245,39 @@ def test_refuses_to_prune_twice() -> None:
     table = make([SPLITTABLE])
     made = fitted(table, PruneSettings(policy="bottom_quintile", level="sentence"))
     pruned = prune_fitted(table, FIELDS, made.pruner, made.decisions, is_train=True).table
-    with pytest.raises(BadInput, match="pruned before"):
+    with pytest.raises(ConfigError, match="pruned before"):
         prune_table(pruned, FIELDS, made.pruner, is_train=False)
-    with pytest.raises(BadInput, match="pruned before"):
+    with pytest.raises(ConfigError, match="pruned before"):
         units_at(pruned, FIELDS, made.pruner.settings, level="sentence")
-    with pytest.raises(BadInput, match="not the one decided about"):
+    with pytest.raises(ConfigError, match="not the one decided about"):
         prune_fitted(pruned.drop_columns([HASH_COLUMN]), FIELDS, made.pruner, made.decisions, is_train=True)
     other = table.set_column(0, "id", pa.array(["other"]))
-    with pytest.raises(BadInput, match="no decision about it"):
+    with pytest.raises(ConfigError, match="no decision about it"):
         prune_fitted(other, FIELDS, made.pruner, made.decisions, is_train=True)
 
 
 def test_whole_examples_are_dropped_from_train_only() -> None:
     table = make([SPLITTABLE, ("Bark.", "", 0), ("A cat sat.", "", 1)])
-    made = fitted(table, PruneSettings(policy="literal", level="example"), "example")
-    with pytest.raises(BadInput, match="training examples only"):
+    made = fitted(table, PruneSettings(policy="literal", level="row"), "row")
+    with pytest.raises(ConfigError, match="training examples only"):
         prune_fitted(table, FIELDS, made.pruner, made.decisions, is_train=False)
-    with pytest.raises(BadInput, match="training examples only"):
+    with pytest.raises(ConfigError, match="training examples only"):
         prune_table(table, FIELDS, made.pruner, is_train=False)
-    with pytest.raises(BadInput, match="entire training split"):
+    with pytest.raises(ConfigError, match="entire training split"):
         prune_table(table, FIELDS, made.pruner, is_train=True)
-    with pytest.raises(BadInput, match="leave texts as they are"):
+    with pytest.raises(ConfigError, match="leave texts as they are"):
         made.pruner.prune(["A cat."])
-    measured = made.pruner.decide(units_at(table, FIELDS, made.pruner.settings, level="example"))
+    measured = made.pruner.decide(units_at(table, FIELDS, made.pruner.settings, level="row"))
     assert measured.column("reason").to_pylist() == ["kept", "below threshold", "best of its class"]
 
 
 def test_refuses_what_could_have_no_effect() -> None:
     single = make([("A cat.", "?", 0), ("A dog.", "?", 1)])
-    with pytest.raises(BadInput, match="can remove nothing"):
+    with pytest.raises(ConfigError, match="can remove nothing"):
         fitted(single, PruneSettings(policy="literal", level="sentence"))
-    with pytest.raises(BadInput, match="no prunable field"):
+    with pytest.raises(ConfigError, match="no prunable field"):
         units_at(single, [("text", "pair"), ("question", "pair")], PruneSettings(), level="sentence")
-    with pytest.raises(BadInput, match="need the units' embeddings"):
+    with pytest.raises(ConfigError, match="need the units' embeddings"):
         fit(
             units_at(make([SPLITTABLE]), FIELDS, PruneSettings(), level="sentence"),
             [],
@@ -285,20 +285,20 @@ def test_refuses_what_could_have_no_effect() -> None:
             level="sentence",
         )
     units = units_at(make([SPLITTABLE]), FIELDS, PruneSettings(), level="sentence")
-    with pytest.raises(BadInput, match=r"shape \(2, 4\) for 3 units"):
+    with pytest.raises(ConfigError, match=r"shape \(2, 4\) for 3 units"):
         fit(units, [np.ones((2, 4))], PruneSettings(), level="sentence")
-    with pytest.raises(BadInput, match="has no unit"):
+    with pytest.raises(ConfigError, match="has no unit"):
         fit(units[:0], [], PruneSettings(), level="sentence")
-    with pytest.raises(BadInput, match="other level"):
-        fit(units, [], PruneSettings(protect="none"), level="example")
-    split = fitted(make([SPLITTABLE]), PruneSettings(policy="literal", stats="split", level="sentence")).pruner
-    with pytest.raises(BadInput, match=r"prune\.stats = train"):
+    with pytest.raises(ConfigError, match="other level"):
+        fit(units, [], PruneSettings(keep_medoids="none"), level="row")
+    split = fitted(make([SPLITTABLE]), PruneSettings(policy="literal", fit_on="split", level="sentence")).pruner
+    with pytest.raises(ConfigError, match=r"prune\.fit_on = train"):
         split.prune(["A cat."])
 
 
 def test_summary_counts_worked_by_hand() -> None:
     table = make([("One cat sat on the mat. Yes. A dog.", "?", 0), ("Fish met cats.", "?", 1)])
-    chosen = PruneSettings(policy={"name": "match_rate", "rho": 0.5}, level="sentence")
+    chosen = PruneSettings(policy={"name": "match_rate", "rate": 0.5}, level="sentence")
     made = fitted(table, chosen)
     found = summary(made.decisions, table)
     assert (found["num_units"], found["num_kept"]) == (4, 2)
@@ -320,5 +320,5 @@ def test_summary_counts_worked_by_hand() -> None:
         }
     ]
     assert json.loads(json.dumps(found)) == found
-    with pytest.raises(BadInput, match="which the table lacks"):
+    with pytest.raises(ConfigError, match="which the table lacks"):
         summary(made.decisions, table[:1])

@@ -24,10 +24,8 @@ PAPER = {"rte": 0.328, "sst2": 0.057, "qnli": 0.317}
 
 def num_pruned(task: str, policy: Any) -> tuple[int, int]:
     table = pq.read_table(Path(os.environ["KDRAY_DATA"]) / task / "validation.parquet")
-    chosen = PruneSettings.model_validate(
-        {"policy": policy, "stats": "split", "level": "example"} | unprotected(policy)
-    )
-    made = fit(units_at(table, FIELDS[task], chosen, level="example", id_column="idx"), [], chosen, level="example")
+    chosen = PruneSettings.model_validate({"policy": policy, "fit_on": "split", "level": "row"} | unprotected(policy))
+    made = fit(units_at(table, FIELDS[task], chosen, level="row", id_column="idx"), [], chosen, level="row")
     found = summary(made.decisions, table, id_column="idx")
     pruned = found["num_units"] - found["num_kept"]
     print(f"{task} {policy}: {pruned}/{found['num_units']} = {found['prune_rate']:.1%}; reported {PAPER[task]:.1%}")
@@ -35,7 +33,7 @@ def num_pruned(task: str, policy: Any) -> tuple[int, int]:
 
 
 def unprotected(policy: Any) -> dict[str, str]:
-    return {"protect": "none"} if policy == "lower_tail" else {}
+    return {"keep_medoids": "none"} if policy == "lower_tail" else {}
 
 
 @pytest.mark.parametrize("task", ["rte", "qnli"])
@@ -52,7 +50,7 @@ def test_the_printed_thresholds_prune_nearly_everything(task: str) -> None:
 
 @pytest.mark.parametrize(("task", "expected"), [("rte", 90), ("sst2", 49), ("qnli", 1731)])
 def test_match_rate_gives_the_reported_rate(task: str, expected: int) -> None:
-    assert num_pruned(task, {"name": "match_rate", "rho": PAPER[task]})[0] == expected
+    assert num_pruned(task, {"name": "match_rate", "rate": PAPER[task]})[0] == expected
 
 
 def test_exact_counts_on_rte() -> None:

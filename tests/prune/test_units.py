@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.prune.sentences import sentence_spans
 from kdray.prune.units import (
-    EXAMPLE,
     HASH_COLUMN,
+    WHOLE_ROW,
     LevelCounts,
-    example_units,
     level_counts,
     prunable_fields,
+    row_units,
     units_of,
 )
 
@@ -110,9 +110,18 @@ def test_units_carry_offsets_in_characters() -> None:
 
 
 def test_example_units_join_all_fields() -> None:
-    units = example_units(table(id=["a"], x=["One. Two."], y=["Three"], label=[4]), ["x", "y"])
+    units = row_units(table(id=["a"], x=["One. Two."], y=["Three"], label=[4]), ["x", "y"])
     assert units.to_pylist() == [
-        {"row": 0, "id": "a", "field": EXAMPLE, "unit": 0, "start": 0, "end": 15, "text": "One. Two. Three", "label": 4}
+        {
+            "row": 0,
+            "id": "a",
+            "field": WHOLE_ROW,
+            "unit": 0,
+            "start": 0,
+            "end": 15,
+            "text": "One. Two. Three",
+            "label": 4,
+        }
     ]
 
 
@@ -128,13 +137,13 @@ def test_example_units_join_all_fields() -> None:
     ],
 )
 def test_refuses_bad_tables(columns: dict[str, list[object]], message: str) -> None:
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(ConfigError, match=message):
         units_of(pa.table(columns), ["text"])
 
 
 def test_refuses_examples_without_a_label() -> None:
-    with pytest.raises(BadInput, match="Row 1 has no 'label'"):
-        example_units(table(id=["a", "b"], text=["x", "y"], label=[1, None]), ["text"])
+    with pytest.raises(ConfigError, match="Row 1 has no 'label'"):
+        row_units(table(id=["a", "b"], text=["x", "y"], label=[1, None]), ["text"])
 
 
 def test_roles_decide_what_is_prunable() -> None:
@@ -142,7 +151,7 @@ def test_roles_decide_what_is_prunable() -> None:
     assert prunable_fields([("text", "body")], prune_pairs=False) == ["text"]
     assert prunable_fields([("a", "pair"), ("b", "pair")], prune_pairs=False) == []
     assert prunable_fields([("a", "pair"), ("b", "pair")], prune_pairs=True) == ["a", "b"]
-    with pytest.raises(BadInput, match="no effect"):
+    with pytest.raises(ConfigError, match="no effect"):
         prunable_fields([("text", "body")], prune_pairs=True)
 
 

@@ -33,13 +33,13 @@ def _trial(number: int) -> dict[str, Any]:
         "state": state,
         "params": params,
         "value": None if is_failed else value,
-        "report": value - 0.02 if state == "complete" else None,
+        "test": value - 0.02 if state == "complete" else None,
         "epochs": 0 if is_failed else epochs,
         "history": [] if is_failed else history,
         "seconds": 38.0,
         "started": started,
         "ended": started + (12 if state != "complete" else 38),
-        "error": "RunFailed: the loss became nan at step 31" if is_failed else None,
+        "error": "RunError: the loss became nan at step 31" if is_failed else None,
         "digest": f"{number:02d}ab34cd56ef7890",
         "label": "defaults" if number == 0 else None,
         "worker": f"worker-{number % 3}",
@@ -65,13 +65,13 @@ def _origin() -> dict[str, Any]:
             "is_sample": False,
             "note": None,
             "origin": "nowhere",
-            "rows": {"train": 2241, "select": 249, "report": 277},
-            "report_from": "validation (official)",
+            "rows": {"train": 2241, "validation": 249, "test": 277},
+            "test_from": "validation (official)",
             "requested": "auto",
         },
         "teachers": [
-            {"name": "big", "select": 0.70, "report": 0.69, "majority": 0.527, "parameters": 109482240, "latency_ms": 41.3},
-            {"name": "weak", "select": 0.5, "report": 0.51, "majority": 0.527, "parameters": None, "latency_ms": None},
+            {"name": "big", "validation": 0.70, "test": 0.69, "majority": 0.527, "parameters": 109482240, "latency_ms": 41.3},
+            {"name": "weak", "validation": 0.5, "test": 0.51, "majority": 0.527, "parameters": None, "latency_ms": None},
         ],
         "prune": {
             "policy": "lower_tail",
@@ -112,17 +112,17 @@ def sweep() -> dict[str, Any]:
         "importances": {"learning_rate": 0.61, "method": 0.25, "temperature": 0.11, "alpha": 0.03},
         "importances_note": "fANOVA over the complete trials",
         "confirmation": [
-            {"label": "student alone", "method": "none", "seeds": [0, 1, 2], "select": _spread(0.58, 0.59, 0.57),
-             "report": _spread(0.571, 0.563, 0.58), "retention": 0.83, "distillation_ratio": None,
+            {"label": "no-KD baseline", "method": "none", "seeds": [0, 1, 2], "validation": _spread(0.58, 0.59, 0.57),
+             "test": _spread(0.571, 0.563, 0.58), "retention": 0.83, "distillation_ratio": None,
              "parameters": 22713216, "latency_ms": 8.71, "difference": None, "note": None},
-            {"label": "vanilla KD", "method": "kd", "seeds": [0, 1, 2], "select": _spread(0.6, 0.61, 0.6),
-             "report": _spread(0.601, 0.612, 0.598), "retention": 0.87, "distillation_ratio": 0.27,
+            {"label": "vanilla KD", "method": "kd", "seeds": [0, 1, 2], "validation": _spread(0.6, 0.61, 0.6),
+             "test": _spread(0.601, 0.612, 0.598), "retention": 0.87, "distillation_ratio": 0.27,
              "parameters": 22713216, "latency_ms": 8.69,
-             "difference": {"to": "student alone", "mean": 0.032, "p_value": 0.03}, "note": None},
+             "difference": {"to": "no-KD baseline", "mean": 0.032, "p_value": 0.03}, "note": None},
             {"label": f"winner (trial {best['number']}: dekd)", "method": "dekd", "seeds": [0, 1, 2],
-             "select": _spread(0.63, 0.62, 0.64), "report": _spread(0.622, 0.631, 0.611), "retention": 0.9,
+             "validation": _spread(0.63, 0.62, 0.64), "test": _spread(0.622, 0.631, 0.611), "retention": 0.9,
              "distillation_ratio": 0.42, "parameters": 22713216, "latency_ms": 8.7,
-             "difference": {"to": "student alone", "mean": 0.05, "p_value": 0.0042}, "note": "search defaults otherwise"},
+             "difference": {"to": "no-KD baseline", "mean": 0.05, "p_value": 0.0042}, "note": "search defaults otherwise"},
         ],
     }  # fmt: skip
     return copy.deepcopy(result)
@@ -177,7 +177,7 @@ def run() -> dict[str, Any]:
     history = [
         {
             "epoch": e,
-            "select": {"accuracy": 0.5 + 0.03 * e, "f1": 0.4 + 0.04 * e},
+            "validation": {"accuracy": 0.5 + 0.03 * e, "f1": 0.4 + 0.04 * e},
             "terms": {"hard": 0.7 - 0.05 * e, "kd": 1.2 - 0.2 * e},
             "weighted": {"hard": 0.35 - 0.025 * e, "kd": 0.6 - 0.1 * e},
         }
@@ -194,7 +194,7 @@ def run() -> dict[str, Any]:
             "latency_ms": 8.7,
             "method": {"name": "kd"},
         },
-        "metrics": {"select": {"accuracy": 0.62, "f1": 0.56}, "report": {"accuracy": 0.604, "f1": None}},
+        "metrics": {"validation": {"accuracy": 0.62, "f1": 0.56}, "test": {"accuracy": 0.604, "f1": None}},
         "history": history,
     }
     return copy.deepcopy(result)

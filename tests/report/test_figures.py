@@ -97,10 +97,10 @@ def test_the_ladder_shows_students_with_deviations_and_teachers() -> None:
     traces = _traces(sweep, "Score against latency")
     students = sorted(sweep["confirmation"], key=lambda student: not student["label"].startswith("winner"))
     assert list(traces["student"].x) == [student["latency_ms"] for student in students]
-    assert list(traces["student"].y) == [student["report"]["mean"] * 100 for student in students]
-    assert list(traces["student"].error_y.array) == [student["report"]["std"] * 100 for student in students]
+    assert list(traces["student"].y) == [student["test"]["mean"] * 100 for student in students]
+    assert list(traces["student"].error_y.array) == [student["test"]["std"] * 100 for student in students]
     assert list(traces["teacher"].x) == [41.3]
-    assert traces["student"].hovertext[1] == "student alone<br>accuracy 57.1 ± 0.9 %"
+    assert traces["student"].hovertext[1] == "no-KD baseline<br>accuracy 57.1 ± 0.9 %"
 
 
 def test_importances_are_the_recorded_ones() -> None:
@@ -264,7 +264,7 @@ def test_other_words() -> None:
     assert [moment(text) for text in ("2001-02-03T04:05:06Z", "2001-02-03T04:05", "today")] == [
         "2001-02-03 04:05 UTC", "2001-02-03 04:05", "today",
     ]  # fmt: skip
-    assert [split_name(split) for split in ("train", "select", "report_pruned", "reports")] == [
-        "train", "validation", "test, pruned", "reports",
+    assert [split_name(split) for split in ("train", "validation", "test_pruned", "tests")] == [
+        "train", "validation", "test, pruned", "tests",
     ]  # fmt: skip
     assert [cut("a\nb c"), cut("abcdef", 4)] == ["a b c", "abc…"]

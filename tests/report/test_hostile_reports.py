@@ -63,7 +63,7 @@ def corpus(store: Store) -> Artifact:
         "is_sample": False,
         "note": None,
         "origin": "made up",
-        "rows": {"train": 9, "report": 3},
+        "rows": {"train": 9, "test": 3},
     }
 
     def build(draft: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def student(store: Store, number: int, change: Callable[[dict[str, Any]], Any] =
         draft.file("result.json").write_bytes(content)
         return {}
 
-    return store.make("distil", "s", settings={"number": number}, inputs={"corpus": of.digest}, build=build)[0]
+    return store.make("distill", "s", settings={"number": number}, inputs={"corpus": of.digest}, build=build)[0]
 
 
 def mutated(document: Any, draw: random.Random) -> Any:

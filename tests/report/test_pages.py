@@ -10,7 +10,7 @@ import made_up
 import pytest
 from reading import read, texts
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.report import PLOTLY, index_entry, markdown, render, render_index
 from kdray.results import parse_result
 
@@ -99,9 +99,9 @@ def test_numbers_of_the_page_are_those_of_the_result() -> None:
     at = texts(render(sweep), "th").index("5")
     assert at > 0
     assert f"{trial['value'] * 100:.1f} %" in cells
-    assert f"{trial['report'] * 100:.1f} %" in cells
+    assert f"{trial['test'] * 100:.1f} %" in cells
     for student in sweep["confirmation"]:
-        mean, std = student["report"]["mean"] * 100, student["report"]["std"] * 100
+        mean, std = student["test"]["mean"] * 100, student["test"]["std"] * 100
         assert f"{mean:.1f} ± {std:.1f} %" in cells
         assert f"{mean:.1f} ± {std:.1f} %" in markdown(sweep)
         assert f"{student['retention'] * 100:.1f} %" in cells
@@ -132,7 +132,7 @@ def test_shows_failed_trials_with_their_errors() -> None:
     page = render(made_up.sweep())
     names = [name.split(":")[0] for name in texts(page, "dt") if name.startswith("Trial ")]
     assert names == ["Trial 4", "Trial 9"]
-    assert texts(page, "pre").count("RunFailed: the loss became nan at step 31") == 2
+    assert texts(page, "pre").count("RunError: the loss became nan at step 31") == 2
 
 
 def test_a_sweep_of_a_failed_trial_has_reasons_in_place_of_figures() -> None:
@@ -186,7 +186,7 @@ def test_escapes_the_list_too_and_links_only_to_relative_paths() -> None:
     assert page.count("<script>") == 1
     assert [e.attributes["href"] for e in read(page) if e.tag == "a"] == ["#content", "a b.html"]
     for href in ("javascript:alert(1)", "https://example.org/", "//example.org/x"):
-        with pytest.raises(BadInput, match="only paths relative to the list"):
+        with pytest.raises(ConfigError, match="only paths relative to the list"):
             render_index([entry | {"href": href}])
 
 
@@ -202,7 +202,7 @@ def test_unprintable_text_can_be_written() -> None:
 def test_a_missing_key_is_named(key: str) -> None:
     sweep = made_up.sweep()
     del sweep[key]
-    with pytest.raises(BadInput, match=rf"the key '{key}' is missing"):
+    with pytest.raises(ConfigError, match=rf"the key '{key}' is missing"):
         render(sweep)
 
 
@@ -210,23 +210,23 @@ def test_a_missing_key_is_named(key: str) -> None:
 def test_a_missing_key_of_a_run_is_named(key: str) -> None:
     run = made_up.run()
     del run[key]
-    with pytest.raises(BadInput, match=rf"the key '{key}' is missing"):
+    with pytest.raises(ConfigError, match=rf"the key '{key}' is missing"):
         render(run)
 
 
 def test_a_missing_inner_key_is_named_with_its_place() -> None:
     sweep = made_up.sweep()
     del sweep["trials"][3]["state"]
-    with pytest.raises(BadInput, match=r"the key 'trials\[3\]\.state' is missing"):
+    with pytest.raises(ConfigError, match=r"the key 'trials\[3\]\.state' is missing"):
         render(sweep)
 
 
 def test_a_wrong_value_is_named_with_its_place() -> None:
     sweep = made_up.sweep()
     sweep["trials"][3]["state"] = "running"
-    with pytest.raises(BadInput, match=r"trials\[3\]\.state is 'running'.*'complete', 'pruned' or 'failed'"):
+    with pytest.raises(ConfigError, match=r"trials\[3\]\.state is 'running'.*'complete', 'pruned' or 'failed'"):
         render(sweep)
-    with pytest.raises(BadInput, match=r"kind is None"):
+    with pytest.raises(ConfigError, match=r"kind is None"):
         render({})
 
 
@@ -241,7 +241,7 @@ def test_a_wrong_value_is_named_with_its_place() -> None:
     ],
 )
 def test_a_damaged_result_is_named_with_its_file(damaged: Any, sentence: str) -> None:
-    with pytest.raises(BadInput, match=sentence):
+    with pytest.raises(ConfigError, match=sentence):
         parse_result(damaged, source="sweeps/s/result.json")
 
 
@@ -264,13 +264,13 @@ def test_a_comparison_names_the_highest_and_says_what_that_is_worth() -> None:
     assert "0 of 1 beat the no-KD baseline" in render(result)
     del result["confirmation"][1]["difference"]
     assert "No difference was tested." in render(result)
-    assert index_entry(result, "x.html").report is None
+    assert index_entry(result, "x.html").test is None
 
 
 def test_units_and_decisions_must_match() -> None:
     sweep = made_up.sweep()
     sweep["prune"]["examples"][1]["kept"] = [True]
-    with pytest.raises(BadInput, match=r"prune\.examples\[1\] has 2 units and 1 decisions"):
+    with pytest.raises(ConfigError, match=r"prune\.examples\[1\] has 2 units and 1 decisions"):
         render(sweep)
 
 
@@ -311,7 +311,7 @@ def test_a_pruned_corpus_of_an_older_version_has_a_page_without_figures() -> Non
 
 
 def test_a_page_about_pruning_needs_a_pruning() -> None:
-    with pytest.raises(BadInput, match="the key 'prune' is missing"):
+    with pytest.raises(ConfigError, match="the key 'prune' is missing"):
         render(made_up.pruning() | {"prune": None})
 
 

@@ -29,7 +29,7 @@ def _checked(result: dict[str, Any]) -> SweepResult:
 
 def test_the_winner_comes_first_and_the_others_keep_their_order() -> None:
     labels = [student.label for student in winner_first(_checked(made_up.sweep()).confirmation)]
-    assert labels == ["winner (trial 1: dekd)", "student alone", "vanilla KD"]
+    assert labels == ["winner (trial 1: dekd)", "no-KD baseline", "vanilla KD"]
 
 
 def test_the_verdict_gives_mean_and_spread_on_report() -> None:
@@ -40,7 +40,7 @@ def test_the_verdict_gives_mean_and_spread_on_report() -> None:
 
 def test_a_clear_win() -> None:
     assert sweep_findings(_checked(made_up.sweep()), _ACCURACY) == [
-        "It beats student alone (+5.0 points, p\u00a0=\u00a00.0042).",
+        "It beats no-KD baseline (+5.0 points, p\u00a0=\u00a00.0042).",
         "It keeps 90.0 % of its teacher's score.",
     ]
 
@@ -48,18 +48,18 @@ def test_a_clear_win() -> None:
 def test_students_that_the_winner_does_not_beat_are_named() -> None:
     sweep = made_up.sweep()
     ours = sweep["confirmation"][2]
-    ours["report"] = {"mean": 0.55, "std": 0.01, "values": [0.54, 0.55, 0.56]}
+    ours["test"] = {"mean": 0.55, "std": 0.01, "values": [0.54, 0.55, 0.56]}
     ours["difference"] |= {"mean": -0.021, "p_value": 0.07}
     record = _checked(sweep)
-    assert not_beaten(record.confirmation, _ACCURACY) == ["student alone", "vanilla KD"]
+    assert not_beaten(record.confirmation, _ACCURACY) == ["no-KD baseline", "vanilla KD"]
     said = sweep_findings(record, _ACCURACY)
-    assert said[0] == "It does not beat student alone (−2.1 points, p\u00a0=\u00a00.07)."
+    assert said[0] == "It does not beat no-KD baseline (−2.1 points, p\u00a0=\u00a00.07)."
     assert said[1] == "The winner of the search does not beat vanilla KD on the test split."
 
 
 def test_an_equal_score_is_no_win() -> None:
     sweep = made_up.sweep()
-    sweep["confirmation"][1]["report"]["mean"] = sweep["confirmation"][2]["report"]["mean"]
+    sweep["confirmation"][1]["test"]["mean"] = sweep["confirmation"][2]["test"]["mean"]
     assert not_beaten(_checked(sweep).confirmation, _ACCURACY) == ["vanilla KD"]
 
 
@@ -68,8 +68,8 @@ def test_the_winner_does_not_lose_to_itself() -> None:
     alone, vanilla, ours = sweep["confirmation"]
     ours["runs"] = vanilla["runs"] = ["d1", "d2", "d3"]
     alone["runs"] = ["d4", "d5", "d6"]
-    vanilla["report"] = ours["report"]
-    alone["report"] = ours["report"]
+    vanilla["test"] = ours["test"]
+    alone["test"] = ours["test"]
     assert not_beaten(_checked(sweep).confirmation, _ACCURACY) == [alone["label"]]
     page = render(sweep)
     assert page.count("the same settings as the winner") == page.count("not beaten by the winner") == 1
@@ -107,7 +107,7 @@ def test_an_unconfirmed_winner_is_marked() -> None:
 
 def test_one_seed_is_marked() -> None:
     sweep = made_up.sweep()
-    sweep["confirmation"] = [{"label": "winner", "seeds": [0], "report": {"mean": 0.6, "std": None}}]
+    sweep["confirmation"] = [{"label": "winner", "seeds": [0], "test": {"mean": 0.6, "std": None}}]
     record = _checked(sweep)
     assert sweep_verdict(record, _ACCURACY) == "Winner: accuracy 60.0 % on the test split (1 seed)."
     assert sweep_findings(record, _ACCURACY) == [
@@ -131,4 +131,4 @@ def test_a_lower_log_loss_is_better() -> None:
     assert not set(ahead) & set(behind)
     assert len(ahead) + len(behind) == len(students) - 1
     comparison: Any = parse_result(made_up.comparison() | {"higher_is_better": False})
-    assert comparison_verdict(comparison, log_loss).startswith("Lowest of 2 students: student alone")
+    assert comparison_verdict(comparison, log_loss).startswith("Lowest of 2 students: no-KD baseline")

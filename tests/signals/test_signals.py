@@ -5,7 +5,7 @@ import pytest
 import tiny
 import torch
 
-from kdray.errors import BadInput, RunFailed
+from kdray.errors import ConfigError, RunError
 from kdray.signals import Outputs, OutputsWriter, Signals
 
 LOGITS = np.arange(10, dtype=np.float32).reshape(5, 2) + 0.1
@@ -43,28 +43,28 @@ def test_logits_keep_32_bits_and_vectors_16(folder):
 
 
 def test_written_in_any_order_of_rows(tmp_path):
-    writer = OutputsWriter(tmp_path, "select", ["a", "b", "c"], {"logits": (2,)})
+    writer = OutputsWriter(tmp_path, "validation", ["a", "b", "c"], {"logits": (2,)})
     writer.write(["c", "a"], {"logits": LOGITS[[2, 0]]})
     writer.write(["b"], {"logits": LOGITS[[1]]})
     writer.finish()
-    assert np.array_equal(Outputs(tmp_path, "select").array("logits"), LOGITS[:3])
+    assert np.array_equal(Outputs(tmp_path, "validation").array("logits"), LOGITS[:3])
 
 
 def test_refuses_to_end_with_a_row_missing(tmp_path):
     writer = OutputsWriter(tmp_path, "train", ["a", "b", "c"], {"logits": (2,)})
     writer.write(["b"], {"logits": LOGITS[[1]]})
-    with pytest.raises(RunFailed, match=r"^train: 2 rows got no teacher outputs, the first is 'a'\.$"):
+    with pytest.raises(RunError, match=r"^train: 2 rows got no teacher outputs, the first is 'a'\.$"):
         writer.finish()
 
 
 def test_refuses_rows_that_were_never_asked(folder):
-    with pytest.raises(BadInput, match=r"outputs of 'train' hold no row 'x7'; they were made from other data\.$"):
+    with pytest.raises(ConfigError, match=r"outputs of 'train' hold no row 'x7'; they were made from other data\.$"):
         Outputs(folder, "train").positions(["r1", "x7"])
 
 
 def test_refuses_a_split_that_is_not_there(folder):
-    with pytest.raises(BadInput, match=r"^outputs holds no outputs for the split 'report'\.$"):
-        Outputs(folder, "report")
+    with pytest.raises(ConfigError, match=r"^outputs holds no outputs for the split 'report'\.$"):
+        Outputs(folder, "test")
 
 
 def test_signals_change_together():

@@ -10,13 +10,13 @@ import pytest
 import tiny
 
 from kdray.config import parse
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.prune import Pruner, PruneSettings, fit
-from kdray.prune.units import example_units
-from kdray.stages import Context, InProcess, distil, prepare
-from kdray.stages.corpus import opened
+from kdray.prune.units import row_units
+from kdray.stages import Context, InProcess, distill, prepare
+from kdray.stages.corpus import load_stored
 from kdray.stages.effect import pruning_effect
-from kdray.stages.fitting import result_of
+from kdray.stages.train_stage import result_of
 from kdray.store import Store
 
 WORDS = ("good", "bad", "film", "the", "was", "very", "and", "it")
@@ -50,7 +50,7 @@ def effect(corpus: Path, encoder: Path, folder: Path, **prune: Any) -> Any:
     )
     context = Context(Store(str(folder)), InProcess(), None)
     prepared = prepare(run, context)
-    student = distil(run, prepared, context)
+    student = distill(run, prepared, context)
     return prepared, student, pruning_effect(run, prepared, student, context)
 
 
@@ -60,38 +60,38 @@ def test_both_readings(corpus: Path, tiny_encoder: Path, tmp_path: Path) -> None
     assert list(by_policy) == ["lower_tail", "literal", "literal_centers", "bottom_quintile"]
     assert [row["policy"] for row in times] == list(by_policy)
     mine, result = by_policy["lower_tail"], result_of(student)
-    # the student was scored on the shortened report split when it was trained: the same statistics, the same texts
-    assert mine["accuracy"] == pytest.approx(result["metrics"]["report"]["accuracy"])
-    assert mine["macro F1"] == pytest.approx(result["metrics"]["report"]["macro_f1"])
-    report = opened(prepared.corpus).table("report")
-    decided = Pruner.load(prepared.view.folder).prune(report["text"].to_pylist())
-    assert decided == opened(prepared.view).table("report")["text"].to_pylist()
+    # the student was scored on the shortened test split when it was trained: the same statistics, the same texts
+    assert mine["accuracy"] == pytest.approx(result["metrics"]["test"]["accuracy"])
+    assert mine["macro F1"] == pytest.approx(result["metrics"]["test"]["macro_f1"])
+    report = load_stored(prepared.corpus).table("test")
+    decided = Pruner.load(prepared.pruned_corpus.folder).prune(report["text"].to_pylist())
+    assert decided == load_stored(prepared.pruned_corpus).table("test")["text"].to_pylist()
     assert 0 < mine["pruned"] < by_policy["literal"]["pruned"] < 1
     # whole rows, by statistics of the split itself and without a graph
-    settings = PruneSettings(policy="bottom_quintile", level="example", stats="split")  # pyright: ignore
-    kept = fit(example_units(report, ["text"]), [], settings, level="example").decisions["kept"].to_pylist()
+    settings = PruneSettings(policy="bottom_quintile", level="row", fit_on="split")  # pyright: ignore
+    kept = fit(row_units(report, ["text"]), [], settings, level="row").decisions["kept"].to_pylist()
     assert by_policy["bottom_quintile"]["rows kept"] == pytest.approx(sum(kept) / len(kept))
     assert by_policy["literal_centers"]["rows kept"] > by_policy["literal"]["rows kept"]
 
 
 def test_the_runs_own_row_is_of_its_own_settings(corpus: Path, tiny_encoder: Path, tmp_path: Path) -> None:
-    prepared, student, (scores, _) = effect(corpus, tiny_encoder, tmp_path, max_prune_rate=0.1, protect="none")
+    prepared, student, (scores, _) = effect(corpus, tiny_encoder, tmp_path, max_prune_rate=0.1, keep_medoids="none")
     (mine,) = [row for row in scores if row["policy"] == "lower_tail"]
-    decided = Pruner.load(prepared.view.folder)
+    decided = Pruner.load(prepared.pruned_corpus.folder)
     assert decided.settings.max_prune_rate == 0.1
     _, _, (others, _) = effect(corpus, tiny_encoder, tmp_path)
     (usual,) = [row for row in others if row["policy"] == "lower_tail"]
     assert 0 < mine["pruned"] < usual["pruned"]
-    assert mine["accuracy"] == pytest.approx(result_of(student)["metrics"]["report"]["accuracy"])
-    report = example_units(opened(prepared.corpus).table("report"), ["text"])
-    settings = PruneSettings(policy="lower_tail", max_prune_rate=0.1, protect="none", level="example", stats="split")  # pyright: ignore
-    kept = fit(report, [], settings, level="example").decisions["kept"].to_pylist()
+    assert mine["accuracy"] == pytest.approx(result_of(student)["metrics"]["test"]["accuracy"])
+    report = row_units(load_stored(prepared.corpus).table("test"), ["text"])
+    settings = PruneSettings(policy="lower_tail", max_prune_rate=0.1, keep_medoids="none", level="row", fit_on="split")  # pyright: ignore
+    kept = fit(report, [], settings, level="row").decisions["kept"].to_pylist()
     assert mine["rows kept"] == pytest.approx(sum(kept) / len(kept))
 
 
 def test_the_bound_is_the_ratio_of_tokens(corpus: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     _, _, (scores, times) = effect(
-        corpus, tiny_encoder, tmp_path, policy={"name": "match_rate", "rho": 0.4}, protect="none"
+        corpus, tiny_encoder, tmp_path, policy={"name": "match_rate", "rate": 0.4}, keep_medoids="none"
     )
     assert "literal_centers" in {row["policy"] for row in scores}
     assert (
@@ -104,5 +104,5 @@ def test_the_bound_is_the_ratio_of_tokens(corpus: Path, tiny_encoder: Path, tmp_
 
 def test_without_pruning_there_is_no_effect(tmp_path: Path) -> None:
     context, nothing = Context(Store(str(tmp_path)), InProcess(), None), Any
-    with pytest.raises(BadInput, match="there is no pruning"):
+    with pytest.raises(ConfigError, match="there is no pruning"):
         pruning_effect(parse({"prune": {"policy": "none"}}, source="test"), nothing, nothing, context)  # pyright: ignore

@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 
 from kdray.config import parse
 from kdray.methods import METHODS
-from kdray.stages import Context, InProcess, distil, prepare
-from kdray.stages.fitting import result_of
+from kdray.stages import Context, InProcess, distill, prepare
+from kdray.stages.train_stage import result_of
 from kdray.store import Store
 
 
@@ -33,11 +33,11 @@ def test_distils_a_student_that_holds_nothing_of_the_method(name, base):
     context = Context(Store(run.store), InProcess(report=reported.append), data_dir=None)
     prepared = prepare(run, context)
     reported.clear()
-    student = distil(run, prepared, context)
+    student = distill(run, prepared, context)
     result = result_of(student)
     mine = [epoch for epoch in reported if epoch["phase"] in {phase.name for phase in run.method.phases(2)}]
     assert sum(epoch["scored"] for epoch in mine) >= 2
-    assert 0 <= result["metrics"]["report"]["accuracy"] <= 1
+    assert 0 <= result["metrics"]["test"]["accuracy"] <= 1
     assert set(load_file(student.file("model") / "model.safetensors")) == tiny_names(student)
 
 

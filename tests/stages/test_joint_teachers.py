@@ -6,9 +6,9 @@ import pytest
 import tiny
 from safetensors.torch import load_file
 
-from kdray.errors import BadInput
-from kdray.stages import Context, InProcess, distil, prepare
-from kdray.stages.fitting import result_of
+from kdray.errors import ConfigError
+from kdray.stages import Context, InProcess, distill, prepare
+from kdray.stages.train_stage import result_of
 from kdray.store import Store
 
 
@@ -18,7 +18,7 @@ def settings(tiny_encoder, tmp_path_factory):
     corpus = tiny.save_opinions(tmp_path_factory.mktemp("joint") / "opinions", train=80, test=24)
     base = {
         "store": store,
-        "teaching": "joint",
+        "teacher_training": "joint",
         "teachers": [
             tiny.teacher(tiny_encoder, "deep", epochs=8),
             tiny.teacher(tiny_encoder, "flat", epochs=8, layers=2),
@@ -49,19 +49,19 @@ def test_teachers_of_one_head_teach_like_any_others(settings):
     assert joint["history"][-1]["terms"]["hard"] < joint["history"][0]["terms"]["hard"]
     for model in models:
         assert result_of(model)["history"] == []
-        assert result_of(model)["metrics"]["report"]["accuracy"] > 0.8
+        assert result_of(model)["metrics"]["test"]["accuracy"] > 0.8
         assert "as they were given" in (model.file("model") / "README.md").read_text()
 
-    student = distil(run, prepared, context)
+    student = distill(run, prepared, context)
     document = json.loads(student.file("result.json").read_text())
     assert [teacher["name"] for teacher in document["spec"]["teachers"]] == ["deep", "flat"]
     again = Context(context.store, InProcess(), data_dir=None)
-    distil(run, prepare(run, again), again)
+    distill(run, prepare(run, again), again)
     assert all(entry["reused"] for entry in again.journal)
 
 
 def test_separate_teachers_are_other_teachers(settings):
-    run = settings(teaching="separate")
+    run = settings(teacher_training="separate")
     context = Context(Store(run.store), InProcess(), data_dir=None)
     digests = {ref.model.digest for ref in prepare(run, context).teachers}
     together = Context(Store(run.store), InProcess(), data_dir=None)
@@ -80,9 +80,9 @@ def test_separate_teachers_are_other_teachers(settings):
 )
 def test_teachers_that_cannot_share_a_head_are_refused(settings, change, message):
     plain = [teacher.model_dump(mode="json") for teacher in settings().teachers]
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(ConfigError, match=message):
         settings(teachers=[plain[0], plain[1] | change])
-    with pytest.raises(BadInput, match="teachers has 1: two or more share a head"):
+    with pytest.raises(ConfigError, match="teachers has 1: two or more share a head"):
         settings(teachers=plain[:1], method={"name": "kd"})
 
 
@@ -93,5 +93,5 @@ def test_other_tokenizers_are_refused(settings, tiny_encoder, tmp_path):
     tiny.BertTokenizer(vocab=str(other / "vocab.txt"), model_max_length=tiny.POSITIONS).save_pretrained(other)
     plain = [teacher.model_dump(mode="json") for teacher in settings().teachers]
     run = settings(teachers=[plain[0], plain[1] | {"encoder": str(other)}], method={"name": "ens_u"})
-    with pytest.raises(BadInput, match="these have different tokenizers; set teaching=separate"):
+    with pytest.raises(ConfigError, match="these have different tokenizers; set teacher_training=separate"):
         prepare(run, Context(Store(run.store), InProcess(), data_dir=None))

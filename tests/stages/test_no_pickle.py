@@ -14,8 +14,8 @@ import pytest
 import tiny
 
 from kdray.config import RunConfig
-from kdray.errors import RunFailed
-from kdray.stages import Context, InProcess, distil, prepare
+from kdray.errors import RunError
+from kdray.stages import Context, InProcess, distill, prepare
 from kdray.store import Store, with_seal
 
 
@@ -28,13 +28,13 @@ class Bomb:
 
 
 def settings(folder: Path, encoder: Path) -> RunConfig:
-    prune = {"policy": "lower_tail", "protect": "nn"}
+    prune = {"policy": "lower_tail", "keep_medoids": "nn"}
     return tiny.run_config(encoder, folder / "corpus", store=str(folder / "store"), prune=prune)
 
 
 def distilled(run: RunConfig) -> None:
     context = Context(Store(run.store), InProcess(), None)
-    distil(run, prepare(run, context), context)
+    distill(run, prepare(run, context), context)
 
 
 def pickles(file: Path, mark: Path) -> bytes:
@@ -59,9 +59,9 @@ def test_a_bomb_is_one(tmp_path: Path) -> None:
     [
         ("corpus/*/train.parquet", "prune"),
         ("teach/*/model/model.safetensors", "outputs"),
-        ("outputs/*/train.logits.npy", "distil"),
+        ("outputs/*/train.logits.npy", "distill"),
         ("embeddings/*/embeddings.npy", "prune"),
-        ("prune/*/train.parquet", "distil"),
+        ("prune/*/train.parquet", "distill"),
     ],
 )
 @pytest.mark.parametrize("forged", [False, True])
@@ -82,9 +82,9 @@ def test_a_pickle_in_place_of_an_artifacts_file_is_never_loaded(
         said = manifest["files"][str(file.relative_to(listed.parent))]
         said["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
         listed.write_text(json.dumps(with_seal(manifest)))
-    for stage in {missing, "distil"}:
+    for stage in {missing, "distill"}:
         shutil.rmtree(store / stage)
     monkeypatch.setattr("kdray.store.artifact._intact", set())  # as in another process
-    with pytest.raises(Exception if forged else RunFailed, match=None if forged else f"{file.name} is not what was"):
+    with pytest.raises(Exception if forged else RunError, match=None if forged else f"{file.name} is not what was"):
         distilled(run)
     assert not mark.exists()

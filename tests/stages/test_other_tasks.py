@@ -10,9 +10,9 @@ import pytest
 import transformers
 
 from kdray.config import parse
-from kdray.errors import BadInput
-from kdray.stages import Context, InProcess, distil, prepare, read
-from kdray.stages.fitting import result_of
+from kdray.errors import ConfigError
+from kdray.stages import Context, InProcess, distill, prepare, read
+from kdray.stages.train_stage import result_of
 from kdray.store import Store
 
 FITTING = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32"}
@@ -39,12 +39,12 @@ class Counts:
     def targets(self, stored, labels):
         return np.array([-1 if value is None else value for value in stored.to_pylist()], np.float32)
 
-    def labelled(self, targets):
+    def labeled(self, targets):
         return targets >= 0
 
     def hard_rows(self, logits, targets):
         rows = F.poisson_nll_loss(logits[:, 0].float(), targets.clamp(min=0), reduction="none")
-        return torch.where(self.labelled(targets), rows, 0.0)
+        return torch.where(self.labeled(targets), rows, 0.0)
 
     def distributions(self, logits):
         return None
@@ -71,7 +71,7 @@ def save(folder: Path, label) -> Path:
     for split, numbers in (("train", range(96)), ("test", range(100, 124))):
         rows = [{"text": film(number)[0], "label": label(film(number)[1])} for number in numbers]
         if split == "train":
-            rows[5]["label"] = None  # an unlabelled row
+            rows[5]["label"] = None  # an unlabeled row
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -81,7 +81,7 @@ def settings(corpus: Path, encoder: Path, method, **own):
     teachers = [teacher | {"name": "one"}, teacher | {"name": "two", "train": teacher["train"] | {"seed": 1}}]
     return parse(
         {
-            "corpus": {"name": "folder", "path": str(corpus), "select_fraction": 0.25, **own},
+            "corpus": {"name": "folder", "path": str(corpus), "validation_fraction": 0.25, **own},
             "prune": {"policy": "none"},
             "teachers": teachers,
             "student": {"encoder": str(encoder), "layers": 2},
@@ -99,7 +99,7 @@ def store(tmp_path_factory):
 
 def go(run, store):
     context = Context(store, InProcess(), data_dir=None)
-    student = distil(run, prepare(run, context), context)
+    student = distill(run, prepare(run, context), context)
     return student, result_of(student)
 
 
@@ -111,12 +111,12 @@ def values(tmp_path_factory):
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method["name"])
 def test_regression_from_files_to_an_export(values, tiny_encoder, store, method):
     student, result = go(settings(values, tiny_encoder, method, task="regression"), store)
-    scores = result["metrics"]["report"]
+    scores = result["metrics"]["test"]
     assert list(scores) == ["pearson", "spearman", "mse"]
     assert scores["pearson"] > 0.8
     assert result["metric"] == "pearson"
-    assert result["majority"]["report"] == 0.0
-    assert result["rows"]["unlabelled"] == 1
+    assert result["majority"]["test"] == 0.0
+    assert result["rows"]["unlabeled"] == 1
     config = json.loads((student.file("model") / "config.json").read_text())
     assert (config["problem_type"], config["id2label"]) == ("regression", {"0": "value"})
     predict = transformers.pipeline("text-classification", str(student.file("model")))
@@ -126,7 +126,9 @@ def test_regression_from_files_to_an_export(values, tiny_encoder, store, method)
 
 
 def test_a_teachers_value_is_learned_by_squared_error(values, tiny_encoder, store):
-    with pytest.raises(BadInput, match=r"^method kd: temperature would have no effect for the task regression, where"):
+    with pytest.raises(
+        ConfigError, match=r"^method kd: temperature would have no effect for the task regression, where"
+    ):
         go(settings(values, tiny_encoder, {"name": "kd", "temperature": 2.0}, task="regression"), store)
 
 
@@ -144,11 +146,11 @@ def test_multi_label_from_files_to_an_export(tmp_path, tiny_encoder, store, join
             corpus, tiny_encoder, method, task="multi_label", labels=names, metrics=["micro_f1", "auroc", "log_loss"]
         )
         student, result = go(run, store)
-        scores = result["metrics"]["report"]
+        scores = result["metrics"]["test"]
         assert set(scores) == {"micro_f1", "macro_f1", "auroc", "log_loss"}
-        assert scores["micro_f1"] > result["majority"]["report"]
+        assert scores["micro_f1"] > result["majority"]["test"]
         assert scores["auroc"] > 0.9
-        assert result["rows"]["unlabelled"] == 1
+        assert result["rows"]["unlabeled"] == 1
     config = json.loads((student.file("model") / "config.json").read_text())
     assert config["problem_type"] == "multi_label_classification"
     predict = transformers.pipeline("text-classification", str(student.file("model")), top_k=None)
@@ -163,7 +165,7 @@ def test_methods_that_need_one_distribution_refuse_before_anything_is_trained(va
     sentence = (
         f"^method {name} learns from one distribution over classes, but the task regression has none; allowed are"
     )
-    with pytest.raises(BadInput, match=sentence):
+    with pytest.raises(ConfigError, match=sentence):
         go(settings(values, tiny_encoder, {"name": name}, task="regression"), empty)
     assert list(empty.artifacts("teach")) == []
 
@@ -171,15 +173,15 @@ def test_methods_that_need_one_distribution_refuse_before_anything_is_trained(va
 def test_labels_that_are_not_allowed_name_file_and_row(tmp_path, tiny_encoder, store):
     corpus = save(tmp_path / "words", lambda times: f"{times} stars")
     with pytest.raises(
-        BadInput, match=r"train.jsonl, row 0 .*, column \"label\" is '0 stars'; allowed are finite numbers"
+        ConfigError, match=r"train.jsonl, row 0 .*, column \"label\" is '0 stars'; allowed are finite numbers"
     ):
         go(settings(corpus, tiny_encoder, METHODS[0], task="regression"), store)
-    with pytest.raises(BadInput, match=r"column \"label\" is '0 stars'; allowed are lists of a, b"):
+    with pytest.raises(ConfigError, match=r"column \"label\" is '0 stars'; allowed are lists of a, b"):
         go(settings(corpus, tiny_encoder, METHODS[0], task="multi_label", labels=["a", "b"]), store)
-    with pytest.raises(BadInput, match=r"labels = ..a', 'b'. has no effect: task regression has none; leave it out"):
+    with pytest.raises(ConfigError, match=r"labels = ..a', 'b'. has no effect: task regression has none; leave it out"):
         settings(corpus, tiny_encoder, METHODS[0], task="regression", labels=["a", "b"])
     with pytest.raises(
-        BadInput, match="metric 'accuracy' is for targets of the kind class or labels, but regression has"
+        ConfigError, match="metric 'accuracy' is for targets of the kind class or labels, but regression has"
     ):
         settings(corpus, tiny_encoder, METHODS[0], task="regression", metrics=["accuracy"])
 
@@ -189,7 +191,7 @@ def test_a_task_from_outside_is_one_file(tmp_path, tiny_encoder, store, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
     corpus = save(tmp_path / "counts", lambda times: times)
     _, result = go(settings(corpus, tiny_encoder, {"name": "kd"}, task="counting:COUNTS"), store)
-    assert result["metrics"]["report"]["mse"] < 0.5 * result["majority"]["report"]
+    assert result["metrics"]["test"]["mse"] < 0.5 * result["majority"]["test"]
     assert (result["metric"], result["higher_is_better"]) == ("mse", False)
     scores = [epoch["score"] for epoch in result["history"]]
     assert result["best_epoch"] == 1 + int(np.argmin(scores))

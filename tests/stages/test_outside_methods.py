@@ -10,10 +10,10 @@ import pytest
 import tiny
 
 from kdray.config import RunConfig, load, parse
-from kdray.distil import FitSpec
-from kdray.errors import BadInput
-from kdray.methods import Method, Step, Terms, VanillaKD, parse_method
-from kdray.stages import Context, InProcess, Prepared, distil, prepare
+from kdray.distill import FitSpec
+from kdray.errors import ConfigError
+from kdray.methods import KD, Batch, Method, MethodOutput, parse_method
+from kdray.stages import Context, InProcess, Prepared, distill, prepare
 from kdray.store import Artifact, Store
 
 MY_KD = """
@@ -34,8 +34,8 @@ class MyKD(Method):
 """
 
 
-class Mine(VanillaKD):
-    def terms(self, step: Step) -> Terms:
+class Mine(KD):
+    def terms(self, step: Batch) -> MethodOutput:
         raise RuntimeError("my own loss was called")
 
 
@@ -47,7 +47,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_cor
         "corpus": tiny.opinions(tiny_corpus),
         "prune": {"policy": "none"},
         "teachers": [{"encoder": str(tiny_encoder), "train": fitting}],
-        "outputs": {"preflight": False},
+        "outputs": {"quality_check": False},
         "student": {"encoder": str(tiny_encoder), "layers": 1},
         "train": fitting,
     }
@@ -62,7 +62,7 @@ def ready(plain: dict[str, Any]) -> tuple[RunConfig, Prepared, Context]:
 
 def distilled(ready: tuple[RunConfig, Prepared, Context], method: Any) -> Artifact:
     run, prepared, context = ready
-    return distil(parse({**run.model_dump(), "method": method}, source="test"), prepared, context)
+    return distill(parse({**run.model_dump(), "method": method}, source="test"), prepared, context)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def file(tmp_path: Path) -> Path:
 def test_a_subclass_is_never_trained_as_its_parent(ready: Any) -> None:
     with pytest.raises(RuntimeError, match="my own loss was called"):
         distilled(ready, Mine())
-    assert Mine().name != VanillaKD().name
+    assert Mine().name != KD().name
     with pytest.raises(RuntimeError, match="my own loss was called"):  # also after a way through plain values
         distilled(ready, Mine().model_dump())
 
@@ -87,7 +87,7 @@ def test_a_method_named_in_yaml_trains_what_its_file_says(
     (tmp_path / "run.yaml").write_text(json.dumps(settings))
     run = load(tmp_path / "run.yaml", ["method.alpha=0.4"])
     assert run.method.model_dump(exclude={"name"}) == {"temperature": 3.0, "alpha": 0.4}
-    mine, kd = distil(run, *ready[1:]), distilled(ready, {"name": "kd", "temperature": 3.0, "alpha": 0.4})
+    mine, kd = distill(run, *ready[1:]), distilled(ready, {"name": "kd", "temperature": 3.0, "alpha": 0.4})
     assert (mine.name, kd.name) == ("folder-opinions-MyKD", "folder-opinions-kd")
     assert mine.digest != kd.digest
     weights = [(each.file("model") / "model.safetensors").read_bytes() for each in (mine, kd)]
@@ -121,19 +121,19 @@ def test_a_module_of_the_working_directory_is_found(tmp_path: Path, monkeypatch:
         ("{folder}/my_method.py:kd_rows", r"it is not a subclass of kdray.methods.Method"),
         ("{folder}/broken.py:MyKD", r"method file .*broken.py cannot be run \(ZeroDivisionError: division by zero\)"),
         ("no_such_module_here:MyKD", r"module no_such_module_here cannot be imported \(ModuleNotFoundError"),
-        ("kdray.methods:VanillaKD", r"is kdray's own method; use its name, kd"),
+        ("kdray.methods:KD", r"is kdray's own method; use its name, kd"),
         ("{folder}/my_method.py:MyKD@0123456789abcdef", r"the source of .*my_method.py is another one now"),
         (":MyKD", r"expected module:Class or file.py:Class"),
     ],
 )
 def test_what_cannot_be_found_ends_in_one_sentence(file: Path, name: str, sentence: str) -> None:
     (file.parent / "broken.py").write_text("1 / 0\n")
-    with pytest.raises(BadInput, match=sentence):
+    with pytest.raises(ConfigError, match=sentence):
         parse({"method": {"name": name.format(folder=file.parent)}}, source="test")
 
 
 def test_an_unknown_setting_is_named(file: Path) -> None:
-    with pytest.raises(BadInput, match="temprature"):
+    with pytest.raises(ConfigError, match="temprature"):
         parse({"method": {"name": f"{file}:MyKD", "temprature": 3}}, source="test")
 
 
@@ -157,7 +157,7 @@ def test_a_worker_without_the_file_defines_the_same_class(file: Path, tmp_path: 
     file.unlink()
     worker = """
 import json, sys
-from kdray.distil import FitSpec
+from kdray.distill import FitSpec
 method = FitSpec.of_message(json.loads(open(sys.argv[1]).read())).method
 print(json.dumps([method.name, method.temperature, type(method).losses.__qualname__]))
 """
@@ -170,7 +170,7 @@ def test_a_worker_refuses_another_source(file: Path, tmp_path: Path) -> None:
     message = spec_of(parse_method({"name": f"{file}:MyKD"})).message()
     message["sources"][0]["text"] += "# changed on its way\n"
     message["spec"]["method"]["name"] = message["spec"]["method"]["name"][:-4] + "0000"
-    with pytest.raises(BadInput, match=r"the source of .*my_method.py is another one now"):
+    with pytest.raises(ConfigError, match=r"the source of .*my_method.py is another one now"):
         FitSpec.of_message(message)
 
 
@@ -179,9 +179,9 @@ def test_a_class_of_a_notebook_trains_in_its_process_and_is_no_message(tmp_path:
     program = """
 import sys
 sys.path.insert(0, {tests!r})
-from kdray.errors import BadInput
-from kdray.methods import VanillaKD, parse_method
-class Mine(VanillaKD):
+from kdray.errors import ConfigError
+from kdray.methods import KD, parse_method
+class Mine(KD):
     def terms(self, step):
         return super().terms(step){more}
 print(Mine().name)
@@ -189,7 +189,7 @@ assert parse_method(Mine(temperature=2).model_dump()) == Mine(temperature=2)
 from kdray.methods import sources_of
 try:
     sources_of(Mine())
-except BadInput as error:
+except ConfigError as error:
     print(error)
 """
     found = []

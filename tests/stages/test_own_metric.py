@@ -8,8 +8,8 @@ import tiny
 from kdray.config import parse
 from kdray.on_ray.sweep import _best  # pyright: ignore[reportPrivateUsage]
 from kdray.on_ray.tune import SearchResult
-from kdray.stages import Context, InProcess, distil, prepare, read
-from kdray.stages.fitting import result_of
+from kdray.stages import Context, InProcess, distill, prepare, read
+from kdray.stages.train_stage import result_of
 from kdray.store import Store
 
 OWN = """
@@ -47,12 +47,12 @@ def run_of(tmp_path, tiny_encoder, monkeypatch):
 def test_a_run_by_a_metric_of_ones_own(run_of, tmp_path):
     run, store = run_of("doubtful:doubt"), Store(str(tmp_path / "store"))
     context = Context(store, InProcess(), data_dir=None)
-    result = result_of(distil(run, prepare(run, context), context))
+    result = result_of(distill(run, prepare(run, context), context))
     scores = [epoch["score"] for epoch in result["history"]]
     assert len(set(scores)) == 4
     assert result["best_epoch"] == 1 + scores.index(min(scores)) != 1 + scores.index(max(scores))
     assert (result["metric"], result["higher_is_better"]) == ("doubtful:doubt", False)
-    assert result["majority"]["report"] == pytest.approx(0.5)
+    assert result["majority"]["test"] == pytest.approx(0.5)
     assert len({artifact.digest for artifact in store.artifacts("corpus")}) == 1
     read(run_of("accuracy").corpus, context)  # another metric is another corpus artifact: models are selected on it
     assert len({artifact.digest for artifact in store.artifacts("corpus")}) == 2

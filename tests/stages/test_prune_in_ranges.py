@@ -74,9 +74,7 @@ def pruned(corpus: Path, folder: Path, engine: Backwards, encoder: Path, **setti
     return {path.name: path.read_bytes() for path in made.folder.iterdir() if path.name != "manifest.json"}
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"level": "example"}, {"protect": "none"}], ids=["sentence", "example", "alone"]
-)
+@pytest.mark.parametrize("settings", [{}, {"level": "row"}, {"keep_medoids": "none"}], ids=["sentence", "row", "alone"])
 def test_killed_after_any_part(corpus: Path, tmp_path: Path, tiny_encoder: Path, settings: dict[str, Any]) -> None:
     whole = Backwards()
     expected = pruned(corpus, tmp_path / "whole", whole, tiny_encoder, **settings)

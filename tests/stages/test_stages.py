@@ -15,14 +15,14 @@ import transformers
 
 from kdray.config import RunConfig, parse
 from kdray.corpora import load_corpus
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.evaluate import predict
 from kdray.models import load_classifier
 from kdray.signals import Outputs
-from kdray.stages import Context, InProcess, alone, distil, outputs, prepare, read, teach
-from kdray.stages.fitting import result_of
+from kdray.stages import Context, InProcess, distill, no_kd_baseline, outputs, prepare, read, teach
+from kdray.stages.train_stage import result_of
 from kdray.store import Store
-from kdray.teachers import DropoutSpeaker
+from kdray.teachers import MCDropoutInference
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def context(store: Store, **engine: Any) -> Context:
 def go(run: RunConfig, store: Store, **engine: Any):
     """One run from the corpus to the student, and what its journal says of every artifact."""
     here = context(store, **engine)
-    student = distil(run, prepare(run, here), here)
+    student = distill(run, prepare(run, here), here)
     return student, [(entry["stage"], entry["name"], entry["reused"]) for entry in here.journal]
 
 
@@ -89,7 +89,7 @@ def test_every_stage_leaves_its_artifact(students):
         ("corpus", "folder-opinions", False),
         ("teach", "folder-opinions-one", False),
         ("outputs", "folder-opinions-one", False),
-        ("distil", "folder-opinions-kd", False),
+        ("distill", "folder-opinions-kd", False),
     ]
 
 
@@ -101,14 +101,14 @@ def test_a_second_method_makes_only_what_it_needs_besides(students):
         ("teach", "folder-opinions-two", False),
         ("outputs", "folder-opinions-two", False),
         ("prune", "folder-opinions-lower_tail", False),
-        ("distil", "folder-opinions-ens_u", False),
+        ("distill", "folder-opinions-ens_u", False),
     ]
     made = [entry for entry in students["dekd"][1] if not entry[2]]
     assert made == [
         ("prune", "folder-opinions-lower_tail", False),  # the graph of one teacher's embeddings
         ("assist", "folder-opinions-one-ta2", False),  # between 1 and 4 layers
         ("outputs", "folder-opinions-one-ta2", False),
-        ("distil", "folder-opinions-dekd", False),
+        ("distill", "folder-opinions-dekd", False),
     ]
 
 
@@ -125,7 +125,7 @@ def test_running_again_re_uses_everything(students, settings, store):
 
 def test_another_temperature_runs_no_teacher_again(students, settings, store):
     _, journal = go(settings(method=KD | {"temperature": 9.0}), store)
-    assert [entry[0] for entry in journal if not entry[2]] == ["distil"]
+    assert [entry[0] for entry in journal if not entry[2]] == ["distill"]
 
 
 def test_nothing_is_left_of_the_work(students, store):
@@ -138,7 +138,10 @@ def test_the_result_says_what_was_done_and_what_came_of_it(students):
     result = result_of(student)
     assert result["kind"] == "run"
     assert result["metric"] == "accuracy"
-    assert set(result["metrics"]) == {"select", "report"}  # whole examples fell, so there are no shorter texts to score
+    assert set(result["metrics"]) == {
+        "validation",
+        "test",
+    }  # whole examples fell, so there are no shorter texts to score
     assert all(set(scores) == {"accuracy", "macro_f1"} for scores in result["metrics"].values())
     assert [epoch["epoch"] for epoch in result["history"]] == [1, 2]
     terms = {"hard", "kd_teacher", "kd_assistant", "layers"}
@@ -149,8 +152,8 @@ def test_the_result_says_what_was_done_and_what_came_of_it(students):
     assert result["query_ratio"]["assistant"] == pytest.approx(0.25, abs=0.1)
     assert result["cost"]["layers"] == 1
     assert set(result["seconds"]) == {"total", "prepare", "train", "evaluate"}
-    assert set(result["majority"]) == {"select", "report"}
-    assert result["majority"]["report"] == 0.5
+    assert set(result["majority"]) == {"validation", "test"}
+    assert result["majority"]["test"] == 0.5
     assert set(result["versions"]) == {"kdray", "python", "torch", "transformers"}
     assert result["workers"] == 1
     assert "store" not in result["spec"]
@@ -166,13 +169,13 @@ def test_the_kept_epoch_is_scored_once_and_its_scores_are_those_of_the_model(set
         counted.append(len(rows))
         return predict(model, rows, **more)
 
-    monkeypatch.setattr("kdray.distil.work.predict", counting)
+    monkeypatch.setattr("kdray.distill.job.predict", counting)
     run = settings(method={"name": "finetune"}, train=tiny.training(3, keep=keep))
     store = Store(str(tmp_path))
     student, _ = go(run, store)
     (corpus,) = store.artifacts("corpus")
-    rows = {split: load_corpus(corpus.folder).labels(split) for split in ("select", "report")}
-    assert counted == [len(rows["select"])] * 3 + [len(rows["report"])]
+    rows = {split: load_corpus(corpus.folder).labels(split) for split in ("validation", "test")}
+    assert counted == [len(rows["validation"])] * 3 + [len(rows["test"])]
     classify = transformers.pipeline("text-classification", str(student.file("model")))
     for split, labels in rows.items():
         texts = load_corpus(corpus.folder).table(split)["text"].to_pylist()
@@ -183,7 +186,7 @@ def test_the_kept_epoch_is_scored_once_and_its_scores_are_those_of_the_model(set
 def test_the_summary_of_a_student_is_in_its_manifest(students):
     student, _ = students["kd"]
     assert student.summary["metric"] == "accuracy"
-    assert student.summary["scores"]["report"] == round(result_of(student)["metrics"]["report"]["accuracy"], 4)
+    assert student.summary["scores"]["test"] == round(result_of(student)["metrics"]["test"]["accuracy"], 4)
 
 
 def test_the_exported_folder_is_an_ordinary_pipeline(students):
@@ -204,7 +207,7 @@ def test_outputs_are_what_the_teacher_says(students, settings, store):
     teacher = prepared.teachers[0]
     model = load_classifier(teacher.model.open(store).file("model"), labels=tiny.LABELS, seed=0)
     tokenizer = transformers.AutoTokenizer.from_pretrained(teacher.model.open(store).file("model"))
-    for split in ("train", "select", "report"):
+    for split in ("train", "validation", "test"):
         said = Outputs(teacher.outputs.open(store).folder, split)
         table = pq.read_table(prepared.corpus.folder / f"{split}.parquet")
         assert len(said) == table.num_rows
@@ -222,7 +225,7 @@ def test_a_student_learns_from_what_pruning_left_but_is_scored_on_everything(stu
     student, _ = students["dekd"]
     whole = result_of(students["kd"][0])["rows"]["train"]
     assert 0 < result_of(student)["rows"]["train"] < whole
-    assert result_of(student)["spec"]["view"]["stage"] == "prune"
+    assert result_of(student)["spec"]["pruned_corpus"]["stage"] == "prune"
 
 
 def test_online_teachers_make_the_same_student_as_cached_ones(students, settings, store):
@@ -249,17 +252,17 @@ def reviews(corpus_folder, tmp_path_factory):
 
 
 def test_teachers_read_whole_texts_or_pruned_ones(settings, store, reviews):
-    pruned = {"name": "match_rate", "rho": 0.4}
+    pruned = {"name": "match_rate", "rate": 0.4}
     base = {"corpus": reviews, "method": KD, "prune": {"policy": pruned, "level": "sentence"}}
     cached, online = (
         settings(**base, outputs={"teacher_view": "pruned", "access": access}) for access in ("cached", "online")
     )
     student, journal = go(cached, store)
     assert [stage for stage, *_ in journal].count("outputs") == 2
-    view = store.artifacts("prune")[-1]
+    pruned_corpus = store.artifacts("prune")[-1]
     teacher = result_of(student)["spec"]["teachers"][0]
     answered = Outputs(store.find(**teacher["outputs"]).folder, "train")
-    texts = pq.read_table(view.file("train.parquet")).to_pydict()
+    texts = pq.read_table(pruned_corpus.file("train.parquet")).to_pydict()
     model = load_classifier(store.find(**teacher["model"]).file("model"), labels=tiny.LABELS, seed=0)
     tokenizer = transformers.AutoTokenizer.from_pretrained(store.find(**teacher["model"]).file("model"))
     inputs = tokenizer(texts["text"][:6], truncation=True, max_length=32, padding=True, return_tensors="pt")
@@ -268,8 +271,8 @@ def test_teachers_read_whole_texts_or_pruned_ones(settings, store, reviews):
     found = answered.at(answered.positions(texts["id"][:6]), frozenset({"logits"}))
     np.testing.assert_allclose(found.logits.numpy(), expected, rtol=1e-4, atol=1e-5)
 
-    beside, _ = go(online, store)
-    assert result_of(beside)["history"] == result_of(student)["history"]
+    joint_with, _ = go(online, store)
+    assert result_of(joint_with)["history"] == result_of(student)["history"]
     whole, _ = go(settings(**base), store)
     assert result_of(whole)["history"] != result_of(student)["history"]
 
@@ -278,7 +281,7 @@ def test_dropout_outputs_are_a_mean_over_passes_that_depend_on_the_row_alone(set
     teachers = two_teachers(settings())
     one, _ = go(settings(method={"name": "muki", "mc": 3}, teachers=teachers), store)
     other, journal = go(settings(method={"name": "muki", "mc": 3, "alpha": 0.9}, teachers=teachers), store)
-    assert [entry for entry in journal if not entry[2]] == [("distil", "folder-opinions-muki", False)]
+    assert [entry for entry in journal if not entry[2]] == [("distill", "folder-opinions-muki", False)]
     assert one.digest != other.digest
     teacher = result_of(one)["spec"]["teachers"][1]
     folder = store.find(**teacher["dropout_outputs"]).folder
@@ -287,11 +290,11 @@ def test_dropout_outputs_are_a_mean_over_passes_that_depend_on_the_row_alone(set
     probabilities = np.load(folder / "train.mc_probs.npy")
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
     model = store.find(**teacher["model"]).file("model")
-    speaker = DropoutSpeaker(
+    inference = MCDropoutInference(
         model, passes=3, name="two", labels=tiny.LABELS, fields=["text"], max_length=32, precision="fp32"
     )
-    alone = speaker(table.slice(7, 2))["mc_probs"].to_pylist()
-    np.testing.assert_array_equal(probabilities[7:9], alone)
+    no_kd_baseline = inference(table.slice(7, 2))["mc_probs"].to_pylist()
+    np.testing.assert_array_equal(probabilities[7:9], no_kd_baseline)
     plain = Outputs(store.find(**teacher["outputs"]).folder, "train")
     logits = plain.at(plain.positions(table["id"].to_pylist()), frozenset({"logits"})).logits
     difference = np.abs(torch.softmax(logits, -1).numpy() - probabilities)
@@ -299,21 +302,21 @@ def test_dropout_outputs_are_a_mean_over_passes_that_depend_on_the_row_alone(set
 
 
 def test_dropout_outputs_are_never_made_inside_a_step(settings):
-    with pytest.raises(BadInput, match=r"reads what teachers said with dropout, which is always cached"):
+    with pytest.raises(ConfigError, match=r"reads what teachers said with dropout, which is always cached"):
         settings(method={"name": "muki"}, teachers=two_teachers(settings()), outputs={"access": "online"})
 
 
 def test_there_are_no_pruned_texts_without_pruning(settings):
-    with pytest.raises(BadInput, match=r"teacher_view = pruned, but prune\.policy = none"):
+    with pytest.raises(ConfigError, match=r"teacher_view = pruned, but prune\.policy = none"):
         settings(method=KD, outputs={"teacher_view": "pruned"})
 
 
 def test_a_student_alone_needs_no_teacher(settings, store, students):
-    run = alone(settings(method=KD, prune=LOWER_TAIL, student={"layers": 1, "init_from": "teacher"}))
+    run = no_kd_baseline(settings(method=KD, prune=LOWER_TAIL, student={"layers": 1, "init_from": "teacher"}))
     assert (run.method.name, run.prune.policy.name, run.student.init_from) == ("finetune", "none", "encoder")
     assert (run.student.encoder, run.student.layers) == (settings().teachers[0].encoder, 1)
     student, journal = go(run, store)
-    assert [entry[:2] for entry in journal] == [("corpus", "folder-opinions"), ("distil", "folder-opinions-finetune")]
+    assert [entry[:2] for entry in journal] == [("corpus", "folder-opinions"), ("distill", "folder-opinions-finetune")]
     assert "No teacher" in (student.file("model") / "README.md").read_text()
     assert result_of(student)["queries"] == {}
 
@@ -327,7 +330,7 @@ def test_the_baseline_begins_with_the_students_own_layers(settings, tmp_path, in
         {"layers": 2, "init": init, "init_from": "teacher", "encoder": other},
         {"layers": 2, "init": init, "encoder": other},
     ):
-        baseline = alone(settings(method=KD, teachers=teachers, student=student)).student
+        baseline = no_kd_baseline(settings(method=KD, teachers=teachers, student=student)).student
         assert baseline == type(baseline)(encoder=other, layers=2, init=init)
 
 
@@ -374,9 +377,9 @@ def test_a_teacher_with_its_classes_in_another_order_is_mapped(students, setting
     assert result_of(second)["metrics"] == result_of(first)["metrics"]
     assert result_of(second)["history"] == []
     refs = [
-        outputs(each, corpus, here, name=name, preflight=True) for each, name in ((first, "one"), (second, "given"))
+        outputs(each, corpus, here, name=name, quality_check=True) for each, name in ((first, "one"), (second, "given"))
     ]
-    one, two = (Outputs(ref.outputs.open(store).folder, "report").array("logits") for ref in refs)
+    one, two = (Outputs(ref.outputs.open(store).folder, "test").array("logits") for ref in refs)
     np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
 
@@ -384,7 +387,7 @@ def test_a_teacher_with_other_classes_is_refused_before_it_is_loaded(settings, s
     run = settings()
     folder = tiny.save_fine_tuned(tmp_path / "three", tiny.classifier(seed=0, classes=3, layers=1), ("x", "y", "z"))
     given = run.teachers[0].model_copy(update={"name": "three", "encoder": str(folder), "fine_tuned": True})
-    with pytest.raises(BadInput, match=r"^teacher 'three' has the classes \['x', 'y', 'z'\], the task has"):
+    with pytest.raises(ConfigError, match=r"^teacher 'three' has the classes \['x', 'y', 'z'\], the task has"):
         teach(given, read(run.corpus, context(store)), context(store))
 
 
@@ -406,10 +409,12 @@ def test_a_teacher_that_knows_nothing_is_refused(settings, store, tmp_path):
     folder = tiny.save_fine_tuned(tmp_path / "empty", model, tiny.LABELS)
     given = run.teachers[0].model_copy(update={"name": "empty", "encoder": str(folder), "fine_tuned": True})
     ignorant = teach(given, corpus, here)
-    with pytest.raises(BadInput, match=r"^teacher 'empty' scores .* on 'select', no better than the majority class"):
-        outputs(ignorant, corpus, here, name="empty", preflight=True)
+    with pytest.raises(
+        ConfigError, match=r"^teacher 'empty' scores .* on 'validation', no better than the majority class"
+    ):
+        outputs(ignorant, corpus, here, name="empty", quality_check=True)
     assert store.children("drafts") == []
-    assert outputs(ignorant, corpus, here, name="empty", preflight=False).info.name == "empty"
+    assert outputs(ignorant, corpus, here, name="empty", quality_check=False).info.name == "empty"
 
 
 class Killed(Exception):
@@ -511,7 +516,7 @@ def test_an_intermediate_task_comes_first(settings, store, tmp_path):
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     between = {
         "corpus": {"name": "folder", "path": str(folder), "labels": ["happy", "calm", "sad"]},
-        "merge": {"happy": "positive", "calm": "positive", "sad": "negative"},
+        "label_map": {"happy": "positive", "calm": "positive", "sad": "negative"},
         "train": tiny.training(1),
     }
     base = settings().teachers[0].model_dump(mode="json")
@@ -532,13 +537,13 @@ def test_an_intermediate_task_comes_first(settings, store, tmp_path):
 def test_a_student_deeper_than_its_source_is_refused_before_anything_is_made(settings, tmp_path):
     here = context(Store(str(tmp_path)))
     run = settings(method=KD, student={"layers": 9, "init_from": "teacher"})
-    with pytest.raises(BadInput, match=r"student\.layers = 9, but the model it is taken from has 4 layers"):
+    with pytest.raises(ConfigError, match=r"student\.layers = 9, but the model it is taken from has 4 layers"):
         prepare(run, here)
     assert not here.journal
 
 
 def test_too_few_teachers_are_refused_when_settings_are_read(settings):
-    with pytest.raises(BadInput, match="method ens_u works with 2 or more teachers, but teachers has 1"):
+    with pytest.raises(ConfigError, match="method ens_u works with 2 or more teachers, but teachers has 1"):
         settings(method={"name": "ens_u"})
 
 
@@ -554,7 +559,7 @@ def test_too_few_teachers_are_refused_when_settings_are_read(settings):
 def test_what_the_method_cannot_do_is_said_before_anything_is_trained(settings, store, sections, message, tiny_encoder):
     given = sections | {"student": {"encoder": str(tiny_encoder), "layers": 1} | sections.get("student", {})}
     here = context(store)
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(ConfigError, match=message):
         prepare(settings(**given), here)
     assert {entry["stage"] for entry in here.journal} <= {"corpus"}
 
@@ -562,5 +567,5 @@ def test_what_the_method_cannot_do_is_said_before_anything_is_trained(settings, 
 def test_a_teacher_deeper_than_its_encoder_is_named(settings, store):
     run = settings()
     deep = run.teachers[0].model_dump(mode="json") | {"layers": 9}
-    with pytest.raises(BadInput, match=r"teacher one: layers = 9, but .* has 4"):
+    with pytest.raises(ConfigError, match=r"teacher one: layers = 9, but .* has 4"):
         prepare(settings(teachers=[deep]), context(store))

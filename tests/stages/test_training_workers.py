@@ -9,7 +9,7 @@ import tiny
 
 from kdray.config import WorkSettings, parse
 from kdray.on_ray.demand import on_demand
-from kdray.stages import Context, InProcess, distil, prepare
+from kdray.stages import Context, InProcess, distill, prepare
 from kdray.store import Artifact, Store
 
 
@@ -32,7 +32,7 @@ def settings(tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path) -> dict[str,
         "corpus": tiny.opinions(tiny_corpus),
         "prune": {"policy": "none"},
         "teachers": [{"encoder": str(tiny_encoder), "train": fitting}],
-        "outputs": {"preflight": False},
+        "outputs": {"quality_check": False},
         "student": {"encoder": str(tiny_encoder), "layers": 1},
         "train": fitting,
     }
@@ -43,7 +43,7 @@ def made(settings: dict[str, Any], engine: Any) -> tuple[Artifact, Artifact]:
     run = parse(settings, source="test")
     context = Context(Store(run.store), engine, None)
     prepared = prepare(run, context)
-    return prepared.teachers[0].model.open(context.store), distil(run, prepared, context)
+    return prepared.teachers[0].model.open(context.store), distill(run, prepared, context)
 
 
 def test_two_workers_train_another_artifact_than_one(settings: dict[str, Any]) -> None:

@@ -9,18 +9,18 @@ from kdray.store import Draft, Store
 SETTINGS: dict[str, Any] = {"a": 1}
 
 
-def count_and_build(draft: Draft, tally: Path) -> dict[str, Any]:
-    with tally.open("a") as file:
+def count_and_build(draft: Draft, accumulator: Path) -> dict[str, Any]:
+    with accumulator.open("a") as file:
         file.write("built\n")
     draft.file("data.txt").write_text("data")
     return {"rows": 1}
 
 
-def make_together(rank: int, root: Path, tally: Path, barrier: Any) -> None:
+def make_together(rank: int, root: Path, accumulator: Path, barrier: Any) -> None:
     """Ask at the same moment as the other process does."""
     store = Store(str(root))
     barrier.wait()
-    store.make("teach", "t", settings=SETTINGS, inputs={}, build=lambda draft: count_and_build(draft, tally))
+    store.make("teach", "t", settings=SETTINGS, inputs={}, build=lambda draft: count_and_build(draft, accumulator))
 
 
 def die_while_building(root: Path) -> None:

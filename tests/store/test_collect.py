@@ -135,7 +135,7 @@ def test_leftovers_are_listed_and_removed_only_when_asked_for(store: Store) -> N
     store.work(finished).save({"one": b"1"})
     store.work(SHORT).save({"one": b"1"})
     store.work("cd" * 6).save({"one": b"1"})  # of today: it may be resumed
-    for where in (f"distil/s-{SHORT}/model", "ray/t-abc123/log", "ray/s-1700000000/log", "ray/new/log"):
+    for where in (f"distill/s-{SHORT}/model", "ray/t-abc123/log", "ray/s-1700000000/log", "ray/new/log"):
         store.write_bytes(where, b"x")
     store.write_bytes("sweeps/s/study.db", b"x")  # a sweep that has not ended
     store.write_bytes("sweeps/s/result.json.0123abcd.tmp", b"x")
@@ -146,7 +146,7 @@ def test_leftovers_are_listed_and_removed_only_when_asked_for(store: Store) -> N
     expected = {
         f"work/{finished[:12]}": "work",
         f"work/{SHORT}": "work",
-        f"distil/s-{SHORT}": "unpublished",
+        f"distill/s-{SHORT}": "unpublished",
         "ray/t-abc123": "ray",
         "sweeps/s/result.json.0123abcd.tmp": "temporary",
         dead: "draft",
@@ -166,10 +166,10 @@ def test_leftovers_are_listed_and_removed_only_when_asked_for(store: Store) -> N
 @pytest.mark.usefixtures("holder")
 def test_nothing_of_a_live_process_that_holds_a_lock_is_removed(store: Store) -> None:
     store.work(SHORT).save({"one": b"1"})
-    store.write_bytes(f"distil/s-{SHORT}/model", b"x")
+    store.write_bytes(f"distill/s-{SHORT}/model", b"x")
     store.write_bytes("ray/t-abc123/log", b"x")
     draft_of(store, host=socket.gethostname(), pid=dead_pid())  # as if its note were wrong
-    for where in ("work", "distil", "ray", "drafts"):
+    for where in ("work", "distill", "ray", "drafts"):
         old(store, where)
     before = sorted(Path(store.uri).rglob("*"))
     assert found(store, delete=True) == {}
@@ -188,7 +188,7 @@ def test_what_its_process_held_is_left_over_once_it_is_dead(store: Store, holder
 def test_links_are_neither_followed_nor_removed(store: Store, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "kept").write_text("kept")
-    for where in (f"work/{SHORT}", f"distil/s-{SHORT}", "ray/t-abc123", "drafts/d"):
+    for where in (f"work/{SHORT}", f"distill/s-{SHORT}", "ray/t-abc123", "drafts/d"):
         link = Path(store.uri) / where
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(tmp_path / "outside")

@@ -11,7 +11,7 @@ import hostile
 import pytest
 from hostile import MANIFESTS, TEXTS
 
-from kdray.errors import BadInput, KdrayError, RunFailed
+from kdray.errors import ConfigError, KdrayError, RunError
 from kdray.store import Store, with_seal
 from kdray.store.paths import fault_of_path
 
@@ -40,7 +40,7 @@ def test_a_hostile_manifest_is_refused_in_a_sentence_that_names_it(store: Store,
     change, words = MANIFESTS[kind]
     hostile.write_manifest(store, made.where, change(dict(made.manifest)))
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(RunFailed) as refused:
+    with pytest.raises(RunError) as refused:
         store.find("teach", "t", made.digest)
     sentence = str(refused.value)
     assert sentence.startswith(f"{store.uri}/{made.where}/manifest.json cannot be used: ")
@@ -71,7 +71,7 @@ def test_every_field_of_a_manifest_is_under_the_seal(store: Store, key: str) -> 
     other = {"b": 1} if isinstance(value, dict) else 12.5 if isinstance(value, float) else f"{value[:-1]}9"
     for changed in (plain | {key: other}, {name: kept for name, kept in plain.items() if name != key}):
         (made.path / "manifest.json").write_text(json.dumps(changed))
-        with pytest.raises(RunFailed, match=r"manifest\.json cannot be used: "):
+        with pytest.raises(RunError, match=r"manifest\.json cannot be used: "):
             store.find("teach", "t", made.digest)
 
 
@@ -81,7 +81,7 @@ def test_a_manifest_without_its_seal_is_refused(store: Store, seal: Any) -> None
     plain = json.loads((made.path / "manifest.json").read_text())
     changed = {key: value for key, value in plain.items() if key != "seal"} | ({} if seal is None else {"seal": seal})
     (made.path / "manifest.json").write_text(json.dumps(changed))
-    with pytest.raises(RunFailed, match=r"cannot be used: .*seal"):
+    with pytest.raises(RunError, match=r"cannot be used: .*seal"):
         store.find("teach", "t", made.digest)
 
 
@@ -89,7 +89,7 @@ def test_a_change_of_the_summary_names_the_seal(store: Store) -> None:
     made = hostile.made(store)
     plain = json.loads((made.path / "manifest.json").read_text())
     (made.path / "manifest.json").write_text(json.dumps(plain | {"summary": {"rows": 8}}))
-    with pytest.raises(RunFailed, match="its seal does not fit its contents, which were damaged or changed; remove "):
+    with pytest.raises(RunError, match="its seal does not fit its contents, which were damaged or changed; remove "):
         store.find("teach", "t", made.digest)
 
 
@@ -142,7 +142,7 @@ def test_links_devices_and_further_files_of_an_artifact_are_refused(
     damage(made.path, outside)
     found = store.find("teach", "t", made.digest)
     assert found is not None
-    with pytest.raises(RunFailed, match=rf"^{re.escape(str(made.path / named))} is not what was written there: it "):
+    with pytest.raises(RunError, match=rf"^{re.escape(str(made.path / named))} is not what was written there: it "):
         found.file("data.txt")
 
 
@@ -186,7 +186,7 @@ def test_links_out_of_a_store_and_devices_in_it_are_refused(
     assert re.search(
         rf"teach/t-{made.digest[:12]}/manifest\.json' leads out of store '.*' or cannot be used ", sentence
     )
-    with pytest.raises(BadInput):
+    with pytest.raises(ConfigError):
         store.find("teach", "t", made.digest)
 
 
@@ -202,7 +202,7 @@ def test_nothing_is_written_or_removed_through_a_link(store: Store, tmp_path: Pa
         lambda: store.children("sweeps/s"),
         lambda: list(store.walk("sweeps/s")),
     ):
-        with pytest.raises(BadInput, match="a link leads to"):
+        with pytest.raises(ConfigError, match="a link leads to"):
             action()
     store.remove("sweeps")
     assert [path.name for path in (tmp_path / "outside").iterdir()] == ["kept"]
@@ -220,11 +220,11 @@ def test_a_store_may_itself_be_a_link(tmp_path: Path) -> None:
 )
 def test_no_odd_path_is_used(store: Store, where: str) -> None:
     for action in (store.exists, store.read_bytes, store.children, store.make_folder, store.local_path, store.remove):
-        with pytest.raises(BadInput, match=r"leads out of store '.*' or cannot be used there: "):
+        with pytest.raises(ConfigError, match=r"leads out of store '.*' or cannot be used there: "):
             action(where)
-    with pytest.raises(BadInput):
+    with pytest.raises(ConfigError):
         store.write_bytes(where, b"")
-    with pytest.raises(BadInput):
+    with pytest.raises(ConfigError):
         store.copy_out("a", [where], Path(store.uri))
 
 
@@ -248,7 +248,7 @@ def test_work_that_points_elsewhere_removes_nothing(store: Store, tmp_path: Path
     assert not inside.is_symlink()
     outside.symlink_to(tmp_path / "outside")
     for action in (work.load, lambda: work.save({"one": b"4"})):
-        with pytest.raises(BadInput, match="a link leads to"):
+        with pytest.raises(ConfigError, match="a link leads to"):
             action()
     work.clear()
     assert made.file("data.txt").read_text() == "data"
@@ -266,18 +266,18 @@ def test_a_checkpoint_whose_seal_names_other_places_is_not_used(store: Store, na
 
 
 def test_names_of_artifacts_have_an_end(store: Store) -> None:
-    with pytest.raises(BadInput, match="at most 200 of them"):
+    with pytest.raises(ConfigError, match="at most 200 of them"):
         store.find("teach", "t" * 201, "0" * 64)
 
 
 @pytest.mark.parametrize("summary", [{"score": float("nan")}, {"score": float("inf")}])
 def test_a_summary_that_json_cannot_hold_is_one_sentence(store: Store, summary: dict[str, Any]) -> None:
-    with pytest.raises(RunFailed, match=r"could not be made: its manifest cannot be written \(.*JSON compliant"):
+    with pytest.raises(RunError, match=r"could not be made: its manifest cannot be written \(.*JSON compliant"):
         store.make("teach", "t", settings={}, inputs={}, build=lambda d: d.file("x").write_text("x") and summary)
     assert store.artifacts("teach") == []
 
 
 def test_an_artifact_without_files_is_not_made(store: Store) -> None:
-    with pytest.raises(RunFailed, match=r"could not be made: its manifest cannot be written \(files: "):
+    with pytest.raises(RunError, match=r"could not be made: its manifest cannot be written \(files: "):
         store.make("teach", "t", settings={}, inputs={}, build=lambda draft: {})
     assert store.children("teach") == []

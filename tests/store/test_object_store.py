@@ -14,8 +14,8 @@ import pytest
 from hostile import MANIFESTS, build
 from objects import Server
 
-from kdray.errors import BadInput, RunFailed
-from kdray.store import Artifact, Draft, Store, Work
+from kdray.errors import ConfigError, RunError
+from kdray.store import Artifact, Draft, Store, WorkFolder
 from kdray.store import files as store_files
 from kdray.store.collect import collect, listing, usage, verify
 
@@ -91,9 +91,9 @@ def test_copies_of_two_stores_are_kept_apart(store: Store) -> None:
 def test_a_build_that_raises_leaves_nothing(store: Store, tmp_path: Path) -> None:
     def fails(draft: Draft) -> dict[str, Any]:
         build(draft)
-        raise BadInput("no")
+        raise ConfigError("no")
 
-    with pytest.raises(BadInput, match="no"):
+    with pytest.raises(ConfigError, match="no"):
         make(store, build=fails)
     assert store.artifacts("teach") == []
     assert not list((tmp_path / "one" / "kdray-drafts").iterdir())
@@ -101,17 +101,17 @@ def test_a_build_that_raises_leaves_nothing(store: Store, tmp_path: Path) -> Non
 
 class TestWork:
     @pytest.fixture
-    def work(self, store: Store) -> Work:
+    def work(self, store: Store) -> WorkFolder:
         return store.work("ab" * 32)
 
-    def test_the_last_whole_save_is_loaded(self, store: Store, work: Work) -> None:
+    def test_the_last_whole_save_is_loaded(self, store: Store, work: WorkFolder) -> None:
         assert work.load() is None
         work.save({"weights": b"1", "state": b"one"})
         work.save({"weights": b"2"})
         assert work.load() == {"weights": b"2"}
         assert len(store.children(work.where)) == 2  # the last and the one before
 
-    def test_results_are_handed_over_whole(self, work: Work, tmp_path: Path) -> None:
+    def test_results_are_handed_over_whole(self, work: WorkFolder, tmp_path: Path) -> None:
         (tmp_path / "made" / "inner").mkdir(parents=True)
         (tmp_path / "made" / "inner" / "weights").write_bytes(b"w")
         (tmp_path / "taken").mkdir()
@@ -120,7 +120,7 @@ class TestWork:
         assert (tmp_path / "taken" / "inner" / "weights").read_bytes() == b"w"
 
     def test_what_another_replaces_while_it_is_read_is_read_anew(
-        self, store: Store, work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, store: Store, work: WorkFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         work.save({"weights": b"1"})
         read_bytes, other = Store.read_bytes, Store(store.uri).work("ab" * 32)
@@ -135,11 +135,11 @@ class TestWork:
         assert work.load() == {"weights": b"3"}
         assert "damaged" not in caplog.text
 
-    def test_a_result_that_another_has_cleared_is_missed(self, work: Work, tmp_path: Path) -> None:
+    def test_a_result_that_another_has_cleared_is_missed(self, work: WorkFolder, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             work.take_result(tmp_path)
 
-    def test_clearing_leaves_nothing_and_may_be_repeated(self, work: Work) -> None:
+    def test_clearing_leaves_nothing_and_may_be_repeated(self, work: WorkFolder) -> None:
         work.save({"weights": b"1"})
         work.clear()
         work.clear()
@@ -165,7 +165,7 @@ def test_a_server_that_comes_back_is_waited_for(
 def test_a_server_that_stays_away_is_an_error_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_files, "PATIENCE_SECONDS", 0.0)
     store = Store(objects.uri(objects.free_port(), "bucket/inner"))
-    with pytest.raises(RunFailed, match=r"^s3://bucket/inner\S* does not answer"):
+    with pytest.raises(RunError, match=r"^s3://bucket/inner\S* does not answer"):
         store.exists("nothing")
 
 
@@ -175,7 +175,7 @@ def test_places_within_it_keep_its_options(server: Server) -> None:
 
 @pytest.mark.parametrize("uri", ["s3://name:geheim@bucket/inner", "s3://name:geheim@bucket?region=us-east-1"])
 def test_keys_in_the_uri_are_refused_and_not_repeated(uri: str) -> None:
-    with pytest.raises(BadInput, match="AWS_SECRET_ACCESS_KEY") as refused:
+    with pytest.raises(ConfigError, match="AWS_SECRET_ACCESS_KEY") as refused:
         Store(uri)
     assert "geheim" not in str(refused.value)
 
@@ -226,7 +226,7 @@ def test_a_hostile_manifest_is_refused_and_nothing_is_copied(store: Store, tmp_p
     change, words = MANIFESTS[kind]
     hostile.write_manifest(store, made.where, change(dict(made.manifest)))
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(RunFailed, match=rf"{made.where}/manifest\.json\S* cannot be used: ") as refused:
+    with pytest.raises(RunError, match=rf"{made.where}/manifest\.json\S* cannot be used: ") as refused:
         store.find("teach", "t", made.digest)
     assert words in str(refused.value)
     assert store.artifacts("teach") == []
@@ -256,11 +256,11 @@ def test_keys_that_lead_out_of_a_folder_are_never_copied(
     assert found is not None
     assert sorted(p.name for p in found.folder.rglob("*") if p.is_file()) == ["data.txt", "manifest.json", "more.txt"]
     (tmp_path / "taken").mkdir()
-    with pytest.raises(RunFailed, match="is damaged; run the same command again"):
+    with pytest.raises(RunError, match="is damaged; run the same command again"):
         work.take_result(tmp_path / "taken")
     assert list((tmp_path / "taken").iterdir()) == []
     assert not list(tmp_path.rglob("*escaped*"))
-    assert [type(found).__name__ for _, found in store.survey("teach")] == ["BadInput", "Artifact"]
+    assert [type(found).__name__ for _, found in store.survey("teach")] == ["ConfigError", "Artifact"]
 
 
 def test_garbage_of_killed_publishers_is_collected_and_what_is_published_stays(store: Store) -> None:

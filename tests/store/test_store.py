@@ -13,7 +13,7 @@ import pytest
 import store_processes
 from store_processes import SETTINGS
 
-from kdray.errors import BadInput, RunFailed
+from kdray.errors import ConfigError, RunError
 from kdray.seeds import seed_of
 from kdray.store import Draft, Store, canonical, digest_of
 
@@ -51,7 +51,7 @@ def test_a_digest_depends_on_every_part_but_not_on_the_order():
 
     assert digest() == digest(settings={"b": {"c": 2}, "a": 1}, inputs={"y": "1", "x": "0"})
     others = [
-        digest(stage="distil"),
+        digest(stage="distill"),
         digest(settings={"a": 1, "b": {"c": 3}}),
         digest(settings={"a": 1.5, "b": {"c": 2}}),
         digest(inputs={"x": "1", "y": "0"}),
@@ -133,32 +133,32 @@ def test_a_build_that_raises_leaves_nothing(store):
 
 
 def test_two_processes_build_once(store, tmp_path):
-    context, tally = multiprocessing.get_context("spawn"), tmp_path / "tally"
+    context, accumulator = multiprocessing.get_context("spawn"), tmp_path / "tally"
     barrier = context.Barrier(2)
-    args = (Path(store.uri), tally, barrier)
+    args = (Path(store.uri), accumulator, barrier)
     children = [context.Process(target=store_processes.make_together, args=(rank, *args)) for rank in range(2)]
     for child in children:
         child.start()
     for child in children:
         child.join()
     assert [child.exitcode for child in children] == [0, 0]
-    assert tally.read_text() == "built\n"
+    assert accumulator.read_text() == "built\n"
 
 
 @pytest.mark.parametrize("name", ["", "..", ".", "../x", "a/b", "/a", "-a", ".hidden", "a b", "a\nb", "é", "a\\b"])
 def test_names_that_could_leave_the_store_are_refused(store, name):
-    with pytest.raises(BadInput, match="cannot name an artifact: use letters, digits"):
+    with pytest.raises(ConfigError, match="cannot name an artifact: use letters, digits"):
         store.make("teach", name, settings={}, inputs={}, build=build)
-    with pytest.raises(BadInput, match="cannot name an artifact"):
+    with pytest.raises(ConfigError, match="cannot name an artifact"):
         store.find(name, "t", DIGEST)
 
 
 def test_no_path_leads_out_of_the_store(store):
     for where in ("../x", "sweeps/../../x", "sweeps/.."):
         for action in (store.exists, store.read_bytes, store.children, store.make_folder, store.local_path):
-            with pytest.raises(BadInput, match="leads out of store"):
+            with pytest.raises(ConfigError, match="leads out of store"):
                 action(where)
-        with pytest.raises(BadInput, match="leads out of store"):
+        with pytest.raises(ConfigError, match="leads out of store"):
             store.write_bytes(where, b"")
     assert store.children("..x") == []
 
@@ -167,14 +167,14 @@ def test_a_folder_with_another_digest_is_not_taken_for_it(store):
     """Folders hold 12 of the digest's 64 characters; the manifest has all."""
     make(store)
     other = DIGEST[:12] + "0" * 52
-    with pytest.raises(RunFailed, match=f"its manifest holds digest {DIGEST}, asked was {other}"):
+    with pytest.raises(RunError, match=f"its manifest holds digest {DIGEST}, asked was {other}"):
         store.find("teach", "t", other)
 
 
 def test_a_broken_manifest_says_so(store):
     made, _ = make(store)
     made.file("manifest.json").write_text('{"digest": ')
-    with pytest.raises(RunFailed, match=r"manifest.json is not valid JSON .*; remove its folder"):
+    with pytest.raises(RunError, match=r"manifest.json is not valid JSON .*; remove its folder"):
         store.find("teach", "t", DIGEST)
 
 
@@ -182,27 +182,31 @@ def test_a_file_or_a_broken_link_where_the_store_should_be_is_one_sentence(tmp_p
     (tmp_path / "store").write_text("not a folder")
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     for name in ("store", "link"):
-        with pytest.raises(BadInput, match=rf"^store '.*{name}' is a file or a broken link; give a folder or a URI\.$"):
+        with pytest.raises(
+            ConfigError, match=rf"^store '.*{name}' is a file or a broken link; give a folder or a URI\.$"
+        ):
             Store(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("uri", ["", " ", "a\0b", "a\nb", "s3://bucket\0", "file:///tmp/\0"])
 def test_an_empty_store_and_control_characters_are_refused(uri):
-    with pytest.raises(BadInput, match=r"^store '.*' is empty or holds a control character; give a folder or a URI\.$"):
+    with pytest.raises(
+        ConfigError, match=r"^store '.*' is empty or holds a control character; give a folder or a URI\.$"
+    ):
         Store(uri)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
 def test_a_read_only_folder_is_one_sentence(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(BadInput, match=r"cannot be written: Permission denied"):
+    with pytest.raises(ConfigError, match=r"cannot be written: Permission denied"):
         make(Store(str(tmp_path / "store")))
 
 
 def test_what_stands_in_the_way_of_publishing_is_one_sentence(store):
     Path(store.uri).mkdir()
     (Path(store.uri) / "teach").write_text("a file where a stage's folder belongs")
-    with pytest.raises(RunFailed, match=rf"^{store.uri}/teach/t-{DIGEST[:12]} could not be made: .*\.$"):
+    with pytest.raises(RunError, match=rf"^{store.uri}/teach/t-{DIGEST[:12]} could not be made: .*\.$"):
         make(store)
     assert not list((Path(store.uri) / "drafts").iterdir())
 
@@ -214,14 +218,14 @@ def test_a_full_disk_is_one_sentence(store):
         draft.file("data.txt").write_text("no space for this")
         return {}
 
-    with pytest.raises(RunFailed, match=r"could not be made: No space left on device\.$"):
+    with pytest.raises(RunError, match=r"could not be made: No space left on device\.$"):
         make(store, build=fill)
     assert store.find("teach", "t", DIGEST) is None
 
 
 @pytest.mark.parametrize("uri", ["nonsense://bucket/x", "s4://bucket"])
 def test_unknown_kinds_of_store_are_refused(uri):
-    with pytest.raises(BadInput, match=rf"^store '{uri}' is not a folder or a URI that pyarrow can open"):
+    with pytest.raises(ConfigError, match=rf"^store '{uri}' is not a folder or a URI that pyarrow can open"):
         Store(uri)
 
 
@@ -277,13 +281,13 @@ class TestWork:
 
     def test_a_save_that_fails_keeps_the_one_before(self, store, work):
         work.save({"one": b"1"})
-        with pytest.raises(RunFailed, match=r"one/below could not be written: "):
+        with pytest.raises(RunError, match=r"one/below could not be written: "):
             work.save({"one": b"2", "one/below": b"3"})
         assert work.load() == {"one": b"1"}
 
     def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(self, store, work):
         store.write_bytes(f"{work.where}/one/in", b"1")
-        with pytest.raises(RunFailed, match=rf"^{store.uri_of(work.where)}/one could not be written: .*\.$"):
+        with pytest.raises(RunError, match=rf"^{store.uri_of(work.where)}/one could not be written: .*\.$"):
             store.write_bytes(f"{work.where}/one", b"2")
         assert store.children(work.where) == ["one"]
         assert store.read_bytes(f"{work.where}/one/in") == b"1"
@@ -316,7 +320,7 @@ def test_no_manifest_is_written_for_a_folder_that_vanishes(store):
         shutil.rmtree(draft.folder)
         return {}
 
-    with pytest.raises(RunFailed, match="could not be made"):
+    with pytest.raises(RunError, match="could not be made"):
         make(store, build=vanish)
     assert store.find("teach", "t", DIGEST) is None
 
@@ -352,7 +356,7 @@ def test_a_file_that_is_not_what_was_written_is_named(store, monkeypatch, damage
     again, reused = make(store)
     assert reused
     with pytest.raises(
-        RunFailed, match=rf"^{re.escape(str(file))} is not what was written there: .*; remove {made.path} "
+        RunError, match=rf"^{re.escape(str(file))} is not what was written there: .*; remove {made.path} "
     ):
         again.file("inner/more.txt")
 
@@ -428,7 +432,7 @@ class TestDamagedWork:
         work.save_result(tmp_path / "made")
         (self.saves(store, work)[0] / "weights").write_bytes(b"v")
         (tmp_path / "taken").mkdir()
-        with pytest.raises(RunFailed, match=r"is damaged; run the same command again\.$"):
+        with pytest.raises(RunError, match=r"is damaged; run the same command again\.$"):
             work.take_result(tmp_path / "taken")
         assert list((tmp_path / "taken").iterdir()) == []
 

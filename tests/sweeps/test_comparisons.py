@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from kdray.config import RunConfig, apply_overrides, parse
-from kdray.errors import BadInput
-from kdray.on_ray.compare import contenders_of
-from kdray.on_ray.confirm import ALONE
+from kdray.errors import ConfigError
+from kdray.on_ray.compare import candidates_of
+from kdray.on_ray.confirm import BASELINE
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 NAMES = ("ablate_dekd", "selection_ratio", "ta_depth")
@@ -31,8 +31,8 @@ def run_of(module: Any, *, on_sample: bool) -> RunConfig:
 @pytest.mark.parametrize("on_sample", [False, True])
 def test_every_variant_is_another_student_that_can_be_trained(module: Any, on_sample: bool) -> None:
     run = run_of(module, on_sample=on_sample)
-    *variants, alone = contenders_of(module.variants(run), run)
-    assert (alone.label, alone.run.method.name) == (ALONE, "finetune")
+    *variants, alone = candidates_of(module.variants(run), run)
+    assert (alone.label, alone.run.method.name) == (BASELINE, "finetune")
     assert len(variants) >= 3
     methods = [each.run.method for each in variants]
     assert len({method.model_dump_json() for method in methods}) == len(variants)
@@ -44,15 +44,15 @@ def test_every_variant_is_another_student_that_can_be_trained(module: Any, on_sa
 
 
 def test_a_variant_that_does_not_fit_is_named_before_anything_is_made() -> None:
-    with pytest.raises(BadInput, match=r"too warm.*temperature"):
-        contenders_of({"fits": {}, "too warm": {"method": {"name": "kd", "temperature": -1}}}, parse({}, source="test"))
+    with pytest.raises(ConfigError, match=r"too warm.*temperature"):
+        candidates_of({"fits": {}, "too warm": {"method": {"name": "kd", "temperature": -1}}}, parse({}, source="test"))
 
 
 def test_the_command_lines_settings_of_dekd_hold_in_every_variant(module: Any) -> None:
     changes = ["method.temperature=2", "method.direction=reverse", "method.strategy=random", "method.lambda3=0.05"]
     plain = {**module.SETTINGS, "corpus": {"name": "mrpc"}}
     run = parse(apply_overrides(plain, changes), source="test")
-    for variant in contenders_of(module.variants(run), run)[:-1]:
+    for variant in candidates_of(module.variants(run), run)[:-1]:
         method: Any = variant.run.method
         assert (method.temperature, method.direction) == (2, "reverse")
         assert method.lambda3 == (0 if "alignment" in variant.label else 0.05)
@@ -62,8 +62,8 @@ def test_the_command_lines_settings_of_dekd_hold_in_every_variant(module: Any) -
 
 def test_a_comparison_of_dekd_with_another_method_is_refused(module: Any) -> None:
     run = parse({**module.SETTINGS, "corpus": {"name": "mrpc"}, "method": {"name": "kd"}}, source="test")
-    with pytest.raises(BadInput, match=r"is no setting of kd"):
-        contenders_of(module.variants(run), run)
+    with pytest.raises(ConfigError, match=r"is no setting of kd"):
+        candidates_of(module.variants(run), run)
 
 
 def test_they_are_short() -> None:

@@ -7,10 +7,10 @@ import tiny
 import torch
 
 from kdray.corpora import encode
-from kdray.methods import Pair, Step, VanillaKD
+from kdray.methods import KD, Batch, TeacherStudent
 from kdray.models import folder_info, load_classifier, load_tokenizer, model_info
 from kdray.signals import OutputsWriter, Signals
-from kdray.teachers import Speaker
+from kdray.teachers import TeacherInference
 from kdray.train import CachedTeacher, OnlineTeacher, Rows, SingleRank, objective
 
 CPU = torch.device("cpu")
@@ -39,8 +39,8 @@ def rows(teacher, table):
     return Rows(table["id"].to_pylist(), encoded, torch.arange(NUMBER) % 2, tokenizer.pad_token_id)
 
 
-def speaker(teacher):
-    return Speaker(
+def inference(teacher):
+    return TeacherInference(
         teacher,
         name="teacher",
         labels=("negative", "positive"),
@@ -59,7 +59,7 @@ def answers(said: pa.Table, kind: str) -> np.ndarray:
 @pytest.fixture(scope="module")
 def cached(teacher, table, rows, tmp_path_factory):
     folder = tmp_path_factory.mktemp("said")
-    said = speaker(teacher)(table)
+    said = inference(teacher)(table)
     kinds = ("logits", "cls", "sent_emb")
     writer = OutputsWriter(folder, "train", table["id"].to_pylist(), folder_info(teacher).shapes(kinds))
     writer.write(said["id"].to_pylist(), {kind: answers(said, kind) for kind in kinds})
@@ -75,26 +75,26 @@ def online(teacher, rows):
 @pytest.mark.parametrize("batch_size", [1, 5, 13, 32, NUMBER])
 def test_losses_are_bit_equal_under_shuffling(cached, online, rows, batch_size):
     student = tiny.classifier(seed=1, layers=1)
-    pair = Pair(model_info(student, "student"), (model_info(student, "teacher"),))
-    method, draw = VanillaKD(), np.random.default_rng(batch_size)
+    pair = TeacherStudent(model_info(student, "student"), (model_info(student, "teacher"),))
+    method, draw = KD(), np.random.default_rng(batch_size)
     method.check(pair)
 
     def loss(indices: np.ndarray, said: Signals) -> torch.Tensor:
         with torch.no_grad():
             mine = Signals(student(**rows.batch(indices, CPU)).logits)
-        step = Step(mine, (said,), None, rows.labels[indices], SingleRank(), (0, 0, 0), torch.nn.ModuleDict())
+        step = Batch(mine, (said,), None, rows.labels[indices], SingleRank(), (0, 0, 0), torch.nn.ModuleDict())
         return objective(method, step, SingleRank()).loss
 
     for _ in range(12):
         indices = draw.permutation(NUMBER)[:batch_size]
-        one, two = cached.answer(indices, CPU, LOGITS), online.answer(indices, CPU, LOGITS)
+        one, two = cached.signals_for(indices, CPU, LOGITS), online.signals_for(indices, CPU, LOGITS)
         assert torch.equal(one.logits, two.logits)
         assert torch.equal(loss(indices, one), loss(indices, two))
 
 
 def test_the_layout_of_the_work_changes_no_bit(teacher, table):
     """Shards of any size, in any order: what an engine decides may not change a result."""
-    asked, whole = speaker(teacher), speaker(teacher)(table)
+    asked, whole = inference(teacher), inference(teacher)(table)
     draw = np.random.default_rng(1)
     for size in (1, 4, 7, 30):
         order = draw.permutation(NUMBER)
@@ -108,13 +108,13 @@ def test_groups_say_what_plain_batches_say_but_for_the_last_bits(teacher, rows, 
     model = load_classifier(teacher, labels=("a", "b"), seed=0)
     with torch.no_grad():
         plain = model(**rows.batch(np.arange(NUMBER), CPU)).logits
-    torch.testing.assert_close(online.answer(np.arange(NUMBER), CPU, LOGITS).logits, plain, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(online.signals_for(np.arange(NUMBER), CPU, LOGITS).logits, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_an_online_teacher_is_in_eval_mode_and_frozen(teacher, rows):
     model = load_classifier(teacher, labels=("a", "b"), seed=0).train()
     online = OnlineTeacher(model, rows)
-    first, again = (online.answer(np.arange(9), CPU, frozenset({"logits", "cls"})) for _ in range(2))
+    first, again = (online.signals_for(np.arange(9), CPU, frozenset({"logits", "cls"})) for _ in range(2))
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
     assert not first.logits.requires_grad
@@ -125,4 +125,8 @@ def test_an_online_teacher_is_in_eval_mode_and_frozen(teacher, rows):
 
 def test_a_worker_without_rows_gets_signals_of_no_rows(online, cached):
     none = np.zeros(0, np.int64)
-    assert online.answer(none, CPU, LOGITS).logits.shape == cached.answer(none, CPU, LOGITS).logits.shape == (0, 2)
+    assert (
+        online.signals_for(none, CPU, LOGITS).logits.shape
+        == cached.signals_for(none, CPU, LOGITS).logits.shape
+        == (0, 2)
+    )

@@ -3,7 +3,7 @@
 import pytest
 
 from kdray.methods import FineTune, Phase
-from kdray.train.course import Course
+from kdray.train.schedule import TrainingSchedule
 
 
 def phase(name, epochs, **more):
@@ -11,13 +11,13 @@ def phase(name, epochs, **more):
 
 
 def test_phases_lie_end_to_end():
-    course = Course([phase("a", 2), phase("b", 1)])
+    course = TrainingSchedule([phase("a", 2), phase("b", 1)])
     assert course.epochs == 3
     assert [course.phase(epoch).name for epoch in range(3)] == ["a", "a", "b"]
 
 
 def test_phases_of_one_schedule_share_it_and_controllers_take_no_part():
-    course = Course([phase("a", 1), phase("c", 1, trains="controller"), phase("b", 2)])
+    course = TrainingSchedule([phase("a", 1), phase("c", 1, trains="controller"), phase("b", 2)])
     places = [course.schedule(epoch, step=3, steps_per_epoch=10) for epoch in (0, 2, 3)]
     assert places == [(3, 30), (13, 30), (23, 30)]
     assert not any(course.starts_afresh(epoch) for epoch in range(4))
@@ -25,7 +25,7 @@ def test_phases_of_one_schedule_share_it_and_controllers_take_no_part():
 
 @pytest.mark.parametrize("between", [[], [phase("c", 2, trains="controller")]])
 def test_another_schedule_starts_the_optimizer_afresh(between):
-    course = Course([phase("a", 2, schedule="first"), *between, phase("b", 2)])
+    course = TrainingSchedule([phase("a", 2, schedule="first"), *between, phase("b", 2)])
     start = 2 + sum(each.epochs for each in between)
     assert [epoch for epoch in range(course.epochs) if course.starts_afresh(epoch)] == [start]
     assert course.schedule(start, step=0, steps_per_epoch=5) == (0, 10)

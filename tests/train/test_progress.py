@@ -6,16 +6,17 @@ from itertools import chain, repeat
 import pytest
 import torch
 
-from kdray.methods import Terms
+from kdray.methods import MethodOutput
 from kdray.train import progress
-from kdray.train.objective import Reduced
-from kdray.train.progress import EVERY_SECONDS, Progress, Tally
+from kdray.train.objective import StepLoss
+from kdray.train.progress import EVERY_SECONDS, MetricAccumulator, Progress
 
 
-def tally(loss: float, rows: int) -> Tally:
-    found = Tally()
+def accumulator(loss: float, rows: int) -> MetricAccumulator:
+    found = MetricAccumulator()
     zero = torch.zeros(())
-    found.add(Reduced(zero, {"hard": torch.tensor(loss * rows)}, {"hard": torch.tensor(rows)}, {}, Terms({})))
+    hard = {"hard": torch.tensor(rows)}
+    found.add(StepLoss(zero, {"hard": torch.tensor(loss * rows)}, hard, {}, {}, MethodOutput({})))
     return found
 
 
@@ -26,7 +27,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, 
     caplog.set_level(logging.INFO, logger="kdray.train.progress")
     shown = Progress("kd", 2, 3, 100, first)
     for _ in range(5):
-        shown.show(20, tally(0.25, 20))
+        shown.show(20, accumulator(0.25, 20))
     return [record.getMessage() for record in caplog.records]
 
 

@@ -8,8 +8,8 @@ import tiny_training
 import torch
 from tiny_training import CASES
 
-from kdray.errors import BadInput
-from kdray.methods import Step, VanillaKD
+from kdray.errors import ConfigError
+from kdray.methods import KD, Batch
 from kdray.signals import Signals
 from kdray.train import SingleRank, objective
 
@@ -21,9 +21,9 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def step(progress: float = 0.0) -> Step:
+def step(progress: float = 0.0) -> Batch:
     student, teacher = [[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], [[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]]
-    return Step(
+    return Batch(
         student=Signals(torch.tensor(student, dtype=torch.float64)),
         teachers=(Signals(torch.tensor(teacher, dtype=torch.float64)),),
         assistant=None,
@@ -35,34 +35,34 @@ def step(progress: float = 0.0) -> Step:
     )
 
 
-class ByRow(VanillaKD):
+class ByRow(KD):
     """Rows that the teacher is sure of weigh more."""
 
-    def schedule(self, step: Step) -> dict[str, torch.Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def schedule(self, step: Batch) -> dict[str, torch.Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return {"kd": step.teachers[0].logits.amax(-1) * step.student.logits.amax(-1)}
 
 
-class Flat(VanillaKD):
-    def schedule(self, step: Step) -> dict[str, torch.Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+class Flat(KD):
+    def schedule(self, step: Batch) -> dict[str, torch.Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return {"hard": torch.full((3,), 0.5), "kd": torch.full((3,), 0.5)}
 
 
-class Misnamed(VanillaKD):
-    def schedule(self, step: Step) -> dict[str, float]:
+class Misnamed(KD):
+    def schedule(self, step: Batch) -> dict[str, float]:
         return {"kl": 1.0}
 
 
-class Reduces(VanillaKD):
-    def losses(self, step: Step) -> dict[str, torch.Tensor]:
+class Reduces(KD):
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
         return {"kd": (step.student.logits - step.teachers[0].logits).square().mean()}
 
-    terms = VanillaKD.__mro__[1].terms  # pyright: ignore
+    terms = KD.__mro__[1].terms  # pyright: ignore
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.25, 1.0])
 def test_alpha_moves_linearly_to_its_end(progress: float) -> None:
-    moving = objective(VanillaKD(alpha=0.8, alpha_end=0.4), step(progress), SingleRank())
-    still = objective(VanillaKD(alpha=0.8 - 0.4 * progress), step(), SingleRank())
+    moving = objective(KD(alpha=0.8, alpha_end=0.4), step(progress), SingleRank())
+    still = objective(KD(alpha=0.8 - 0.4 * progress), step(), SingleRank())
     torch.testing.assert_close(moving.loss, still.loss, rtol=1e-12, atol=0)
     torch.testing.assert_close(moving.weighted["kd"], (0.8 - 0.4 * progress) * moving.sums["kd"])
 
@@ -74,29 +74,27 @@ def test_a_weight_by_row_weighs_each_row_and_takes_no_gradient() -> None:
     found.loss.backward()
     plain = step()
     plain.student.logits.requires_grad_()
-    term = VanillaKD(alpha=0.5).terms(plain).terms["kd"].values
-    hard = objective(VanillaKD(alpha=0.5), plain, SingleRank()).sums["hard"] * 0.5 / 2
+    term = KD(alpha=0.5).terms(plain).terms["kd"].values
+    hard = objective(KD(alpha=0.5), plain, SingleRank()).sums["hard"] * 0.5 / 2
     weights = torch.tensor([2.0 * 1.0, 1.0 * 2.0, 3.0 * 1.0], dtype=torch.float64)
     torch.testing.assert_close(found.loss, (weights * term).mean() + hard)
     torch.testing.assert_close(found.weighted["kd"], (weights * term).sum().detach())
-    labelled = torch.nn.functional.cross_entropy(plain.student.logits, torch.tensor([0, 1, -1]), ignore_index=-1)
-    ((weights * term).mean() + 0.5 * labelled).backward()
+    labeled = torch.nn.functional.cross_entropy(plain.student.logits, torch.tensor([0, 1, -1]), ignore_index=-1)
+    ((weights * term).mean() + 0.5 * labeled).backward()
     torch.testing.assert_close(made.student.logits.grad, plain.student.logits.grad)
 
 
 def test_a_flat_schedule_is_no_schedule() -> None:
-    torch.testing.assert_close(
-        objective(Flat(), step(), SingleRank()).loss, objective(VanillaKD(), step(), SingleRank()).loss
-    )
+    torch.testing.assert_close(objective(Flat(), step(), SingleRank()).loss, objective(KD(), step(), SingleRank()).loss)
 
 
 def test_a_weight_of_no_term_is_refused() -> None:
-    with pytest.raises(BadInput, match="method Misnamed: weights has hard, kd, kl, but the terms are hard, kd"):
+    with pytest.raises(ConfigError, match="method Misnamed: weights has hard, kd, kl, but the terms are hard, kd"):
         objective(Misnamed(), step(), SingleRank())
 
 
 def test_a_term_that_is_a_mean_over_rows_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"method Reduces: term kd has the shape \(\); .* each of the 3 rows"):
+    with pytest.raises(ConfigError, match=r"method Reduces: term kd has the shape \(\); .* each of the 3 rows"):
         objective(Reduces(), step(), SingleRank())
 
 

@@ -12,14 +12,14 @@ import torch
 from tiny_training import CLASSES, CPU, Case, train
 
 from kdray.corpora import length_batches
-from kdray.errors import RunFailed
-from kdray.methods import FineTune, Method, Step, Term, Terms, VanillaKD
+from kdray.errors import RunError
+from kdray.methods import KD, Batch, FineTune, LossTerm, Method, MethodOutput
 from kdray.signals import Signals
 from kdray.store import Store
-from kdray.train import Material, SingleRank, StoreCheckpoints, TrainSettings, fit, objective
+from kdray.train import SingleRank, StoreCheckpoints, TrainingData, TrainSettings, fit, objective
 from kdray.train.optimizer import make_optimizer, set_learning_rate
 
-KD = {"name": "kd", "temperature": 2.0}
+KD_SETTINGS = {"name": "kd", "temperature": 2.0}
 DEKD = {"name": "dekd", "temperature": 2.0}
 
 
@@ -110,7 +110,7 @@ def test_a_damaged_checkpoint_is_never_resumed_from(outputs, unbroken, tmp_path,
 @pytest.mark.parametrize("best", [1, 2, 3])
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_checkpoint_holds_what_is_still_needed_and_no_tensor_twice(outputs, tmp_path, best, stop):
-    case, work = Case(KD, {"batch_size": 5, "epochs": 3}, dropout=0.3), Store(str(tmp_path)).work("0" * 12)
+    case, work = Case(KD_SETTINGS, {"batch_size": 5, "epochs": 3}, dropout=0.3), Store(str(tmp_path)).work("0" * 12)
 
     def scores(since: int) -> Any:
         epochs = iter(range(since + 1, 4))
@@ -135,7 +135,7 @@ def test_how_often_checkpoints_are_saved_changes_nothing(outputs, unbroken):
 
 
 def test_the_caller_may_stop_between_epochs(outputs, tmp_path):
-    case, work = Case(KD, {"batch_size": 5, "epochs": 3}, dropout=0.3), Store(str(tmp_path)).work("0" * 12)
+    case, work = Case(KD_SETTINGS, {"batch_size": 5, "epochs": 3}, dropout=0.3), Store(str(tmp_path)).work("0" * 12)
 
     def stop(epoch):
         if epoch["epoch"] == 2:
@@ -150,10 +150,10 @@ def test_the_caller_may_stop_between_epochs(outputs, tmp_path):
 
 
 @pytest.mark.parametrize("accumulate", [2, 3, 5])
-@pytest.mark.parametrize("unlabelled", [(), (0, 2, 3, 7, 9, 12)], ids=["labelled", "some-unlabelled"])
-def test_accumulation_is_the_full_batch(outputs, accumulate, unlabelled):
-    whole = train(Case(KD, {"batch_size": 5}, unlabelled=unlabelled), outputs)
-    parts = train(Case(KD, {"batch_size": 5, "accumulate": accumulate}, unlabelled=unlabelled), outputs)
+@pytest.mark.parametrize("unlabeled", [(), (0, 2, 3, 7, 9, 12)], ids=["labeled", "some-unlabeled"])
+def test_accumulation_is_the_full_batch(outputs, accumulate, unlabeled):
+    whole = train(Case(KD_SETTINGS, {"batch_size": 5}, unlabeled=unlabeled), outputs)
+    parts = train(Case(KD_SETTINGS, {"batch_size": 5, "accumulate": accumulate}, unlabeled=unlabeled), outputs)
     assert parts.losses == pytest.approx(whole.losses, rel=1e-6)
     for name, tensor in whole.weights.items():
         if "key.bias" not in name:  # has no gradient but rounding
@@ -161,7 +161,7 @@ def test_accumulation_is_the_full_batch(outputs, accumulate, unlabelled):
 
 
 def test_what_scoring_draws_or_costs_changes_no_weight(outputs):
-    case = Case(KD, {"batch_size": 5, "keep": "last"}, dropout=0.3)
+    case = Case(KD_SETTINGS, {"batch_size": 5, "keep": "last"}, dropout=0.3)
 
     def noisy(model: Any) -> float:
         torch.rand(100)
@@ -175,7 +175,7 @@ def test_what_scoring_draws_or_costs_changes_no_weight(outputs):
 
 def test_scoring_sees_the_model_in_eval_mode_and_consumes_no_randomness(outputs):
     seen = []
-    rows = tiny_training.rows_of(Case(KD))
+    rows = tiny_training.rows_of(Case(KD_SETTINGS))
 
     def score(model: Any) -> float:
         state = torch.get_rng_state()
@@ -183,7 +183,7 @@ def test_scoring_sees_the_model_in_eval_mode_and_consumes_no_randomness(outputs)
         seen.append((model.training, torch.equal(state, torch.get_rng_state())))
         return value
 
-    train(Case(KD, dropout=0.5), outputs, score=score)
+    train(Case(KD_SETTINGS, dropout=0.5), outputs, score=score)
     assert seen == [(False, True)] * 2
 
 
@@ -203,33 +203,33 @@ def test_keeps_the_first_best_epoch(outputs, scores, kept):
         taken.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return scores[len(taken) - 1]
 
-    trained = train(Case(KD, {"epochs": 4, "batch_size": 8}), outputs, score=score)
+    trained = train(Case(KD_SETTINGS, {"epochs": 4, "batch_size": 8}), outputs, score=score)
     assert (trained.result.best_epoch, trained.result.score) == (kept, scores[kept - 1])
     assert all(torch.equal(trained.weights[name], tensor) for name, tensor in taken[kept - 1].items())
 
 
 def test_keeps_the_lowest_score_where_lower_is_better(outputs):
     values = iter([0.5, 0.2, 0.2, 0.9])
-    trained = train(Case(KD, {"epochs": 4}), outputs, score=lambda model: next(values), higher_is_better=False)
+    trained = train(Case(KD_SETTINGS, {"epochs": 4}), outputs, score=lambda model: next(values), higher_is_better=False)
     assert (trained.result.best_epoch, trained.result.score) == (2, 0.2)
 
 
 def test_patience_counts_from_the_lowest_score(outputs):
     values = iter([0.5, 0.2, 0.3, 0.9])
-    case = Case(KD, {"epochs": 4, "patience": 1})
+    case = Case(KD_SETTINGS, {"epochs": 4, "patience": 1})
     trained = train(case, outputs, score=lambda model: next(values), higher_is_better=False)
     assert len(trained.result.history) == 3
 
 
 def test_keeps_the_last_epoch_if_asked(outputs):
     values = iter([0.9, 0.1])
-    trained = train(Case(KD, {"keep": "last", "epochs": 2}), outputs, score=lambda model: next(values))
+    trained = train(Case(KD_SETTINGS, {"keep": "last", "epochs": 2}), outputs, score=lambda model: next(values))
     assert (trained.result.best_epoch, trained.result.score) == (2, 0.1)
 
 
 def test_stops_when_patience_is_out(outputs):
     values = iter([0.3, 0.5, 0.5, 0.4, 0.9])
-    trained = train(Case(KD, {"epochs": 5, "patience": 2}), outputs, score=lambda model: next(values))
+    trained = train(Case(KD_SETTINGS, {"epochs": 5, "patience": 2}), outputs, score=lambda model: next(values))
     assert [epoch["epoch"] for epoch in trained.result.history] == [1, 2, 3, 4]
     assert trained.result.best_epoch == 2
     assert trained.result.rows == 4 * tiny_training.ROWS
@@ -237,18 +237,18 @@ def test_stops_when_patience_is_out(outputs):
 
 @pytest.mark.parametrize(("batch_size", "epoch"), [(5, 1), (13, 2)])  # the step after the first one is lost
 def test_a_loss_that_is_not_a_number_names_the_epoch(outputs, batch_size, epoch):
-    with pytest.raises(RunFailed, match=rf"tiny: the loss is nan in epoch {epoch} .*smaller train.learning_rate"):
-        train(Case(KD, {"learning_rate": 1e30, "clip": 0.0, "batch_size": batch_size}), outputs)
+    with pytest.raises(RunError, match=rf"tiny: the loss is nan in epoch {epoch} .*smaller train.learning_rate"):
+        train(Case(KD_SETTINGS, {"learning_rate": 1e30, "clip": 0.0, "batch_size": batch_size}), outputs)
 
 
 def test_the_precision_is_resolved_by_the_caller(outputs):
     with pytest.raises(AssertionError, match="precision is resolved"):
-        train(Case(KD, {"precision": "auto"}), outputs)
+        train(Case(KD_SETTINGS, {"precision": "auto"}), outputs)
 
 
-def one_step(labels: list[int], student: Any = None) -> Step:
+def one_step(labels: list[int], student: Any = None) -> Batch:
     logits = torch.tensor([[2.0, 1.0], [0.5, 1.5], [0.0, 3.0]] if student is None else student, dtype=torch.float64)
-    return Step(
+    return Batch(
         student=Signals(logits.requires_grad_()),
         teachers=(Signals(logits.detach() + 1),),
         assistant=None,
@@ -259,18 +259,18 @@ def one_step(labels: list[int], student: Any = None) -> Step:
     )
 
 
-def test_hard_labels_skip_unlabelled_rows():
-    reduced = objective(FineTune(), one_step([0, -1, 1]), SingleRank())
+def test_hard_labels_skip_unlabeled_rows():
+    step_loss = objective(FineTune(), one_step([0, -1, 1]), SingleRank())
     expected = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(-3))) / 2
-    assert reduced.loss.item() == pytest.approx(expected, abs=1e-12)
-    assert reduced.counts["hard"].item() == 2
+    assert step_loss.loss.item() == pytest.approx(expected, abs=1e-12)
+    assert step_loss.counts["hard"].item() == 2
 
 
 def test_a_term_over_no_rows_is_0():
     step = one_step([-1, -1, -1])
-    reduced = objective(FineTune(), step, SingleRank())
-    assert reduced.loss.item() == 0
-    reduced.loss.backward()
+    step_loss = objective(FineTune(), step, SingleRank())
+    assert step_loss.loss.item() == 0
+    step_loss.loss.backward()
     assert step.student.logits.grad.abs().sum() == 0
 
 
@@ -282,24 +282,24 @@ class NeverCovers(Method):
     def weights(self) -> dict[str, float]:
         return {"hard": 0.5, "none": 0.5}
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         rows = step.student.logits.sum(-1) / 0
-        return Terms({"none": Term(rows, torch.zeros(len(rows), dtype=torch.bool))})
+        return MethodOutput({"none": LossTerm(rows, torch.zeros(len(rows), dtype=torch.bool))})
 
 
 def test_rows_that_are_not_covered_do_not_count_whatever_they_hold():
-    reduced = objective(NeverCovers(), one_step([0, 1, 1]), SingleRank())
-    assert torch.isfinite(reduced.loss)
-    assert reduced.sums["none"].item() == 0
+    step_loss = objective(NeverCovers(), one_step([0, 1, 1]), SingleRank())
+    assert torch.isfinite(step_loss.loss)
+    assert step_loss.sums["none"].item() == 0
 
 
 def test_hard_labels_and_terms_have_their_own_number_of_rows():
     step = one_step([0, -1, -1])
-    step = Step(**{**vars(step), "teachers": (Signals(step.student.logits.detach().flip(1)),)})
-    reduced = objective(VanillaKD(temperature=1, alpha=0.25), step, SingleRank())
-    rows = VanillaKD(temperature=1).terms(step).terms["kd"].values
+    step = Batch(**{**vars(step), "teachers": (Signals(step.student.logits.detach().flip(1)),)})
+    step_loss = objective(KD(temperature=1, alpha=0.25), step, SingleRank())
+    rows = KD(temperature=1).terms(step).terms["kd"].values
     expected = 0.75 * math.log(1 + math.exp(-1)) + 0.25 * rows.mean().item()
-    assert reduced.loss.item() == pytest.approx(expected, abs=1e-12)
+    assert step_loss.loss.item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_learning_rate_warms_up_and_decays_to_almost_nothing():
@@ -330,7 +330,7 @@ def test_every_step_matches_a_plain_torch_loop():
         mine,
         method=FineTune(),
         adapters=torch.nn.ModuleDict(),
-        material=Material(rows),
+        material=TrainingData(rows),
         settings=settings,
         hooks=hooks,
         ranks=SingleRank(),

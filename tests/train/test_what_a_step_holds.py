@@ -8,9 +8,9 @@ import tiny
 import torch
 from torch import nn
 
-from kdray.methods import UHC, FineTune, Step, Terms
+from kdray.methods import UHC, Batch, FineTune, MethodOutput
 from kdray.signals import Signals
-from kdray.train import Hooks, Material, NoCheckpoints, SingleRank, TrainSettings, fit
+from kdray.train import Hooks, NoCheckpoints, SingleRank, TrainingData, TrainSettings, fit
 
 CLASSES = 4
 
@@ -18,11 +18,11 @@ CLASSES = 4
 class Told(FineTune):
     """Remembers what it was told."""
 
-    steps: ClassVar[list[Step]] = []
+    steps: ClassVar[list[Batch]] = []
 
-    def terms(self, step: Step) -> Terms:
+    def terms(self, step: Batch) -> MethodOutput:
         self.steps.append(step)
-        return Terms({})
+        return MethodOutput({})
 
 
 class Fixed:
@@ -31,7 +31,7 @@ class Fixed:
     def __init__(self, logits: torch.Tensor, classes: tuple[int, ...]) -> None:
         self._logits = logits[:, list(classes)]
 
-    def answer(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
+    def signals_for(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
         return Signals(self._logits[indices])
 
 
@@ -42,7 +42,7 @@ def train(method, *, known=(), teachers=(), **settings):
         student,
         method=method,
         adapters=nn.ModuleDict(),
-        material=Material(rows, teachers, known=known),
+        material=TrainingData(rows, teachers, known=known),
         settings=TrainSettings.model_validate({"precision": "fp32", "max_length": tiny.MAX_LENGTH} | settings),
         hooks=Hooks(score=lambda _: 0.0, report=lambda _: None, checkpoints=NoCheckpoints(), title="tiny"),
         ranks=SingleRank(),

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from kdray.evaluate import predict
-from kdray.methods import Pair, parse_method
+from kdray.methods import TeacherStudent, parse_method
 from kdray.models import JointClassifier, ModelInfo, model_info
 from kdray.store import Store
 from kdray.testing.steps import evidence_for
@@ -21,12 +21,12 @@ from kdray.train import (
     FitResult,
     GroupRanks,
     Hooks,
-    Material,
     NoCheckpoints,
     OnlineTeacher,
     Rows,
     SingleRank,
     StoreCheckpoints,
+    TrainingData,
     TrainSettings,
     WorldRanks,
     fit,
@@ -49,7 +49,7 @@ class Case:
     method: Mapping[str, Any]
     train: Mapping[str, Any] = field(default_factory=dict)
     rows: int = ROWS
-    unlabelled: tuple[int, ...] = ()
+    unlabeled: tuple[int, ...] = ()
     dropout: float = 0.0
     online: bool = False
     members: int = 1
@@ -61,15 +61,15 @@ class Case:
         return TrainSettings.model_validate(SETTINGS).model_copy(update=dict(self.train))
 
 
-KD = {"name": "kd", "temperature": 2.0}
+KD_SETTINGS = {"name": "kd", "temperature": 2.0}
 DEKD = {"name": "dekd", "temperature": 2.0}
 # 13 rows: batches of 5, 5, 3, and of 6, 6, 1, where the second process has no row of the last batch.
 CASES = {
-    "kd-5": Case(KD, {"batch_size": 5}),
-    "kd-6": Case(KD, {"batch_size": 6}),
-    "kd-online": Case(KD, {"batch_size": 6}, online=True),
-    "kd-unlabelled": Case(KD, {"batch_size": 5}, unlabelled=(0, 2, 3, 7, 9, 12)),
-    "kd-accumulated": Case(KD, {"batch_size": 5, "accumulate": 2}, unlabelled=(0, 2, 3)),
+    "kd-5": Case(KD_SETTINGS, {"batch_size": 5}),
+    "kd-6": Case(KD_SETTINGS, {"batch_size": 6}),
+    "kd-online": Case(KD_SETTINGS, {"batch_size": 6}, online=True),
+    "kd-unlabeled": Case(KD_SETTINGS, {"batch_size": 5}, unlabeled=(0, 2, 3, 7, 9, 12)),
+    "kd-accumulated": Case(KD_SETTINGS, {"batch_size": 5, "accumulate": 2}, unlabeled=(0, 2, 3)),
     "ensemble": Case({"name": "ens_u", "temperature": 2.0}, {"batch_size": 5}),
     "finetune": Case({"name": "finetune"}, {"batch_size": 6}),
     "dekd-5": Case(DEKD, {"batch_size": 5}),
@@ -77,28 +77,28 @@ CASES = {
     "dekd-random": Case(DEKD | {"strategy": "random"}, {"batch_size": 5}),
     "dekd-selected": Case(DEKD | {"ce_on": "selected", "granularity": "instance", "r": 0.3}, {"batch_size": 6}),
     "pkd": Case({"name": "pkd", "temperature": 2.0, "beta": 1.0}, {"batch_size": 6}),
-    "mtbert": Case({"name": "mtbert", "tokens": "cls"}, {"batch_size": 5}, unlabelled=(0, 2, 3)),
+    "mtbert": Case({"name": "mtbert", "tokens": "cls"}, {"batch_size": 5}, unlabeled=(0, 2, 3)),
     "tinybert-tokens": Case({"name": "tinybert", "intermediate_epochs": 1}, {"batch_size": 6}, online=True),
     "minilmv2-tokens": Case({"name": "minilmv2", "relation_epochs": 1}, {"batch_size": 5}, online=True),
     "minilmv2-middle": Case(
         {"name": "minilmv2", "relation_epochs": 1, "teacher_layer": 3}, {"batch_size": 5}, online=True
     ),
-    "tmkd-heads": Case({"name": "tmkd", "heads": "multi"}, {"batch_size": 6}, unlabelled=(0, 2, 3)),
+    "tmkd-heads": Case({"name": "tmkd", "heads": "multi"}, {"batch_size": 6}, unlabeled=(0, 2, 3)),
     "joint": Case(
-        {"name": "joint", "models": 3}, {"batch_size": 5, "accumulate": 2}, unlabelled=(0, 2, 3, 7), members=3
+        {"name": "joint", "models": 3}, {"batch_size": 5, "accumulate": 2}, unlabeled=(0, 2, 3, 7), members=3
     ),
     "dfa-tokens": Case({"name": "dfa", "align_number": -1}, {"batch_size": 5}, online=True),
     "cfl-tokens": Case({"name": "cfl"}, {"batch_size": 6}, online=True),
-    "ksm": Case({"name": "ksm", "interval": 1}, {"batch_size": 5, "accumulate": 2}, unlabelled=(0, 2, 3)),
-    "rlkd": Case({"name": "rlkd", "temperature": 2.0, "policy_rate": 0.05}, {"batch_size": 5}, unlabelled=(0, 2, 3)),
+    "ksm": Case({"name": "ksm", "interval": 1}, {"batch_size": 5, "accumulate": 2}, unlabeled=(0, 2, 3)),
+    "rlkd": Case({"name": "rlkd", "temperature": 2.0, "policy_rate": 0.05}, {"batch_size": 5}, unlabeled=(0, 2, 3)),
     "ckdsp": Case({"name": "ckdsp", "combine_teachers": "rlkd", "eta": 0.2}, {"batch_size": 6}),
     "ens_rand": Case({"name": "ens_rand"}, {"batch_size": 5, "accumulate": 2}),
     "ens_w": Case({"name": "ens_w"}, {"batch_size": 6}),
     "ens_best": Case({"name": "ens_best"}, {"batch_size": 5}),
     "ens_lr_train": Case({"name": "ens_lr_train"}, {"batch_size": 6}),
-    "ens_lr_dev": Case({"name": "ens_lr_dev"}, {"batch_size": 5}, unlabelled=(0, 2, 3)),
+    "ens_lr_dev": Case({"name": "ens_lr_dev"}, {"batch_size": 5}, unlabeled=(0, 2, 3)),
     "takd": Case({"name": "takd"}, {"batch_size": 6}),
-    "pd": Case({"name": "pd"}, {"batch_size": 5}, unlabelled=(0, 2, 3)),
+    "pd": Case({"name": "pd"}, {"batch_size": 5}, unlabeled=(0, 2, 3)),
     "uhc": Case({"name": "uhc"}, {"batch_size": 6}),
     "muki": Case({"name": "muki"}, {"batch_size": 5}),
     "distilbert": Case({"name": "distilbert"}, {"batch_size": 6}, online=True),
@@ -147,7 +147,7 @@ def write_all_outputs(folder: Path) -> None:
 
 
 def rows_of(case: Case) -> Rows:
-    return tiny.random_rows(case.rows, seed=5, classes=CLASSES, unlabelled=case.unlabelled)
+    return tiny.random_rows(case.rows, seed=5, classes=CLASSES, unlabeled=case.unlabeled)
 
 
 def hard_score(rows: Rows) -> Callable[[Any], float]:
@@ -179,7 +179,9 @@ def train(
     method, rows = parse_method(dict(case.method)), rows_of(case)
     number = method.min_teachers if method.max_teachers is not None else 3
     facts = [ModelInfo(name, TEACHER_LAYERS, TEACHER_WIDTH, CLASSES, heads=2) for name in ("teacher", "assistant")]
-    pair = Pair(model_info(student, "student"), (facts[0],) * number, facts[1] if method.uses_assistant else None)
+    pair = TeacherStudent(
+        model_info(student, "student"), (facts[0],) * number, facts[1] if method.uses_assistant else None
+    )
     method.check(pair)
     torch.manual_seed(2)
     adapters = method.adapters(pair)
@@ -194,7 +196,7 @@ def train(
         student,
         method=method,
         adapters=adapters,
-        material=Material(
+        material=TrainingData(
             rows,
             [teacher(f"teacher{k}", 10 + k) for k in range(number)],
             teacher("assistant", 20) if method.uses_assistant else None,

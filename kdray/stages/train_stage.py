@@ -4,19 +4,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kdray.distil import FitSpec, ModelSource
+from kdray.distill import FitSpec, ModelSource
 from kdray.models import resolve_precision
 from kdray.stages.context import Context
 from kdray.store import Artifact, Draft, digest_of
 from kdray.train import TrainSettings
 
 
-def resolved(train: TrainSettings) -> TrainSettings:
+def resolve_training(train: TrainSettings) -> TrainSettings:
     """The settings with `precision: auto` decided for this hardware."""
     return train.model_copy(update={"precision": resolve_precision(train.precision)})
 
 
-def fitted(stage: str, name: str, spec: FitSpec, context: Context) -> Artifact:
+def trained_artifact(stage: str, name: str, spec: FitSpec, context: Context) -> Artifact:
     """The trained model of `spec` (whose digest is filled in here), trained if it is missing."""
     settings, inputs = _settings(spec, workers=context.engine.training_workers), _inputs(spec)
     whole = spec.model_copy(update={"digest": digest_of(stage, settings=settings, inputs=inputs)})
@@ -37,16 +37,16 @@ def result_of(artifact: Artifact) -> dict[str, Any]:
 
 
 def _settings(spec: FitSpec, *, workers: int) -> dict[str, Any]:
-    plain = spec.model_dump(mode="json", include={"labels", "merge", "method", "access", "train", "fixed"})
+    plain = spec.model_dump(mode="json", include={"labels", "label_map", "method", "access", "train", "evaluate_only"})
     plain["method"]["name"] = spec.method.identity
     # how often checkpoints are saved changes no result
     plain["train"].pop("checkpoint_steps")
     if spec.teacher_view == "pruned":  # only then, so that students of whole texts keep their digests
         plain["teacher_view"] = "pruned"
-    if workers > 1 and not spec.fixed:  # each worker draws dropout of its own
+    if workers > 1 and not spec.evaluate_only:  # each worker draws dropout of its own
         plain["workers"] = workers
-    if spec.beside:
-        plain["beside"] = [_shape(source) for source in spec.beside]
+    if spec.joint_with:
+        plain["joint_with"] = [_shape(source) for source in spec.joint_with]
     return plain | {"model": _shape(spec.model)}
 
 
@@ -56,9 +56,9 @@ def _shape(source: ModelSource) -> dict[str, Any]:
 
 def _inputs(spec: FitSpec) -> dict[str, str]:
     inputs = {"corpus": spec.corpus.digest, "model": spec.model.digest()}
-    inputs |= {f"model{number}": source.digest() for number, source in enumerate(spec.beside, start=1)}
-    if spec.view:
-        inputs["view"] = spec.view.digest
+    inputs |= {f"model{number}": source.digest() for number, source in enumerate(spec.joint_with, start=1)}
+    if spec.pruned_corpus:
+        inputs["view"] = spec.pruned_corpus.digest
     for number, teacher in enumerate(spec.teachers):
         inputs[f"teacher{number}"] = teacher.outputs.digest
         if teacher.dropout_outputs:

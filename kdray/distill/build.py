@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kdray.distil.spec import ModelSource
-from kdray.errors import BadInput
+from kdray.distill.spec import ModelSource
+from kdray.errors import ConfigError
 from kdray.models import (
     JointClassifier,
     check_saves,
@@ -25,16 +25,16 @@ def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store:
     """The model, cut to its depth, and its tokenizer. A classifier that the source lacks is drawn from `seed`.
 
     Raises:
-        BadInput: The model does not fit its files or the labels, or cannot be saved and loaded again as it is.
+        ConfigError: The model does not fit its files or the labels, or cannot be saved and loaded again as it is.
     """
     if source.artifact is not None:
         folder = source.artifact.open(store).file("model")
     else:
         assert source.encoder is not None
         folder = resolve_encoder(source.encoder).folder
-    weights = folder if source.member is None else folder / str(source.member)
-    columns = task_columns(label_names(folder), labels, name=folder.name) if source.classes_from_elsewhere else None
-    has_head = source.artifact is not None or source.classes_from_elsewhere
+    weights = folder if source.member_index is None else folder / str(source.member_index)
+    columns = task_columns(label_names(folder), labels, name=folder.name) if source.pretrained_head else None
+    has_head = source.artifact is not None or source.pretrained_head
     model = load_classifier(weights, labels=labels, seed=seed, head="own" if has_head else "fresh")
     if columns is not None:
         reorder_classes(model, columns, labels)
@@ -52,8 +52,8 @@ def build_together(
     built = [build_model(source, labels=labels, seed=seed, store=store) for source in sources]
     models, tokenizers = zip(*built, strict=True)
     if len({tokenizer_digest(tokenizer) for tokenizer in tokenizers}) > 1:
-        raise BadInput(
+        raise ConfigError(
             "teachers that are fine-tuned together read the same tokens, but these have different tokenizers; "
-            "set teaching=separate."
+            "set teacher_training=separate."
         )
     return JointClassifier(models), tokenizers[0]

@@ -1,9 +1,9 @@
 """One student (or teacher, or assistant), end to end: build it, train it, score it, save it."""
 
-from kdray.distil.build import build_model
-from kdray.distil.settings import AssistantSettings, StudentSettings
-from kdray.distil.spec import FitSpec, ModelSource, Ref, TeacherRef
-from kdray.distil.work import run_fit
+from kdray.distill.build import build_model
+from kdray.distill.job import run_job
+from kdray.distill.settings import AssistantSettings, StudentSettings
+from kdray.distill.spec import FitSpec, ModelSource, Ref, TeacherRef
 
 __all__ = [
     "AssistantSettings",
@@ -13,5 +13,5 @@ __all__ = [
     "StudentSettings",
     "TeacherRef",
     "build_model",
-    "run_fit",
+    "run_job",
 ]

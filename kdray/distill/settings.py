@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from kdray.methods import VanillaKD
+from kdray.methods import KD
 from kdray.records import Name, Settings
 from kdray.train import TrainSettings
 
@@ -33,5 +33,5 @@ class AssistantSettings(Settings):
     """
 
     init: Literal["bottom", "skip"] = "skip"
-    method: VanillaKD = VanillaKD()
+    method: KD = KD()
     train: TrainSettings = TrainSettings(epochs=3, learning_rate=1e-4)

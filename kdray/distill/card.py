@@ -33,7 +33,7 @@ Selection used the split `select`; `report` was never selected on.
 def model_card(result: Mapping[str, Any]) -> str:
     """Markdown with a Hugging Face header. `result` is the document saved as result.json."""
     spec, scores = result["spec"], result["metrics"]
-    names = list(scores["report"])
+    names = list(scores["test"])
     rows = [f"| {split} | {' | '.join(f'{values[n]:.4f}' for n in names)} |" for split, values in scores.items()]
     teachers = ", ".join(teacher["info"]["name"] for teacher in spec["teachers"])
     trained = f"Trained on {result['rows']['train']:,} rows for {len(result['history'])} epochs"

@@ -14,7 +14,7 @@ _WORK = ("stage", "task", "method", "trial")
 
 
 @dataclass(frozen=True)
-class Meter:
+class MetricSpec:
     """Attributes:
     kind: A `counter` only grows; a `gauge` is what was last said.
     tags: What tells its series apart; one that nobody gave is empty.
@@ -26,13 +26,15 @@ class Meter:
 
 
 METERS = {
-    "rows": Meter("counter", "Rows that a stage has worked on; its rate is rows per second.", _WORK),
-    "teacher_passes": Meter("counter", "Rows that a teacher or an embedder was run on.", _WORK),
-    "artifacts": Meter("counter", "Artifacts that were asked for, by result: made or reused.", ("stage", "result")),
-    "loss": Meter("gauge", "Mean of a loss term over the last epoch.", (*_WORK, "term")),
-    "score": Meter("gauge", "The task's metric on the select split after the last epoch.", _WORK),
-    "trials": Meter("gauge", "Trials of a sweep, by state.", ("sweep", "state")),
-    "gpu_memory_bytes": Meter("gauge", "Most GPU memory that a training has held.", _WORK),
+    "rows": MetricSpec("counter", "Rows that a stage has worked on; its rate is rows per second.", _WORK),
+    "teacher_passes": MetricSpec("counter", "Rows that a teacher or an embedder was run on.", _WORK),
+    "artifacts": MetricSpec(
+        "counter", "Artifacts that were asked for, by result: made or reused.", ("stage", "result")
+    ),
+    "loss": MetricSpec("gauge", "Mean of a loss term over the last epoch.", (*_WORK, "term")),
+    "score": MetricSpec("gauge", "The task's metric on the validation split after the last epoch.", _WORK),
+    "trials": MetricSpec("gauge", "Trials of a sweep, by state.", ("sweep", "state")),
+    "gpu_memory_bytes": MetricSpec("gauge", "Most GPU memory that a training has held.", _WORK),
 }
 
 
@@ -80,15 +82,15 @@ def working_on(rows: int, **tags: str) -> Generator[None]:
 def count(name: str, amount: float = 1.0, **tags: str) -> None:
     """Add to a counter."""
     if _sink is not None and amount:
-        _sink.count(name, amount, _known(name, tags))
+        _sink.count(name, amount, _registered(name, tags))
 
 
 def show(name: str, value: float, **tags: str) -> None:
     """Set a gauge."""
     if _sink is not None:
-        _sink.show(name, value, _known(name, tags))
+        _sink.show(name, value, _registered(name, tags))
 
 
-def _known(name: str, tags: Mapping[str, str]) -> dict[str, str]:
+def _registered(name: str, tags: Mapping[str, str]) -> dict[str, str]:
     given = {**_tags.get(), **tags}
     return {tag: given.get(tag, "") for tag in METERS[name].tags}

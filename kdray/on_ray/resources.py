@@ -7,18 +7,18 @@ import ray
 EPSILON = 1e-9
 
 
-def room(cpus: float, gpus: float) -> int:
+def capacity(cpus: float, gpus: float) -> int:
     """How many processes of this size all nodes together run at once, by what they have and not by what is free."""
     return sum(_on_one(node, cpus, gpus) for node in _nodes())
 
 
-def most_cpus(processes: int, gpus: float) -> int:
+def max_cpus_per_process(processes: int, gpus: float) -> int:
     """The most CPUs that each of so many processes can have at once; at least 1, also where they do not fit."""
     largest = max((int(node.get("CPU", 0)) for node in _nodes()), default=1)
-    return next((cpus for cpus in range(largest, 1, -1) if room(cpus, gpus) >= processes), 1)
+    return next((cpus for cpus in range(largest, 1, -1) if capacity(cpus, gpus) >= processes), 1)
 
 
-def shown() -> str:
+def describe_nodes() -> str:
     """The nodes for a message, such as "there are 2 nodes of 8 CPUs and 1 GPU"."""
     shapes = Counter((f"{node.get('CPU', 0):g}", f"{node.get('GPU', 0):g}") for node in _nodes())
     kinds = [

@@ -7,8 +7,8 @@ from typing import Literal
 
 from kdray.config import RunConfig
 from kdray.corpora import StoredTask
-from kdray.errors import BadInput
-from kdray.methods import Pair
+from kdray.errors import ConfigError
+from kdray.methods import TeacherStudent
 from kdray.models import (
     Head,
     ModelInfo,
@@ -33,7 +33,7 @@ from kdray.teachers import TeacherSettings, label_names, task_columns
 def check_method(run: RunConfig, task: StoredTask) -> None:
     """
     Raises:
-        BadInput: A teacher's classes are not the task's, or the method cannot work with these models.
+        ConfigError: A teacher's classes are not the task's, or the method cannot work with these models.
     """
     for teacher in run.teachers:
         check_classes(teacher, task)
@@ -47,13 +47,13 @@ def _check_other_task(run: RunConfig, task: Task) -> None:
     """What needs one class a row."""
     run.method.check_task(task)
     used = {
-        "teaching = joint": run.teaching == "joint",
+        "teacher_training = joint": run.teacher_training == "joint",
         "prune.policy (other than none)": run.prune.policy.name != "none",
         "teachers[].classes": any(teacher.classes for teacher in run.teachers),
         "teachers[].init_from": any(teacher.init_from for teacher in run.teachers),
     }
     if wrong := [setting for setting, is_used in used.items() if is_used]:
-        raise BadInput(f"{wrong[0]} needs rows of one class each, but the task is {task.name}; leave it out.")
+        raise ConfigError(f"{wrong[0]} needs rows of one class each, but the task is {task.name}; leave it out.")
 
 
 def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> None:
@@ -63,7 +63,7 @@ def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> 
         teachers: They are used, so they are checked too.
 
     Raises:
-        BadInput: An encoder's folder, tokenizer, head or family does not fit this run.
+        ConfigError: An encoder's folder, tokenizer, head or family does not fit this run.
     """
     needs = frozenset(need for phase in run.method.phases(1) for need in phase.method.needs) - {"mc_probs"}
     if teachers:
@@ -120,7 +120,7 @@ def _checked(
 
 def _check_length(max_length: int, limit: int, key: str, encoder: str) -> None:
     if max_length > limit:
-        raise BadInput(
+        raise ConfigError(
             f"{key}.max_length = {max_length}, but {encoder} reads at most {limit} tokens of a row (special ones "
             f"included); set {key}.max_length={limit} or less."
         )
@@ -129,30 +129,32 @@ def _check_length(max_length: int, limit: int, key: str, encoder: str) -> None:
 def check_classes(teacher: TeacherSettings, task: StoredTask) -> None:
     """
     Raises:
-        BadInput: The task lacks a class that the teacher shall learn.
+        ConfigError: The task lacks a class that the teacher shall learn.
     """
     if unknown := sorted(set(teacher.classes) - set(task.labels)):
-        raise BadInput(f"teacher {teacher.name!r}: {task.name} has no class {unknown[0]!r}, only {list(task.labels)}.")
+        raise ConfigError(
+            f"teacher {teacher.name!r}: {task.name} has no class {unknown[0]!r}, only {list(task.labels)}."
+        )
 
 
 def check_depths(run: RunConfig) -> None:
     """
     Raises:
-        BadInput: A teacher or the student has more layers than what it is made from.
+        ConfigError: A teacher or the student has more layers than what it is made from.
     """
     for teacher in run.teachers:
         if teacher.layers is not None and teacher.layers > (depth := encoder_layers(teacher.encoder)):
-            raise BadInput(f"teacher {teacher.name}: layers = {teacher.layers}, but {teacher.encoder} has {depth}.")
+            raise ConfigError(f"teacher {teacher.name}: layers = {teacher.layers}, but {teacher.encoder} has {depth}.")
     student = run.student
     if student.init_from != "assistant":  # the method decides how deep that is
         depth = encoder_layers(student.encoder) if student.init_from == "encoder" else run.teachers[0].depth
         layers_to_keep(student.init, keep=student.layers, of=depth)
 
 
-def _pair(run: RunConfig, labels: Sequence[str], task: Task) -> Pair:
-    taught = run.teachers[: run.method.max_teachers]
+def _pair(run: RunConfig, labels: Sequence[str], task: Task) -> TeacherStudent:
+    make_teachers = run.teachers[: run.method.max_teachers]
     origin = run.student.encoder if run.student.init_from == "encoder" else run.teachers[0].encoder
-    encoders = {origin, *(teacher.encoder for teacher in taught)}
+    encoders = {origin, *(teacher.encoder for teacher in make_teachers)}
     found = {encoder: folder_info(resolve_encoder(encoder).folder) for encoder in encoders}
 
     def info(encoder: str, name: str, layers: int | None, own: Sequence[str] = ()) -> ModelInfo:
@@ -160,9 +162,9 @@ def _pair(run: RunConfig, labels: Sequence[str], task: Task) -> Pair:
         known = tuple(list(labels).index(label) for label in own) if own else None
         return replace(whole, name=name, layers=layers or whole.layers, classes=len(own or labels), known=known)
 
-    teachers = tuple(info(teacher.encoder, teacher.name, teacher.layers, teacher.classes) for teacher in taught)
+    teachers = tuple(info(teacher.encoder, teacher.name, teacher.layers, teacher.classes) for teacher in make_teachers)
     assistant = None
     if run.method.uses_assistant:
         depths = run.method.assistant_depths(student=run.student.layers, teacher=teachers[0].layers)
-        assistant = info(taught[0].encoder, "the assistant", depths[-1])
-    return Pair(info(origin, "student", run.student.layers), teachers, assistant, task)
+        assistant = info(make_teachers[0].encoder, "the assistant", depths[-1])
+    return TeacherStudent(info(origin, "student", run.student.layers), teachers, assistant, task)

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from kdray.errors import RunFailed
+from kdray.errors import RunError
 from kdray.methods import MethodSource, TrainedMethod, define, sources_of
 from kdray.models import ModelInfo, resolve_encoder
 from kdray.records import Settings
@@ -24,7 +24,7 @@ class Ref(Settings):
     def open(self, store: Store) -> Artifact:
         found = store.find(self.stage, self.name, self.digest)
         if found is None:
-            raise RunFailed(f"{store.uri} no longer holds {self.stage}/{self.name} (digest {self.digest[:12]}).")
+            raise RunError(f"{store.uri} no longer holds {self.stage}/{self.name} (digest {self.digest[:12]}).")
         return found
 
 
@@ -39,14 +39,14 @@ class ModelSource(Settings):
 
     encoder: str | None = None
     artifact: Ref | None = None
-    member: int | None = None
+    member_index: int | None = None
     layers: int | None = None
     init: Literal["bottom", "skip"] = "bottom"
-    classes_from_elsewhere: bool = False
+    pretrained_head: bool = False
 
     def digest(self) -> str:
         if self.artifact is not None:
-            return self.artifact.digest if self.member is None else f"{self.artifact.digest}/{self.member}"
+            return self.artifact.digest if self.member_index is None else f"{self.artifact.digest}/{self.member_index}"
         assert self.encoder is not None
         return resolve_encoder(self.encoder).digest
 
@@ -76,7 +76,7 @@ class FitSpec(Settings):
         labels: The classes of the model; where they are some of the corpus's, only their rows are read.
         access: Teachers answer from cached outputs (and run inside the step only for signals of tokens), or run
             inside every step.
-        teacher_view: Which texts teachers read: the `full` ones, or the `pruned` ones of `view`.
+        teacher_view: Which texts teachers read: the `full` ones, or the `pruned` ones of `pruned_corpus`.
         fixed: Nothing is trained: the model is scored and saved as it is.
     """
 
@@ -84,24 +84,24 @@ class FitSpec(Settings):
     digest: str
     title: str
     corpus: Ref
-    view: Ref | None = None
+    pruned_corpus: Ref | None = None
     labels: tuple[str, ...]
-    merge: dict[str, str] | None = None
+    label_map: dict[str, str] | None = None
     model: ModelSource
-    beside: tuple[ModelSource, ...] = ()
+    joint_with: tuple[ModelSource, ...] = ()
     method: TrainedMethod
     teachers: tuple[TeacherRef, ...] = ()
     assistant: TeacherRef | None = None
     access: Literal["cached", "online"] = "cached"
     teacher_view: Literal["full", "pruned"] = "full"
     train: TrainSettings
-    fixed: bool = False
+    evaluate_only: bool = False
 
     def message(self) -> dict[str, Any]:
         """Plain values for a worker in another process, with the source of a method from outside of kdray.
 
         Raises:
-            BadInput: The method has no source that a worker could import.
+            ConfigError: The method has no source that a worker could import.
         """
         sources = [source.model_dump() for source in sources_of(self.method)]
         return {"spec": self.model_dump(mode="json"), "sources": sources}

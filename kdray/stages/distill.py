@@ -1,44 +1,44 @@
-"""Stage `distil`: one student."""
+"""Stage `distill`: one student."""
 
 from kdray.config import RunConfig
-from kdray.distil import FitSpec, ModelSource, Ref, TeacherRef
+from kdray.distill import FitSpec, ModelSource, Ref, TeacherRef
 from kdray.methods import FineTune
 from kdray.models import resolve_encoder
-from kdray.stages.assist import assist
+from kdray.stages.assistant import assist
 from kdray.stages.context import Context
-from kdray.stages.corpus import opened
-from kdray.stages.fitting import fitted, resolved
-from kdray.stages.outputs import asked_again, asked_with_dropout
+from kdray.stages.corpus import load_stored
+from kdray.stages.outputs import mc_dropout_outputs, outputs_on_view
 from kdray.stages.prepare import Prepared
+from kdray.stages.train_stage import resolve_training, trained_artifact
 from kdray.store import Artifact
 
 
-def distil(run: RunConfig, prepared: Prepared, context: Context, *, stage: str = "distil") -> Artifact:
+def distill(run: RunConfig, prepared: Prepared, context: Context, *, stage: str = "distill") -> Artifact:
     """The student of this run: an ordinary Hugging Face folder `model` and `result.json`.
 
     Args:
         stage: Where it lies in the store; the same settings under another name are trained again.
 
     Raises:
-        BadInput: The method cannot work with this student and these teachers.
+        ConfigError: The method cannot work with this student and these teachers.
     """
-    task = opened(prepared.corpus).task
+    task = load_stored(prepared.corpus).task
     assistant = assistant_of(run, prepared, context)
     teachers = tuple(prepared.teachers[: run.method.max_teachers])
     model = _source(run, prepared, assistant)
     helper = assistant if run.method.uses_assistant else None
-    view, read = prepared.view, _read_by_teachers(run, prepared)
+    pruned_corpus, read = prepared.pruned_corpus, _read_by_teachers(run, prepared)
     if read is not prepared.corpus:
-        teachers = tuple(asked_again(teacher, read, context) for teacher in teachers)
-        helper = asked_again(helper, read, context) if helper else None
+        teachers = tuple(outputs_on_view(teacher, read, context) for teacher in teachers)
+        helper = outputs_on_view(helper, read, context) if helper else None
     if passes := run.method.dropout_passes:
-        teachers = tuple(asked_with_dropout(teacher, read, context, passes=passes) for teacher in teachers)
+        teachers = tuple(mc_dropout_outputs(teacher, read, context, passes=passes) for teacher in teachers)
     spec = FitSpec(
         store=context.store.uri,
         digest="",
-        title=f"distil {task.name}/{run.method.label} seed {run.train.seed}",
+        title=f"distill {task.name}/{run.method.label} seed {run.train.seed}",
         corpus=Ref.to(prepared.corpus),
-        view=Ref.to(view) if view else None,
+        pruned_corpus=Ref.to(pruned_corpus) if pruned_corpus else None,
         labels=task.labels,
         model=model,
         method=run.method,
@@ -46,12 +46,12 @@ def distil(run: RunConfig, prepared: Prepared, context: Context, *, stage: str =
         assistant=helper,
         access=run.outputs.access,
         teacher_view="full" if read is prepared.corpus else "pruned",
-        train=resolved(run.train),
+        train=resolve_training(run.train),
     )
-    return fitted(stage, f"{task.name}-{run.method.label}", spec, context)
+    return trained_artifact(stage, f"{task.name}-{run.method.label}", spec, context)
 
 
-def alone(run: RunConfig) -> RunConfig:
+def no_kd_baseline(run: RunConfig) -> RunConfig:
     """The same student without a teacher: its layers, from the encoder they stem from, whole texts, hard labels."""
     encoder = run.student.encoder if run.student.init_from == "encoder" else run.teachers[0].encoder
     student = run.student.model_copy(update={"init_from": "encoder", "encoder": encoder})
@@ -70,11 +70,11 @@ def assistant_of(run: RunConfig, prepared: Prepared, context: Context) -> Teache
 
 
 def _read_by_teachers(run: RunConfig, prepared: Prepared) -> Artifact:
-    """The pruned texts on request; but level example drops rows, and leaves texts as they are."""
-    view = prepared.view
-    if view is None or run.outputs.teacher_view == "full" or view.summary["level"] == "example":
+    """The pruned texts on request; but level row drops rows, and leaves texts as they are."""
+    pruned_corpus = prepared.pruned_corpus
+    if pruned_corpus is None or run.outputs.teacher_view == "full" or pruned_corpus.summary["level"] == "row":
         return prepared.corpus
-    return view
+    return pruned_corpus
 
 
 def _source(run: RunConfig, prepared: Prepared, assistant: TeacherRef | None) -> ModelSource:

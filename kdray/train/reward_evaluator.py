@@ -14,7 +14,7 @@ from kdray.train.ranks import WorldRanks
 PROBE_ROWS = 64
 
 
-class StudentProbe:
+class RewardEvaluator:
     """Measures on rank 0 and tells all workers, so that their controllers stay equal."""
 
     def __init__(

@@ -1,17 +1,17 @@
 """Stage `assist`: a teacher assistant of a given depth, distilled from a deeper model; one for all trials."""
 
 from kdray.config import RunConfig
-from kdray.distil import FitSpec, ModelSource, Ref, TeacherRef
+from kdray.distill import FitSpec, ModelSource, Ref, TeacherRef
 from kdray.stages.context import Context
-from kdray.stages.corpus import opened
-from kdray.stages.fitting import fitted, resolved
+from kdray.stages.corpus import load_stored
 from kdray.stages.outputs import outputs
+from kdray.stages.train_stage import resolve_training, trained_artifact
 from kdray.store import Artifact
 
 
 def assist(run: RunConfig, *, corpus: Artifact, teacher: TeacherRef, depth: int, context: Context) -> TeacherRef:
     """The assistant with `depth` layers and its outputs."""
-    task = opened(corpus).task
+    task = load_stored(corpus).task
     name = f"{teacher.info.name}-ta{depth}"
     spec = FitSpec(
         store=context.store.uri,
@@ -22,7 +22,7 @@ def assist(run: RunConfig, *, corpus: Artifact, teacher: TeacherRef, depth: int,
         model=ModelSource(artifact=teacher.model, layers=depth, init=run.assistant.init),
         method=run.assistant.method,
         teachers=(teacher,),
-        train=resolved(run.assistant.train),
+        train=resolve_training(run.assistant.train),
     )
-    assistant = fitted("assist", f"{task.name}-{name}", spec, context)
-    return outputs(assistant, corpus, context, name=name, preflight=run.outputs.preflight)
+    assistant = trained_artifact("assist", f"{task.name}-{name}", spec, context)
+    return outputs(assistant, corpus, context, name=name, quality_check=run.outputs.quality_check)

@@ -1,4 +1,4 @@
-"""Clusterings from scikit-learn beside the paper's own, over the same unit vectors and with the same kind of centres.
+"""Clusterings from scikit-learn beside the paper's own, over the same unit vectors and with the same kind of medoids.
 
 Source: S0 Figure 3, which compares them by accuracy and silhouette and gives no settings; the number of clusters and
 everything else here is ours.
@@ -21,10 +21,10 @@ WEAKEST = 1e-6  # of an edge: the spectrum of a graph in several pieces would sa
 BANDWIDTH_ROWS = 500  # a sample; the estimate costs its square
 
 
-def compared_clusters(how: Comparator, weights: CosineWeights, number: int | None) -> Clusters:
-    """Cluster units, with the member nearest to its cluster's mean (the lowest number, if equal) as its centre.
+def sklearn_clusters(how: Comparator, weights: CosineWeights, number: int | None) -> Clusters:
+    """Cluster units, with the member nearest to its cluster's mean (the lowest number, if equal) as its medoid.
 
-    Clusters of one have no centre. Repeatable on one machine; other builds of scikit-learn may differ in the last bits.
+    Clusters of one have no medoid. Repeatable on one machine; other builds of scikit-learn may differ in the last bits.
 
     Args:
         weights: Their vectors [units, width], of length 1.
@@ -42,7 +42,7 @@ def compared_clusters(how: Comparator, weights: CosineWeights, number: int | Non
     else:
         found = _FITS[how](weights.vectors, wanted)
     labels = _numbered(found)
-    return Clusters(labels, _centres(weights.vectors, labels))
+    return Clusters(labels, _medoids(weights.vectors, labels))
 
 
 def _numbered(labels: npt.NDArray[np.integer]) -> Ints:
@@ -53,13 +53,13 @@ def _numbered(labels: npt.NDArray[np.integer]) -> Ints:
     return place[own]
 
 
-def _centres(vectors: Floats, labels: Ints) -> npt.NDArray[np.bool_]:
-    centres = np.zeros(len(labels), dtype=np.bool_)
+def _medoids(vectors: Floats, labels: Ints) -> npt.NDArray[np.bool_]:
+    medoids = np.zeros(len(labels), dtype=np.bool_)
     for cluster in np.flatnonzero(np.bincount(labels) > 1):
         members = np.flatnonzero(labels == cluster)
         near = np.round(vectors[members] @ vectors[members].mean(axis=0), 6)
-        centres[members[int(near.argmax())]] = True
-    return centres
+        medoids[members[int(near.argmax())]] = True
+    return medoids
 
 
 def _kmeans(vectors: Floats, number: int) -> npt.NDArray[np.integer]:
@@ -78,9 +78,9 @@ def _gmm(vectors: Floats, number: int) -> npt.NDArray[np.integer]:
 def _spectral(vectors: Floats, number: int) -> npt.NDArray[np.integer]:
     from sklearn.cluster import SpectralClustering
 
-    likeness = np.clip(vectors @ vectors.T, WEAKEST, None)
+    similarity = np.clip(vectors @ vectors.T, WEAKEST, None)
     fitting = SpectralClustering(number, affinity="precomputed", assign_labels="cluster_qr", random_state=SEED)
-    return fitting.fit_predict(likeness)
+    return fitting.fit_predict(similarity)
 
 
 def _agglomerative(vectors: Floats, number: int) -> npt.NDArray[np.integer]:

@@ -9,11 +9,11 @@ import tiny
 import torch
 from blocks import Backwards
 
-from kdray import meters
-from kdray.errors import BadInput, RunFailed
+from kdray import metrics
+from kdray.errors import ConfigError, RunError
 from kdray.stages import Context
 from kdray.stages.context import InProcess, InThreads
-from kdray.stages.ranges import in_ranges, longest_first, parts_of
+from kdray.stages.resumable_map import longest_first, map_resumable, parts_of
 from kdray.store import Store
 
 _small_ranges = tiny.ranges_of(4)
@@ -26,7 +26,7 @@ def doubling() -> Callable[[pa.Table], pa.Table]:
 def doubled(folder: Path, numbers: range, engine: Backwards) -> list[int]:
     context = Context(Store(str(folder)), engine, None)
     parts = parts_of(pa.table({"number": list(numbers)}))
-    found = in_ranges(parts, doubling, context, context.store.work("ab" * 32), "doubles", title="double")
+    found = map_resumable(parts, doubling, context, context.store.work("ab" * 32), "doubles", title="double")
     return pa.concat_tables(list(found))["double"].to_pylist()
 
 
@@ -76,10 +76,10 @@ def test_a_part_that_is_damaged_between_the_check_and_its_use_ends_the_command(t
     doubled(tmp_path, range(10), Backwards())
     (file,) = tmp_path.glob("work/*/doubles/1-*.arrow")
     context, parts = Context(Store(str(tmp_path)), Backwards(), None), parts_of(pa.table({"number": list(range(10))}))
-    found = in_ranges(parts, doubling, context, context.store.work("ab" * 32), "doubles", title="double")
+    found = map_resumable(parts, doubling, context, context.store.work("ab" * 32), "doubles", title="double")
     next(found)
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(RunFailed, match=r"1-\w+\.arrow was damaged while it was in use; run the same command again\.$"):
+    with pytest.raises(RunError, match=r"1-\w+\.arrow was damaged while it was in use; run the same command again\.$"):
         next(found)
 
 
@@ -95,7 +95,7 @@ def test_a_part_is_given_as_soon_as_it_is_there(tmp_path: Path) -> None:
         return apply
 
     parts = parts_of(pa.table({"number": list(range(10))}))
-    found = in_ranges(parts, noting, context, context.store.work("ab" * 32), "same", title="same")
+    found = map_resumable(parts, noting, context, context.store.work("ab" * 32), "same", title="same")
     assert next(found)["number"].to_pylist() == [0, 1, 2, 3]
     assert started == [0]
     assert [part["number"][0].as_py() for part in found] == [4, 8]
@@ -110,9 +110,9 @@ def test_the_longest_texts_come_first_and_equal_ones_in_their_order() -> None:
 
 def test_threads_tell_what_was_wrong_with_the_map() -> None:
     def broken() -> Callable[[pa.Table], pa.Table]:
-        raise BadInput("the encoder is damaged")
+        raise ConfigError("the encoder is damaged")
 
-    with pytest.raises(BadInput, match="the encoder is damaged"):
+    with pytest.raises(ConfigError, match="the encoder is damaged"):
         list(InThreads(threads=2).map([pa.table({"number": [1]})], broken, title="double"))
 
 
@@ -139,10 +139,10 @@ def test_rows_are_counted_wherever_they_are_worked_on(engine: InProcess) -> None
 
         def show(self, name: str, value: float, tags: Mapping[str, str]) -> None: ...
 
-    meters.install(Counts())
+    metrics.install(Counts())
     try:
         found = list(engine.map(parts_of(pa.table({"number": list(range(10))})), doubling, title="embed some"))
     finally:
-        meters.install(None)
+        metrics.install(None)
     assert len(found) == 3
     assert sorted(counted) == [("rows", 2, "embed"), ("rows", 4, "embed"), ("rows", 4, "embed")]

@@ -12,29 +12,29 @@ import torch
 import transformers
 
 import kdray
-from kdray import meters
-from kdray.corpora import SELECT, StoredCorpus, choose, encode, load_corpus
-from kdray.distil.build import build_model, build_together
-from kdray.distil.card import model_card
-from kdray.distil.spec import FitSpec, TeacherRef
+from kdray import metrics
+from kdray.corpora import VALIDATION, StoredCorpus, choose, encode, load_corpus
+from kdray.distill.build import build_model, build_together
+from kdray.distill.card import model_card
+from kdray.distill.spec import FitSpec, TeacherRef
 from kdray.evaluate import cost_of, predict
 from kdray.log import stopwatch
-from kdray.methods import Answers, Evidence, Method, Pair, Prepared, Reward
+from kdray.methods import Method, MethodState, PriorOutputs, Reward, TeacherLogits, TeacherStudent
 from kdray.models import check_export, load_classifier, load_tokenizer, model_info, save_classifier
 from kdray.seeds import seed_of
 from kdray.store import Store
 from kdray.tasks import baseline, get_metric, get_task, score_all
-from kdray.teachers import merge_classes, only_classes
+from kdray.teachers import map_classes, only_classes
 from kdray.train import (
     CachedTeacher,
     FitResult,
     Hooks,
-    Material,
     MixedTeacher,
     OnlineTeacher,
     Rows,
     StoreCheckpoints,
     Teacher,
+    TrainingData,
     WorldRanks,
     fit,
 )
@@ -44,43 +44,45 @@ EXPORT_ROWS = 4  # that an exported model is compared on
 SHOWN_VALUES = 64  # of what a method prepared: ensemble weights are shown, whole matrices are not
 
 
-def run_fit(spec: FitSpec, *, ranks: WorldRanks, report: Callable[[dict[str, Any]], None]) -> None:
+def run_job(spec: FitSpec, *, ranks: WorldRanks, report: Callable[[dict[str, Any]], None]) -> None:
     """Train, score and save one model; rank 0 leaves the result in the work folder for whoever asked.
 
     Args:
         report: Told about every finished epoch, on every rank.
     """
     stage, _, _ = spec.title.partition(" ")
-    with stopwatch() as whole, meters.tagged(stage=stage, task=spec.corpus.name, method=spec.method.label):
-        _Job(spec, ranks, report).run(whole)
+    with stopwatch() as whole, metrics.tagged(stage=stage, task=spec.corpus.name, method=spec.method.label):
+        TrainingJob(spec, ranks, report).run(whole)
 
 
-def reward_apart(rows: Rows, reward: Reward | None, *, seed: int) -> tuple[Rows, Rows | None]:
-    """The rows to train on, and the labelled ones that a reward is measured on, half of these at most, by class: a hash
+def split_reward_rows(rows: Rows, reward: Reward | None, *, seed: int) -> tuple[Rows, Rows | None]:
+    """The rows to train on, and the labeled ones that a reward is measured on, half of these at most, by class: a hash
     of ids and seed decides."""
     if reward is None:
         return rows, None
-    labelled = np.flatnonzero(rows.labels.numpy() >= 0)
-    wanted = reward.rows if reward.rows >= 1 else reward.rows * len(labelled)
-    count = max(1, min(int(wanted + 0.5), len(labelled) // 2))
-    ids = [rows.ids[int(row)] for row in labelled]
-    strata = rows.labels[labelled].numpy()
-    chosen = labelled[choose(ids, strata, count=count, seed=seed, purpose="reward")]
+    labeled = np.flatnonzero(rows.labels.numpy() >= 0)
+    wanted = reward.rows if reward.rows >= 1 else reward.rows * len(labeled)
+    count = max(1, min(int(wanted + 0.5), len(labeled) // 2))
+    ids = [rows.ids[int(row)] for row in labeled]
+    strata = rows.labels[labeled].numpy()
+    chosen = labeled[choose(ids, strata, count=count, seed=seed, purpose="reward")]
     rest = np.setdiff1d(np.arange(len(rows)), chosen) if reward.held_out else np.arange(len(rows))
     return rows.take(rest), rows.take(chosen)
 
 
-class _Job:
+class TrainingJob:
     def __init__(self, spec: FitSpec, ranks: WorldRanks, report: Callable[[dict[str, Any]], None]) -> None:
         self.spec, self.ranks, self.report = spec, ranks, report
         self.store = Store(spec.store)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.method: Method = spec.method
         self.corpus = self._corpus()
-        self.view = load_corpus(spec.view.open(self.store).folder) if spec.view else self.corpus
+        self.pruned_corpus = (
+            load_corpus(spec.pruned_corpus.open(self.store).folder) if spec.pruned_corpus else self.corpus
+        )
         self.task = get_task(self.corpus.task.kind)
         self.metric = self.corpus.task.metrics[0]  # that models are selected on
-        self._latest: dict[str, float] = {}  # scores on select
+        self._latest: dict[str, float] = {}  # scores on validation
         self._selected: dict[int, dict[str, float]] = {}  # after each epoch; empty for those before a stop
 
     def run(self, whole: Any) -> None:
@@ -89,13 +91,15 @@ class _Job:
             model, tokenizer = self._model(seed)
             helper = self.spec.assistant
             teachers = tuple(teacher.info for teacher in self.spec.teachers)
-            pair = Pair(model_info(model, "student", tokenizer), teachers, helper.info if helper else None, self.task)
+            pair = TeacherStudent(
+                model_info(model, "student", tokenizer), teachers, helper.info if helper else None, self.task
+            )
             self.method.check(pair)
-            whole_rows = self._rows(tokenizer, self.view, "train")
-            train_rows, reward_rows = reward_apart(whole_rows, self.method.reward, seed=self.spec.train.seed)
-            select_rows = self._rows(tokenizer, self.corpus, "select")
+            whole_rows = self._rows(tokenizer, self.pruned_corpus, "train")
+            train_rows, reward_rows = split_reward_rows(whole_rows, self.method.reward, seed=self.spec.train.seed)
+            select_rows = self._rows(tokenizer, self.corpus, "validation")
             prepared = self._prepared(train_rows)
-            material = Material(
+            material = TrainingData(
                 rows=train_rows,
                 teachers=[self._teacher(teacher, train_rows) for teacher in self.spec.teachers],
                 assistant=self._teacher(self.spec.assistant, train_rows) if self.spec.assistant else None,
@@ -109,7 +113,7 @@ class _Job:
                 adapters = self.method.adapters(pair)
         result = (
             _untrained()
-            if self.spec.fixed
+            if self.spec.evaluate_only
             else fit(
                 model,
                 method=self.method,
@@ -130,33 +134,33 @@ class _Job:
         if self.ranks.rank == 0:
             self._finish(model, tokenizer, result, prepared, whole, preparing.seconds)
 
-    def _score_epoch(self, model: Any, select: Rows) -> float:
-        self._latest = self._scores(model, select)
+    def _score_epoch(self, model: Any, validation: Rows) -> float:
+        self._latest = self._scores(model, validation)
         return self._latest[self.metric]
 
     def _report(self, epoch: dict[str, Any]) -> None:
         if self.ranks.rank == 0:
             self._selected[epoch["epoch"]] = self._latest
             for term, value in epoch["terms"].items():
-                meters.show("loss", value, term=term)
-            meters.show("score", epoch["score"])
+                metrics.show("loss", value, term=term)
+            metrics.show("score", epoch["score"])
             if self.device.type == "cuda":
-                meters.show("gpu_memory_bytes", torch.cuda.max_memory_allocated(self.device))
+                metrics.show("gpu_memory_bytes", torch.cuda.max_memory_allocated(self.device))
         self.report(epoch)
 
     def _model(self, seed: int) -> tuple[Any, Any]:
         spec = self.spec
-        if not spec.beside:
+        if not spec.joint_with:
             return build_model(spec.model, labels=spec.labels, seed=seed, store=self.store)
-        return build_together((spec.model, *spec.beside), labels=spec.labels, seed=seed, store=self.store)
+        return build_together((spec.model, *spec.joint_with), labels=spec.labels, seed=seed, store=self.store)
 
     def _finish(
-        self, model: Any, tokenizer: Any, result: FitResult, prepared: Prepared, whole: Any, preparing: float
+        self, model: Any, tokenizer: Any, result: FitResult, prepared: MethodState, whole: Any, preparing: float
     ) -> None:
         with stopwatch() as evaluating:
             scores = self._evaluate(model, tokenizer, self._selected.get(result.best_epoch))
             cost = cost_of(model, device=self.device)
-        labels = self.view.labels("train")
+        labels = self.pruned_corpus.labels("train")
         document = {
             "kind": "run",
             "title": self.spec.title,
@@ -169,7 +173,7 @@ class _Job:
             "prepared": {name: value.tolist() for name, value in prepared.items() if value.numel() <= SHOWN_VALUES},
             "queries": dict(result.queries),
             "query_ratio": {name: number / max(1, result.rows) for name, number in result.queries.items()},
-            "rows": {"train": len(labels), "unlabelled": int((~self.task.labelled(labels)).sum()), "seen": result.rows},
+            "rows": {"train": len(labels), "unlabeled": int((~self.task.labeled(labels)).sum()), "seen": result.rows},
             "majority": {split: self._baseline(split) for split in self.corpus.scored},
             "cost": cost.plain(),
             "seconds": {
@@ -187,7 +191,7 @@ class _Job:
             model.to("cpu")
             model.config.problem_type = self.task.problem_type
             save_classifier(model, tokenizer, Path(folder) / "model", max_length=self.spec.train.max_length)
-            if not self.spec.beside:  # several models in one folder are only on their way to folders of their own
+            if not self.spec.joint_with:  # several models in one folder are only on their way to folders of their own
                 self._check_export(Path(folder) / "model", model, tokenizer)
                 (Path(folder) / "model" / "README.md").write_text(model_card(document))
             _write_json(Path(folder) / "result.json", document)
@@ -195,7 +199,7 @@ class _Job:
 
     def _check_export(self, folder: Path, model: Any, tokenizer: Any) -> None:
         """Compare the folder's scores of a few rows with the model's, before it is kept."""
-        table = self.corpus.table(SELECT).slice(0, EXPORT_ROWS)
+        table = self.corpus.table(VALIDATION).slice(0, EXPORT_ROWS)
         columns = [table[field.name].to_pylist() for field in self.corpus.task.fields]
         encoded = encode(tokenizer, columns, max_length=self.spec.train.max_length)
         labels = torch.full((len(table),), -1)
@@ -203,15 +207,15 @@ class _Job:
         logits = predict(model, rows, batch_size=EXPORT_ROWS, device=torch.device("cpu"), precision="fp32")
         check_export(folder, list(zip(*columns, strict=True)), torch.from_numpy(logits))
 
-    def _evaluate(self, model: Any, tokenizer: Any, select: dict[str, float] | None) -> dict[str, dict[str, float]]:
-        """By split; what the kept epoch scored on select is not measured again."""
-        known = {SELECT: select} if select else {}
+    def _evaluate(self, model: Any, tokenizer: Any, validation: dict[str, float] | None) -> dict[str, dict[str, float]]:
+        """By split; what the kept epoch scored on validation is not measured again."""
+        known = {VALIDATION: validation} if validation else {}
         scores = {
             s: known.get(s) or self._scores(model, self._rows(tokenizer, self.corpus, s)) for s in self.corpus.scored
         }
-        if self.view is not self.corpus:
-            for split in self.view.scored:  # the same rows with the texts that pruning left of them
-                scores[f"{split}_pruned"] = self._scores(model, self._rows(tokenizer, self.view, split))
+        if self.pruned_corpus is not self.corpus:
+            for split in self.pruned_corpus.scored:  # the same rows with the texts that pruning left of them
+                scores[f"{split}_pruned"] = self._scores(model, self._rows(tokenizer, self.pruned_corpus, split))
         return scores
 
     def _scores(self, model: Any, rows: Rows) -> dict[str, float]:
@@ -226,11 +230,11 @@ class _Job:
     def _corpus(self) -> StoredCorpus:
         corpus = load_corpus(self.spec.corpus.open(self.store).folder)
         labels, name = corpus.task.labels, corpus.task.name
-        if self.spec.merge is None:
+        if self.spec.label_map is None:
             own = self.spec.labels
             return corpus if own == labels else corpus.map(lambda table: only_classes(table, labels, own))
         return corpus.map(
-            lambda t: merge_classes(t, labels, merge=self.spec.merge or {}, into=self.spec.labels, name=name)
+            lambda t: map_classes(t, labels, label_map=self.spec.label_map or {}, into=self.spec.labels, name=name)
         )
 
     def _rows(self, tokenizer: Any, corpus: StoredCorpus, split: str, *, max_length: int | None = None) -> Rows:
@@ -239,19 +243,19 @@ class _Job:
         encoded = encode(tokenizer, texts, max_length=max_length or self.spec.train.max_length)
         return Rows(table["id"].to_pylist(), encoded, torch.from_numpy(corpus.labels(split)), tokenizer.pad_token_id)
 
-    def _prepared(self, train_rows: Rows) -> Prepared:
+    def _prepared(self, train_rows: Rows) -> MethodState:
         outputs = [teacher.outputs.open(self.store).folder for teacher in self.spec.teachers]
 
-        def answers(split: str, ids: Sequence[str], labels: torch.Tensor) -> Answers:
+        def answers(split: str, ids: Sequence[str], labels: torch.Tensor) -> TeacherLogits:
             teachers = [CachedTeacher(folder, split, ids) for folder in outputs]
             everyone, cpu = np.arange(len(ids)), torch.device("cpu")
-            return Answers(labels, tuple(t.answer(everyone, cpu, frozenset()).logits for t in teachers))
+            return TeacherLogits(labels, tuple(t.signals_for(everyone, cpu, frozenset()).logits for t in teachers))
 
-        select = self.corpus.table("select")["id"].to_pylist()
+        validation = self.corpus.table("validation")["id"].to_pylist()
         return self.method.prepare(
-            Evidence(
+            PriorOutputs(
                 train=answers("train", train_rows.ids, train_rows.labels),
-                select=answers("select", select, torch.from_numpy(self.corpus.labels("select"))),
+                validation=answers("validation", validation, torch.from_numpy(self.corpus.labels("validation"))),
             )
         )
 
@@ -259,7 +263,7 @@ class _Job:
         if self.spec.access == "online":
             return self._online(teacher, rows)
         more = teacher.dropout_outputs.open(self.store).folder if teacher.dropout_outputs else None
-        cached = CachedTeacher(teacher.outputs.open(self.store).folder, "train", rows.ids, beside=more)
+        cached = CachedTeacher(teacher.outputs.open(self.store).folder, "train", rows.ids, extra=more)
         return MixedTeacher(cached, lambda: self._online(teacher, rows))
 
     def _online(self, teacher: TeacherRef, rows: Rows) -> OnlineTeacher:
@@ -270,7 +274,7 @@ class _Job:
         scored = labels if teacher.info.known is None else tuple(labels[index] for index in teacher.info.known)
         model = load_classifier(folder, labels=scored, seed=0, head="own")
         # teachers read with their own tokenizer, as far as they were trained to
-        read = self.view if self.spec.teacher_view == "pruned" else self.corpus
+        read = self.pruned_corpus if self.spec.teacher_view == "pruned" else self.corpus
         full = self._rows(load_tokenizer(folder), read, "train", max_length=own["max_length"])
         at = {row: i for i, row in enumerate(full.ids)}
         same = full.take(np.array([at[row] for row in rows.ids]))

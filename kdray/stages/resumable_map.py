@@ -9,18 +9,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kdray.errors import RunFailed
-from kdray.ipc import TableMap, packed, unpacked
+from kdray.arrow_io import TableMap, from_bytes, to_bytes
+from kdray.errors import RunError
 from kdray.stages.context import Context, Engine
-from kdray.store import Store, Work, sealed_bytes, unsealed_bytes
+from kdray.store import Store, WorkFolder, sealed_bytes, unsealed_bytes
 
 log = logging.getLogger(__name__)
 
 RANGE_ROWS = 1024  # what a killed job may have to do again, and what one worker does at once
 
 
-def in_ranges(
-    parts: Sequence[pa.Table], factory: Callable[[], TableMap], context: Context, work: Work, name: str, *, title: str
+def map_resumable(
+    parts: Sequence[pa.Table],
+    factory: Callable[[], TableMap],
+    context: Context,
+    work: WorkFolder,
+    name: str,
+    *,
+    title: str,
 ) -> Iterator[pa.Table]:
     """What `factory()` makes of each part, in their order, as soon as it and those before it are there.
 
@@ -45,12 +51,12 @@ def in_ranges(
 
     def due() -> Iterator[pa.Table]:
         while waiting and waiting[0] in there:
-            yield unpacked(_content(store, where, waiting.popleft()))
+            yield from_bytes(_content(store, where, waiting.popleft()))
 
     yield from due()
     for place, made in context.engine.map([parts[number] for number in missing], factory, title=title):
         file = files[missing[place]]
-        store.write_bytes(f"{where}/{file}", sealed_bytes(file, packed(made)))
+        store.write_bytes(f"{where}/{file}", sealed_bytes(file, to_bytes(made)))
         there.add(file)
         yield from due()
 
@@ -79,7 +85,7 @@ def parts_of(table: pa.Table) -> list[pa.Table]:
 
 
 def _file(number: int, part: pa.Table) -> str:
-    return f"{number}-{hashlib.sha256(packed(part)).hexdigest()[:12]}.arrow"
+    return f"{number}-{hashlib.sha256(to_bytes(part)).hexdigest()[:12]}.arrow"
 
 
 def _whole(store: Store, where: str, files: Sequence[str], title: str) -> set[str]:
@@ -94,5 +100,5 @@ def _whole(store: Store, where: str, files: Sequence[str], title: str) -> set[st
 def _content(store: Store, where: str, file: str) -> bytes:
     content = unsealed_bytes(file, store.read_bytes(f"{where}/{file}"))
     if content is None:
-        raise RunFailed(f"{store.uri_of(where)}/{file} was damaged while it was in use; run the same command again.")
+        raise RunError(f"{store.uri_of(where)}/{file} was damaged while it was in use; run the same command again.")
     return content

@@ -7,7 +7,7 @@ import pyarrow as pa
 TableMap = Callable[[pa.Table], pa.Table]
 
 
-def packed(table: pa.Table) -> bytes:
+def to_bytes(table: pa.Table) -> bytes:
     """A table as bytes; equal tables give equal bytes, however their columns were chunked."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -15,6 +15,6 @@ def packed(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def unpacked(content: bytes) -> pa.Table:
-    """The table that `packed` made."""
+def from_bytes(content: bytes) -> pa.Table:
+    """The table that `to_bytes` made."""
     return pa.ipc.open_stream(content).read_all()

@@ -1,28 +1,28 @@
-"""Preflight: a teacher that is no better than always answering the commonest class teaches nothing."""
+"""Quality check: a teacher that is no better than always answering the majority class teaches nothing."""
 
 import numpy as np
 
-from kdray.errors import BadInput
+from kdray.errors import ConfigError
 from kdray.tasks import SINGLE_LABEL, Task, baseline, get_metric, score_one
 
 
-def check_teacher(
+def check_quality(
     name: str, *, metric: str, logits: np.ndarray, labels: np.ndarray, split: str, task: Task = SINGLE_LABEL
 ) -> dict[str, float]:
-    """The teacher's score and that of the best constant prediction (the majority class) on labelled rows.
+    """The teacher's score and that of the best constant prediction (the majority class) on labeled rows.
 
     Raises:
-        BadInput: The logits are not finite, or the teacher does not beat the majority class.
+        ConfigError: The logits are not finite, or the teacher does not beat the majority class.
     """
     if not np.isfinite(logits).all():
-        raise BadInput(f"teacher {name!r} gives logits that are not finite on the split {split!r}.")
+        raise ConfigError(f"teacher {name!r} gives logits that are not finite on the split {split!r}.")
     score = score_one(metric, labels, logits, task)
     majority = baseline(metric, labels, outputs=logits.shape[1], task=task)
     if not get_metric(metric).is_better(score, majority):
-        raise BadInput(
+        raise ConfigError(
             f"teacher {name!r} scores {metric} {score:.3f} on {split!r}, no better than "
             f"{'the majority class' if task.target == 'class' else 'the best constant prediction'} "
             f"({majority:.3f}): is it fine-tuned for this task, on enough rows, and are its labels in order? "
-            "outputs.preflight=false turns this check off."
+            "outputs.quality_check=false turns this check off."
         )
     return {metric: score, "majority": majority}

@@ -5,21 +5,21 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kdray.errors import BadInput
-from kdray.prune.units import EXAMPLE, HASH_COLUMN, example_ids, field_texts, joined_texts, text_hash
+from kdray.errors import ConfigError
+from kdray.prune.units import HASH_COLUMN, WHOLE_ROW, field_texts, joined_texts, row_ids, text_hash
 
 _Units = list[tuple[str, bool]]
 
 
-def shortened(
+def drop_sentences(
     table: pa.Table, fields: Sequence[str], decisions: pa.Table, *, id_column: str = "id"
 ) -> dict[str, list[str]]:
     """The pruned texts of each field, in the order of the rows.
 
     Raises:
-        BadInput: A row has no decisions, or its text is not the one that was decided about.
+        ConfigError: A row has no decisions, or its text is not the one that was decided about.
     """
-    ids = example_ids(table, id_column)
+    ids = row_ids(table, id_column)
     found = _by_field(decisions, ids)
     return {
         field: [
@@ -30,7 +30,7 @@ def shortened(
     }
 
 
-def with_texts(table: pa.Table, texts: dict[str, list[str]]) -> pa.Table:
+def replace_texts(table: pa.Table, texts: dict[str, list[str]]) -> pa.Table:
     """The table with the given fields' texts replaced, and a hash of the originals that marks it as pruned."""
     hashes = original_hashes(table, list(texts))
     for field, values in texts.items():
@@ -39,16 +39,16 @@ def with_texts(table: pa.Table, texts: dict[str, list[str]]) -> pa.Table:
     return table.append_column(HASH_COLUMN, hashes)
 
 
-def remaining(table: pa.Table, fields: Sequence[str], decisions: pa.Table, *, id_column: str = "id") -> pa.Table:
+def drop_rows(table: pa.Table, fields: Sequence[str], decisions: pa.Table, *, id_column: str = "id") -> pa.Table:
     """The rows that are kept, with a hash of their texts that marks the table as pruned.
 
     Raises:
-        BadInput: As `shortened`.
+        ConfigError: As `drop_sentences`.
     """
-    ids = example_ids(table, id_column)
+    ids = row_ids(table, id_column)
     found = _by_field(decisions, ids)
     joined = joined_texts(table, fields)
-    kept = [_matching(found, name, EXAMPLE, text)[0][1] for name, text in zip(ids, joined, strict=True)]
+    kept = [_matching(found, name, WHOLE_ROW, text)[0][1] for name, text in zip(ids, joined, strict=True)]
     return table.append_column(HASH_COLUMN, original_hashes(table, fields)).filter(pa.array(kept, pa.bool_()))
 
 
@@ -80,11 +80,13 @@ def _by_field(decisions: pa.Table, ids: list[str]) -> dict[tuple[str, str], _Uni
 
 def _matching(found: dict[tuple[str, str], _Units], name: str, field: str, original: str) -> _Units:
     units = found.get((name, field))
-    where = f"Row {name!r}" + ("" if field == EXAMPLE else f", {field!r}")
+    where = f"Row {name!r}" + ("" if field == WHOLE_ROW else f", {field!r}")
     if units is None:
-        raise BadInput(f"{where}: no decision about it; fit on this split, or use the decisions made from it.")
+        raise ConfigError(f"{where}: no decision about it; fit on this split, or use the decisions made from it.")
     if "".join(text for text, _ in units) != original:
-        raise BadInput(f"{where}: the text is not the one decided about (changed, or pruned before); use the original.")
+        raise ConfigError(
+            f"{where}: the text is not the one decided about (changed, or pruned before); use the original."
+        )
     return units
 
 

@@ -8,7 +8,7 @@ from kdray.methods import Phase
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingSchedule:
     """The phases of a method, laid end to end."""
 
     phases: Sequence[Phase]

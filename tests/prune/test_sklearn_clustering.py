@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from sklearn.metrics import silhouette_score
 
 from kdray.prune.clusters import silhouette, star_clusters
-from kdray.prune.comparators import COUNTED, Comparator, compared_clusters
 from kdray.prune.graph import cosine_weights
 from kdray.prune.settings import PruneSettings
+from kdray.prune.sklearn_clustering import COUNTED, Comparator, sklearn_clusters
 
 NAMES = get_args(Comparator)
 
@@ -26,7 +26,7 @@ def heaps(sizes: tuple[int, ...], *, width: int = 8, spread: float = 0.05) -> tu
 def test_heaps_that_lie_apart_are_found(how):
     vectors, own = heaps((12, 9, 7))
     weights = cosine_weights([vectors])
-    found = compared_clusters(how, weights, None if how == "mean_shift" else 3)
+    found = sklearn_clusters(how, weights, None if how == "mean_shift" else 3)
     assert found.labels.dtype == np.int32
     pairs = {(int(a), int(b)) for a, b in zip(found.labels, own, strict=True)}
     assert len(pairs) == 3
@@ -34,38 +34,40 @@ def test_heaps_that_lie_apart_are_found(how):
     for cluster in range(3):
         members = np.flatnonzero(found.labels == cluster)
         near = weights.vectors[members] @ weights.vectors[members].mean(axis=0)
-        assert np.flatnonzero(found.centres & (found.labels == cluster)).tolist() == [members[near.argmax()]]
-    again = compared_clusters(how, cosine_weights([vectors]), None if how == "mean_shift" else 3)
+        assert np.flatnonzero(found.medoids & (found.labels == cluster)).tolist() == [members[near.argmax()]]
+    again = sklearn_clusters(how, cosine_weights([vectors]), None if how == "mean_shift" else 3)
     assert np.array_equal(again.labels, found.labels)
-    assert np.array_equal(again.centres, found.centres)
+    assert np.array_equal(again.medoids, found.medoids)
 
 
 @pytest.mark.parametrize("how", NAMES)
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_few_units_and_units_without_a_word_are_clustered_too(how, count):
     vectors = np.eye(4)[:count] if count < 3 else np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
-    found = compared_clusters(how, cosine_weights([vectors.reshape(count, 4)]), None)
-    assert len(found.labels) == len(found.centres) == count
+    found = sklearn_clusters(how, cosine_weights([vectors.reshape(count, 4)]), None)
+    assert len(found.labels) == len(found.medoids) == count
     assert (found.labels >= 0).all()
 
 
 @pytest.mark.parametrize("how", NAMES)
 def test_all_alike(how):
-    found = compared_clusters(how, cosine_weights([np.tile([0.6, 0.8], (10, 1))]), 2 if how in COUNTED else None)
+    found = sklearn_clusters(how, cosine_weights([np.tile([0.6, 0.8], (10, 1))]), 2 if how in COUNTED else None)
     sizes = np.bincount(found.labels)
-    assert found.centres.sum() == (sizes > 1).sum()
+    assert found.medoids.sum() == (sizes > 1).sum()
 
 
 def test_the_silhouette_is_that_of_scikit_learn():
     vectors, _ = heaps((12, 9, 7), spread=0.6)
     weights = cosine_weights([vectors])
-    for clusters in (star_clusters(weights), compared_clusters("kmeans", weights, 4)):
+    for clusters in (star_clusters(weights), sklearn_clusters("kmeans", weights, 4)):
         theirs = silhouette_score(vectors, clusters.labels, metric="cosine")
         assert silhouette(weights, clusters.labels) == pytest.approx(theirs, abs=1e-5)
 
 
 def test_a_number_of_clusters_is_refused_where_nobody_asks_for_it():
-    PruneSettings(protect="kmeans", num_clusters=7)
-    for protect in ("star", "nn", "mean_shift"):
-        with pytest.raises(ValidationError, match=f"num_clusters would be ignored, because protect = {protect} finds"):
-            PruneSettings(protect=protect, num_clusters=7)
+    PruneSettings(keep_medoids="kmeans", num_clusters=7)
+    for keep_medoids in ("star", "nn", "mean_shift"):
+        with pytest.raises(
+            ValidationError, match=f"num_clusters would be ignored, because protect = {keep_medoids} finds"
+        ):
+            PruneSettings(keep_medoids=keep_medoids, num_clusters=7)

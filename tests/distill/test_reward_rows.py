@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from kdray.distil.work import reward_apart
+from kdray.distill.job import split_reward_rows
 from kdray.methods import Reward
 from kdray.train import Rows
 
@@ -15,7 +15,7 @@ UNLABELLED = (3, 5, 8)
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
-    return tiny.random_rows(103, seed=1, classes=3, unlabelled=UNLABELLED)
+    return tiny.random_rows(103, seed=1, classes=3, unlabeled=UNLABELLED)
 
 
 def classes(rows: Rows) -> Counter[int]:
@@ -23,11 +23,11 @@ def classes(rows: Rows) -> Counter[int]:
 
 
 def test_none_asked_for_none_taken(rows: Rows) -> None:
-    assert reward_apart(rows, None, seed=0) == (rows, None)
+    assert split_reward_rows(rows, None, seed=0) == (rows, None)
 
 
 def test_held_out_rows_are_a_share_of_each_class_that_is_not_trained_on(rows: Rows) -> None:
-    rest, chosen = reward_apart(rows, Reward(rows=0.1, held_out=True), seed=0)
+    rest, chosen = split_reward_rows(rows, Reward(rows=0.1, held_out=True), seed=0)
     assert chosen is not None
     assert len(chosen) == 10
     assert sorted([*rest.ids, *chosen.ids]) == sorted(rows.ids)
@@ -40,7 +40,7 @@ def test_held_out_rows_are_a_share_of_each_class_that_is_not_trained_on(rows: Ro
 
 
 def test_rows_that_are_not_held_out_are_trained_on_too(rows: Rows) -> None:
-    rest, chosen = reward_apart(rows, Reward(rows=20, held_out=False), seed=0)
+    rest, chosen = split_reward_rows(rows, Reward(rows=20, held_out=False), seed=0)
     assert chosen is not None
     assert list(rest.ids) == list(rows.ids)
     assert len(chosen) == 20
@@ -48,14 +48,14 @@ def test_rows_that_are_not_held_out_are_trained_on_too(rows: Rows) -> None:
 
 def test_the_seed_decides(rows: Rows) -> None:
     reward = Reward(rows=0.2, held_out=True)
-    first, again, other = (reward_apart(rows, reward, seed=seed)[1] for seed in (0, 0, 1))
+    first, again, other = (split_reward_rows(rows, reward, seed=seed)[1] for seed in (0, 0, 1))
     assert first is not None and again is not None and other is not None  # noqa: PT018
     assert list(first.ids) == list(again.ids)
     assert set(first.ids) != set(other.ids)
 
 
-def test_at_most_half_of_the_labelled_rows(rows: Rows) -> None:
-    few = rows.take(np.arange(9))  # six of them are labelled
-    rest, chosen = reward_apart(few, Reward(rows=500, held_out=True), seed=0)
+def test_at_most_half_of_the_labeled_rows(rows: Rows) -> None:
+    few = rows.take(np.arange(9))  # six of them are labeled
+    rest, chosen = split_reward_rows(few, Reward(rows=500, held_out=True), seed=0)
     assert chosen is not None
     assert (len(rest), len(chosen)) == (6, 3)
