@@ -10,7 +10,6 @@ from kdray import metrics
 from kdray.config import RunConfig, merge, parse
 from kdray.distill import Ref, TeacherRef
 from kdray.methods import MethodSource, define, sources_of
-from kdray.on_ray.failures import described
 from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.records import Settings
 from kdray.stages import Context, InProcess, Prepared, assistant_of, distill, with_pruning
@@ -62,6 +61,8 @@ def trial(
 ) -> None:
     """What Ray Tune runs. The last report, of budget `epochs + 1`, carries the finished student's scores."""
     from ray import tune
+
+    from kdray.on_ray.failures import described
 
     scores: list[float] = []
 
