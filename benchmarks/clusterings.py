@@ -15,10 +15,10 @@ import numpy as np
 from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.corpora import TEST, CorpusSettings, kdray_data, read_corpus
-from kdray.prune.clusters import silhouette, star_clusters
-from kdray.prune.graph import cosine_weights
-from kdray.prune.sklearn_clustering import Comparator, sklearn_clusters
-from kdray.prune.units import row_units
+from kdray.pruning.clusters import silhouette, star_clusters
+from kdray.pruning.graph import cosine_weights
+from kdray.pruning.sklearn_clustering import Comparator, sklearn_clusters
+from kdray.pruning.units import row_units
 from kdray.stages import InProcess
 from kdray.stages.embeddings import embed
 from kdray.stages.prune import encoder_embedder

@@ -11,8 +11,8 @@ from functools import partial
 from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.corpora import TEST, CorpusSettings, kdray_data, read_corpus
-from kdray.prune import PruneSettings, fit
-from kdray.prune.units import row_units
+from kdray.pruning import PruneSettings, fit
+from kdray.pruning.units import row_units
 from kdray.stages import InProcess
 from kdray.stages.embeddings import embed
 from kdray.stages.prune import encoder_embedder

@@ -13,7 +13,7 @@ LENGTH, BATCH, DEVIATIONS = 128, 32, 0.5
 
 def kdray_prune(corpus: Path, encoder: Path, store: Path) -> np.ndarray:
     from kdray.cli.runs import run_stage
-    from kdray.prune import HASH_COLUMN
+    from kdray.pruning import HASH_COLUMN
 
     recipe = Path(__file__).parent.parent / "recipes" / "prune.yaml"
     settings = {

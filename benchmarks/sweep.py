@@ -23,7 +23,7 @@ from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.config import parse
 from kdray.corpora import kdray_data, load_corpus
-from kdray.distill import ModelSource, Ref, build_model
+from kdray.distillation import ModelSource, Ref, build_model
 from kdray.errors import ConfigError
 from kdray.models import save_classifier
 from kdray.stages import Context, InProcess, read, teach

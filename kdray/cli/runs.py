@@ -80,7 +80,7 @@ def _outputs(run: RunConfig, context: Any) -> dict[str, Any]:
 def _prune(run: RunConfig, context: Any, show: int) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
-    from kdray.prune import changed_texts
+    from kdray.pruning import changed_texts
     from kdray.stages import prepare, read, with_pruning
     from kdray.stages.corpus import load_stored
     from kdray.stages.prune import needs_teachers

@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from kdray.corpora import CorpusSettings
-from kdray.distill import AssistantSettings, StudentSettings
+from kdray.distillation import AssistantSettings, StudentSettings
 from kdray.methods import KD, AnyMethod
-from kdray.prune import PruneSettings
+from kdray.pruning import PruneSettings
 from kdray.records import Name, Settings
 from kdray.teachers import TeacherSettings
 from kdray.train import TrainSettings

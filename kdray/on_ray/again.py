@@ -9,7 +9,7 @@ import ray
 import ray.exceptions
 
 from kdray.config import RunConfig, merge, parse
-from kdray.distill import Ref
+from kdray.distillation import Ref
 from kdray.errors import ConfigError
 from kdray.on_ray.failures import described, from_worker
 from kdray.on_ray.study import ENDS, SweepStudy, check_place, open_study

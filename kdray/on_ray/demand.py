@@ -11,7 +11,7 @@ import torch
 
 from kdray.arrow_io import TableMap
 from kdray.config import WorkSettings
-from kdray.distill import FitSpec
+from kdray.distillation import FitSpec
 from kdray.on_ray.session import session
 from kdray.stages.context import Engine
 

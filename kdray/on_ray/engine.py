@@ -24,7 +24,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from kdray.arrow_io import TableMap
 from kdray.config import WorkSettings
-from kdray.distill import FitSpec, run_job
+from kdray.distillation import FitSpec, run_job
 from kdray.errors import ConfigError
 from kdray.on_ray.collectives import PrivateTorchConfig
 from kdray.on_ray.failures import can_help, described, from_worker

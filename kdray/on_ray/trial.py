@@ -8,7 +8,7 @@ import torch
 
 from kdray import metrics
 from kdray.config import RunConfig, merge, parse
-from kdray.distill import Ref, TeacherRef
+from kdray.distillation import Ref, TeacherRef
 from kdray.methods import MethodSource, define, sources_of
 from kdray.on_ray.reported import BUDGET, VALUE
 from kdray.records import Settings

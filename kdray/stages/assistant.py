@@ -1,7 +1,7 @@
 """Stage `assist`: a teacher assistant of a given depth, distilled from a deeper model; one for all trials."""
 
 from kdray.config import RunConfig
-from kdray.distill import FitSpec, ModelSource, Ref, TeacherRef
+from kdray.distillation import FitSpec, ModelSource, Ref, TeacherRef
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
 from kdray.stages.outputs import outputs

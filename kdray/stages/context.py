@@ -13,7 +13,7 @@ import torch
 
 from kdray import metrics
 from kdray.arrow_io import TableMap
-from kdray.distill import FitSpec, run_job
+from kdray.distillation import FitSpec, run_job
 from kdray.log import stopwatch
 from kdray.store import Artifact, Draft, Store
 from kdray.train import SingleRank

@@ -1,7 +1,7 @@
 """Stage `distill`: one student."""
 
 from kdray.config import RunConfig
-from kdray.distill import FitSpec, ModelSource, Ref, TeacherRef
+from kdray.distillation import FitSpec, ModelSource, Ref, TeacherRef
 from kdray.methods import FineTune
 from kdray.models import resolve_encoder
 from kdray.stages.assistant import assist

@@ -20,10 +20,10 @@ from kdray.errors import ConfigError
 from kdray.evaluate import predict
 from kdray.evaluate.cost import REPEATS, WARM_UP
 from kdray.models import load_classifier, load_tokenizer
-from kdray.prune import Pruner, PruneSettings, count_terms, fit, freeze, prune_table, score, units_of
-from kdray.prune.importance import Scale
-from kdray.prune.policies import limit_threshold
-from kdray.prune.units import Role, prunable_fields, row_units, text_column
+from kdray.pruning import Pruner, PruneSettings, count_terms, fit, freeze, prune_table, score, units_of
+from kdray.pruning.importance import Scale
+from kdray.pruning.policies import limit_threshold
+from kdray.pruning.units import Role, prunable_fields, row_units, text_column
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
 from kdray.stages.embeddings import embedded

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from kdray import metrics
 from kdray.corpora import StoredCorpus
-from kdray.distill import Ref, TeacherRef
+from kdray.distillation import Ref, TeacherRef
 from kdray.models import folder_info
 from kdray.signals import OUTPUT_KINDS, OutputsWriter
 from kdray.stages.context import Context

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kdray.config import RunConfig
-from kdray.distill import TeacherRef
+from kdray.distillation import TeacherRef
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored, read
 from kdray.stages.outputs import outputs

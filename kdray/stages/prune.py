@@ -13,9 +13,9 @@ from kdray import metrics
 from kdray.arrow_io import TableMap
 from kdray.config import PruneSection
 from kdray.corpora import StoredCorpus, save_splits
-from kdray.distill import TeacherRef
+from kdray.distillation import TeacherRef
 from kdray.models import resolve_encoder
-from kdray.prune import (
+from kdray.pruning import (
     Fit,
     PruneSettings,
     changed_texts,
@@ -29,12 +29,12 @@ from kdray.prune import (
     summary,
     units_at,
 )
-from kdray.prune.clusters import Clusters
-from kdray.prune.duplicates import find_duplicates
-from kdray.prune.graph import unit_vectors
-from kdray.prune.parts import Vectors
-from kdray.prune.tables import sentence_fields
-from kdray.prune.units import Level, Role, joined_texts, prunable_fields
+from kdray.pruning.clusters import Clusters
+from kdray.pruning.duplicates import find_duplicates
+from kdray.pruning.graph import unit_vectors
+from kdray.pruning.parts import Vectors
+from kdray.pruning.tables import sentence_fields
+from kdray.pruning.units import Level, Role, joined_texts, prunable_fields
 from kdray.stages.context import Context, InProcess
 from kdray.stages.corpus import load_stored
 from kdray.stages.embeddings import READING, Embedder, embedded

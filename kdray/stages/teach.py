@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from kdray.corpora import CorpusSettings
-from kdray.distill import FitSpec, ModelSource, Ref
+from kdray.distillation import FitSpec, ModelSource, Ref
 from kdray.methods import FineTune, JointFineTuning
 from kdray.models import resolve_encoder
 from kdray.stages.context import Context

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kdray.distill import FitSpec, ModelSource
+from kdray.distillation import FitSpec, ModelSource
 from kdray.models import resolve_precision
 from kdray.stages.context import Context
 from kdray.store import Artifact, Draft, digest_of

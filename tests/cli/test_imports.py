@@ -11,7 +11,7 @@ import pytest
     [
         ("kdray.cli.main", {"torch", "ray", "transformers", "sklearn", "scipy", "pandas", "optuna"}),
         ("kdray.cli.runs", {"ray", "sklearn", "scipy", "pandas", "optuna"}),
-        ("kdray.prune.shards", {"torch", "ray", "transformers", "sklearn", "scipy"}),
+        ("kdray.pruning.shards", {"torch", "ray", "transformers", "sklearn", "scipy"}),
         ("kdray.on_ray.maps", {"torch", "transformers", "sklearn", "optuna"}),
         ("kdray.on_ray.trial", {"ray", "sklearn", "scipy", "pandas", "optuna", "sqlalchemy"}),
         ("kdray.stages", {"ray", "sklearn", "scipy", "optuna"}),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from kdray.distill.job import split_reward_rows
+from kdray.distillation.job import split_reward_rows
 from kdray.methods import Reward
 from kdray.train import Rows
 

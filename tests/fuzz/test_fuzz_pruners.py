@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from kdray.errors import ConfigError
-from kdray.prune import Pruner, PruneSettings, fit, units_of
-from kdray.prune.sentences import sentence_spans
+from kdray.pruning import Pruner, PruneSettings, fit, units_of
+from kdray.pruning.sentences import sentence_spans
 from kdray.utf8 import is_text
 
 pytestmark = pytest.mark.fuzz

@@ -36,7 +36,7 @@ def befall(rate):
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "kdray.distill.job":
+        if name != "kdray.distillation.job":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from kdray.prune import Fit, PruneSettings, fit, shards, units_at
-from kdray.prune.importance import TermCounts
+from kdray.pruning import Fit, PruneSettings, fit, shards, units_at
+from kdray.pruning.importance import TermCounts
 
 Floats = npt.NDArray[np.float64]
 Row = tuple[str, str, int]

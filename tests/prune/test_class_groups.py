@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from kdray.prune.decisions import class_groups
-from kdray.prune.units import WHOLE_ROW
+from kdray.pruning.decisions import class_groups
+from kdray.pruning.units import WHOLE_ROW
 
 
 def test_rows_without_a_label_are_the_last_group():

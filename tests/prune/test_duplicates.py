@@ -9,10 +9,10 @@ from hypothesis import settings as rounds
 from hypothesis import strategies as st
 
 from kdray.config import parse
-from kdray.prune import duplicates, graph, parts
-from kdray.prune.duplicates import find_duplicates, near_duplicates
-from kdray.prune.graph import CosineWeights, MatrixWeights, unit_vectors
-from kdray.prune.settings import DuplicateSettings
+from kdray.pruning import duplicates, graph, parts
+from kdray.pruning.duplicates import find_duplicates, near_duplicates
+from kdray.pruning.graph import CosineWeights, MatrixWeights, unit_vectors
+from kdray.pruning.settings import DuplicateSettings
 from kdray.stages import Context, InProcess, prepare
 from kdray.store import Store
 

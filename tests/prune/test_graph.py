@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import silhouette_samples
 
 from kdray.errors import ConfigError
-from kdray.prune import clusters as clusters_module
-from kdray.prune import graph
-from kdray.prune.clusters import nn_medoids, profile, silhouette, silhouettes, star_clusters
-from kdray.prune.graph import MatrixWeights, cosine_weights, unit_vectors
+from kdray.pruning import clusters as clusters_module
+from kdray.pruning import graph
+from kdray.pruning.clusters import nn_medoids, profile, silhouette, silhouettes, star_clusters
+from kdray.pruning.graph import MatrixWeights, cosine_weights, unit_vectors
 
 
 def symmetric(n: int, upper: list[float]) -> np.ndarray:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from odd import counted_apart
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from kdray.prune.importance import Scale, count_terms, freeze, score
+from kdray.pruning.importance import Scale, count_terms, freeze, score
 
 CATS = [
     "the cat sat on the mat",

@@ -33,7 +33,7 @@ from odd import (
 )
 
 from kdray.errors import ConfigError
-from kdray.prune import (
+from kdray.pruning import (
     HASH_COLUMN,
     Fit,
     Pruner,
@@ -51,8 +51,8 @@ from kdray.prune import (
     units_at,
     units_of,
 )
-from kdray.prune.sentences import sentence_spans
-from kdray.prune.units import prunable_fields
+from kdray.pruning.sentences import sentence_spans
+from kdray.pruning.units import prunable_fields
 
 POLICIES: list[Any] = [
     "literal",

@@ -5,13 +5,13 @@ import pyarrow as pa
 import pytest
 
 from kdray.errors import ConfigError
-from kdray.prune import fitting, parts
-from kdray.prune.clusters import nn_medoids, profile, star_clusters
-from kdray.prune.fitting import fit
-from kdray.prune.graph import cosine_weights, unit_vectors
-from kdray.prune.parts import clusters_by_part, parts_of, sampled_theta
-from kdray.prune.settings import PruneSettings
-from kdray.prune.units import row_units
+from kdray.pruning import fitting, parts
+from kdray.pruning.clusters import nn_medoids, profile, star_clusters
+from kdray.pruning.fitting import fit
+from kdray.pruning.graph import cosine_weights, unit_vectors
+from kdray.pruning.parts import clusters_by_part, parts_of, sampled_theta
+from kdray.pruning.settings import PruneSettings
+from kdray.pruning.units import row_units
 
 
 def heaps(number: int, each: int, *, width: int = 16, spread: float = 0.05) -> tuple[np.ndarray, np.ndarray]:

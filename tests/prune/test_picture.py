@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kdray.prune import PruneSettings, fit, picture, units_of
+from kdray.pruning import PruneSettings, fit, picture, units_of
 
 TEXTS = [" ".join(["Word"] * (i % 9 + 1)) + f" number{i}. Another one {i % 5} here. Short." for i in range(40)]
 

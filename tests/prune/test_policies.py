@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from kdray.prune import PruneSettings, resolve_level
-from kdray.prune.policies import Policy, limit_threshold
-from kdray.prune.units import LevelCounts
+from kdray.pruning import PruneSettings, resolve_level
+from kdray.pruning.policies import Policy, limit_threshold
+from kdray.pruning.units import LevelCounts
 
 TEN = np.array([0, 0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1])
 ALL = [m(rate=0.3) if "rate" in m.model_fields else m() for m in get_args(get_args(Policy)[0])]

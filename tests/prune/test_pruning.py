@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from odd import counted_apart
 
 from kdray.errors import ConfigError
-from kdray.prune import (
+from kdray.pruning import (
     HASH_COLUMN,
     Fit,
     Pruned,
@@ -24,9 +24,9 @@ from kdray.prune import (
     summary,
     units_at,
 )
-from kdray.prune.decisions import restore_minimum
-from kdray.prune.importance import Scale, count_terms, freeze, score
-from kdray.prune.units import text_column
+from kdray.pruning.decisions import restore_minimum
+from kdray.pruning.importance import Scale, count_terms, freeze, score
+from kdray.pruning.units import text_column
 
 FIELDS = [("text", "context"), ("question", "query")]
 WORDS = ["cat", "dog", "fish", "ate", "sat", "met", "the", "a", "mat", "bark", "😀", "naïve", "x", "...", "?"]

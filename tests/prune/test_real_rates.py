@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from kdray.prune import PruneSettings, fit, summary, units_at
+from kdray.pruning import PruneSettings, fit, summary, units_at
 
 pytestmark = [
     pytest.mark.real,

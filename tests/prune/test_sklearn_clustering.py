@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import silhouette_score
 
-from kdray.prune.clusters import silhouette, star_clusters
-from kdray.prune.graph import cosine_weights
-from kdray.prune.settings import PruneSettings
-from kdray.prune.sklearn_clustering import COUNTED, Comparator, sklearn_clusters
+from kdray.pruning.clusters import silhouette, star_clusters
+from kdray.pruning.graph import cosine_weights
+from kdray.pruning.settings import PruneSettings
+from kdray.pruning.sklearn_clustering import COUNTED, Comparator, sklearn_clusters
 
 NAMES = get_args(Comparator)
 

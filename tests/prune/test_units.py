@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdray.errors import ConfigError
-from kdray.prune.sentences import sentence_spans
-from kdray.prune.units import (
+from kdray.pruning.sentences import sentence_spans
+from kdray.pruning.units import (
     HASH_COLUMN,
     WHOLE_ROW,
     LevelCounts,

@@ -11,8 +11,8 @@ import tiny
 
 from kdray.config import parse
 from kdray.errors import ConfigError
-from kdray.prune import Pruner, PruneSettings, fit
-from kdray.prune.units import row_units
+from kdray.pruning import Pruner, PruneSettings, fit
+from kdray.pruning.units import row_units
 from kdray.stages import Context, InProcess, distill, prepare
 from kdray.stages.corpus import load_stored
 from kdray.stages.effect import pruning_effect

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from kdray.config import RunConfig, load, parse
-from kdray.distill import FitSpec
+from kdray.distillation import FitSpec
 from kdray.errors import ConfigError
 from kdray.methods import KD, Batch, Method, MethodOutput, parse_method
 from kdray.stages import Context, InProcess, Prepared, distill, prepare
@@ -157,7 +157,7 @@ def test_a_worker_without_the_file_defines_the_same_class(file: Path, tmp_path: 
     file.unlink()
     worker = """
 import json, sys
-from kdray.distill import FitSpec
+from kdray.distillation import FitSpec
 method = FitSpec.of_message(json.loads(open(sys.argv[1]).read())).method
 print(json.dumps([method.name, method.temperature, type(method).losses.__qualname__]))
 """

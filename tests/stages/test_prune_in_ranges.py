@@ -12,7 +12,7 @@ from blocks import Backwards, Killed
 
 from kdray.config import PruneSection
 from kdray.corpora import CorpusSettings
-from kdray.prune import fitting, parts
+from kdray.pruning import fitting, parts
 from kdray.stages import Context, prune, read
 from kdray.store import Store
 

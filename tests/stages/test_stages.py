@@ -169,7 +169,7 @@ def test_the_kept_epoch_is_scored_once_and_its_scores_are_those_of_the_model(set
         counted.append(len(rows))
         return predict(model, rows, **more)
 
-    monkeypatch.setattr("kdray.distill.job.predict", counting)
+    monkeypatch.setattr("kdray.distillation.job.predict", counting)
     run = settings(method={"name": "finetune"}, train=tiny.training(3, keep=keep))
     store = Store(str(tmp_path))
     student, _ = go(run, store)

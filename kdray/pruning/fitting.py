@@ -9,16 +9,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from kdray.errors import ConfigError
-from kdray.prune.clusters import Clusters, medoids_of, silhouette
-from kdray.prune.decisions import PolicyDecision, decided, field_groups
-from kdray.prune.graph import MAX_UNITS, CosineWeights, unit_vectors
-from kdray.prune.importance import Floats, Scale, TermStatistics, count_terms, freeze, score
-from kdray.prune.parts import Runner, clusters_by_part
-from kdray.prune.policies import Mask, limit_threshold
-from kdray.prune.pruner import Pruner
-from kdray.prune.settings import PruneSettings
-from kdray.prune.sklearn_clustering import sklearn_clusters
-from kdray.prune.units import Level, is_row_level, text_column
+from kdray.pruning.clusters import Clusters, medoids_of, silhouette
+from kdray.pruning.decisions import PolicyDecision, decided, field_groups
+from kdray.pruning.graph import MAX_UNITS, CosineWeights, unit_vectors
+from kdray.pruning.importance import Floats, Scale, TermStatistics, count_terms, freeze, score
+from kdray.pruning.parts import Runner, clusters_by_part
+from kdray.pruning.policies import Mask, limit_threshold
+from kdray.pruning.pruner import Pruner
+from kdray.pruning.settings import PruneSettings
+from kdray.pruning.sklearn_clustering import sklearn_clusters
+from kdray.pruning.units import Level, is_row_level, text_column
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ Edge = Literal["mean_embedding", "mean_cosine"]
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 
-MAX_UNITS = 20_000  # beyond, exact weights of all pairs take too long: see `kdray.prune.parts`
+MAX_UNITS = 20_000  # beyond, exact weights of all pairs take too long: see `kdray.pruning.parts`
 MICRO = 1_000_000
 _BLOCK_ROWS = 512
 _AT_ONCE = 65_536  # rows that are normalized at once

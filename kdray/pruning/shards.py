@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from kdray.arrow_io import TableMap
-from kdray.prune.clusters import Clusters
-from kdray.prune.importance import Floats, ScoreKind, TermCounts, TermStatistics, count_terms, score
-from kdray.prune.pruner import Pruner
-from kdray.prune.settings import PruneSettings
-from kdray.prune.tables import prune_table, units_at
-from kdray.prune.units import Role, text_column
+from kdray.pruning.clusters import Clusters
+from kdray.pruning.importance import Floats, ScoreKind, TermCounts, TermStatistics, count_terms, score
+from kdray.pruning.pruner import Pruner
+from kdray.pruning.settings import PruneSettings
+from kdray.pruning.tables import prune_table, units_at
+from kdray.pruning.units import Role, text_column
 
 Fields = Sequence[tuple[str, Role]]
 

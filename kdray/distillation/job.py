@@ -14,9 +14,9 @@ import transformers
 import kdray
 from kdray import metrics
 from kdray.corpora import VALIDATION, StoredCorpus, choose, encode, load_corpus
-from kdray.distill.build import build_model, build_together
-from kdray.distill.card import model_card
-from kdray.distill.spec import FitSpec, TeacherRef
+from kdray.distillation.build import build_model, build_together
+from kdray.distillation.card import model_card
+from kdray.distillation.spec import FitSpec, TeacherRef
 from kdray.evaluate import cost_of, predict
 from kdray.log import stopwatch
 from kdray.methods import Method, MethodState, PriorOutputs, Reward, TeacherLogits, TeacherStudent

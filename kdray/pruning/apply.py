@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kdray.errors import ConfigError
-from kdray.prune.units import HASH_COLUMN, WHOLE_ROW, field_texts, joined_texts, row_ids, text_hash
+from kdray.pruning.units import HASH_COLUMN, WHOLE_ROW, field_texts, joined_texts, row_ids, text_hash
 
 _Units = list[tuple[str, bool]]
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from kdray.prune.clusters import Clusters, medoids_of
-from kdray.prune.graph import MICRO, CosineWeights
+from kdray.pruning.clusters import Clusters, medoids_of
+from kdray.pruning.graph import MICRO, CosineWeights
 
 Vectors = npt.NDArray[np.float32]
 Runner = Callable[[Callable[[Vectors], Clusters], Sequence[Vectors]], Iterable[Clusters]]

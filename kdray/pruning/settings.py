@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from kdray.prune.graph import Edge
-from kdray.prune.importance import ScoreKind
-from kdray.prune.policies import LowerTail, MedoidRule, Policy
-from kdray.prune.sklearn_clustering import COUNTED
-from kdray.prune.units import Level, LevelCounts
+from kdray.pruning.graph import Edge
+from kdray.pruning.importance import ScoreKind
+from kdray.pruning.policies import LowerTail, MedoidRule, Policy
+from kdray.pruning.sklearn_clustering import COUNTED
+from kdray.pruning.units import Level, LevelCounts
 from kdray.records import Settings
 
 AUTO_SHARE = 0.05  # of the training examples; below, removing sentences would do next to nothing

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from kdray.prune.graph import MICRO, Floats, Ints, Weights, blocks
+from kdray.pruning.graph import MICRO, Floats, Ints, Weights, blocks
 
 Mask = npt.NDArray[np.bool_]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from kdray.errors import ConfigError
-from kdray.prune.apply import drop_rows, drop_sentences, replace_texts
-from kdray.prune.pruner import Pruner
-from kdray.prune.settings import PruneSettings
-from kdray.prune.units import Level, Role, prunable_fields, refuse_pruned, row_units, units_of
+from kdray.pruning.apply import drop_rows, drop_sentences, replace_texts
+from kdray.pruning.pruner import Pruner
+from kdray.pruning.settings import PruneSettings
+from kdray.pruning.units import Level, Role, prunable_fields, refuse_pruned, row_units, units_of
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kdray.prune.clusters import Clusters
-from kdray.prune.importance import Floats
-from kdray.prune.policies import Mask
-from kdray.prune.settings import PruneSettings
-from kdray.prune.units import Level, is_row_level
+from kdray.pruning.clusters import Clusters
+from kdray.pruning.importance import Floats
+from kdray.pruning.policies import Mask
+from kdray.pruning.settings import PruneSettings
+from kdray.pruning.units import Level, is_row_level
 
 KEPT = "kept"
 PROTECTED = "protected medoid"

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from kdray.errors import ConfigError
-from kdray.prune.sentences import sentence_spans
+from kdray.pruning.sentences import sentence_spans
 from kdray.utf8 import is_readable
 
 Role = Literal["context", "query", "body", "pair"]

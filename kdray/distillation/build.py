@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kdray.distill.spec import ModelSource
+from kdray.distillation.spec import ModelSource
 from kdray.errors import ConfigError
 from kdray.models import (
     JointClassifier,

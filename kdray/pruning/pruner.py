@@ -11,13 +11,13 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from kdray.errors import ConfigError
-from kdray.prune.apply import drop_sentences
-from kdray.prune.clusters import Clusters
-from kdray.prune.decisions import PolicyDecision, decided
-from kdray.prune.importance import Scale, TermStatistics, score
-from kdray.prune.sentences import SPLITTER_VERSION
-from kdray.prune.settings import PruneSettings
-from kdray.prune.units import Level, text_column, units_of
+from kdray.pruning.apply import drop_sentences
+from kdray.pruning.clusters import Clusters
+from kdray.pruning.decisions import PolicyDecision, decided
+from kdray.pruning.importance import Scale, TermStatistics, score
+from kdray.pruning.sentences import SPLITTER_VERSION
+from kdray.pruning.settings import PruneSettings
+from kdray.pruning.units import Level, text_column, units_of
 from kdray.store.seal import is_sealed, with_seal
 from kdray.utf8 import is_text
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from kdray.prune.clusters import Clusters
-from kdray.prune.graph import CosineWeights, Floats, Ints
+from kdray.pruning.clusters import Clusters
+from kdray.pruning.graph import CosineWeights, Floats, Ints
 
 Comparator = Literal["kmeans", "gmm", "spectral", "agglomerative", "mean_shift"]
 COUNTED: frozenset[str] = frozenset({"kmeans", "gmm", "spectral", "agglomerative"})  # told how many clusters to make

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from kdray.prune.decisions import restore_minimum
-from kdray.prune.graph import MAX_UNITS, MICRO, CosineWeights, Floats, Ints, Weights, blocks
-from kdray.prune.parts import parts_of
-from kdray.prune.settings import DuplicateSettings
+from kdray.pruning.decisions import restore_minimum
+from kdray.pruning.graph import MAX_UNITS, MICRO, CosineWeights, Floats, Ints, Weights, blocks
+from kdray.pruning.parts import parts_of
+from kdray.pruning.settings import DuplicateSettings
 
 Mask = npt.NDArray[np.bool_]
 
