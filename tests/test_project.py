@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pages
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -47,3 +48,28 @@ exit 7
     assert (
         said == f"kdray needs Python 3.11 or newer; {old} is 3.10.13. Name a newer one: make PYTHON=python3.12"
     ) != begins
+
+
+def test_links_of_the_pages_lead_to_files() -> None:
+    places = [*pages.DOCS, ROOT / "CONTRIBUTING.md", ROOT / "cluster/README.md"]
+    links = [
+        (page, link) for page in places for link in re.findall(r"\]\((?!https?:)([^)#]*)#?[^)]*\)", page.read_text())
+    ]
+    assert len(links) > 30
+    assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_headings_that_links_name_exist() -> None:
+    for page in pages.DOCS:
+        for link, heading in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text()):
+            target = (page.parent / link) if link else page
+            headings = {
+                re.sub(r"[^\w -]", "", line.lstrip("# ")).strip().lower().replace(" ", "-")
+                for line in target.read_text().splitlines()
+                if line.startswith("#")
+            }
+            assert heading in headings, f"{page.name} links to {link}#{heading}"
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150

@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pages
 import pytest
 
 from kdray.cli.main import _parser as kdray_parser  # pyright: ignore[reportPrivateUsage]
@@ -12,7 +13,6 @@ from kdray.cli.sweep import _parser as sweep_parser  # pyright: ignore[reportPri
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "cluster/README.md").read_text()
-README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
 INLINE = re.findall(r"`((?:ray \w+ cluster/|python )[^`]+)`", re.sub(r"```.*?```", "", GUIDE, flags=re.DOTALL))
 LINES = [line for block in (*BLOCKS, *INLINE) for line in block.replace("\\\n", " ").splitlines() if line.strip()]
@@ -87,9 +87,8 @@ def test_flags_of_our_own_programs_exist() -> None:
 
 
 def kdray_lines() -> list[str]:
-    """Every call of `kdray` in the guide and in README's blocks that is more than a name."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines() if line.startswith("kdray ")]
+    """Every call of `kdray` in the guide, and in the shell blocks of README and docs."""
+    lines = [line for page in pages.DOCS for line in pages.shell_lines(page) if line.startswith("kdray ")]
     return [*lines, *re.findall(r"`(kdray \w+ [^`]+)`", GUIDE.replace("\n", " "))]
 
 
@@ -99,7 +98,9 @@ def test_kdray_takes_its_commands_with_their_flags(line: str) -> None:
 
 
 def test_there_are_such_lines() -> None:
-    assert {"run", "prune", "report", "trial", "best"} <= {line.split()[1] for line in kdray_lines()}
+    assert {"run", "prune", "report", "trial", "best", "store", "evaluate"} <= {
+        line.split()[1] for line in kdray_lines()
+    }
     assert any("--export" in line and "--store" in line for line in kdray_lines())
 
 

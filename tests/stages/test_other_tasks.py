@@ -2,10 +2,10 @@
 
 import json
 import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 import transformers
 
@@ -18,45 +18,7 @@ from kdray.store import Store
 FITTING = {"batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32"}
 METHODS = ({"name": "finetune"}, {"name": "kd"}, {"name": "ens_u"})
 
-# A task of one's own: how often something is said, as a Poisson rate. One file; nothing of kdray is edited.
-COUNTS = """
-import numpy as np
-import pyarrow as pa
-import torch
-import torch.nn.functional as F
-from kdray.tasks import LabelError, Predictions
-
-class Counts:
-    name, target, problem_type, outputs, class_scores = "counts", "value", "regression", ("log_rate",), False
-    metrics, always = ("mse",), ("mse", "spearman")
-
-    def read(self, values, labels):
-        for row, value in enumerate(values.to_pylist()):
-            if value is not None and (value < 0 or value != int(value)):
-                raise LabelError(row, value, "whole numbers of 0 or more")
-        return pa.array(values.to_pylist(), pa.float64())
-
-    def targets(self, stored, labels):
-        return np.array([-1 if value is None else value for value in stored.to_pylist()], np.float32)
-
-    def labeled(self, targets):
-        return targets >= 0
-
-    def hard_rows(self, logits, targets):
-        rows = F.poisson_nll_loss(logits[:, 0].float(), targets.clamp(min=0), reduction="none")
-        return torch.where(self.labeled(targets), rows, 0.0)
-
-    def distributions(self, logits):
-        return None
-
-    def predictions(self, logits):
-        return Predictions(values=np.exp(logits[:, 0].astype(np.float64)))
-
-    def baseline(self, targets, outputs):
-        return np.array([np.log(max(targets.mean(), 1e-9))])
-
-COUNTS = Counts()
-"""
+COUNTS = pages.code_with(pages.ROOT / "docs/extending.md", "class Counts")
 
 
 def film(number: int) -> tuple[str, int]:
@@ -187,7 +149,7 @@ def test_labels_that_are_not_allowed_name_file_and_row(tmp_path, tiny_encoder, s
 
 
 def test_a_task_from_outside_is_one_file(tmp_path, tiny_encoder, store, monkeypatch):
-    (tmp_path / "counting.py").write_text(textwrap.dedent(COUNTS))
+    (tmp_path / "counting.py").write_text(COUNTS)
     monkeypatch.syspath_prepend(tmp_path)
     corpus = save(tmp_path / "counts", lambda times: times)
     _, result = go(settings(corpus, tiny_encoder, {"name": "kd"}, task="counting:COUNTS"), store)
@@ -197,7 +159,7 @@ def test_a_task_from_outside_is_one_file(tmp_path, tiny_encoder, store, monkeypa
     assert result["best_epoch"] == 1 + int(np.argmin(scores))
     context = Context(store, InProcess(), data_dir=None)
     corpora = {artifact.digest for artifact in store.artifacts("corpus")}
-    (tmp_path / "counting.py").write_text(textwrap.dedent(COUNTS) + "# another file, another artifact\n")
+    (tmp_path / "counting.py").write_text(COUNTS + "# another file, another artifact\n")
     read(settings(corpus, tiny_encoder, {"name": "kd"}, task="counting:COUNTS").corpus, context)
     assert len({artifact.digest for artifact in store.artifacts("corpus")} - corpora) == 1
     sys.modules.pop("counting")

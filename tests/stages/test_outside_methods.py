@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pages
 import pytest
 import tiny
 
@@ -16,22 +17,7 @@ from kdray.methods import KD, Batch, Method, MethodOutput, parse_method
 from kdray.stages import Context, InProcess, Prepared, distill, prepare
 from kdray.store import Artifact, Store
 
-MY_KD = """
-from kdray.functional import kd_rows, log_probs
-from kdray.methods import Method
-
-
-class MyKD(Method):
-    temperature: float = 4.0
-    alpha: float = 0.5
-
-    def weights(self):
-        return {"hard": 1 - self.alpha, "kd": self.alpha}
-
-    def losses(self, step):
-        target = log_probs(step.teachers[0].logits, self.temperature)
-        return {"kd": kd_rows(target, step.student.logits, temperature=self.temperature)}
-"""
+MY_KD = pages.code_with(pages.ROOT / "docs/extending.md", "class MyKD")
 
 
 class Mine(KD):

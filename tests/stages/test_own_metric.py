@@ -2,6 +2,7 @@
 
 import sys
 
+import pages
 import pytest
 import tiny
 
@@ -12,14 +13,7 @@ from kdray.stages import Context, InProcess, distill, prepare, read
 from kdray.stages.train_stage import result_of
 from kdray.store import Store
 
-OWN = """
-import numpy as np
-from kdray.tasks import metric
-
-@metric(title="mean doubt", needs="probabilities", higher_is_better=False)
-def doubt(targets, probabilities):
-    return 1 - float(probabilities[np.arange(len(targets)), targets].mean())
-"""
+OWN = pages.code_with(pages.ROOT / "docs/extending.md", "def doubt")
 
 
 @pytest.fixture
