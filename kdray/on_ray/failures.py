@@ -30,6 +30,11 @@ class PeerLost(WorkerFailed):
     """The connection to another worker of the same training broke, which happens when that worker is lost."""
 
 
+class MapFailed(Exception):
+    """What a map raised, as its first argument. Ray Data adds a hint to the text of an error, and its own wrapper loses
+    the error."""
+
+
 class WorkerTraceback(Exception):
     """The traceback of a worker, for `--debug`."""
 
@@ -80,6 +85,8 @@ def _own(error: BaseException | None) -> KdrayError | None:
         inner: list[BaseException | None] = [error.cause, error.__cause__]
     elif isinstance(error, KdrayError):
         return error
+    elif isinstance(error, MapFailed):
+        inner = [error.args[0]]
     else:
         failures = (getattr(error, "worker_failures", None) or {}).values()
         inner = [*sorted(failures, key=lambda each: isinstance(each, PeerLost)), error.__cause__]

@@ -13,7 +13,8 @@ from ray.util.annotations import RayDeprecationWarning
 
 from kdray import metrics
 from kdray.arrow_io import TableMap, from_bytes, to_bytes
-from kdray.on_ray.failures import described
+from kdray.errors import KdrayError
+from kdray.on_ray.failures import MapFailed, described
 
 
 def map_tables(
@@ -40,7 +41,9 @@ def map_tables(
     """
     # importing ray.data had set it back; the driver shows the error of a map in a sentence
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True
     blocks: list[Any] = [_block(parts, numbers) for numbers in _blocks(parts, block_rows)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RayDeprecationWarning)  # there is no other way yet to say how often to restart
@@ -77,8 +80,11 @@ class _Mapper:
         return apply
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        with described():
-            return self._map(batch)
+        try:
+            with described():
+                return self._map(batch)
+        except KdrayError as error:
+            raise MapFailed(error) from None
 
     def _map(self, batch: pa.Table) -> pa.Table:
         found: list[bytes] = []

@@ -3,6 +3,7 @@
 import families
 import pytest
 import torch
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from kdray.errors import ConfigError
 from kdray.models import (
@@ -47,6 +48,17 @@ def test_a_model_that_changes_when_it_is_saved_is_refused(tmp_path):
     model.config.num_hidden_layers = 3
     with pytest.raises(ConfigError, match=r"^m \(family modernbert, 3 layers\) cannot be saved: \w+: .*[^\n]$"):
         check_saves(model, tokenizer, "m")
+
+
+def test_only_the_first_rank_of_a_training_saves_the_model(folder):
+    """On the others, transformers saves nothing."""
+    model = load_classifier(folder, labels=LABELS, seed=0, head="fresh")
+    tokenizer = load_tokenizer(folder, model)
+    torch.distributed.init_process_group("fake", rank=1, world_size=2, store=FakeStore())
+    try:
+        check_saves(model, tokenizer, "m")
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize("name", list(families.REFUSED))

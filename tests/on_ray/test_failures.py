@@ -162,7 +162,7 @@ def test_a_training_that_fails_is_tried_once(
     context = Context(Store(run.store), engine, None)
     never_valid = run.teachers[0].train.model_copy(update={"learning_rate": 1e30})  # the worker reads it again
     teacher_settings = run.teachers[0].model_copy(update={"train": never_valid})
-    with pytest.raises(RunError, match=r"^teach folder-opinions-t failed on its worker: ValidationError: 1 validation"):
+    with pytest.raises(RunError, match=r"^teach folder-opinions/t failed on its worker: ValidationError: 1 validation"):
         teach(teacher_settings, read(run.corpus, context), context)
     actors: dict[str, Any] = ray._private.state.actors()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
     assert (
@@ -189,7 +189,12 @@ def test_a_map_that_fails_is_tried_once(engine: Any, tmp_path: Path, capfd: pyte
 
         return apply
 
+    def refuse() -> Callable[[pa.Table], pa.Table]:
+        raise ConfigError("corpus: row 3 has no label.")
+
     with pytest.raises(RunError, match=r"^count words failed on its worker: Local: this and that$"):
         list(engine.map([pa.table({"a": [1]})], broken, title="count words"))
     assert calls.read_text() == "x"
+    with pytest.raises(ConfigError, match=r"^corpus: row 3 has no label\.$"):
+        list(engine.map([pa.table({"a": [1]})], refuse, title="count words"))
     assert "Traceback" not in "".join(capfd.readouterr())
