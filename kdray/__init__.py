@@ -1,3 +1,71 @@
-"""kdray: distributed knowledge distillation of text classifiers on Ray."""
+"""kdray: knowledge distillation of text classifiers, on a laptop or a Ray cluster. The usual import is `kd`.
+
+>>> import kdray as kd
+>>> kd.methods.KD(temperature=4.0).temperature
+4.0
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from kdray import functional, methods, testing
+    from kdray.api import Dataset, Encoder, Pruned, Student, Teacher, distill, engines, prune
+    from kdray.config import RunConfig
+    from kdray.methods import Method
+    from kdray.store import Store
+    from kdray.train import TrainSettings
+
+# Loaded on first use, so that `import kdray` is quick and the command line loads only what it needs.
+_ATTRIBUTES = {
+    "Dataset": "kdray.api",
+    "Encoder": "kdray.api",
+    "Method": "kdray.methods",
+    "Pruned": "kdray.api",
+    "RunConfig": "kdray.config",
+    "Store": "kdray.store",
+    "Student": "kdray.api",
+    "Teacher": "kdray.api",
+    "TrainSettings": "kdray.train",
+    "distill": "kdray.api",
+    "prune": "kdray.api",
+}
+_MODULES = {
+    "engines": "kdray.api.engines",
+    "functional": "kdray.functional",
+    "methods": "kdray.methods",
+    "testing": "kdray.testing",
+}
+
+__all__ = [
+    "Dataset",
+    "Encoder",
+    "Method",
+    "Pruned",
+    "RunConfig",
+    "Store",
+    "Student",
+    "Teacher",
+    "TrainSettings",
+    "__version__",
+    "distill",
+    "engines",
+    "functional",
+    "methods",
+    "prune",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ATTRIBUTES:
+        return getattr(importlib.import_module(_ATTRIBUTES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
+    raise AttributeError(f"module 'kdray' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,222 @@
+"""Rows with labels, from wherever they are: a DataFrame, files, the Hugging Face hub, or a named corpus."""
+
+import logging
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kdray.corpora import CorpusSettings
+from kdray.corpora.files import read_table
+from kdray.corpora.splits import carve
+from kdray.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+TEST_FRACTION = 0.1  # of the rows, held out where no test split is given
+_TEST_SEED = 1
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A corpus to train and test on. Make one with `load`, `from_pandas`, `from_datasets`, `from_hub` or `from_files`.
+
+    Attributes:
+        name: As tables and the store show it.
+        tables: Columns id, texts and label by split; empty for a named corpus.
+        options: Settings of `corpus` beside the data.
+        notes: What was inferred or held out, one sentence each.
+    """
+
+    name: str
+    tables: Mapping[str, pa.Table] = field(default_factory=dict[str, pa.Table], repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def load(name: str, **options: Any) -> "Dataset":
+        """A named corpus (`rte`, `sst2`, `sample`, ...); `options` are settings of `corpus`, such as `limit=500`.
+
+        >>> Dataset.load("sample")
+        Dataset(name='sample', options={'name': 'sample'}, notes=())
+        """
+        return Dataset(name, options=CorpusSettings(name=name, **options).model_dump(exclude_defaults=True))
+
+    @staticmethod
+    def from_pandas(
+        train: Any,
+        *,
+        test: Any = None,
+        validation: Any = None,
+        text: str | Sequence[str] = "text",
+        label: str = "label",
+        labels: Sequence[Any] | None = None,
+        name: str = "data",
+        **options: Any,
+    ) -> "Dataset":
+        """Rows of pandas DataFrames.
+
+        Args:
+            test: Rows that are scored and never trained on; None holds out 10 % of `train`, and says so.
+            validation: Rows that epochs and settings are selected on; None holds some of `train` out at training.
+            text: The column of texts, or two columns for pairs.
+            label: The column of labels; missing labels are unlabeled rows.
+            labels: The classes in their order; None takes those of `train`, sorted, and says so.
+            options: Further settings of `corpus`, such as `metrics=("macro_f1",)`.
+
+        Raises:
+            ConfigError: A column or a class is missing.
+
+        >>> import pandas as pd
+        >>> rows = pd.DataFrame({"text": ["good", "bad"] * 10, "label": [1, 0] * 10})
+        >>> data = Dataset.from_pandas(rows)
+        >>> len(data.tables["train"]), len(data.tables["test"]), data.options["labels"]
+        (18, 2, ('0', '1'))
+        """
+        frames = {"train": train, "validation": validation, "test": test}
+        given = {split: pa.Table.from_pandas(f, preserve_index=False) for split, f in frames.items() if f is not None}
+        return _dataset(given, text=text, label=label, labels=labels, name=name, options=options)
+
+    @staticmethod
+    def from_datasets(splits: Any, *, name: str = "data", **columns: Any) -> "Dataset":
+        """A `datasets.DatasetDict`, or a mapping from split to `datasets.Dataset`; `columns` as in `from_pandas`."""
+        tables = {split: each.with_format("arrow")[:] for split, each in dict(splits).items()}
+        if "train" not in tables:
+            raise ConfigError(f"{name} has no split train; found: {', '.join(tables)}.")
+        feature: Any = getattr(splits["train"], "features", {}).get(columns.get("label", "label"))
+        names: list[str] = list(getattr(feature, "names", None) or [])
+        if columns.get("labels") is None and names:  # class numbers of the hub become class names
+            column = columns.get("label", "label")
+            tables = {split: _named(table, column, names) for split, table in tables.items()}
+            columns["labels"] = names
+        return _dataset(tables, name=name, **_column_arguments(columns))
+
+    @staticmethod
+    def from_hub(repo: str, config: str | None = None, **columns: Any) -> "Dataset":
+        """A data set of the Hugging Face hub by its id; `columns` as in `from_pandas`."""
+        import datasets
+
+        loaded = datasets.load_dataset(repo, config)
+        return Dataset.from_datasets(loaded, name=repo.replace("/", "--"), **columns)
+
+    @staticmethod
+    def from_files(train: str | Path, *, test: str | Path | None = None, **columns: Any) -> "Dataset":
+        """Parquet, CSV or JSON Lines files; `columns` as in `from_pandas`. Every column of a CSV is text."""
+        files = {"train": Path(train).expanduser(), **({"test": Path(test).expanduser()} if test else {})}
+        for path in files.values():
+            if not path.is_file():
+                raise ConfigError(f"{path}: there is no such file.")
+            if path.suffix not in (".parquet", ".csv", ".jsonl"):
+                raise ConfigError(f"{path}: the file must end in .parquet, .csv or .jsonl.")
+        tables = {split: read_table(path, path.name) for split, path in files.items()}
+        return _dataset(tables, name=columns.pop("name", files["train"].stem), **_column_arguments(columns))
+
+    @property
+    def settings(self) -> CorpusSettings:
+        """The section `corpus` of a run on these rows; their files exist while this object does."""
+        if not self.tables:
+            return CorpusSettings(**self.options)
+        return CorpusSettings(name="folder", path=str(self._folder), **self.options)
+
+    def to_pandas(self, split: str = "train") -> Any:
+        """The rows of a split as a DataFrame."""
+        if split not in self.tables:
+            raise ConfigError(f"{self.name} holds no rows of a split {split!r} here; found: {', '.join(self.tables)}.")
+        return self.tables[split].to_pandas()
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{split}</td><td>{len(table):,}</td></tr>" for split, table in self.tables.items())
+        notes = "".join(f"<li>{note}</li>" for note in self.notes)
+        return f"<b>Dataset {self.name}</b><table><tr><th>split</th><th>rows</th></tr>{rows}</table><ul>{notes}</ul>"
+
+    @cached_property
+    def _folder(self) -> Path:
+        temporary = tempfile.mkdtemp(prefix="kdray-data-")
+        weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
+        folder = Path(temporary) / self.name
+        folder.mkdir()
+        for split, table in self.tables.items():
+            pq.write_table(table, folder / f"{split}.parquet")
+        return folder
+
+
+def _column_arguments(columns: Mapping[str, Any]) -> dict[str, Any]:
+    named = {"text": "text", "label": "label", "labels": None} | dict(columns)
+    options = {key: value for key, value in named.items() if key not in ("text", "label", "labels")}
+    return {key: named[key] for key in ("text", "label", "labels")} | {"options": options}
+
+
+def _dataset(
+    tables: Mapping[str, pa.Table],
+    *,
+    text: str | Sequence[str],
+    label: str,
+    labels: Sequence[Any] | None,
+    name: str,
+    options: Mapping[str, Any],
+) -> Dataset:
+    texts = (text,) if isinstance(text, str) else tuple(text)
+    notes: list[str] = []
+    kind = options.get("task", "single_label")
+    plain = {split: _plain(table, texts, label, split, kind) for split, table in tables.items()}
+    if kind == "regression":
+        classes: tuple[str, ...] = ()
+    elif labels is None:
+        classes = _classes(plain["train"]["label"])
+        notes.append(f"labels: {', '.join(classes)} (the sorted labels of train)")
+    else:
+        classes = tuple(str(each) for each in labels)
+    if "test" not in plain and "validation" not in plain:
+        kept, held_out = carve(plain["train"], fraction=TEST_FRACTION, seed=_TEST_SEED)
+        plain = {"train": kept, "test": held_out}
+        notes.append(f"no test rows were given: {len(held_out):,} of {len(kept) + len(held_out):,} rows were held out")
+    for note in notes:
+        log.warning("%s: %s", name, note)
+    fields = tuple({"name": each, "role": "body" if len(texts) == 1 else "pair"} for each in texts)
+    every = {**({"labels": classes} if classes else {}), "fields": fields, **options}
+    return Dataset(name, plain, every, tuple(notes))
+
+
+def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, kind: str) -> pa.Table:
+    """Columns id, the texts and label, with class labels as text."""
+    for column in (*texts, label):
+        if column not in table.column_names:
+            raise ConfigError(
+                f"{split} has no column {column!r}; found: {', '.join(table.column_names)}. Name the columns with "
+                "text= and label=."
+            )
+    values = table[label].to_pylist()
+    if kind == "single_label":
+        values = [None if each is None or each != each else _shown(each) for each in values]  # nan is not itself
+    ids = [f"{split}-{row}" for row in range(len(table))]
+    return pa.table({"id": ids, **{each: table[each] for each in texts}, "label": values})
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))  # pandas turns class numbers beside a missing one into floats
+    return str(value)
+
+
+def _classes(column: pa.ChunkedArray) -> tuple[str, ...]:
+    found = {each for value in column.to_pylist() if value is not None for each in _each(value)}
+    if all(each.lstrip("-").isdecimal() for each in found):
+        return tuple(sorted(found, key=int))
+    return tuple(sorted(found))
+
+
+def _each(value: Any) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _named(table: pa.Table, column: str, names: Sequence[str]) -> pa.Table:
+    values = [None if each is None or each < 0 else names[each] for each in table[column].to_pylist()]
+    return table.set_column(table.column_names.index(column), column, pa.array(values, pa.string()))

@@ -1,0 +1,157 @@
+"""One call for a whole run: `distill` makes a student, `prune` a pruned corpus."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from kdray.api.dataset import Dataset
+from kdray.api.engines import EngineChoice, Local
+from kdray.api.models import Encoder, Student, Teacher, classifier_of
+from kdray.config import PruneSection, RunConfig, WorkSettings
+from kdray.corpora import kdray_data
+from kdray.distillation import StudentSettings
+from kdray.errors import ConfigError
+from kdray.methods import KD, FineTune, Method
+from kdray.pruning import Pruner
+from kdray.stages import Context, prepare
+from kdray.stages import distill as distill_stage
+from kdray.store import Artifact, Store
+from kdray.train import TrainSettings
+
+NOTHING = PruneSection.model_validate({"policy": "none"})
+FROM_TEACHER = StudentSettings(layers=3, init="skip", init_from="teacher")
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruned corpus: what was dropped and why, and the pruner that was fitted.
+
+    Attributes:
+        data: The corpus before pruning.
+        settings: The section `prune`.
+        summary: Counts of units, rows and words, before and after.
+    """
+
+    data: Dataset
+    settings: PruneSection
+    summary: Mapping[str, Any] = field(repr=False)
+    artifact: Artifact = field(repr=False)
+
+    @property
+    def decisions(self) -> Any:
+        """One row a sentence (or row), as a DataFrame: its text, importance, whether it is kept, and the reason."""
+        return pq.read_table(self.artifact.file("decisions.parquet")).to_pandas()
+
+    @property
+    def dropped(self) -> Any:
+        """The decisions about what was dropped."""
+        found = self.decisions
+        return found[~found["kept"]]
+
+    @property
+    def pruner(self) -> Pruner:
+        """Shortens new texts by the same words and threshold."""
+        return Pruner.load(self.artifact.file("pruner.json").parent)
+
+    def to_pandas(self) -> Any:
+        """As `decisions`."""
+        return self.decisions
+
+
+def distill(
+    teacher: Teacher | Sequence[Teacher] | None,
+    data: Dataset | Pruned,
+    *,
+    student: Encoder | StudentSettings | None = None,
+    method: Method | None = None,
+    train: Mapping[str, Any] | TrainSettings | None = None,
+    store: str = "store",
+    engine: EngineChoice | None = None,
+    **sections: Any,
+) -> Student:
+    """Distill a student; what is in the store already is reused.
+
+    Args:
+        teacher: One or several; None trains the student on hard labels alone.
+        data: The rows; of a `Pruned`, the student is trained on the pruned texts.
+        student: None takes three layers of the first teacher.
+        method: None is vanilla KD, or fine-tuning where there is no teacher.
+        train: Settings of the student's training, such as `{"epochs": 2, "learning_rate": 1e-4}`.
+        store: Folder or URI that keeps everything that is made.
+        engine: `engines.Local()` (the default) or `engines.Ray()`.
+        sections: Further sections of a run, such as `outputs={"quality_check": False}`.
+
+    Raises:
+        ConfigError: The settings do not fit together, or the data cannot be used.
+        RunError: The training failed.
+    """
+    run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections)
+    with (engine or Local()).start() as running:
+        context = Context(Store(run.store), running, kdray_data())
+        prepared = prepare(run, context)
+        artifact = distill_stage(run, prepared, context)
+    return Student(*classifier_of(artifact, prepared.corpus, prepared.pruned_corpus))
+
+
+def prune(
+    data: Dataset,
+    *,
+    policy: Any = "lower_tail",
+    embedders: str = "minilm",
+    store: str = "store",
+    engine: EngineChoice | None = None,
+    **settings: Any,
+) -> Pruned:
+    """Prune the training texts sentence by sentence (or row by row).
+
+    Args:
+        policy: The name of a policy, or its settings as a mapping.
+        embedders: The encoder whose embeddings make the graph; not needed with `keep_medoids="none"`.
+        settings: Further settings of `prune`, such as `level="sentence"`.
+
+    Raises:
+        ConfigError: The settings do not fit together.
+    """
+    chosen = {"policy": policy, **settings}
+    if chosen.get("keep_medoids") != "none":
+        chosen["embedders"] = embedders
+    section = PruneSection.model_validate(chosen)
+    run = RunConfig(store=store, corpus=data.settings, prune=section, teachers=(), method=FineTune())
+    with (engine or Local()).start() as running:
+        context = Context(Store(store), running, kdray_data())
+        artifact = prepare(run, context).pruned_corpus
+    if artifact is None:
+        raise ConfigError("prune.policy = none removes nothing; choose another policy, such as lower_tail.")
+    return Pruned(data, section, dict(artifact.summary), artifact)
+
+
+def run_of(
+    teacher: Teacher | Sequence[Teacher] | None,
+    data: Dataset | Pruned,
+    *,
+    student: Encoder | StudentSettings | None,
+    method: Method | None,
+    train: Mapping[str, Any] | TrainSettings | None,
+    store: str,
+    sections: Mapping[str, Any],
+) -> RunConfig:
+    """The settings of a run from the objects of the API."""
+    teachers = (teacher,) if isinstance(teacher, Teacher) else tuple(teacher or ())
+    if student is None:
+        student = FROM_TEACHER if teachers else Encoder()
+    corpus, section = (data.data, data.settings) if isinstance(data, Pruned) else (data, NOTHING)
+    return RunConfig.model_validate(
+        {
+            "store": store,
+            "corpus": corpus.settings,
+            "prune": section,
+            "teachers": tuple(each.settings for each in teachers),
+            "student": student.settings if isinstance(student, Encoder) else student,
+            "method": method or (KD() if teachers else FineTune()),
+            "train": train if isinstance(train, TrainSettings) else dict(train or {}),
+            "work": WorkSettings(),
+            **sections,
+        }
+    )

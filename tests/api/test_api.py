@@ -1,0 +1,189 @@
+"""The public Python API, as a notebook uses it: in one process, without Ray."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+
+import kdray as kd
+from kdray.errors import ConfigError
+from kdray.stages import Context, InProcess, prepare
+from kdray.stages import distill as distill_stage
+
+QUICK = {"epochs": 8, "learning_rate": 5e-3, "max_length": tiny.MAX_LENGTH, "precision": "fp32"}
+NO_CHECK = {"outputs": {"quality_check": False}}
+
+
+def frame(start: int, stop: int) -> pd.DataFrame:
+    return pd.DataFrame([tiny.opinion(number) for number in range(start, stop)])[["text", "label"]]
+
+
+@pytest.fixture(scope="module")
+def data() -> kd.Dataset:
+    return kd.Dataset.from_pandas(frame(0, 48), test=frame(1000, 1016))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("api") / "store")
+
+
+@pytest.fixture(scope="module")
+def teacher(tiny_encoder: Path) -> kd.Teacher:
+    return kd.Teacher(str(tiny_encoder), train=QUICK)
+
+
+@pytest.fixture(scope="module")
+def student(teacher: kd.Teacher, data: kd.Dataset, tiny_encoder: Path, store: str) -> kd.Student:
+    encoder = kd.Encoder(str(tiny_encoder), layers=1)
+    method = kd.methods.KD(temperature=4.0)
+    return kd.distill(teacher, data, student=encoder, method=method, train=QUICK, store=store, **NO_CHECK)
+
+
+def test_a_notebook_needs_no_ray(tiny_encoder: Path, tmp_path: Path) -> None:
+    code = f"""
+        import sys
+        import pandas as pd
+        import kdray as kd
+
+        rows = pd.DataFrame({{"review": ["a good film", "a bad film", "good and good", "bad and bad"] * 12,
+                             "stars": [1, 0, 1, 0] * 12}})
+        data = kd.Dataset.from_pandas(rows, text="review", label="stars")
+        teacher = kd.Teacher({str(tiny_encoder)!r}, train={QUICK!r}).fit(data)
+        student = kd.distill(teacher, data, student=kd.Encoder({str(tiny_encoder)!r}, layers=1),
+                             method=kd.methods.KD(temperature=4.0), train={QUICK!r}, outputs={{"quality_check": False}})
+        print(student.predict_proba(["a very good film"]).sum(), student.labels, "ray" in sys.modules)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    total, rest = done.stdout.split(maxsplit=1)
+    assert float(total) == pytest.approx(1.0)
+    assert rest.strip() == "('0', '1') False"
+    assert "5 of 48 rows were held out" in done.stderr
+
+
+def test_it_is_the_student_of_the_same_settings_in_yaml(
+    student: kd.Student, data: kd.Dataset, tiny_encoder: Path, store: str
+) -> None:
+    run = kd.RunConfig.model_validate(
+        {
+            "store": store,
+            "corpus": data.settings.model_dump(),
+            "prune": {"policy": "none"},
+            "teachers": [{"encoder": str(tiny_encoder), "train": QUICK}],
+            "student": {"encoder": str(tiny_encoder), "layers": 1},
+            "method": {"name": "kd", "temperature": 4.0},
+            "train": QUICK,
+            **NO_CHECK,
+        }
+    )
+    context = Context(kd.Store(store), InProcess(), None)
+    artifact = distill_stage(run, prepare(run, context), context)
+    assert artifact.file("model") == student.folder
+    assert all(entry["reused"] for entry in context.journal)
+
+
+def test_students_predict_and_are_saved_and_loaded(student: kd.Student, data: kd.Dataset, tmp_path: Path) -> None:
+    texts = frame(1000, 1016)["text"].tolist()
+    scores = student.predict_proba(texts)
+    assert scores.shape == (16, 2)
+    assert np.allclose(scores.sum(1), 1)
+    assert student.predict(texts) == [student.labels[column] for column in scores.argmax(1)]
+    again = kd.Student.load(student.save(tmp_path / "out"))
+    assert np.array_equal(again.predict_proba(texts), scores)
+    assert again.evaluate() == student.evaluate()
+    with pytest.raises(ConfigError, match="out exists; give the name of a new folder"):
+        student.save(tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"has no kdray\.json"):
+        kd.Student.load(student.folder)
+    right = np.mean([a == b for a, b in zip(student.predict(texts), frame(1000, 1016)["label"], strict=True)])
+    assert student.evaluate(data)["accuracy"] == pytest.approx(right) == pytest.approx(student.evaluate()["accuracy"])
+    assert {"auroc", "log_loss"} <= set(student.evaluate(data, metrics=["auroc", "log_loss"]))
+    assert len(student.to_pandas()) == QUICK["epochs"]
+    assert "accuracy" in student._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("texts", "sentence"),
+    [
+        ("one text", "put the one text into a list"),
+        ([3], "row 0 is 3; expected a text"),
+        (["a", ("a", "b")], r"row 1 is \('a', 'b'\); expected a text"),
+    ],
+)
+def test_what_is_not_a_list_of_texts_is_refused(student: kd.Student, texts: Any, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        student.predict(texts)
+
+
+def test_a_teacher_predicts_once_it_is_fitted(teacher: kd.Teacher, data: kd.Dataset, store: str) -> None:
+    with pytest.raises(ConfigError, match=r"teacher is not fitted yet; call teacher = teacher\.fit\(data\) first"):
+        teacher.predict(["a good film"])
+    fitted = teacher.fit(data, store=store)
+    rows = frame(1000, 1016)
+    right = np.mean([a == b for a, b in zip(fitted.predict(rows["text"].tolist()), rows["label"], strict=True)])
+    assert fitted.evaluate()["accuracy"] == pytest.approx(right)
+    assert right > 0.6
+
+
+def test_a_student_of_pruned_texts_carries_its_pruner(tiny_encoder: Path, store: str, tmp_path: Path) -> None:
+    rows = frame(0, 48)
+    rows["text"] = rows["text"] + ". The the the. " + rows["text"] + " very."
+    data = kd.Dataset.from_pandas(rows, test=rows.iloc[:12], name="long")
+    pruned = kd.prune(data, level="sentence", keep_medoids="none", store=store)
+    assert 0 < len(pruned.dropped) < len(pruned.decisions)
+    assert set(pruned.dropped["reason"]) == {"below threshold"}
+    student = kd.distill(None, pruned, student=kd.Encoder(str(tiny_encoder), layers=1), train=QUICK, store=store)
+    assert student.pruner is not None
+    text = rows["text"][0]
+    assert student.pruner.prune([text]) != [text]
+    shortened = kd.Student(student.folder, student.reading, student.result, None)
+    assert np.array_equal(student.predict_proba([text]), shortened.predict_proba(student.pruner.prune([text])))
+    assert kd.Student.load(student.save(tmp_path / "out")).pruner == student.pruner
+
+
+def test_datasets_from_elsewhere(tmp_path: Path) -> None:
+    import datasets
+
+    rows = frame(0, 20)
+    rows.to_csv(tmp_path / "tickets.csv", index=False)
+    from_file = kd.Dataset.from_files(tmp_path / "tickets.csv")
+    assert from_file.name == "tickets"
+    assert len(from_file.to_pandas("train")) == 18
+    numbered = rows.assign(label=(rows["label"] == "positive").astype(int))
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    hub = datasets.DatasetDict({"train": datasets.Dataset.from_pandas(numbered, features=features)})
+    assert kd.Dataset.from_datasets(hub).options["labels"] == ("no", "yes")
+    pairs = kd.Dataset.from_pandas(rows.assign(other=rows["text"]), text=("text", "other"))
+    assert [each["role"] for each in pairs.options["fields"]] == ["pair", "pair"]
+    assert pairs.settings.fields[1].name == "other"
+    stars = rows.assign(label=[float(number % 5 + 1) if number else None for number in range(20)])
+    assert kd.Dataset.from_pandas(stars).options["labels"] == ("1", "2", "3", "4", "5")
+
+
+def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="train has no column 'review'; found: text, label"):
+        kd.Dataset.from_pandas(frame(0, 4), text="review")
+    with pytest.raises(ConfigError, match="there is no such file"):
+        kd.Dataset.from_files(tmp_path / "none.csv")
+    (tmp_path / "a.txt").write_text("a")
+    with pytest.raises(ConfigError, match=r"must end in \.parquet, \.csv or \.jsonl"):
+        kd.Dataset.from_files(tmp_path / "a.txt")
+
+
+def test_importing_kdray_loads_nothing_heavy() -> None:
+    code = "import sys, kdray; print(sorted({'torch', 'ray', 'transformers', 'pandas', 'pyarrow'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert set(kd.__all__) <= set(dir(kd))
+    assert all(getattr(kd, name) is not None for name in kd.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'distil'"):
+        kd.distil  # noqa: B018
