@@ -142,7 +142,7 @@ def load_classifier(folder: Path, *, labels: Sequence[str], seed: int, head: Hea
             f"({', '.join(labels)}); set fine_tuned: false to train a head on it."
         )
     if head == "fresh" and above - fresh:
-        model, _ = _loaded(folder, config, seed, leave_out=above)
+        model = _without(above, type(model), folder, config, seed)
     if config.pad_token_id is None:
         model.config.pad_token_id = load_tokenizer(folder).pad_token_id
     return model
@@ -159,25 +159,27 @@ def max_tokens(model: Any) -> int | None:
     return None if limit is None else int(limit)
 
 
-def _loaded(folder: Path, config: Any, seed: int, leave_out: Set[str] = frozenset()) -> tuple[Any, dict[str, Any]]:
-    settings: dict[str, Any] = {
-        "config": config,
-        "trust_remote_code": False,
-        "dtype": torch.float32,
-        "ignore_mismatched_sizes": True,
-        "output_loading_info": True,
-    }
-    auto = transformers.AutoModelForSequenceClassification
+def _loaded(folder: Path, config: Any, seed: int) -> tuple[Any, dict[str, Any]]:
+    """The classifier, and what transformers reports about its weights."""
+    more = {"ignore_mismatched_sizes": True, "output_loading_info": True, "use_safetensors": True}
+    return _seeded(transformers.AutoModelForSequenceClassification, folder, folder, config, seed, **more)
+
+
+def _without(names: Set[str], kind: Any, folder: Path, config: Any, seed: int) -> Any:
+    """The same classifier of class `kind`, in which the weights of these names are fresh."""
+    stored = {k: v for file in sorted(folder.glob("*.safetensors")) for k, v in load_file(file).items()}
+    left = {name: value for name, value in stored.items() if name not in names}
+    # transformers takes either a folder or a dict of weights
+    return _seeded(kind, None, folder, config, seed, state_dict=left, ignore_mismatched_sizes=True)
+
+
+def _seeded(kind: Any, source: Path | None, folder: Path, config: Any, seed: int, **more: Any) -> Any:
     try:
         with _loading, _quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            if leave_out:
-                stored = {k: v for file in sorted(folder.glob("*.safetensors")) for k, v in load_file(file).items()}
-                settings["state_dict"] = {name: value for name, value in stored.items() if name not in leave_out}
-            else:
-                settings["use_safetensors"] = True
-            model, loaded = auto.from_pretrained(folder, **settings)
-            return model.eval(), loaded
+            found = kind.from_pretrained(source, config=config, trust_remote_code=False, dtype=torch.float32, **more)
+            (found[0] if isinstance(found, tuple) else found).eval()  # pyright: ignore[reportUnknownMemberType]
+            return found
     except Exception as error:  # transformers raises many kinds
         family = f"family {config.model_type}"
         raise ConfigError(f"{folder} ({family}) cannot be loaded as a classifier: {_short(error)}") from error
