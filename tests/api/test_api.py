@@ -1,5 +1,6 @@
 """The public Python API, as a notebook uses it: in one process, without Ray."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ from kdray.errors import ConfigError
 from kdray.stages import Context, InProcess, prepare
 from kdray.stages import distill as distill_stage
 
+ROOT = Path(__file__).parents[2]
 QUICK = {"epochs": 8, "learning_rate": 5e-3, "max_length": tiny.MAX_LENGTH, "precision": "fp32"}
 NO_CHECK = {"outputs": {"quality_check": False}}
 
@@ -109,6 +111,25 @@ def test_students_predict_and_are_saved_and_loaded(student: kd.Student, data: kd
     assert {"auroc", "log_loss"} <= set(student.evaluate(data, metrics=["auroc", "log_loss"]))
     assert len(student.to_pandas()) == QUICK["epochs"]
     assert "accuracy" in student._repr_html_()
+
+
+def test_the_python_of_the_readme_runs(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it stands, but for a tiny encoder with a higher learning rate."""
+    block = re.search(r"```python\n(import kdray.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert block is not None
+    code = (
+        block.group(1)
+        .replace('"minilm"', repr(str(tiny_encoder)))
+        .replace("1e-4", "5e-3")
+        .replace('"epochs": 3', '"epochs": 8')
+    )
+    frame(0, 96).rename(columns={"label": "queue"}).to_csv(tmp_path / "tickets.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    assert "accuracy" in capsys.readouterr().out
+    assert kd.Student.load("my-student").labels == ("negative", "positive")
 
 
 @pytest.mark.parametrize(

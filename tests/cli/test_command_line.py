@@ -121,7 +121,7 @@ def test_recipes_are_valid(path: Path) -> None:
     load(path)
 
 
-def test_readmes_python_runs(
+def test_the_stages_in_python_run(
     tiny_encoder: Path,
     tiny_corpus: Path,
     tmp_path: Path,
@@ -134,9 +134,9 @@ def test_readmes_python_runs(
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "sample.yaml").write_text(yaml.safe_dump(recipe))
     monkeypatch.chdir(tmp_path)
-    block = re.search(r"```python\n(from pathlib.*?)```", (ROOT / "README.md").read_text(), re.S)
+    block = re.search(r"```python\n(from pathlib.*?)```", (ROOT / "docs" / "runs.md").read_text(), re.S)
     assert block is not None
-    exec(compile(block.group(1), "README.md", "exec"), {})
+    exec(compile(block.group(1), "runs.md", "exec"), {})
     assert "'test'" in capsys.readouterr().out
     assert main(["report", "store"]) == 0
     assert (tmp_path / "store" / "report" / "index.html").exists()
