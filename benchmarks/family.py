@@ -13,7 +13,7 @@ import psutil
 
 from kdray.errors import ConfigError, RunError
 
-sys.path.append(str(Path(__file__).parent.parent / "tests" / "on_ray"))  # for the server that the tests use
+sys.path.append(str(Path(__file__).parent.parent / "tests"))  # for the server that the tests use
 
 POLL_SECONDS = 0.2
 MIB = 2**20

@@ -25,7 +25,7 @@ from family import database
 
 from kdray.cli.main import guarded
 from kdray.errors import RunError
-from kdray.on_ray.study import WITHDRAWN
+from kdray.experiments.study import WITHDRAWN
 
 ROOT = Path(__file__).parent.parent
 SWEEPS = ROOT / "sweeps"

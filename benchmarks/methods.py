@@ -17,9 +17,9 @@ from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.config import RunConfig, parse
 from kdray.corpora import kdray_data
+from kdray.engines.ray.session import session
 from kdray.evaluate import against
 from kdray.methods import METHODS, FineTune, parse_method
-from kdray.on_ray.session import session
 from kdray.signals import TOKEN_NEEDS
 from kdray.stages import Context, no_kd_baseline, prepare
 from kdray.stages.train_stage import result_of
@@ -41,9 +41,9 @@ def main() -> None:
     every = [str(kind.model_fields["name"].default) for kind in METHODS]
     chosen = arguments.methods.split(",") if arguments.methods else every
     with session(arguments.address):
-        from kdray.on_ray.confirm import Candidate, confirm
-        from kdray.on_ray.engine import OnRay
-        from kdray.on_ray.trial import Shared
+        from kdray.engines.ray.engine import OnRay
+        from kdray.experiments.confirm import Candidate, confirm
+        from kdray.experiments.students import Shared
 
         context = Context(Store(run.store), OnRay(run.work), kdray_data())
         prepared = prepare(run, context, every_teacher=True)

@@ -59,7 +59,9 @@ def watch_step(module):
     register_optimizer_step_post_hook(stepped)
 
 WATCHED = {
-    "kdray.on_ray.session": watch_session, "kdray.on_ray.trial": watch_trial, "kdray.distillation.job": watch_step,
+    "kdray.engines.ray.session": watch_session,
+    "kdray.experiments.students": watch_trial,
+    "kdray.distillation.job": watch_step,
 }
 
 class Finder(importlib.abc.MetaPathFinder):

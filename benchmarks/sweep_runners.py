@@ -21,11 +21,13 @@ WORKERS = 2
 def kdray_sweep(job: Job) -> list[float]:
     """As a user would: a run, its points as the parameters to try, one search, in a store that holds the teacher."""
     from kdray.config import parse
-    from kdray.on_ray.engine import OnRay
-    from kdray.on_ray.session import session
-    from kdray.on_ray.tune import SweepSettings, search
+    from kdray.engines.ray.engine import OnRay
+    from kdray.engines.ray.session import session
+    from kdray.experiments.search import search
+    from kdray.experiments.settings import SweepSettings
     from kdray.stages import Context, prepare
     from kdray.store import Store
+    from kdray.tuning.tune import RayTune
 
     store = tempfile.mkdtemp(prefix="kdray-bench-store-")
     for where, made in job["made"].items():
@@ -61,7 +63,7 @@ def kdray_sweep(job: Job) -> list[float]:
 
         context = Context(Store(store), OnRay(run.work), kdray_data())
         settings = SweepSettings("s", space, points, trials=len(points), pruning="none")
-        found = search(settings, run, prepare(run, context, every_teacher=True), context)
+        found = search(settings, run, prepare(run, context, every_teacher=True), context, RayTune())
     return [trial["value"] for trial in found.trials]
 
 

@@ -1,7 +1,7 @@
 """What a run counts and shows of itself while it works: numbers under fixed names, for whoever watches.
 
-Code says `count` or `show`; nothing happens until a process has a sink (`kdray.on_ray.metrics` installs Ray's). What a
-number is about is told by tags, most of which hold for a whole piece of work: `with tagged(task="rte"): ...`.
+Code says `count` or `show`; nothing happens until a process has a sink (`kdray.engines.ray.metrics` installs Ray's).
+What a number is about is told by tags, most of which hold for a whole piece of work: `with tagged(task="rte"): ...`.
 """
 
 from collections.abc import Generator, Mapping

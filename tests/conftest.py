@@ -7,8 +7,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the network is wrong
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15, workers starve beside other tests and time out
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import postgres
 import pytest
 import tiny
 import torch
@@ -43,3 +47,22 @@ def real_corpora() -> Path:
     if "KDRAY_DATA" not in os.environ:
         pytest.skip("KDRAY_DATA names no folder of real corpora")
     return Path(os.environ["KDRAY_DATA"])
+
+
+@pytest.fixture(scope="module")
+def ray_session() -> Iterator[Any]:
+    from kdray.engines.ray.session import session
+
+    with session(None) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Of an empty database on a server that only these tests know; they are skipped where none is installed."""
+    programs = postgres.server_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server on this machine (Debian: apt install postgresql)")
+    # not below pytest's folders: a socket's path may have 107 characters
+    with tempfile.TemporaryDirectory(prefix="kdray-pg-") as folder, postgres.running(programs, Path(folder)) as found:
+        yield found

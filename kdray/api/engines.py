@@ -45,7 +45,7 @@ class Ray:
 
     @contextmanager
     def start(self) -> Generator[Engine]:
-        from kdray.on_ray.demand import on_demand
+        from kdray.engines.ray.lazy import on_demand
 
         with on_demand(self.work, self.address) as engine:
             yield engine

@@ -20,7 +20,7 @@ from kdray.cli.flags import (
 from kdray.cli.main import guarded
 from kdray.cli.show import show_plan, table
 from kdray.config import RunConfig
-from kdray.on_ray.session import session
+from kdray.engines.ray.session import session
 from kdray.secrets import without_passwords
 
 Variants = Callable[[RunConfig], Mapping[str, Mapping[str, Any]]]
@@ -70,10 +70,10 @@ def _compare(
     seeds = seeds_of(arguments)
     context = corpus_read(run)
     with session(arguments.address, allow_network=arguments.allow_network) as cluster:
-        from kdray.on_ray.compare import compare
-        from kdray.on_ray.documents import Provenance
-        from kdray.on_ray.engine import OnRay
-        from kdray.on_ray.plan import Trials, plan
+        from kdray.engines.ray.engine import OnRay
+        from kdray.engines.ray.plan import Trials, plan
+        from kdray.experiments.compare import compare
+        from kdray.experiments.documents import Provenance
 
         print(f"comparison {name} on {run.corpus.name}; dashboard: {cluster.dashboard or 'none'}", flush=True)
         engine, settings = OnRay(run.work), variants(run)

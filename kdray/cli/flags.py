@@ -7,9 +7,9 @@ from typing import Any
 from kdray.cli.runs import with_corpus
 from kdray.config import RunConfig, apply_overrides, merge, parse
 from kdray.corpora import kdray_data
+from kdray.engines.ray.access import check_access
+from kdray.engines.ray.session import check_address
 from kdray.errors import ConfigError
-from kdray.on_ray.access import check_access
-from kdray.on_ray.session import check_address
 from kdray.stages import Context, InProcess, check_models, load_stored, read
 from kdray.store import NAME, Store
 from kdray.teachers import TeacherSettings

@@ -8,9 +8,9 @@ from typing import Any
 from kdray.cli.show import show_plan, struck_out, table
 from kdray.config import RunConfig, load
 from kdray.corpora import kdray_data, resolve_auto
+from kdray.engines.ray.access import check_access
+from kdray.engines.ray.session import check_address
 from kdray.errors import ConfigError
-from kdray.on_ray.access import check_access
-from kdray.on_ray.session import check_address
 
 
 def run_stage(
@@ -31,12 +31,12 @@ def run_stage(
     run = with_corpus(load(file, overrides), "rte", quiet=quiet)
     check_access(address, allow_network=allow_network)
     check_address(address)
-    from kdray.on_ray.demand import on_demand
+    from kdray.engines.ray.lazy import on_demand
     from kdray.stages import Context
     from kdray.store import Store
 
     def started(engine: Any) -> None:
-        from kdray.on_ray.plan import plan
+        from kdray.engines.ray.plan import plan
 
         if not quiet and command in ("run", "distill", "evaluate"):
             show_plan(plan(run, engine))

@@ -25,8 +25,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def show_plan(shares: Sequence[Any]) -> None:
-    """What `kdray.on_ray.plan` says will run where, and what may not fit."""
-    from kdray.on_ray.plan import warnings
+    """What `kdray.engines.ray.plan` says will run where, and what may not fit."""
+    from kdray.engines.ray.plan import warnings
 
     print("\nwhat is not in the store yet will run like this:")
     print(table([share.row() for share in shares]), end="\n\n", flush=True)

@@ -21,13 +21,13 @@ from kdray.cli.flags import (
 from kdray.cli.main import guarded
 from kdray.cli.show import show_plan, table
 from kdray.config import RunConfig, dotted
+from kdray.engines.ray.session import session
 from kdray.errors import ConfigError, RunError
 from kdray.methods import METHODS
-from kdray.on_ray.session import session
-from kdray.on_ray.track import trackers_of
 from kdray.secrets import without_passwords
 from kdray.stages import check_depths
 from kdray.store import Store
+from kdray.tuning.trackers import trackers_of
 
 Space = Callable[[Any, RunConfig], dict[str, Any]]
 Starts = Callable[[RunConfig], Sequence[Mapping[str, Any]]]
@@ -108,7 +108,7 @@ def _sweep(
     trials = arguments.trials or (SMALL_TRIALS if few else max(FULL_TRIALS, len(first)))
     seeds = seeds_of(arguments)
     if arguments.storage or not on_disk:
-        from kdray.on_ray.study import check_place, check_storage
+        from kdray.experiments.study import check_place, check_storage
 
         check_place(arguments.storage, on_disk=on_disk)
         check_storage(arguments.storage)
@@ -119,12 +119,13 @@ def _sweep(
         flush=True,
     )
     with session(arguments.address, allow_network=arguments.allow_network) as cluster:
-        from kdray.on_ray.budget import Budget
-        from kdray.on_ray.documents import Provenance
-        from kdray.on_ray.engine import OnRay
-        from kdray.on_ray.plan import Trials, plan
-        from kdray.on_ray.sweep import most_candidates, sweep
-        from kdray.on_ray.tune import SweepSettings
+        from kdray.engines.ray.engine import OnRay
+        from kdray.engines.ray.plan import Trials, plan
+        from kdray.experiments.budget import Budget
+        from kdray.experiments.documents import Provenance
+        from kdray.experiments.settings import SweepSettings
+        from kdray.experiments.sweep import most_candidates, sweep
+        from kdray.tuning.tune import RayTune
 
         print(f"dashboard: {cluster.dashboard or 'none'}", flush=True)
         engine = OnRay(run.work)
@@ -153,6 +154,7 @@ def _sweep(
             replace(context, engine=engine),
             seeds=seeds,
             provenance=Provenance(arguments.corpus, command, _resume(command, name)),
+            driver=RayTune(),
         )
     _show(document, run)
     if failed := [trial for trial in document["trials"] if trial["state"] == "failed"]:

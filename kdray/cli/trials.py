@@ -6,9 +6,9 @@ from typing import Any
 
 from kdray.cli.show import table
 from kdray.corpora import kdray_data
+from kdray.engines.ray.access import check_access
+from kdray.engines.ray.session import check_address, session
 from kdray.errors import ConfigError
-from kdray.on_ray.access import check_access
-from kdray.on_ray.session import check_address, session
 from kdray.store import Store
 
 
@@ -23,14 +23,14 @@ def run_trial(
     allow_network: bool = False,
 ) -> dict[str, Any]:
     """Train one trial again with the settings that the study holds, and show its metric beside the recorded one."""
-    from kdray.on_ray.again import past_trial, retrain
+    from kdray.experiments.replay import past_trial, retrain
 
     check_access(address, allow_network=allow_network)
     check_address(address)
     opened = Store(store)
     past = past_trial(opened, sweep, number, storage=storage)  # refused before Ray starts
     with session(address, allow_network=allow_network):
-        from kdray.on_ray.engine import OnRay
+        from kdray.engines.ray.engine import OnRay
         from kdray.stages import Context
 
         result = retrain(past, Context(opened, OnRay(past.run.work), kdray_data()))
@@ -53,7 +53,7 @@ def export_best(sweep: str, *, store: str, storage: str | None, export: Path | N
     Raises:
         ConfigError: The folder is there already.
     """
-    from kdray.on_ray.again import past_trial, student_of
+    from kdray.experiments.replay import past_trial, student_of
 
     opened = Store(store)
     past = past_trial(opened, sweep, None, storage=storage)

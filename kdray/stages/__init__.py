@@ -1,7 +1,8 @@
 """What each stage reads and writes. A stage makes what is missing and uses what is there."""
 
+from kdray.engines import Engine, InProcess
 from kdray.stages.assistant import assist
-from kdray.stages.context import Context, Engine, InProcess
+from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored, read
 from kdray.stages.distill import assistant_of, distill, no_kd_baseline
 from kdray.stages.outputs import outputs

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kdray.stages.context import Context, Engine, InThreads
+from kdray.engines import Engine, InThreads
+from kdray.stages.context import Context
 from kdray.stages.resumable_map import RANGE_ROWS, in_order, longest_first, map_resumable, parts_of
 from kdray.store import Draft, digest_of
 from kdray.teachers import TeacherInference

@@ -14,6 +14,7 @@ from kdray.arrow_io import TableMap
 from kdray.config import PruneSection
 from kdray.corpora import StoredCorpus, save_splits
 from kdray.distillation import TeacherRef
+from kdray.engines import InProcess
 from kdray.models import resolve_encoder
 from kdray.pruning import (
     Fit,
@@ -35,7 +36,7 @@ from kdray.pruning.graph import unit_vectors
 from kdray.pruning.parts import Vectors
 from kdray.pruning.tables import sentence_fields
 from kdray.pruning.units import Level, Role, joined_texts, prunable_fields
-from kdray.stages.context import Context, InProcess
+from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
 from kdray.stages.embeddings import READING, Embedder, embedded
 from kdray.stages.outputs import load_teacher

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kdray.arrow_io import TableMap, from_bytes, to_bytes
+from kdray.engines import Engine
 from kdray.errors import RunError
-from kdray.stages.context import Context, Engine
+from kdray.stages.context import Context
 from kdray.store import Store, WorkFolder, sealed_bytes, unsealed_bytes
 
 log = logging.getLogger(__name__)

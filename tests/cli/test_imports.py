@@ -12,8 +12,8 @@ import pytest
         ("kdray.cli.main", {"torch", "ray", "transformers", "sklearn", "scipy", "pandas", "optuna"}),
         ("kdray.cli.runs", {"ray", "sklearn", "scipy", "pandas", "optuna"}),
         ("kdray.pruning.shards", {"torch", "ray", "transformers", "sklearn", "scipy"}),
-        ("kdray.on_ray.maps", {"torch", "transformers", "sklearn", "optuna"}),
-        ("kdray.on_ray.trial", {"ray", "sklearn", "scipy", "pandas", "optuna", "sqlalchemy"}),
+        ("kdray.engines.ray.maps", {"torch", "transformers", "sklearn", "optuna"}),
+        ("kdray.tuning.trainable", {"ray", "sklearn", "scipy", "pandas", "optuna", "sqlalchemy"}),
         ("kdray.stages", {"ray", "sklearn", "scipy", "optuna"}),
     ],
 )

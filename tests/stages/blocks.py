@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from kdray.stages.context import TableMap
+from kdray.arrow_io import TableMap
 
 
 class Killed(Exception):

@@ -11,11 +11,11 @@ from typing import Any, get_args
 
 import pytest
 import tiny
+from kdray.prune.policies import Policy
 from pydantic import BaseModel
 
 from kdray.config import RunConfig, merge, parse
 from kdray.methods import METHODS
-from kdray.prune.policies import Policy
 from kdray.stages import Context, InProcess, assistant_of, distil, prepare
 from kdray.store import Artifact, Store, digest_of
 

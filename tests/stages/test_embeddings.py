@@ -10,8 +10,8 @@ import pytest
 import tiny
 from blocks import Backwards, Killed
 
+from kdray.engines import InThreads
 from kdray.stages import Context, InProcess, embeddings
-from kdray.stages.context import InThreads
 from kdray.stages.embeddings import Embedder, embed, embedded
 from kdray.stages.prune import encoder_embedder
 from kdray.store import Store

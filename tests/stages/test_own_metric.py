@@ -7,8 +7,8 @@ import pytest
 import tiny
 
 from kdray.config import parse
-from kdray.on_ray.sweep import _best  # pyright: ignore[reportPrivateUsage]
-from kdray.on_ray.tune import SearchResult
+from kdray.experiments.settings import SearchResult
+from kdray.experiments.sweep import _best  # pyright: ignore[reportPrivateUsage]
 from kdray.stages import Context, InProcess, distill, prepare, read
 from kdray.stages.train_stage import result_of
 from kdray.store import Store

@@ -10,9 +10,9 @@ import torch
 from blocks import Backwards
 
 from kdray import metrics
+from kdray.engines import InProcess, InThreads
 from kdray.errors import ConfigError, RunError
 from kdray.stages import Context
-from kdray.stages.context import InProcess, InThreads
 from kdray.stages.resumable_map import longest_first, map_resumable, parts_of
 from kdray.store import Store
 

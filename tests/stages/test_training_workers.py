@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from kdray.config import WorkSettings, parse
-from kdray.on_ray.demand import on_demand
+from kdray.engines.ray.lazy import on_demand
 from kdray.stages import Context, InProcess, distill, prepare
 from kdray.store import Artifact, Store
 

@@ -9,8 +9,8 @@ import pytest
 
 from kdray.config import RunConfig, apply_overrides, parse
 from kdray.errors import ConfigError
-from kdray.on_ray.compare import candidates_of
-from kdray.on_ray.confirm import BASELINE
+from kdray.experiments.compare import candidates_of
+from kdray.experiments.confirm import BASELINE
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 NAMES = ("ablate_dekd", "selection_ratio", "ta_depth")

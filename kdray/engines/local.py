@@ -1,0 +1,76 @@
+"""Engines of this process, without Ray."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from kdray import metrics
+from kdray.arrow_io import TableMap
+from kdray.distillation import FitSpec, run_job
+from kdray.engines.base import tags_of
+from kdray.train import SingleRank
+
+
+def _counted(apply: TableMap, tags: Mapping[str, str]) -> TableMap:
+    def counted(part: pa.Table) -> pa.Table:
+        with metrics.working_on(len(part), **tags):
+            return apply(part)
+
+    return counted
+
+
+def _ignore(epoch: Mapping[str, Any]) -> None:
+    del epoch
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Everything in this process, one after the other.
+
+    Attributes:
+        report: Told about every finished epoch of a training.
+    """
+
+    report: Callable[[dict[str, Any]], None] = _ignore
+    threads: int = 0
+
+    @property
+    def training_workers(self) -> int:
+        return 1
+
+    def fit(self, spec: FitSpec) -> None:
+        run_job(spec, ranks=SingleRank(), report=self.report)
+
+    def map(
+        self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
+    ) -> Iterator[tuple[int, pa.Table]]:
+        if parts:
+            yield from enumerate(map(_counted(factory(), tags_of(title)), parts))
+
+
+@dataclass(frozen=True)
+class InThreads(InProcess):
+    """Maps in threads of this process, each with a map and a processor of its own; numbers are those of one thread."""
+
+    def map(
+        self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
+    ) -> Iterator[tuple[int, pa.Table]]:
+        own, tags = threading.local(), tags_of(title)
+
+        def apply(part: pa.Table) -> pa.Table:
+            if not hasattr(own, "map"):
+                torch.set_num_threads(1)  # of the operators that this thread calls
+                own.map = _counted(factory(), tags)
+            return own.map(part)
+
+        threads = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(self.threads) as pool:
+                yield from enumerate(pool.map(apply, parts))
+        finally:
+            torch.set_num_threads(threads)  # torch hands what a thread sets on to threads that have asked nothing yet

@@ -1,0 +1,306 @@
+"""A Ray session: a cluster that is there, or a local one that only its own processes and its user can reach."""
+
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdray import metrics
+from kdray.engines.ray.access import (
+    TOKEN_PATH,
+    check_access,
+    check_enforced,
+    cluster_answers_strangers,
+    command_prefix,
+    protected,
+)
+from kdray.errors import ConfigError, RunError, Terminated
+from kdray.secrets import without_passwords
+
+log = logging.getLogger(__name__)
+
+# Set only where the user has set nothing; each has a reason that was measured.
+ENVIRONMENT = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # one report per poll: the default of 2 s throttles short epochs
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # otherwise a worker's lines appear twice
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # slow and autoscaled machines
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths stay what they are
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",  # else Tune prints a table of its own, also at verbosity 0
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # one line says it, and the report
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command, not only the search before the confirmation
+    "RAY_DATA_USE_DATASOURCE_V2": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",  # progress lines look alike and must not be swallowed
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+STARTS = 3
+STORE_BYTES = 400_000_000  # of Ray's objects
+SHORT_FOLDER = "/tmp/ray"  # noqa: S108 - Ray's own, where TMPDIR is not set
+SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # of the path of a socket, at most
+FOLDER_BYTES = SOCKET_BYTES - len("/session_2026-11-29_12-15-35_123456_1234567/sockets/plasma_store")
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):(\d{1,5})")
+ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Session:
+    """Attributes:
+    dashboard: URL, or None if the cluster has none.
+    """
+
+    dashboard: str | None
+    cpus: float
+    gpus: float
+    nodes: int
+
+
+@contextmanager
+def session(address: str | None, *, allow_network: bool = False) -> Generator[Session]:
+    """Connect to the cluster at `address` (`auto`: the one this machine belongs to), or start a local one.
+
+    What was started here is stopped at the end; a cluster that was there is left alone.
+
+    Args:
+        allow_network: Start a local Ray also where others could use it.
+
+    Raises:
+        ConfigError: There is no cluster at `address`, or the environment turns authentication off.
+        RunError: The installed Ray has no authentication.
+    """
+    check_access(address, allow_network=allow_network)
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    import ray
+
+    if ray.is_initialized():
+        with _at_work():
+            yield _describe()
+        return
+    with nullcontext() if address else protected():
+        try:
+            _connect(address, allow_network=allow_network)
+            with _at_work():
+                found = _describe()
+                if not address:
+                    _describe_access()
+                yield found
+        finally:
+            metrics.install(None)
+            ray.shutdown()
+
+
+@contextmanager
+def _at_work() -> Generator[None]:
+    _count_here()
+    for noisy in ("ray.train", "ray.tune"):  # importing ray.data undoes it, so `OnRay.map` quiets that one
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    terminated = _end_on_sigterm()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if terminated.is_set():  # Ray turns what a handler raises inside its calls into a plain KeyboardInterrupt
+            raise Terminated from None
+        raise
+
+
+def check_address(address: str | None) -> None:
+    """Refuse at once what Ray would try to reach for minutes.
+
+    Raises:
+        ConfigError: It is no address of a cluster, or nothing listens there.
+    """
+    if address in (None, "auto", "local"):
+        return
+    found = ADDRESS.fullmatch(address)
+    if found is None:
+        raise ConfigError(
+            f"--address {address}: give HOST:PORT of a Ray cluster's head (its port is 6379 unless it was started with "
+            "another), or auto for the cluster that this machine belongs to."
+        )
+    try:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"--address {address}: nothing answers there ({error}).") from None
+
+
+def _count_here() -> None:
+    """This process's numbers go to Ray too; its log is whatever the command made of it."""
+    from kdray.engines.ray.metrics import RayMetrics
+
+    metrics.install(RayMetrics())
+
+
+def living_nodes() -> int:
+    import ray
+
+    return sum(1 for node in ray.nodes() if node["Alive"])
+
+
+def _connect(address: str | None, *, allow_network: bool = False) -> None:
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    check_address(address)
+    _tell_no_passwords()
+    setup = {"worker_process_setup_hook": "kdray.engines.ray.metrics.set_up"}
+    try:
+        if address:
+            ray.init(address=address, namespace="kdray", runtime_env=setup, logging_level=logging.ERROR)
+            if cluster_answers_strangers():
+                log.warning(
+                    "the cluster at --address %s has no token authentication: every program that reaches its ports can "
+                    "run commands on it; cluster/README.md describes how to turn it on",
+                    address,
+                )
+        else:
+            start_local(setup)
+            check_enforced(allow_network=allow_network)
+    except (ConnectionError, RuntimeError, AuthenticationError) as error:
+        if not address:
+            raise
+        mode, said = os.environ.get("RAY_AUTH_MODE", "disabled"), str(error).splitlines()[0].partition(". ")[0]
+        raise ConfigError(
+            f"--address {address}: no Ray cluster lets this command in ({said}). If it was "
+            "started with token authentication, set RAY_AUTH_MODE=token and give the token in RAY_AUTH_TOKEN, "
+            f"RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token; the mode is {mode} now."
+        ) from None
+
+
+def _tell_no_passwords() -> None:
+    """Ray shows this process's command line in its list of jobs."""
+    import ray
+
+    private = ray._private.utils  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    command = without_passwords(private.get_entrypoint_name())
+    private.get_entrypoint_name = lambda: command
+
+
+def start_local(setup: dict[str, str]) -> None:
+    """A local Ray. A start that takes more than Ray's 30 s is repeated, and a dashboard is not necessary.
+
+    Raises:
+        RunError: Ray does not start.
+    """
+    import ray
+
+    logging.getLogger("ray._private.services").setLevel(logging.CRITICAL)  # else it prints the dashboard's log
+    given: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1"} | _temporary_folder()
+    _warn_of_small_shared_memory()
+    left = STARTS
+    while left:
+        left -= 1
+        try:
+            ray.init(
+                address="local",  # also beside a cluster of this machine, which `auto` would be
+                namespace="kdray",
+                runtime_env=setup,
+                object_store_memory=STORE_BYTES,
+                logging_level=logging.ERROR,
+                **given,
+            )
+        except Exception as error:
+            ray.shutdown()
+            if given["include_dashboard"] and "dashboard" in str(error):
+                log.warning("Ray's dashboard did not start, the machine is busy; Ray starts without it")
+                given["include_dashboard"] = False
+                left += 1
+            elif "timed out during startup" not in str(error):
+                raise RunError(f"Ray does not start: {str(error).strip().splitlines()[0]}") from error
+            elif left:
+                log.warning("Ray did not start within 30 s, the machine is busy; trying again")
+            else:
+                raise RunError(
+                    f"Ray did not start in {STARTS} attempts of 30 s, the machine is too busy; try again later, or use "
+                    "a cluster with --address."
+                ) from error
+        else:
+            return
+
+
+def _temporary_folder() -> dict[str, str]:
+    """Where Ray keeps its sockets, if its own choice is too long for them."""
+    from ray._common.utils import get_default_ray_temp_dir
+
+    folder = get_default_ray_temp_dir()
+    length = len(os.fsencode(Path(folder).absolute()))
+    if length <= FOLDER_BYTES:
+        return {}
+    log.warning(
+        "Ray keeps its files in %s: the temporary folder %s is too long for its sockets (%d bytes, at most %d)",
+        SHORT_FOLDER,
+        folder,
+        length,
+        FOLDER_BYTES,
+    )
+    return {"_temp_dir": SHORT_FOLDER}
+
+
+def _warn_of_small_shared_memory() -> None:
+    if Path("/dev/shm").is_dir() and (free := shutil.disk_usage("/dev/shm").free) < STORE_BYTES:  # noqa: S108
+        log.warning(
+            "shared memory (/dev/shm) has %d MB free, less than the %d MB of Ray's objects: they are in its temporary "
+            "folder, which is slower; in Docker, use --shm-size=1g",
+            free / 1e6,
+            STORE_BYTES / 1e6,
+        )
+
+
+def _end_on_sigterm() -> threading.Event:
+    """SIGTERM, which schedulers and `kill` send, ends a command as Ctrl-C does; Ray's own handler would abort it.
+
+    Returns:
+        Set once the signal has come.
+    """
+    arrived = threading.Event()
+
+    def end(signum: int, frame: object) -> None:
+        arrived.set()
+        raise Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
+    return arrived
+
+
+def _describe() -> Session:
+    import ray
+
+    resources = ray.cluster_resources()
+    url = ray._private.worker.get_dashboard_url()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    nodes = living_nodes()
+    found = Session(f"http://{url}" if url else None, resources.get("CPU", 0.0), resources.get("GPU", 0.0), nodes)
+    log.info(
+        "Ray: %d node(s), %g CPUs, %g GPUs; dashboard %s",
+        nodes,
+        found.cpus,
+        found.gpus,
+        found.dashboard or "not running",
+    )
+    return found
+
+
+def _describe_access() -> None:
+    """How its user reaches a local Ray, whose token is in a file."""
+    import ray
+
+    if path := os.environ.get(TOKEN_PATH):
+        log.info(
+            "Ray: the token for its dashboard is in %s; commands need it too: %s ray status --address %s",
+            path,
+            command_prefix(),
+            ray.get_runtime_context().gcs_address,
+        )

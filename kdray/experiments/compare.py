@@ -1,0 +1,60 @@
+"""A comparison: named settings, each trained on the same seeds with the same teachers, and one table of all."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kdray.config import RunConfig, merge, parse
+from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate
+from kdray.experiments.documents import Provenance, facts_of, students, write
+from kdray.experiments.students import Shared
+from kdray.stages import Context, prepare
+
+log = logging.getLogger(__name__)
+
+
+def compare(
+    name: str,
+    variants: Mapping[str, Mapping[str, Any]],
+    run: RunConfig,
+    context: Context,
+    *,
+    seeds: Sequence[int],
+    cpus: int,
+    gpus: float,
+    provenance: Provenance,
+) -> dict[str, Any]:
+    """Train every variant and the no-KD baseline on every seed; returns what result.json holds.
+
+    Students that are in the store are not trained again, so a stopped comparison goes on by the same command.
+
+    Args:
+        variants: Label to dotted overrides of the run, in the order of the table.
+
+    Raises:
+        ConfigError: A variant's settings do not fit; said before anything is made.
+    """
+    candidates = candidates_of(variants, run)
+    start = time.time()
+    prepared = prepare(run, context, every_teacher=True)
+    ready = time.time()
+    log.info("compare: %d students on seeds %s", len(candidates), list(seeds))
+    trained = confirm(candidates, seeds, Shared.of(prepared), cpus=cpus, gpus=gpus)
+    document: dict[str, Any] = {"kind": "comparison", **facts_of(name, run, prepared, context, provenance)}
+    document["confirmation"] = students(candidates, trained, seeds, document["teachers"])
+    phases = {"prepare": ready - start, "train": time.time() - ready}
+    document["seconds"] = {"total": time.time() - start, "by_phase": phases}
+    write(document, context, name)
+    return document
+
+
+def candidates_of(variants: Mapping[str, Mapping[str, Any]], run: RunConfig) -> list[Candidate]:
+    """The variants and the no-KD baseline.
+
+    Raises:
+        ConfigError: A variant's settings do not fit.
+    """
+    plain = run.model_dump(mode="json")
+    parsed = {label: parse(merge(plain, changes), source=label) for label, changes in variants.items()}
+    return [*(Candidate(label, each) for label, each in parsed.items()), no_kd_candidate(run)]

@@ -1,0 +1,151 @@
+"""The result documents of a sweep or a comparison: result.json, and its report in HTML and in Markdown."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kdray
+from kdray import report, results
+from kdray.config import RunConfig
+from kdray.corpora import load_description
+from kdray.evaluate import against, spread
+from kdray.experiments.confirm import BASELINE, Candidate
+from kdray.stages import Context, Prepared
+from kdray.stages.prune import record as pruning_record
+from kdray.stages.train_stage import result_of
+from kdray.tasks import best_of, get_metric
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a reader of the result must know of how it came about.
+
+    Attributes:
+        requested: The corpus that was asked for (`auto` may have become the sample).
+        command: The command line.
+        resume: The command line that goes on with this sweep.
+    """
+
+    requested: str
+    command: str
+    resume: str
+
+
+def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, provenance: Provenance) -> dict[str, Any]:
+    """What a reader must know of anything that trained several students: where from, by which command, with what."""
+    described = load_description(prepared.corpus.folder)
+    info, metric = described["info"], described["task"]["metrics"][0]
+    return {
+        "name": name,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": provenance.command,
+        "commit": _commit(),
+        "kdray": kdray.__version__,
+        "versions": _versions(),
+        "corpus": results.Corpus(
+            **{key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")},
+            requested=provenance.requested,
+        ).plain(),
+        "metric": metric,
+        "higher_is_better": get_metric(metric).higher_is_better,
+        "teachers": [_teacher(ref, context, metric) for ref in prepared.teachers],
+        "prune": None if prepared.pruned_corpus is None else pruning_record(prepared.pruned_corpus),
+        "stages": context.journal,
+        "settings": run.model_dump(mode="json"),
+    }
+
+
+def students(
+    candidates: Sequence[Candidate],
+    confirmed: Mapping[str, Sequence[dict[str, Any]]],
+    seeds: Sequence[int],
+    teachers: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """The table of students trained on several seeds, beside the no-KD baseline.
+
+    Args:
+        confirmed: By label, one result a seed; `BASELINE` is one of them.
+    """
+
+    def scores(label: str, split: str) -> list[float]:
+        return [result["metrics"][split][result["metric"]] for result in confirmed[label]]
+
+    baseline = scores(BASELINE, "test")
+    higher = get_metric(confirmed[BASELINE][0]["metric"]).higher_is_better
+    teacher = best_of((t["test"] for t in teachers), higher_is_better=higher)
+    rows: list[dict[str, Any]] = []
+    for candidate in candidates:
+        is_alone = candidate.label == BASELINE
+        mine = against(
+            scores(candidate.label, "test"),
+            alone=None if is_alone else baseline,
+            teacher=teacher,
+            higher_is_better=higher,
+        )
+        cost = confirmed[candidate.label][0]["cost"]
+        difference = results.Difference(to=BASELINE, mean=mine.difference, p_value=mine.p_value, test="Welch's t-test")
+        row = results.Confirmed(
+            label=candidate.label,
+            method=candidate.run.method.name,
+            seeds=tuple(seeds),
+            validation=results.Spread(**spread(scores(candidate.label, "validation")).plain()),
+            test=results.Spread(**mine.scores.plain()),
+            retention=mine.retention,
+            distillation_ratio=mine.distillation_ratio,
+            parameters=cost["parameters"],
+            latency_ms=cost["latency_ms"],
+            difference=None if is_alone else difference,
+            note=candidate.note,
+            runs=tuple(result["spec"]["digest"] for result in confirmed[candidate.label]),
+        )
+        rows.append(row.plain())
+    return rows
+
+
+def write(document: Mapping[str, Any], context: Context, name: str) -> None:
+    """Write result.json, report.html and report.md, and the script of the figures once into the store.
+
+    Raises:
+        ConfigError: The document is not a valid result.
+    """
+    result = results.parse_result(document).plain()
+    context.store.write_json(f"sweeps/{name}/result.json", result)
+    report.write_page(context.store, f"sweeps/{name}/report.html", result)
+
+
+def _teacher(ref: Any, context: Context, metric: str) -> dict[str, Any]:
+    result = result_of(ref.model.open(context.store))
+    return results.Teacher(
+        name=ref.info.name,
+        validation=result["metrics"]["validation"][metric],
+        test=result["metrics"]["test"][metric],
+        majority=result["majority"]["test"],
+        parameters=result["cost"]["parameters"],
+        latency_ms=result["cost"]["latency_ms"],
+    ).plain()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that kdray runs from, marked when it has changes; None outside a checkout."""
+    here = Path(kdray.__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except OSError:
+        return None
+    return found.stdout.strip() or None
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    import torch
+    import transformers
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    modules = {m.__name__: str(m.__version__) for m in (torch, transformers)}
+    return {"python": python, "ray": version("ray"), **modules, "optuna": version("optuna")}

@@ -1,0 +1,119 @@
+"""One trial of a sweep by itself: its settings read from the study, its student trained anew or handed out."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import ray
+import ray.exceptions
+
+from kdray.config import RunConfig, merge, parse
+from kdray.distillation import Ref
+from kdray.engines.ray.failures import described, from_worker
+from kdray.errors import ConfigError
+from kdray.experiments.students import Shared, distill_one, sendable
+from kdray.experiments.study import ENDS, SweepStudy, check_place, open_study
+from kdray.stages import Context, prepare
+from kdray.stages.train_stage import result_of
+from kdray.store import Artifact, Store
+
+AGAIN = "again"  # the stage of students that are trained a second time
+
+
+@dataclass(frozen=True)
+class RecordedTrial:
+    """A trial that the study knows.
+
+    Attributes:
+        state: `complete`, `pruned`, `failed` or `running`.
+        value: Its metric on the validation split; None if it has none.
+        digest: Of its student; None if it has none.
+        run: Everything that its student was trained with.
+        cpus: Processors it had, which decide the last bits of its sums.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    digest: str | None
+    run: RunConfig
+    cpus: int
+    gpus: float
+
+
+def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | None) -> RecordedTrial:
+    """A trial by its number; None takes the best.
+
+    Raises:
+        ConfigError: There is no such sweep or trial, or the trial has no settings.
+    """
+    if not store.exists(f"sweeps/{sweep}"):
+        known = ", ".join(store.children("sweeps")) or "none"
+        raise ConfigError(f"store {store.uri!r} holds no sweep {sweep!r}; there are {known}.")
+    check_place(storage, on_disk=store.is_local)
+    folder = store.local_path(f"sweeps/{sweep}") if store.is_local else None
+    sweep_study = open_study(storage or _local(store, sweep), name=sweep, folder=folder, starts=[])
+    with closing(sweep_study):
+        return _read(sweep_study, sweep, number, store)
+
+
+def _read(sweep_study: SweepStudy, sweep: str, number: int | None, store: Store) -> RecordedTrial:
+    trials = {trial.number: trial for trial in sweep_study.study.get_trials(deepcopy=False)}
+    if number is None:
+        complete = [t for t in sweep_study.ended() if t.state == optuna.trial.TrialState.COMPLETE]
+        if not complete:
+            raise ConfigError(f"sweep {sweep!r} has no finished trial yet.")
+        number = min(complete, key=sweep_study.best_first).number
+    if number not in trials:
+        raise ConfigError(f"sweep {sweep!r} has no trial {number}; it has {len(trials)}, counted from 0.")
+    trial, facts = trials[number], sweep_study.study.user_attrs
+    if "overrides" not in trial.user_attrs or "base" not in facts:
+        raise ConfigError(f"trial {number} of sweep {sweep!r} was never started, so it has no settings.")
+    plain = merge(facts["base"] | {"store": store.uri}, trial.user_attrs["overrides"])
+    return RecordedTrial(
+        number=number,
+        state=ENDS.get(trial.state, "running"),
+        value=trial.values[0] if trial.state == optuna.trial.TrialState.COMPLETE else None,
+        digest=trial.user_attrs.get("digest"),
+        run=parse(plain, source=f"sweep {sweep}, trial {number}"),
+        cpus=facts.get("cpus", 1),
+        gpus=facts.get("gpus", 0.0),
+    )
+
+
+def retrain(past: RecordedTrial, context: Context) -> dict[str, Any]:
+    """Train the trial's student once more, to its last epoch, beside the one that is there; its result document."""
+    shared = Shared.of(prepare(past.run, context, every_teacher=True))
+    remote = _distill.options(name=f"trial {past.number} again", num_cpus=past.cpus, num_gpus=past.gpus)
+    try:
+        return ray.get(remote.remote(sendable(past.run), shared))
+    except ray.exceptions.RayError as error:
+        raise from_worker(error, f"trial {past.number}")  # noqa: B904
+
+
+def student_of(past: RecordedTrial, store: Store) -> Artifact:
+    """The student that the trial left in the store.
+
+    Raises:
+        ConfigError: It has none, or the store no longer holds it.
+    """
+    if past.digest is None:
+        raise ConfigError(f"trial {past.number} is {past.state} and has no student.")
+    for artifact in store.artifacts("distill"):
+        if artifact.digest == past.digest:
+            return Ref.to(artifact).open(store)
+    raise ConfigError(f"store {store.uri!r} no longer holds the student of trial {past.number} ({past.digest[:12]}).")
+
+
+def _local(store: Store, sweep: str) -> str:
+    path = store.local_path(f"sweeps/{sweep}/study.db")
+    if not path.exists():
+        raise ConfigError(f"sweep {sweep!r} has no study in its folder; if it has a database server, give --storage.")
+    return f"sqlite:///{path}"
+
+
+@ray.remote(max_retries=3)
+def _distill(plain: dict[str, Any], shared: Shared) -> dict[str, Any]:
+    with described():
+        return result_of(distill_one(plain, shared, lambda epoch: None, stage=AGAIN))

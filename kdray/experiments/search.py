@@ -1,0 +1,156 @@
+"""The search of a sweep: one study, whose trials a driver runs until as many as wanted have ended."""
+
+import logging
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol
+
+from kdray.config import RunConfig
+from kdray.errors import ConfigError
+from kdray.experiments.history import front, importances, record
+from kdray.experiments.settings import Pruning, SearchResult, SweepSettings
+from kdray.experiments.study import SweepStudy, check_place, open_study
+from kdray.stages import Context, Prepared
+from kdray.store import Store
+from kdray.tasks import get_metric
+
+log = logging.getLogger(__name__)
+
+OTHERS_SECONDS = 10.0  # between two looks at what other drivers are at
+
+
+class Driver(Protocol):
+    """How the trials of a study are run: in this process, or by Ray Tune."""
+
+    def at_once(self, settings: SweepSettings) -> int:
+        """How many trials run at the same time.
+
+        Raises:
+            ConfigError: Not even one.
+        """
+        ...
+
+    def run(
+        self, settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, sweep_study: SweepStudy
+    ) -> str | None:
+        """Run the trials that are missing; returns the budget that ended the search, None if all were run."""
+        ...
+
+
+def check(settings: SweepSettings, run: RunConfig, store: Store, driver: Driver) -> None:
+    """What can be refused before anything is made.
+
+    Raises:
+        ConfigError: The cluster can never give what one trial needs, the study cannot be opened or is at work
+            elsewhere, or it was begun with other settings.
+    """
+    driver.at_once(settings)
+    pruning_of(settings)
+    sweep_study = _book(settings, run, store)
+    with closing(sweep_study), sweep_study.driving():
+        _same_base(sweep_study, run, settings)
+
+
+def search(
+    settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, driver: Driver
+) -> SearchResult:
+    """Run the trials that are still missing, wait for those of other drivers, and return all of them.
+
+    Raises:
+        ConfigError: As `check`.
+    """
+    at_first = driver.at_once(settings)
+    sweep_study = _book(settings, run, context.store)
+    stopped: str | None = None
+    with closing(sweep_study), sweep_study.driving():
+        if settings.retry_failed:
+            log.info("sweep %s: trials %s are tried again", settings.name, sweep_study.retry_failed() or "none")
+        log.info(
+            "sweep %s: %d of %d trials have ended, %d at a time with the nodes of now",
+            settings.name,
+            len(sweep_study.ended()),
+            settings.trials,
+            at_first,
+        )
+        while stopped is None and len(sweep_study.ended()) < settings.trials:
+            if sweep_study.has_work(asked=settings.trials):
+                stopped = driver.run(settings, run, prepared, context, sweep_study)
+            else:
+                log.info(
+                    "sweep %s: waits for %d trials of other drivers",
+                    settings.name,
+                    len(sweep_study.running_elsewhere()),
+                )
+                time.sleep(OTHERS_SECONDS)
+        weights, note = importances(sweep_study)
+        records = [record(trial, higher_is_better=sweep_study.higher_is_better) for trial in sweep_study.ended()]
+        return SearchResult(records, weights, note, front(sweep_study), stopped)
+
+
+def _book(settings: SweepSettings, run: RunConfig, store: Store) -> SweepStudy:
+    folder = folder_of(store, settings.name)
+    check_place(settings.storage, on_disk=folder is not None)
+    url = settings.storage or f"sqlite:///{folder}/study.db"
+    return open_study(
+        url,
+        name=settings.name,
+        folder=folder,
+        starts=settings.starts,
+        objectives=settings.objectives,
+        higher_is_better=get_metric(run.corpus.main_metric).higher_is_better,
+    )
+
+
+def folder_of(store: Store, name: str) -> Path | None:
+    """The sweep's folder, made if missing, where the store is on a disk."""
+    where = f"sweeps/{name}"
+    store.make_folder(where)
+    return store.local_path(where) if store.is_local else None
+
+
+def pruning_of(settings: SweepSettings) -> Pruning:
+    """Which trials stop early.
+
+    Raises:
+        ConfigError: Scores cannot be compared, because there are several objectives.
+    """
+    if len(settings.objectives) == 1:
+        return settings.pruning or "asha"
+    if settings.pruning in ("asha", "median"):
+        raise ConfigError(
+            f"--pruning {settings.pruning} compares trials by one score; with several objectives, leave it out."
+        )
+    return "none"
+
+
+def _same_base(sweep_study: SweepStudy, run: RunConfig, settings: SweepSettings) -> None:
+    """Refuse to mix trials of different settings in one study."""
+    facts = sweep_study.study.user_attrs
+    given: dict[str, Any] = {
+        "base": run.model_dump(mode="json", exclude={"store", "work"}),
+        "objectives": list(settings.objectives),
+        "cpus": settings.cpus,
+        "gpus": settings.gpus,
+    }
+    if "base" not in facts:
+        for key, value in given.items():
+            sweep_study.study.set_user_attr(key, value)
+        return
+    known = facts["base"] | {"objectives": facts.get("objectives", ["metric"])}
+    wanted = given["base"] | {"objectives": given["objectives"]}
+    if known != wanted:
+        key = _first_difference(known, wanted)
+        raise ConfigError(
+            f"sweep {sweep_study.study.study_name!r} began with other settings ({key}); choose another --name, "
+            "or give the settings of its first command."
+        )
+
+
+def _first_difference(known: Any, given: Any, key: str = "") -> str:
+    if isinstance(known, dict) and isinstance(given, dict):
+        for name in {**known, **given}:  # pyright: ignore[reportUnknownVariableType]
+            if known.get(name) != given.get(name):  # pyright: ignore[reportUnknownMemberType]
+                inner = f"{key}.{name}".lstrip(".")
+                return _first_difference(known.get(name), given.get(name), inner)  # pyright: ignore[reportUnknownMemberType]
+    return f"{key} was {known!r}, is {given!r}"

@@ -1,0 +1,67 @@
+"""What a sweep searches for, and what a search found."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kdray.experiments.budget import NO_BUDGET, Budget
+
+Objective = Literal["metric", "latency", "parameters"]  # the task's metric on validation comes first, and wins alone
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
+Space = Callable[[Any], dict[str, Any]]  # an Optuna trial (or a fixed one) to dotted overrides
+Pruning = Literal["asha", "median", "none"]
+Sampling = Literal["tpe", "random"]
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """One sweep.
+
+    Attributes:
+        name: Names its folder in the store, `sweeps/<name>`, and its study.
+        space: A define-by-run space: Optuna trial to dotted overrides of the run's settings.
+        starts: Parameters to try first; the first are the defaults.
+        trials: How many trials shall have ended in all, over every `--resume` and every driver.
+        seed: Of the sampler (never searched over).
+        cpus: Processors of one trial.
+        gpus: GPUs of one trial, may be a fraction.
+        confirm_start: Confirm also the student's first weights without KD, where these are a teacher's layers.
+        storage: SQLAlchemy URL of the study; None is a file in the sweep's folder, for one driver at a time.
+        pruning: Which trials stop early, by their scores after each epoch; None is `asha`, but nothing with several
+            objectives.
+        sampling: How parameters are chosen: by TPE (of several objectives too), or at random.
+        objectives: What is searched for; the metric on validation first, then what a student costs.
+        retry_failed: Try failed trials again first, with their own settings.
+        trackers: Where trials are followed beside the report.
+    """
+
+    name: str
+    space: Space
+    starts: Sequence[Mapping[str, Any]]
+    trials: int
+    seed: int = 0
+    cpus: int = 1
+    gpus: float = 0.0
+    confirm_start: bool = True
+    storage: str | None = None
+    pruning: Pruning | None = None
+    sampling: Sampling = "tpe"
+    objectives: Sequence[Objective] = ("metric",)
+    retry_failed: bool = False
+    budget: Budget = NO_BUDGET
+    trackers: Sequence[Tracker] = ()
+
+
+@dataclass
+class SearchResult:
+    """Attributes:
+    trials: One plain record a trial that has ended, in the order of their numbers.
+    front: With several objectives, the numbers of the trials that no other beats in all of them.
+    stopped: Why the search ended before the asked number of trials had ended; None if it did not.
+    """
+
+    trials: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    importances: dict[str, float] | None = None
+    importances_note: str | None = None
+    front: list[int] | None = None
+    stopped: str | None = None

@@ -1,0 +1,52 @@
+"""One student of an experiment, distilled in this process."""
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from kdray.config import RunConfig, parse
+from kdray.distillation import Ref, TeacherRef
+from kdray.methods import MethodSource, define, sources_of
+from kdray.records import Settings
+from kdray.stages import Context, InProcess, Prepared, assistant_of, distill, with_pruning
+from kdray.store import Artifact, Store
+
+SOURCES = "method_sources"  # beside the sections of a run's settings, on their way to a worker
+
+
+class Shared(Settings):
+    """What all students of one sweep have in common, by its place in the store."""
+
+    corpus: Ref
+    teachers: tuple[TeacherRef, ...]
+
+    @staticmethod
+    def of(prepared: Prepared) -> "Shared":
+        return Shared(corpus=Ref.to(prepared.corpus), teachers=tuple(prepared.teachers))
+
+
+def sendable(run: RunConfig) -> dict[str, Any]:
+    """The settings of a run for `distill_one` in another process, with the source of a method from outside of kdray.
+
+    Raises:
+        ConfigError: The method has no source that a worker could import.
+    """
+    return run.model_dump(mode="json") | {SOURCES: [source.model_dump() for source in sources_of(run.method)]}
+
+
+def distill_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: str = "distill") -> Artifact:
+    """Distill one student of settings from `sendable`, anywhere that sees the store; needs no corpus files.
+
+    Args:
+        stage: Another name makes another student of the same settings.
+    """
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    define(MethodSource.model_validate(source) for source in plain[SOURCES])
+    run = parse({key: value for key, value in plain.items() if key != SOURCES}, source="trial")
+    store = Store(run.store)
+    context = Context(store, InProcess(), data_dir=None, is_trial=True)
+    prepared = with_pruning(run, shared.corpus.open(store), shared.teachers, context)
+    assistant_of(run, prepared, context)  # before the student, so that its epochs are not reported as the trial's
+    return distill(run, prepared, replace(context, engine=InProcess(report)), stage=stage)

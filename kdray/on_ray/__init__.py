@@ -1,1 +1,0 @@
-"""Where things run: the only floor that imports ray and optuna. It adds where, never what."""

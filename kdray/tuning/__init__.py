@@ -1,0 +1,1 @@
+"""Ray Tune as one driver of a study."""

@@ -1,0 +1,104 @@
+"""The driver of a study by Ray Tune."""
+
+import time
+from functools import partial
+from typing import Any
+
+from ray import tune
+from ray.tune.execution import class_cache
+
+from kdray.config import RunConfig
+from kdray.engines.ray.plan import fitting
+from kdray.engines.ray.resources import capacity
+from kdray.experiments.reported import VALUE
+from kdray.experiments.search import folder_of, pruning_of
+from kdray.experiments.settings import SweepSettings
+from kdray.experiments.students import Shared, sendable
+from kdray.experiments.study import SweepStudy
+from kdray.stages import Context, Prepared
+from kdray.tuning.callbacks import ProgressCallback
+from kdray.tuning.searcher import StudyScheduler, StudySearcher
+from kdray.tuning.stopper import Stopper
+from kdray.tuning.trackers import callbacks
+from kdray.tuning.trainable import trial
+
+# Tune would write these into logs that everybody may read, and into the list of actors. Nodes have access of their own.
+SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(SECRETS)
+
+
+class RayTune:
+    """Runs trials on a Ray cluster, each in a process of its own, as many at a time as fit."""
+
+    def at_once(self, settings: SweepSettings) -> int:
+        return fitting(settings.cpus, settings.gpus)
+
+    def run(
+        self, settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, sweep_study: SweepStudy
+    ) -> str | None:
+        """One search of Tune's; returns the budget that ended it, if one did."""
+        epochs, task = run.train.epochs, prepared.corpus.name
+        now = partial(_room, settings.cpus, settings.gpus)
+        searcher = StudySearcher(
+            sweep_study,
+            settings.space,
+            seed=settings.seed,
+            asked=settings.trials,
+            full_budget=epochs + 1,
+            pruning=pruning_of(settings),
+            sampling=settings.sampling,
+            objectives=settings.objectives,
+            capacity=now,
+            retries=run.work.retries,
+        )
+        ended = len(sweep_study.ended())
+        tracked = callbacks(settings.trackers, sweep=settings.name, folder=folder_of(context.store, settings.name))
+        stopper = Stopper(searcher, sweep_study, settings.budget, gpus=settings.gpus)
+        runnable = partial(
+            trial,
+            base=sendable(run),
+            shared=Shared.of(prepared),
+            epochs=epochs,
+            higher_is_better=sweep_study.higher_is_better,
+        )
+        named = tune.with_resources(_named(runnable, f"distil_{task}"), {"CPU": settings.cpus, "GPU": settings.gpus})
+        tune.Tuner(
+            named,
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                metric=VALUE,
+                mode="max" if sweep_study.higher_is_better else "min",
+                scheduler=StudyScheduler(searcher),
+                # at most; the searcher ends the search
+                num_samples=(settings.trials - ended) * (1 + run.work.retries),
+                # without it Tune starts one trial after the other; the searcher limits their number
+                max_concurrent_trials=settings.trials,
+                reuse_actors=True,
+                trial_name_creator=lambda t: f"{task}_{t.config['number']}",
+                trial_dirname_creator=lambda t: f"{task}_{t.config['number']}",
+            ),
+            run_config=tune.RunConfig(
+                name=f"{settings.name}-{int(time.time())}",
+                storage_path=context.store.uri_of("ray"),
+                verbose=0,
+                stop=stopper,
+                callbacks=[ProgressCallback(settings.name, searcher, settings.trials, now), *tracked],
+            ),
+        ).fit()
+        searcher.end()
+        return stopper.reason
+
+
+def _room(cpus: int, gpus: float) -> int:
+    """Trials that fit at this moment; at least one, which waits for a node to come back."""
+    return max(1, capacity(cpus, gpus))
+
+
+def _named(runnable: Any, name: str) -> Any:
+    """A function called `name`, which the dashboard shows."""
+
+    def run(config: dict[str, Any]) -> None:
+        runnable(config)
+
+    run.__name__ = run.__qualname__ = name
+    return run

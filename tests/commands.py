@@ -1,0 +1,18 @@
+"""Commands of kdray as other processes start them."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def sweep_command(store: Path | str, encoder: Path, *more: str) -> list[str]:
+    """A sweep `s` of four trials on a few rows of the sample, with one tiny teacher."""
+    training = "{epochs: 1, max_length: 32}"
+    return [
+        *(sys.executable, str(ROOT / "sweeps" / "tune_rte.py"), "--corpus", "sample", "--store", str(store)),
+        *("--name", "s", "--trials", "4", "--epochs", "2", "--seeds", "1"),
+        *("corpus.limit=64", "outputs.quality_check=false", "student.layers=2", "train.max_length=32"),
+        f"teachers=[{{name: t, encoder: {encoder}, train: {training}}}]",
+        *(f"assistant.train={training}", *more),
+    ]
