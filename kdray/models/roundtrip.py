@@ -13,6 +13,7 @@ from kdray.models.encoders import load_classifier, load_tokenizer, save_classifi
 from kdray.models.forward import forward
 
 PROBE_TOKENS = 8
+PADDING = 2  # tokens of the second row of the probe
 
 
 def check_saves(model: Any, tokenizer: Any, name: str) -> None:
@@ -65,16 +66,28 @@ def check_signals(model: Any, needs: frozenset[str], name: str) -> None:
     """
     Raises:
         ConfigError: The model cannot run, or does not give the signals of `needs`; `cls` is refused where the first
-            token has not seen the others.
+            token has not seen the others; or a row's scores depend on the padding after it.
     """
+    batch = probe(model)
+    alone = {name: value[1:, :-PADDING] for name, value in batch.items()}
     try:
         with torch.no_grad():
-            states = forward(model, probe(model), needs | {"cls"}).cls
+            signals = forward(model, batch, needs | {"cls", "sent_emb"})
+            own = forward(model, alone, frozenset({"sent_emb"})).sent_emb
     except ConfigError:
         raise
     except Exception as error:  # whatever a family raises that kdray cannot run
         raise ConfigError(f"{name}: kdray cannot run {_family(model)} ({type(error).__name__}: {error}).") from error
+    states, padded = signals.cls, signals.sent_emb
     assert states is not None
+    assert padded is not None
+    assert own is not None
+    if float((padded[1] - own[0]).abs().max()) > 1e-3 * float(own.abs().max()):
+        raise ConfigError(
+            f"{name}: what {_family(model)} computes for a row depends on how far the row is padded, so its scores "
+            "change from batch to batch; set the embedding of the padding token to zero and save the model again, or "
+            "take another encoder."
+        )
     if "cls" in needs and torch.equal(states[0, -1], states[1, -1]):
         raise ConfigError(
             f"{name}: the first token of {_family(model)} does not see the tokens after it, so its state ('cls'), "
@@ -89,8 +102,8 @@ def probe(model: Any) -> Mapping[str, Tensor]:
     ids = torch.arange(2 * PROBE_TOKENS).reshape(2, PROBE_TOKENS) % max(1, words - 4) + min(4, words - 1)
     ids[:, 0] = ids[0, 0].clone()
     mask = torch.ones_like(ids)
-    mask[1, -2:] = 0
-    ids[1, -2:] = int(model.config.pad_token_id or 0)
+    mask[1, -PADDING:] = 0
+    ids[1, -PADDING:] = int(model.config.pad_token_id or 0)
     return {"input_ids": ids, "attention_mask": mask}
 
 

@@ -46,5 +46,6 @@ def save(folder: Path, config: Any, *, classes: int | None = None, **settings: A
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.data.normal_(0, 0.5)  # wide enough for scores that differ
+        model.get_input_embeddings().weight.data[0] = 0  # the padding's, as its initialization leaves it
     model.save_pretrained(folder)
     return folder

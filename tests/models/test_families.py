@@ -77,6 +77,18 @@ def test_the_first_token_of_a_causal_model_is_refused_as_its_summary(tmp_path):
     check_signals(model, frozenset({"sent_emb"}), "m")
 
 
+def test_scores_that_depend_on_padding_are_refused(tmp_path):
+    """MobileBERT's last token reads the embedding of the padding after it."""
+    folder = families.save(tmp_path, families.SUPPORTED["mobilebert"])
+    model = load_classifier(folder, labels=LABELS, seed=0, head="fresh")
+    check_signals(model, frozenset(), "m")
+    torch.nn.init.normal_(model.get_input_embeddings().weight)
+    with pytest.raises(
+        ConfigError, match=r"^m: what family mobilebert computes .* depends on how far the row is padded"
+    ):
+        check_signals(model, frozenset(), "m")
+
+
 @pytest.mark.parametrize("name", [name for name in families.SUPPORTED if name != "qwen2"])
 def test_the_first_token_of_an_encoder_sees_the_others(name, tmp_path):
     folder = families.save(tmp_path, families.SUPPORTED[name])

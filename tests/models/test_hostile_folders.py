@@ -157,5 +157,6 @@ def test_every_call_of_transformers_refuses_code_explicitly() -> None:
     root = Path(__file__).parents[2]
     for file in (file for top in ("kdray", "benchmarks", "cluster", "sweeps") for file in (root / top).rglob("*.py")):
         text = file.read_text()
-        assert text.count(".from_pretrained(") == text.count("trust_remote_code"), file
+        calls = text.count(".from_pretrained(") + text.count("transformers.pipeline(\n")
+        assert calls == text.count("trust_remote_code=False"), file
         assert "trust_remote_code=True" not in text
