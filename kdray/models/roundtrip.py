@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kdray.errors import ConfigError
+from kdray.models.depth import num_layers
 from kdray.models.encoders import load_classifier, load_tokenizer, save_classifier
 from kdray.models.forward import forward
 
@@ -65,9 +66,10 @@ def check_tokens(model: Any, tokenizer: Any, folder: Path) -> None:
 def check_signals(model: Any, needs: frozenset[str], name: str) -> None:
     """
     Raises:
-        ConfigError: The model cannot run, or does not give the signals of `needs`; `cls` is refused where the first
-            token has not seen the others; or a row's scores depend on the padding after it.
+        ConfigError: The model has no list of layers, cannot run, or does not give the signals of `needs`; `cls` is
+            refused where the first token has not seen the others; or a row's scores depend on the padding after it.
     """
+    num_layers(model)  # refuses a family that has no list of them
     batch = probe(model)
     alone = {name: value[1:, :-PADDING] for name, value in batch.items()}
     try:

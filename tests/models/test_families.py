@@ -64,10 +64,9 @@ def test_only_the_first_rank_of_a_training_saves_the_model(folder):
 @pytest.mark.parametrize("name", list(families.REFUSED))
 def test_other_families_are_refused(name, tmp_path):
     folder = families.save(tmp_path / name, families.REFUSED[name])
-    with pytest.raises(ConfigError, match=r"(is not supported; take an encoder such as BERT|kdray cannot run)"):  # noqa: PT012
-        model = load_classifier(folder, labels=LABELS, seed=0, head="fresh")
-        check_signals(model, frozenset({"hidden"}), name)
-        num_layers(model)
+    model = load_classifier(folder, labels=LABELS, seed=0, head="fresh")
+    with pytest.raises(ConfigError, match=r"(is not supported; take an encoder such as BERT|kdray cannot run)"):
+        check_signals(model, frozenset(), name)
 
 
 def test_the_first_token_of_a_causal_model_is_refused_as_its_summary(tmp_path):
