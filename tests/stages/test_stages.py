@@ -15,7 +15,7 @@ import transformers
 
 from kdray.config import RunConfig, parse
 from kdray.corpora import load_corpus
-from kdray.distill.job import EXPORT_ROWS
+from kdray.distillation.job import EXPORT_ROWS
 from kdray.errors import ConfigError
 from kdray.evaluate import predict
 from kdray.models import load_classifier
