@@ -40,6 +40,8 @@ STORE_ACTIONS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 failed run, 2 bad input)."""
     given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["distil"]:  # the command's name in earlier versions
+        given[0] = "distill"
     arguments, rest = _parser().parse_known_args(given)
     if rest and arguments.command in STAGES and not any(word.startswith("-") for word in rest):
         arguments.overrides += rest  # settings after an option, which the parser takes no more

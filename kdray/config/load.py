@@ -3,15 +3,17 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from kdray.config.old_names import renamed
 from kdray.config.overrides import TAGS, apply_overrides
 from kdray.config.run import RunConfig
 from kdray.config.yaml_text import read_yaml
 from kdray.errors import ConfigError
 from kdray.records import bounds
+from kdray.utf8 import is_text
 
 _BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
@@ -33,10 +35,33 @@ def parse(plain: Mapping[str, Any], *, source: str) -> RunConfig:
     Raises:
         ConfigError: Naming `source` and the first key that does not fit.
     """
+    _refuse_halves(plain, (), source)
     try:
-        return RunConfig.model_validate(plain)
+        return RunConfig.model_validate(renamed(plain))
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_first(error)}") from None
+        raise ConfigError(_on_one_line(f"{source}: {_first(error)}")) from None
+
+
+def _refuse_halves(value: Any, place: tuple[str, ...], source: str) -> None:
+    """Half of a surrogate pair is not a character: it can be neither checked nor written."""
+    if isinstance(value, str) and not is_text(value):
+        raise ConfigError(f"{source}: {'.'.join(place)} holds half of a character, found {value!r}; write all of it.")
+    for key, inner in _inside(value):
+        if not is_text(key):
+            raise ConfigError(f"{source}: the key {key!r} holds half of a character; write all of it.")
+        _refuse_halves(inner, (*place, key), source)
+
+
+def _inside(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return [(str(key), inner) for key, inner in cast("Mapping[Any, Any]", value).items()]
+    if isinstance(value, list | tuple):
+        return [(str(number), inner) for number, inner in enumerate(cast("Sequence[Any]", value))]
+    return []
+
+
+def _on_one_line(sentence: str) -> str:
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in sentence)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from kdray.config.old_names import renamed, renamed_path, renamed_value
 from kdray.config.run import RunConfig
 from kdray.config.schema import below, may_be_null, wants_text
 from kdray.config.yaml_text import read_yaml
@@ -57,19 +58,34 @@ def _change(override: str) -> _Change:
     if not equals or not key:
         raise ConfigError(f"override {override!r} is not of the form key=value, for example method.temperature=4.")
     path = tuple(key.split("."))
-    hints: list[Any] = [RunConfig]
-    for part in path:
-        hints = below(hints, part)
+    hints = _hints(path)
     if wants_text(hints):
         return path, None if text == "null" and may_be_null(hints) else text
     return path, read_yaml(text, source=f"override {key}", hints=hints)
 
 
 def _applied(plain: Mapping[str, Any], changes: Iterable[_Change]) -> dict[str, Any]:
-    changed = copy.deepcopy(dict(plain))
-    for path, value in sorted(changes, key=lambda change: not _decides(*change)):
+    changed = copy.deepcopy(renamed(plain))
+    for path, value in sorted(_renamed(changes), key=lambda change: not _decides(*change)):
         _set(changed, path, value)
     return changed
+
+
+def _renamed(changes: Iterable[_Change]) -> Iterator[_Change]:
+    given = dict[tuple[str, ...], tuple[str, ...]]()
+    for path, value in changes:
+        new = renamed_path(path)
+        if given.setdefault(new, path) != path:
+            old = ".".join(path if path != new else given[new])
+            raise ConfigError(f"{old} is the old name of {'.'.join(new)}, and both are given; remove {old}.")
+        yield new, renamed_value(value, _hints(new), new)
+
+
+def _hints(path: tuple[str, ...]) -> list[Any]:
+    hints: list[Any] = [RunConfig]
+    for part in path:
+        hints = below(hints, part)
+    return hints
 
 
 def _decides(path: tuple[str, ...], value: Any) -> bool:

@@ -1,7 +1,7 @@
 """What the settings records allow at a place such as `teachers.0.train`: which types, and whether a text is wanted."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -9,13 +9,38 @@ from pydantic import BaseModel
 
 from kdray.records import options
 
+OLD_NAMES = {
+    "protect": "keep_medoids",
+    "stats": "fit_on",
+    "rho": "rate",
+    "preflight": "quality_check",
+    "teaching": "teacher_training",
+    "select_fraction": "validation_fraction",
+    "merge": "label_map",
+}
+"""Names of settings in earlier versions, and their names now."""
+
+
+def new_name(fields: Container[str], name: Any) -> Any:
+    """Today's name of a setting; `name` itself where it is not an old name of one of these fields."""
+    now = OLD_NAMES.get(name) if isinstance(name, str) and name not in fields else None
+    return now if now in fields else name
+
+
+def field_names(hints: Sequence[Any]) -> set[str]:
+    """The settings of the records among these types."""
+    every = [option for hint in hints for option in options(hint)]
+    records = [option for option in every if isinstance(option, type) and issubclass(option, BaseModel)]
+    return {name for record in records for name in record.model_fields}
+
 
 def below(hints: Sequence[Any], part: str) -> list[Any]:
     """The types of a record's field `part`, of a list's item, or of a mapping's value."""
     found: list[Any] = []
     for option in (each for hint in hints for each in options(hint)):
         if isinstance(option, type) and issubclass(option, BaseModel):
-            found += [option.model_fields[part].annotation] if part in option.model_fields else []
+            name = new_name(option.model_fields, part)
+            found += [option.model_fields[name].annotation] if name in option.model_fields else []
         elif dataclasses.is_dataclass(option):
             found += [hint for name, hint in get_type_hints(option).items() if name == part]
         elif get_origin(option) is tuple:
