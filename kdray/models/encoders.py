@@ -232,11 +232,26 @@ def save_classifier(model: Any, tokenizer: Any, folder: Path, *, max_length: int
     tokenizer.save_pretrained(folder)
 
 
-_sha256 = cache(file_sha256)
+def _sha256(file: Path) -> str:
+    found = file.stat()
+    return _sha256_at(file, found.st_size, found.st_mtime_ns)
 
 
 @cache
+def _sha256_at(file: Path, size: int, changed: int) -> str:
+    del size, changed  # part of the cache's key
+    return file_sha256(file)
+
+
 def _digest(folder: Path) -> str:
+    """Computed again if a file of the folder has changed since."""
+    files = [(path, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    return _digest_at(folder, tuple((path.name, found.st_size, found.st_mtime_ns) for path, found in files))
+
+
+@cache
+def _digest_at(folder: Path, state: tuple[tuple[str, int, int], ...]) -> str:
+    del state  # part of the cache's key
     check_folder(folder)
     total = hashlib.sha256()
     for path in sorted(p for pattern in FILES for p in folder.glob(pattern)):

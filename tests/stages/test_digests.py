@@ -5,18 +5,19 @@ Nothing is trained: a store that only plans takes every artifact but the corpus 
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import tiny
-from kdray.prune.policies import Policy
 from pydantic import BaseModel
 
 from kdray.config import RunConfig, merge, parse
+from kdray.corpora import CorpusSettings
 from kdray.methods import METHODS
-from kdray.stages import Context, InProcess, assistant_of, distil, prepare
+from kdray.pruning.policies import Policy
+from kdray.stages import Context, InProcess, assistant_of, distill, prepare, read
 from kdray.store import Artifact, Store, digest_of
 
 OTHER, TUNED, FOLDER, COPY = "the other encoder", "a fine-tuned classifier", "the corpus", "a copy of the corpus"
@@ -29,7 +30,7 @@ TRAIN: dict[str, Any] = {
 CORPUS: dict[str, Any] = {
     "columns": {"label": "flag", "id": "id"},
     "fields": [{"name": "text", "role": "query"}, {"name": "other", "role": "context"}],
-    "labels": ["positive", "negative"], "metrics": ["macro_f1"], "select_fraction": 0.3, "group_by": "other",
+    "labels": ["positive", "negative"], "metrics": ["macro_f1"], "validation_fraction": 0.3, "group_by": "other",
     "split_seed": 1, "limit": 40,
 }  # fmt: skip
 
@@ -38,13 +39,13 @@ def under(prefix: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}.{name}": value for name, value in changes.items()}
 
 
-# The stage whose digest changes, and another value for each setting of it; beside a value what it needs to be allowed.
+# The stage whose digest changes, and another value for each setting of it; with a value, what it needs to be allowed.
 COUNTS: dict[str, dict[str, Any]] = {
     "corpus": under("corpus", CORPUS),
     "prune": {
-        "prune.policy": "literal", "prune.level": "example", "prune.stats": "split", "prune.protect": "nn",
-        "prune.num_clusters": (3, {"prune.protect": "kmeans"}), "prune.min_keep": (2, SEVERAL),
-        "prune.min_per_class": (2, {"prune.level": "example"}), "prune.max_prune_rate": 0.25, "prune.score": "mean",
+        "prune.policy": "literal", "prune.level": "row", "prune.fit_on": "split", "prune.keep_medoids": "nn",
+        "prune.num_clusters": (3, {"prune.keep_medoids": "kmeans"}), "prune.min_keep": (2, SEVERAL),
+        "prune.min_per_class": (2, {"prune.level": "row"}), "prune.max_prune_rate": 0.25, "prune.score": "mean",
         "prune.edge": "mean_cosine", "prune.prune_pairs": (True, SEVERAL), "prune.embedders": OTHER,
         "prune.duplicates": {"action": "drop"}, **under("prune.duplicates", {
             "threshold": (0.5, {"prune.duplicates": {"action": "drop"}}),
@@ -57,20 +58,20 @@ COUNTS: dict[str, dict[str, Any]] = {
         "teachers": [{"name": "u"}], "teachers.0.encoder": OTHER, "teachers.0.layers": 3,
         "teachers.0.fine_tuned": (True, {"teachers.0.encoder": TUNED, **FINE_TUNING}),
         "teachers.0.classes": (["positive", "negative"], FINE_TUNING), "teachers.0.init_from": None,
-        "teachers.0.init_from.merge": {"negative": "positive", "positive": "negative"},
-        **under("teachers.0.init_from.corpus", CORPUS | {"labels": (["positive", "negative"], {}), "metrics": ["macro_f1"]}),
+        "teachers.0.init_from.label_map": {"negative": "positive", "positive": "negative"},
+        **under("teachers.0.init_from.corpus", CORPUS),
         **under("teachers.0.init_from.train", TRAIN), **under("teachers.0.train", TRAIN),
-        "teaching": ("joint", {"teachers.1.layers": 3, "teachers.0.init_from": None}),
+        "teacher_training": ("joint", {"teachers.1.layers": 3, "teachers.0.init_from": None}),
     },
-    "outputs": {"outputs.preflight": True},
+    "outputs": {"outputs.quality_check": True},
     "assist": {
         "assistant.init": "bottom", **under("assistant.train", TRAIN),
         **under("assistant.method", {
-            "temperature": 2.0, "alpha": 0.25, "kd_term": ("mse", {}), "t2_scaling": False,
+            "temperature": 2.0, "alpha": 0.25, "alpha_end": 0.25, "kd_term": ("mse", {}), "t2_scaling": False,
             "direction": "reverse", "reduction": "elementmean",
         }),
     },
-    "distil": {
+    "distill": {
         "outputs.access": "online", "outputs.teacher_view": "pruned", "student.encoder": OTHER, "student.layers": 2,
         "student.init": "skip", "student.init_from": "teacher", "method": {"temperature": 2.0}, **under("train", TRAIN),
     },
@@ -98,6 +99,9 @@ NAMES = {
     "teachers.0.init_from.corpus",
     "assistant.method",
     "assistant.method.name",
+    # what is learned decides which other settings there are; see the test of it below
+    "corpus.task",
+    "teachers.0.init_from.corpus.task",
 }
 SECTIONS = {
     "corpus",
@@ -111,6 +115,9 @@ SECTIONS = {
     "teachers.0.train",
 }
 SECTIONS |= {"teachers.0.init_from.train"}
+
+
+Known = Callable[[Mapping[str, Any]], dict[str, set[str]]]
 
 
 class PlannedArtifact(Artifact):
@@ -172,7 +179,7 @@ def base(places: dict[str, str]) -> dict[str, Any]:
     fields = [{"name": "text", "role": "context"}, {"name": "other", "role": "query"}]
     corpus = tiny.opinions(Path(places[FOLDER])) | {"fields": fields}
     train = tiny.training(3, batch_size=8)
-    between = {"corpus": corpus, "merge": {}, "train": train}
+    between = {"corpus": corpus, "label_map": {}, "train": train}
     settings = {
         "corpus": corpus,
         "teachers": [
@@ -181,7 +188,7 @@ def base(places: dict[str, str]) -> dict[str, Any]:
         ],
         "prune": {"policy": "lower_tail", "embedders": places["encoder"]},
         "assistant": {"train": train},
-        "outputs": {"preflight": False},
+        "outputs": {"quality_check": False},
         "student": {"encoder": places["encoder"], "layers": 1},
         "method": {"name": "dekd"},
         "train": train,
@@ -195,11 +202,25 @@ def digests(plain: Mapping[str, Any], places: Mapping[str, str], folder: Path) -
     context = Context(Planned(folder, Path(places[TUNED])), InProcess(), None)
     prepared = prepare(run, context, every_teacher=True)
     assistant_of(run, prepared, context)
-    distil(run, prepared, context)
+    distill(run, prepared, context)
     found: dict[str, set[str]] = {}
     for entry in context.journal:
         found.setdefault(entry["stage"], set()).add(entry["digest"])
     return found
+
+
+@pytest.fixture(scope="module")
+def known(places: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Known:
+    """The digests of settings, each settings' once."""
+    found: dict[str, dict[str, set[str]]] = {}
+
+    def of(plain: Mapping[str, Any]) -> dict[str, set[str]]:
+        key = json.dumps(plain, sort_keys=True)
+        if key not in found:
+            found[key] = digests(plain, places, tmp_path_factory.mktemp("known"))
+        return found[key]
+
+    return of
 
 
 def keys_of(record: type[BaseModel], where: str = "") -> Iterator[str]:
@@ -224,28 +245,99 @@ CASES = [(stage, key, value) for stage, changes in COUNTS.items() for key, value
 
 @pytest.mark.parametrize(("stage", "key", "value"), CASES, ids=[case[1] for case in CASES])
 def test_a_setting_that_counts_changes_its_stages_digest(
-    stage: str, key: str, value: Any, base: dict[str, Any], places: dict[str, str], tmp_path: Path
+    stage: str, key: str, value: Any, base: dict[str, Any], places: dict[str, str], known: Known, tmp_path: Path
 ) -> None:
     value, needed = value if isinstance(value, tuple) else (value, {})
     needed = {name: places.get(str(given), given) for name, given in needed.items()}
     before = merge(base, needed)
     after = merge(before, {key: places.get(str(value), value)})
     assert after != before
-    assert digests(before, places, tmp_path / "a")[stage] != digests(after, places, tmp_path / "b")[stage]
+    assert known(before)[stage] != digests(after, places, tmp_path)[stage]
 
 
 @pytest.mark.parametrize("key", COUNTS_NOT)
 def test_a_setting_that_counts_not_changes_no_digest(
-    key: str, base: dict[str, Any], places: dict[str, str], tmp_path: Path
+    key: str, base: dict[str, Any], places: dict[str, str], known: Known, tmp_path: Path
 ) -> None:
     value, _ = COUNTS_NOT[key]
     after = merge(base, {key: places.get(str(value), value)})
     assert after != base
-    assert digests(base, places, tmp_path / "a") == digests(after, places, tmp_path / "b")
+    assert known(base) == digests(after, places, tmp_path)
 
 
 @pytest.mark.parametrize("record", [*METHODS, *get_args(get_args(Policy)[0])], ids=lambda record: record.__name__)
 def test_every_setting_of_a_method_or_policy_is_written_into_the_digest(record: type[BaseModel]) -> None:
     """Both are dumped as a whole; what is left out of a dump would be left out of the digest."""
-    needed = {"rho": 0.5} if "rho" in record.model_fields else {}
+    needed = {"rate": 0.5} if "rate" in record.model_fields else {}
     assert set(record.model_validate(needed).model_dump(mode="json")) == set(record.model_fields)
+
+
+def rows_changed(folder: Path) -> None:
+    file = folder / "train.jsonl"
+    file.write_text(file.read_text().replace("film", "movie", 1))
+
+
+def labels_exchanged(folder: Path) -> None:
+    file = folder / "test.jsonl"
+    file.write_text(file.read_text().translate(str.maketrans({"0": "1", "1": "0"})))
+
+
+def weights_changed(folder: Path) -> None:
+    tiny.save_encoder(folder, seed=9)
+
+
+def tokenizer_changed(folder: Path) -> None:
+    file = folder / "tokenizer.json"
+    plain = json.loads(file.read_text())
+    words = plain["model"]["vocab"]
+    first, second = list(words)[-2:]
+    words[first], words[second] = words[second], words[first]
+    file.write_text(json.dumps(plain))
+
+
+INPUTS = [
+    ("corpus", "corpus.path", FOLDER, rows_changed),
+    ("corpus", "corpus.path", FOLDER, labels_exchanged),
+    ("teach", "teachers.0.encoder", "encoder", weights_changed),
+    ("distill", "student.encoder", "encoder", weights_changed),
+    ("distill", "student.encoder", "encoder", tokenizer_changed),
+    ("prune", "prune.embedders", "encoder", weights_changed),
+]
+
+
+@pytest.mark.parametrize(("stage", "key", "place", "change"), INPUTS)
+def test_a_changed_input_changes_the_digest_in_the_same_process(
+    stage: str,
+    key: str,
+    place: str,
+    change: Callable[[Path], None],
+    base: dict[str, Any],
+    places: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "input" / Path(places[place]).name
+    shutil.copytree(places[place], folder)
+    plain = merge(base, {key: str(folder)})
+    before = digests(plain, places, tmp_path / "a")
+    assert digests(plain, places, tmp_path / "b") == before
+    change(folder)
+    assert digests(plain, places, tmp_path / "c")[stage] != before[stage]
+
+
+def test_the_task_changes_the_digest_of_a_corpus_with_the_same_rows(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    for split in ("train", "test"):
+        rows = [{"text": f"row {i} of {split}", "label": f"{i % 3}"} for i in range(30)]
+        (tmp_path / "rows" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = [
+        read(
+            CorpusSettings.model_validate({"name": "folder", "path": str(tmp_path / "rows")} | more),
+            Context(Store(str(tmp_path / "store")), InProcess(), None),
+        ).digest
+        for more in (
+            {"labels": ["0", "1", "2"]},
+            {"labels": ["0", "1", "2"], "task": "multi_label"},
+            {"task": "regression"},
+        )
+    ]
+    assert len(set(found)) == 3
