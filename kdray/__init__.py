@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from kdray import functional, methods, testing
-    from kdray.api import Dataset, Encoder, Pruned, Student, Teacher, distill, engines, prune
+    from kdray import engines, functional, methods, testing
+    from kdray.api import Dataset, Encoder, Pruned, Student, Teacher, distill, prune
     from kdray.config import RunConfig
     from kdray.methods import Method
     from kdray.store import Store
@@ -33,7 +33,7 @@ _ATTRIBUTES = {
     "prune": "kdray.api",
 }
 _MODULES = {
-    "engines": "kdray.api.engines",
+    "engines": "kdray.engines",
     "functional": "kdray.functional",
     "methods": "kdray.methods",
     "testing": "kdray.testing",

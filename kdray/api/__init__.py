@@ -1,8 +1,7 @@
 """The public Python API. Every function is one call of the stages; `import kdray as kd` gives these names."""
 
-from kdray.api import engines
 from kdray.api.dataset import Dataset
 from kdray.api.models import Encoder, Student, Teacher
 from kdray.api.runs import Pruned, distill, prune
 
-__all__ = ["Dataset", "Encoder", "Pruned", "Student", "Teacher", "distill", "engines", "prune"]
+__all__ = ["Dataset", "Encoder", "Pruned", "Student", "Teacher", "distill", "prune"]

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from kdray.api.dataset import Dataset
-from kdray.api.engines import EngineChoice, Local
 from kdray.corpora import encode, kdray_data, load_corpus
 from kdray.distillation import StudentSettings
+from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
 from kdray.evaluate import predict
 from kdray.models import load_classifier, load_tokenizer

@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from kdray.api.dataset import Dataset
-from kdray.api.engines import EngineChoice, Local
 from kdray.api.models import Encoder, Student, Teacher, classifier_of
 from kdray.config import PruneSection, RunConfig, WorkSettings
 from kdray.corpora import kdray_data
 from kdray.distillation import StudentSettings
+from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
 from kdray.methods import KD, FineTune, Method
 from kdray.pruning import Pruner

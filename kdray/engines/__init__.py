@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kdray.engines.base import Engine
+    from kdray.engines.choice import Local, Ray
     from kdray.engines.local import InProcess, InThreads
 
-__all__ = ["Engine", "InProcess", "InThreads"]
+__all__ = ["Engine", "InProcess", "InThreads", "Local", "Ray"]
 
-_MODULES = {"Engine": "base", "InProcess": "local", "InThreads": "local"}
+_MODULES = {"Engine": "base", "InProcess": "local", "InThreads": "local", "Local": "choice", "Ray": "choice"}
 
 
 def __getattr__(name: str) -> Any:  # workers of Ray Data import this package, and need no torch

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kdray.config import WorkSettings
-from kdray.stages import Engine, InProcess
+from kdray.engines.base import Engine
+from kdray.engines.local import InProcess
 
 
 class EngineChoice(Protocol):
