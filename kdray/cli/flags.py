@@ -7,6 +7,7 @@ from typing import Any
 from kdray.cli.runs import with_corpus
 from kdray.config import RunConfig, apply_overrides, merge, parse
 from kdray.corpora import kdray_data
+from kdray.corpora.finding import from_user
 from kdray.engines.ray.access import check_access
 from kdray.engines.ray.session import check_address
 from kdray.errors import ConfigError
@@ -71,14 +72,35 @@ def run_config(
     plain = {**base, "corpus": {**base.get("corpus", {}), "name": name}}
     if name == "sample":
         plain |= on_sample
-    if name == "folder" and "teachers" in plain:  # an intermediate task of the base fits the classes of `task` alone
-        plain["teachers"] = [
-            {key: value for key, value in each.items() if key != "init_from"} for each in plain["teachers"]
-        ]
+    if name == "folder" and base.get("corpus", {}).get("name") != "folder":
+        plain = _without_first_tasks(plain, task)
     plain = apply_overrides(merge(plain, SMOKE if arguments.smoke else {}), arguments.overrides)
     flags = {"train.epochs": arguments.epochs, "store": arguments.store}
     run = parse(merge(plain, {key: value for key, value in flags.items() if value is not None}), source="settings")
-    return _with_small_beginnings(run) if arguments.smoke else run
+    return _with_small_beginnings(_not_above_its_rows(run, arguments)) if arguments.smoke else run
+
+
+def _not_above_its_rows(run: RunConfig, arguments: argparse.Namespace) -> RunConfig:
+    """Without the limit of `--smoke`, where a folder has no more rows."""
+    if run.corpus.name != "folder" or any(each.startswith("corpus.limit=") for each in arguments.overrides):
+        return run
+    _, raw = from_user(run.corpus)
+    if raw.tables["train"].num_rows > SMOKE_ROWS:
+        return run
+    return run.model_copy(update={"corpus": run.corpus.model_copy(update={"limit": None})})
+
+
+def _without_first_tasks(plain: dict[str, Any], task: str) -> dict[str, Any]:
+    """An intermediate task of the base fits the classes of `task` alone."""
+    teachers: list[dict[str, Any]] = plain.get("teachers", [])
+    if dropped := [each["name"] for each in teachers if each.get("init_from")]:
+        names = ", ".join(dropped)
+        print(
+            f"on your folder these teachers are trained without init_from, which the base has for {task}: {names}",
+            flush=True,
+        )
+        plain["teachers"] = [{key: value for key, value in each.items() if key != "init_from"} for each in teachers]
+    return plain
 
 
 def _corpus_name(task: str, arguments: argparse.Namespace) -> str:

@@ -93,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_cluster_flags(stage)
         if name == "prune":
             stage.add_argument("--show", type=int, default=3, metavar="N", help="texts to show, before and after (3)")
-    sweep = commands.add_parser("sweep", help="run a sweep script", parents=[common], add_help=False)
-    sweep.add_argument("script", type=Path, help="for example sweeps/tune_rte.py")
+    sweep = commands.add_parser("sweep", help="run a sweep file or a sweep script", parents=[common], add_help=False)
+    sweep.add_argument("script", type=Path, help="for example sweeps/sample.yaml or sweeps/tune_rte.py")
     report = commands.add_parser("report", help="write HTML pages for everything in a store", parents=[common])
     report.add_argument("store", help="folder or URI")
     _add_store(commands, common)
@@ -214,6 +214,11 @@ def _run_script(script: Path, rest: list[str]) -> None:
     if not os.path.isfile(script):  # noqa: PTH113
         from kdray.errors import ConfigError
 
-        raise ConfigError(f"{script}: no such sweep script; look into sweeps/.")
+        raise ConfigError(f"{script}: no such sweep script or sweep file; look into sweeps/.")
+    if script.suffix in (".yaml", ".yml"):
+        from kdray.cli.sweep import sweep_file
+
+        sweep_file(script, rest)
+        return
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, str(script), *rest])  # noqa: S606

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from kdray.cli.flags import (
@@ -20,7 +21,7 @@ from kdray.cli.flags import (
 )
 from kdray.cli.main import guarded
 from kdray.cli.show import show_plan, table
-from kdray.config import RunConfig, dotted
+from kdray.config import RunConfig, dotted, load_sweep
 from kdray.engines.ray.session import session
 from kdray.errors import ConfigError, RunError
 from kdray.methods import METHODS
@@ -55,6 +56,28 @@ def sweep_main(
     arguments = _parser(task).parse_args(argv)
     command = without_passwords(shlex.join(["python", *sys.argv]))
     sys.exit(guarded(lambda: _sweep(task, arguments, command, base, on_sample, space, starts), debug=arguments.debug))
+
+
+def sweep_file(path: Path, argv: Sequence[str]) -> None:
+    """The sweep of a file; flags replace its settings.
+
+    Raises:
+        ConfigError: The file, or its space for this run, is not as it must be.
+    """
+    given = load_sweep(path)
+
+    def starts(run: RunConfig) -> list[dict[str, Any]]:
+        given.check(run)
+        return given.starts(run)
+
+    sweep_main(
+        given.task,
+        base=given.base(),
+        on_sample=given.on_sample,
+        space=given.suggest,
+        starts=starts,
+        argv=[*given.flags(), *argv],
+    )
 
 
 def _parser(task: str) -> argparse.ArgumentParser:

@@ -3,15 +3,19 @@
 from kdray.config.load import load, parse
 from kdray.config.overrides import apply_overrides, dotted, merge
 from kdray.config.run import OutputsSettings, PruneSection, RunConfig, WorkSettings
+from kdray.config.sweep import Range, SweepConfig, load_sweep
 
 __all__ = [
     "OutputsSettings",
     "PruneSection",
+    "Range",
     "RunConfig",
+    "SweepConfig",
     "WorkSettings",
     "apply_overrides",
     "dotted",
     "load",
+    "load_sweep",
     "merge",
     "parse",
 ]

@@ -25,7 +25,7 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: The file cannot be read, or a key or value is not allowed.
     """
     source = "settings" if path is None else path.name
-    plain = _read(path) if path is not None else {}
+    plain = load_yaml(path, RunConfig) if path is not None else {}
     return parse(apply_overrides(plain, overrides), source=source)
 
 
@@ -64,9 +64,14 @@ def _on_one_line(sentence: str) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in sentence)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
+    """The plain values of a file of settings of the kind `record`.
+
+    Raises:
+        ConfigError: It cannot be read, or it is not a section of settings.
+    """
     try:
-        plain = read_yaml(path.read_text(encoding="utf-8"), source=str(path), hints=[RunConfig])
+        plain = read_yaml(path.read_text(encoding="utf-8"), source=str(path), hints=[record])
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}.") from None
     except UnicodeDecodeError:

@@ -1,6 +1,7 @@
 """The flags that all programs in `sweeps/` share: what is refused before anything starts."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from kdray.cli.flags import add_shared_flags, check_shared_flags, method_settings, run_config
 from kdray.cli.sweep import keeping
 from kdray.config import RunConfig
+from kdray.corpora import read_corpus
 from kdray.errors import ConfigError
 
 
@@ -85,3 +87,36 @@ def test_the_command_lines_settings_of_the_method_hold_for_every_method_that_has
     assert kept("finetune", run) == {"method.name": "finetune"}
     whole = ("--corpus", "sample", "method={name: kd, alpha: 0.25}")
     assert method_settings(given(*whole), run_of(*whole)) == {"alpha": 0.25}
+
+
+def test_a_folder_drops_the_bases_first_task_and_a_line_names_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    base = {"teachers": [{"name": "one", "init_from": "mnli"}, {"name": "two"}]}
+    words = ["corpus.path=data", "corpus.labels=[bad, good]"]
+    run = run_config("rte", given("--corpus", "folder", *words), base, {})
+    assert [teacher.init_from for teacher in run.teachers] == [None, None]
+    line = "on your folder these teachers are trained without init_from, which the base has for rte: one\n"
+    assert capsys.readouterr().out == line
+
+
+def test_a_base_that_is_made_for_a_folder_keeps_its_first_task(capsys: pytest.CaptureFixture[str]) -> None:
+    base = {
+        "corpus": {"name": "folder", "path": "data", "labels": ["bad", "good"]},
+        "teachers": [{"name": "one", "init_from": {"corpus": {"name": "sst2"}}}],
+    }
+    assert run_config("rte", given("--corpus", "folder"), base, {}).teachers[0].init_from is not None
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("rows", "limit"), [(40, None), (160, None), (161, 160)])
+def test_a_smoke_run_takes_a_folder_of_few_rows_whole(rows: int, limit: int | None, tmp_path: Path) -> None:
+    for split, number in (("train", rows), ("test", 8)):
+        lines = [f"text {i},{('bad', 'good')[i % 2]}" for i in range(number)]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["text,label", *lines]))
+    words = [f"corpus.path={tmp_path}", "corpus.labels=[bad, good]", "corpus.fields=[{name: text, role: body}]"]
+    run = run_config("rte", given("--smoke", "--corpus", "folder", *words), {}, {})
+    assert run.corpus.limit == limit
+    assert read_corpus(run.corpus, data_dir=None).splits["test"].num_rows == 8  # a limit above the rows is refused
+    small = run_config("rte", given("--smoke", "--corpus", "folder", *words, "corpus.limit=30"), {}, {})
+    assert small.corpus.limit == 30

@@ -1,0 +1,166 @@
+"""A sweep as a file: the run that it starts from, the space that it searches, and how."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from kdray.config.load import load_yaml, parse
+from kdray.config.overrides import merge
+from kdray.config.run import RunConfig
+from kdray.errors import ConfigError
+from kdray.methods import METHODS
+from kdray.records import Settings
+
+
+class Range(Settings):
+    """Numbers from `low` to `high`, both included; whole ones where both are whole.
+
+    Attributes:
+        log: Small numbers are tried as often as large ones; `low` must be above 0.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Range":
+        if self.low >= self.high or (self.log and self.low <= 0):
+            raise ValueError(f"low = {self.low}, high = {self.high}: low must be below high, and above 0 with log")
+        return self
+
+
+Choices = tuple[str | bool | int | float | None, ...]
+
+
+class SweepConfig(Settings):
+    """A sweep file. Every setting but `task`, `run`, `on_sample` and `space` is a flag of the command too.
+
+    Attributes:
+        task: The corpus that `--corpus auto` stands for.
+        run: The run of trial 0; every trial changes some of its settings.
+        on_sample: Sections that replace those of `run` when the corpus is the bundled sample.
+        space: Setting to a range or a list of values. `method.*` counts for the methods that have it.
+    """
+
+    task: str = "rte"
+    run: RunConfig = RunConfig()
+    on_sample: dict[str, Any] = Field(default_factory=dict[str, Any])
+    space: dict[str, Range | Choices]
+    corpus: str | None = None
+    trials: int | None = Field(default=None, ge=1)
+    seed: int | None = Field(default=None, ge=0)
+    seeds: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
+    objectives: str | None = None
+    depths: str | None = None
+    sampling: Literal["tpe", "random"] | None = None
+    pruning: Literal["asha", "median", "none"] | None = None
+    track: str | None = None
+    max_hours: float | None = Field(default=None, gt=0)
+    max_gpu_hours: float | None = Field(default=None, gt=0)
+    max_failures: int | None = Field(default=None, ge=1)
+    cpus_per_trial: int | None = Field(default=None, ge=1)
+    gpus_per_trial: float | None = Field(default=None, ge=0)
+    store: str | None = None
+    storage: str | None = None
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _one_corpus(self) -> "SweepConfig":
+        if self.corpus is not None and self.run.corpus.name not in ("auto", self.corpus):
+            raise ValueError(f"corpus = {self.corpus}, but run.corpus.name = {self.run.corpus.name}; leave one out")
+        return self
+
+    def flags(self) -> list[str]:
+        """What is set, as words of a command line."""
+        names = [name for name in type(self).model_fields if name not in ("task", "run", "on_sample", "space")]
+        given = {"corpus": self.run.corpus.name}
+        given |= {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+
+    def base(self) -> dict[str, Any]:
+        """The settings that the file gives under `run`."""
+        return self.run.model_dump(mode="json", exclude_unset=True)
+
+    def suggest(self, trial: Any, run: RunConfig) -> dict[str, Any]:
+        """One trial's dotted settings, by Optuna's `trial`."""
+        chosen = dict[str, Any]()
+        for key in sorted(self.space, key=lambda key: key != "method.name"):
+            if key in self._keys_of(chosen.get("method.name", run.method.name)):
+                chosen[key] = _suggested(trial, key, self.space[key])
+        return chosen
+
+    def starts(self, run: RunConfig) -> list[dict[str, Any]]:
+        """Trial 0: the run as it stands.
+
+        Raises:
+            ConfigError: The space does not hold the run's own value, or holds a value that is not allowed.
+        """
+        plain, params = run.model_dump(mode="json"), dict[str, Any]()
+        for key in self._keys_of(run.method.name):
+            value: Any = plain
+            for part in key.split("."):
+                value = value[int(part)] if isinstance(value, list) else value.get(part)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            if not _holds(self.space[key], value):
+                raise ConfigError(
+                    f"space: {key} of the run is {value!r}, which is outside {_shown(self.space[key])}; trial 0 is the "
+                    "run as it stands, so widen the space or change the run."
+                )
+            params[key] = value
+        return [{"label": "defaults", "params": params}]
+
+    def check(self, run: RunConfig) -> None:
+        """
+        Raises:
+            ConfigError: A key is no setting, or an end of a range or a choice is not allowed for it.
+        """
+        methods = self.space.get("method.name", (run.method.name,))
+        names = [str(name) for name in methods] if isinstance(methods, tuple) else []
+        for key, choices in self.space.items():
+            fitting = [name for name in names if key in self._keys_of(name)]
+            if not fitting:
+                raise ConfigError(f"space: {key} is no setting of {', '.join(names)}.")
+            for value in (choices.low, choices.high) if isinstance(choices, Range) else choices:
+                other = {} if key == "method.name" else {"method.name": fitting[0]}
+                parse(merge(run.model_dump(mode="json"), other | {key: value}), source="space")
+
+    def _keys_of(self, method: str) -> list[str]:
+        """The keys of the space that count for a method."""
+        own = {name for each in METHODS if each.model_fields["name"].default == method for name in each.model_fields}
+        return [key for key in self.space if not key.startswith("method.") or key.removeprefix("method.") in own]
+
+
+def load_sweep(path: Path) -> SweepConfig:
+    """Read a sweep file.
+
+    Raises:
+        ConfigError: It cannot be read, or a key or value is not allowed.
+    """
+    plain = load_yaml(path, SweepConfig)
+    run = parse(plain.get("run") or {}, source=f"{path}: run")
+    try:
+        return SweepConfig.model_validate({**plain, "run": run})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}.") from None
+
+
+def _suggested(trial: Any, key: str, choices: Range | Choices) -> Any:
+    if not isinstance(choices, Range):
+        return trial.suggest_categorical(key, list(choices))
+    if isinstance(choices.low, int) and isinstance(choices.high, int):
+        return trial.suggest_int(key, choices.low, choices.high, log=choices.log)
+    return trial.suggest_float(key, choices.low, choices.high, log=choices.log)
+
+
+def _holds(choices: Range | Choices, value: Any) -> bool:
+    if not isinstance(choices, Range):
+        return value in choices
+    return isinstance(value, int | float) and choices.low <= value <= choices.high
+
+
+def _shown(choices: Range | Choices) -> str:
+    return f"{choices.low} to {choices.high}" if isinstance(choices, Range) else ", ".join(map(str, choices))

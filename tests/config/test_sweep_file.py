@@ -1,0 +1,101 @@
+"""A sweep as a file: its space gives what a space in Python gives, and what cannot work is refused in one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from kdray.cli.sweep import _parser
+from kdray.config import SweepConfig, load_sweep, merge, parse
+from kdray.errors import ConfigError
+
+FILE = Path(__file__).parents[2] / "sweeps" / "sample.yaml"
+
+
+@pytest.fixture
+def sweep() -> SweepConfig:
+    return load_sweep(FILE)
+
+
+def changed(tmp_path: Path, old: str, new: str) -> SweepConfig:
+    text = FILE.read_text()
+    assert old in text
+    (tmp_path / "sweep.yaml").write_text(text.replace(old, new))
+    return load_sweep(tmp_path / "sweep.yaml")
+
+
+def test_every_flag_of_the_file_is_one_of_the_command(sweep: SweepConfig) -> None:
+    every = {name: 1 for name in SweepConfig.model_fields if name not in ("task", "run", "on_sample", "space")}
+    every |= {"sampling": "random", "pruning": "none"}
+    flags = sweep.model_copy(update=every).flags()
+    found = vars(_parser("rte").parse_args(flags))
+    assert {name: str(value) for name, value in found.items() if name in every} == {
+        name: str(float(value) if "hours" in name or "gpus" in name else value) for name, value in every.items()
+    }
+    only_here = {"resume", "retry_failed", "smoke", "debug", "address", "allow_network", "overrides"}
+    assert set(found) == set(every) | only_here
+
+
+def test_a_flag_replaces_what_the_file_sets(sweep: SweepConfig) -> None:
+    assert _parser("rte").parse_args([*sweep.flags(), "--trials", "9"]).trials == 9
+    assert _parser("rte").parse_args(sweep.flags()).trials == 4
+
+
+def test_a_trial_has_what_its_method_has(sweep: SweepConfig) -> None:
+    run = parse(sweep.base(), source="test")
+    kd = optuna.trial.FixedTrial({"method.name": "kd", "method.temperature": 4.0, "train.learning_rate": 1e-4})
+    plain = optuna.trial.FixedTrial({"method.name": "finetune", "train.learning_rate": 1e-4})
+    chosen = sweep.suggest(kd, run)
+    assert chosen == {"method.name": "kd", "method.temperature": 4.0, "train.learning_rate": 1e-4}
+    assert sweep.suggest(plain, run) == {"method.name": "finetune", "train.learning_rate": 1e-4}
+    assert parse(merge(sweep.base(), chosen), source="test").method.model_dump()["temperature"] == 4.0
+
+
+def test_trial_0_is_the_run_as_it_stands(sweep: SweepConfig) -> None:
+    run = parse(sweep.base(), source="test")
+    sweep.check(run)
+    wanted: dict[str, Any] = {"method.name": "kd", "method.temperature": 5.0, "train.learning_rate": 3e-4}
+    assert sweep.starts(run) == [{"label": "defaults", "params": wanted}]
+
+
+def test_a_value_of_the_run_outside_the_space_is_refused(sweep: SweepConfig) -> None:
+    run = parse(merge(sweep.base(), {"train.learning_rate": 1e-3}), source="test")
+    with pytest.raises(
+        ConfigError, match=r"space: train\.learning_rate of the run is 0\.001, which is outside 5e-05 to"
+    ):
+        sweep.starts(run)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("method.temperature", "method.temprature", r"space: method\.temprature is no setting of kd, finetune\."),
+        ("train.learning_rate:", "train.rate:", r"space: train\.rate is no setting"),
+        ("high: 20.0", "high: 2000.0", r"space: method\.temperature = 2000\.0: allowed is"),
+    ],
+)
+def test_a_space_that_cannot_work_is_refused(old: str, new: str, sentence: str, tmp_path: Path) -> None:
+    found = changed(tmp_path, old, new)
+    with pytest.raises(ConfigError, match=sentence):
+        found.check(parse(found.base(), source="test"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("low: 1.0", "low: 30.0", r"sweep\.yaml: space\.method\.temperature.*low must be below high"),
+        ("trials: 4", "trials: 0", r"sweep\.yaml: trials: Input should be greater than or equal to 1\."),
+        ("run:\n", "run:\n  corpus: {name: rte}\n", r"corpus = sample, but run\.corpus\.name = rte; leave one out"),
+        ("trials: 4", "trial: 4", r"sweep\.yaml: trial: Extra inputs are not permitted\."),
+        ("layers: 3", "layers: 0", r"sweep\.yaml: run: student\.layers = 0: allowed is"),
+    ],
+)
+def test_a_file_that_is_not_a_sweep_is_refused(old: str, new: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        changed(tmp_path, old, new)
+
+
+def test_the_corpus_of_the_run_is_the_one_that_is_searched_on(tmp_path: Path) -> None:
+    found = changed(tmp_path, "corpus: sample\nrun:\n", "run:\n  corpus: {name: rte}\n")
+    assert _parser("rte").parse_args(found.flags()).corpus == "rte"
