@@ -12,15 +12,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import ray
 import tiny
 from ray.exceptions import ActorDiedError, RayTaskError
-from ray.train import FailureConfig
+from ray.train import FailureConfig, ScalingConfig
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2.api.exceptions import WorkerGroupError
 
 from kdray.config import WorkSettings, parse
-from kdray.engines.ray.engine import _RetryLostWorkers  # pyright: ignore[reportPrivateUsage]
+from kdray.engines.ray.engine import _RetryLostWorkers, _Trainer  # pyright: ignore[reportPrivateUsage]
 from kdray.engines.ray.failures import PeerLost, WorkerFailed, can_help, described, from_worker
 from kdray.errors import ConfigError, KdrayError, RunError
 from kdray.stages import Context, read, teach
@@ -110,6 +111,18 @@ def test_only_lost_workers_are_tried_again(failures: list[Exception], again: boo
     assert policy.make_decision(error) is FailureDecision.RAISE, "max_failures still holds"
 
 
+@pytest.mark.parametrize("url", [None, "127.0.0.1:8265"])
+def test_the_token_goes_to_no_other_program_in_place_of_the_dashboard(
+    monkeypatch: pytest.MonkeyPatch, url: str | None
+) -> None:
+    """Ray's cleaner of placement groups sends requests to port 8265 where the session has no dashboard."""
+    monkeypatch.setattr(ray._private.worker, "get_dashboard_url", lambda: url)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    trainer = _Trainer(print, scaling_config=ScalingConfig(num_workers=1))
+    names = [type(callback).__name__ for callback in trainer._create_default_callbacks()]  # pyright: ignore[reportPrivateUsage]
+    assert "BackendSetupCallback" in names
+    assert ("PlacementGroupCleanerCallback" in names) is bool(url)
+
+
 GROUP = """
 import os, psutil
 import torch.distributed
@@ -154,8 +167,6 @@ def engine() -> Iterator[Any]:
 def test_a_training_that_fails_is_tried_once(
     engine: Any, tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    import ray
-
     training = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8, "max_length": tiny.MAX_LENGTH}
     teacher = {"name": "t", "encoder": str(tiny_encoder), "train": training}
     run = parse({"store": str(tmp_path), "corpus": tiny.opinions(tiny_corpus), "teachers": [teacher]}, source="test")

@@ -62,7 +62,7 @@ def test_ray_starts_without_a_dashboard_that_does_not_come_up(
     start_local({})
     assert [given["include_dashboard"] for given in asked] == [True, False, False]
     assert [record.message for record in caplog.records] == [
-        "Ray's dashboard did not start, the machine is busy; Ray starts without it",
+        "Ray's dashboard did not start (a busy machine or taken ports); Ray starts without it",
         "Ray did not start within 30 s, the machine is busy; trying again",
     ]
     assert not logging.getLogger("ray._private.services").isEnabledFor(logging.ERROR), "it prints the log"

@@ -14,6 +14,7 @@ import ray.exceptions
 import ray.train
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal import util as train_util
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution import context as train_context
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.failure_handling import DefaultFailurePolicy, FailureDecision
@@ -30,7 +31,7 @@ from kdray.engines.ray.collectives import PrivateTorchConfig
 from kdray.engines.ray.failures import can_help, described, from_worker
 from kdray.engines.ray.maps import map_tables
 from kdray.engines.ray.resources import capacity, describe_nodes, max_cpus_per_process
-from kdray.engines.ray.session import living_nodes
+from kdray.engines.ray.session import has_dashboard, living_nodes
 from kdray.errors import ConfigError
 from kdray.store import Store
 from kdray.train import GroupRanks, SingleRank
@@ -46,6 +47,13 @@ class _Trainer(TorchTrainer):
 
     def _register_sigint_handler(self, controller: Any) -> None:
         del controller
+
+    def _create_default_callbacks(self) -> list[Any]:
+        """Without a dashboard of its own, Ray's cleaner would send the token to whatever program has port 8265."""
+        found: list[Any] = super()._create_default_callbacks()
+        if has_dashboard():
+            return found
+        return [each for each in found if not isinstance(each, PlacementGroupCleanerCallback)]
 
     def _initialize_and_run_controller(self, **given: Any) -> Any:
         """Ray has no setting for what is retried, nor for the names of these actors: those of their classes."""

@@ -150,6 +150,12 @@ def living_nodes() -> int:
     return sum(1 for node in ray.nodes() if node["Alive"])
 
 
+def has_dashboard() -> bool:
+    import ray
+
+    return bool(ray._private.worker.get_dashboard_url())  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+
+
 def _connect(address: str | None, *, allow_network: bool = False) -> None:
     import ray
     from ray.exceptions import AuthenticationError
@@ -215,7 +221,7 @@ def start_local(setup: dict[str, str]) -> None:
         except Exception as error:
             ray.shutdown()
             if given["include_dashboard"] and "dashboard" in str(error):
-                log.warning("Ray's dashboard did not start, the machine is busy; Ray starts without it")
+                log.warning("Ray's dashboard did not start (a busy machine or taken ports); Ray starts without it")
                 given["include_dashboard"] = False
                 left += 1
             elif "timed out during startup" not in str(error):
