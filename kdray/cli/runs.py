@@ -61,20 +61,21 @@ def with_corpus(run: RunConfig, wanted: str, *, quiet: bool) -> RunConfig:
 
 
 def _teach(run: RunConfig, context: Any) -> dict[str, Any]:
-    from kdray.stages import make_teachers, read
+    from kdray.stages import load_stored, make_teachers, read
     from kdray.stages.train_stage import result_of
 
-    models = make_teachers(run, read(run.corpus, context), context)
-    return {"rows": [_scored(name, result_of(model)) for name, model in models]}
+    corpus = read(run.corpus, context)
+    rows = [_scored(name, result_of(model)) for name, model in make_teachers(run, corpus, context)]
+    return {"rows": rows, "note": load_stored(corpus).info["note"]}
 
 
 def _outputs(run: RunConfig, context: Any) -> dict[str, Any]:
-    from kdray.stages import make_teachers, outputs, read
+    from kdray.stages import load_stored, make_teachers, outputs, read
 
     corpus = read(run.corpus, context)
     for name, model in make_teachers(run, corpus, context):
         outputs(model, corpus, context, name=name, quality_check=run.outputs.quality_check)
-    return {"rows": []}
+    return {"rows": [], "note": load_stored(corpus).info["note"]}
 
 
 def _prune(run: RunConfig, context: Any, show: int) -> dict[str, Any]:

@@ -44,3 +44,11 @@ class TrainSettings(Settings):
                 "cannot be split into more micro-batches"
             )
         return self
+
+    @model_validator(mode="after")
+    def _patience_can_run_out(self) -> "TrainSettings":
+        if self.patience >= self.epochs and self.patience > 0:
+            raise ValueError(
+                f"patience = {self.patience} has no effect: there are {self.epochs} epochs; give fewer than that, or 0"
+            )
+        return self

@@ -14,9 +14,12 @@ import yaml
 
 from kdray.cli import main
 from kdray.cli.listing import method_rows
-from kdray.cli.runs import _show
+from kdray.cli.runs import _STAGES, _show
 from kdray.cli.show import struck_out
+from kdray.config import merge, parse
 from kdray.methods import METHODS
+from kdray.stages import Context, InProcess
+from kdray.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -171,3 +174,12 @@ def test_what_pruning_dropped_and_warns_of_is_said(capsys: pytest.CaptureFixture
     told = capsys.readouterr()
     assert "uplicates" not in told.out
     assert not told.err
+
+
+@pytest.mark.parametrize("command", ["teach", "outputs"])
+def test_teach_and_outputs_show_the_note_on_the_corpus(command, tiny_encoder, tmp_path, capsys):
+    plain = tiny.run_settings(tiny_encoder, tiny.save_opinions(tmp_path / "rows"))
+    run = parse(merge(plain, {"corpus.limit": 40, "outputs.quality_check": False}), source="test")
+    document = _STAGES[command](run, Context(Store(str(tmp_path / "store")), InProcess(), None))
+    _show(document)
+    assert "Note on the corpus: limited to 40 of 48 train rows" in capsys.readouterr().out

@@ -232,3 +232,16 @@ def test_another_methods_name_drops_the_settings_of_the_old_one(run_file):
     assert same == old.method
     changed = load(run_file, ["prune.policy={name: match_rate, rate: 0.1}", "prune.policy.name=lower_tail"])
     assert changed.prune.policy.name == "match_rate"  # what is given whole is what holds
+
+
+def test_a_patience_that_cannot_run_out_is_refused(run_file):
+    assert refusal(run_file, "train.epochs=3", "train.patience=3") == (
+        "run.yaml: train: patience = 3 has no effect: there are 3 epochs; give fewer than that, or 0."
+    )
+    assert load(run_file, ["train.epochs=3", "train.patience=2"]).train.patience == 2
+
+
+@pytest.mark.parametrize("name", ["dekd", "my_module:MyKD"])
+def test_an_assistant_is_distilled_by_kd_alone(run_file, name):
+    sentence = f"run.yaml: assistant.method.name: Input should be 'kd' (found '{name}')."
+    assert refusal(run_file, f"assistant.method.name={name}") == sentence
