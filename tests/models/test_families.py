@@ -1,5 +1,7 @@
 """Each family is cut, saved, loaded again and equal, or refused in a sentence."""
 
+from pathlib import Path
+
 import families
 import pytest
 import torch
@@ -130,3 +132,27 @@ def test_a_row_may_have_as_many_tokens_as_there_are_positions(name, settings, to
         ids = torch.full((1, tokens + 1), 5)
         with pytest.raises((IndexError, RuntimeError)):
             forward(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, frozenset())
+
+
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in DOCUMENTED.splitlines() if line[:3] == "| `"]
+
+
+def test_every_family_is_documented():
+    assert [row[0].strip("`") for row in ROWS] == [*families.SUPPORTED, *families.REFUSED]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_the_documented_signals_are_those_that_a_family_gives(row, tmp_path):
+    name = row[0].strip("`")
+    folder = families.save(tmp_path, {**families.SUPPORTED, **families.REFUSED}[name])
+    model = load_classifier(folder, labels=LABELS, seed=0, head="fresh")
+    found: list[str] = []
+    for needs in ((), ("sent_emb",), ("cls",), ("hidden",), ("qkv",), ("attn",)):
+        try:
+            check_signals(model, frozenset(needs), name)
+            found.append("yes")
+        except ConfigError:
+            found.append("no")
+    assert row[3:] == found
+    assert row[1] == found[0]
