@@ -100,7 +100,7 @@ def _of_artifact(
 
 def _run(store: Store, artifact: Artifact) -> dict[str, Any]:
     result = json.loads(store.read_file(artifact, "result.json"))
-    spec = result["spec"]
+    spec, seconds = result["spec"], dict(result["seconds"])
     info = _corpus(store, spec["corpus"])
     return {
         **result,
@@ -110,6 +110,7 @@ def _run(store: Store, artifact: Artifact) -> dict[str, Any]:
         "kdray": result["versions"]["kdray"],
         "corpus": {key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")},
         "student": {"layers": result["cost"]["layers"], **result["cost"]},
+        "seconds": {"total": seconds.pop("total"), "by_phase": seconds},
         "history": [{**epoch, "validation": epoch["score"]} for epoch in result["history"]],
         "settings": spec,
     }

@@ -419,7 +419,8 @@ def parallel(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     figure = _figure(points)
     figure.add_scatter(x=[x for _, x, _, _ in best], y=[y for _, _, y, _ in best], name="winner", **_line(BLUE, 3))
     figure.add_scatter(x=at, y=y, text=words, mode="markers+text", textposition="bottom center", showlegend=False,
-                       name="ticks", hoverinfo="skip", marker=_mark("line-ns-open", QUIET)["marker"])  # fmt: skip
+                       name="ticks", hoverinfo="skip", cliponaxis=False,
+                       marker=_mark("line-ns-open", QUIET)["marker"])  # fmt: skip
     figure.update_xaxes(visible=False, range=[-0.2, 1.15])
     figure.update_yaxes(categoryarray=labels, categoryorder="array", type="category", range=[len(axes) - 0.4, -0.3])
     caption = "Left of an axis: the trial has no such parameter. Pruned and failed trials are not drawn."
@@ -562,7 +563,8 @@ def importance(result: Result, metric: Metric) -> Iterator[Plot]:
         middles, widths = [(low + high) / 2 for low, high in edges], [high - low for low, high in edges]
         figure.add_bar(x=middles, y=list(counts), width=widths, name=name, marker_color=color)
     if threshold is not None:
-        figure.add_vline(threshold, line={"color": INK, "dash": "dash"}, annotation_text=f"threshold {threshold:.4f}")
+        dashed = {"color": INK, "dash": "dash"}
+        figure.add_vline(threshold, line=dashed, name=f"threshold {threshold:.4f}", showlegend=True)
     caption = f"{sum(spread.kept):,} units kept, {sum(spread.dropped):,} dropped. Kept units left of the threshold "
     caption += "are cluster medoids, or the last of their text or class."
     yield drawn("Importance", figure, "importance", "units", caption=caption)

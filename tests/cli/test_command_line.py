@@ -143,6 +143,9 @@ def test_the_stages_in_python_run(
     assert "'test'" in capsys.readouterr().out
     assert main(["report", "store"]) == 0
     assert (tmp_path / "store" / "report" / "index.html").exists()
+    (page,) = (tmp_path / "store" / "report").glob("run-*.html")
+    assert "Time of each phase" in page.read_text()
+    assert "phases were not measured" not in page.read_text()
 
     broken = tmp_path / "store" / "sweeps" / "old" / "result.json"
     broken.parent.mkdir(parents=True)

@@ -185,7 +185,8 @@ def test_the_figures_of_a_pruned_corpus_hold_the_recorded_counts() -> None:
     kept, dropped = drawn["Importance"].data
     assert list(kept.y) == [141, 2900, 700, 100]
     assert list(dropped.y) == [1279, 0, 0, 0]
-    assert drawn["Importance"].layout.annotations[0].text == "threshold 0.2300"
+    assert drawn["Importance"].layout.shapes[0].name == "threshold 0.2300"
+    assert drawn["Importance"].layout.shapes[0].showlegend
     (lengths,) = drawn["Prune rate by length"].data
     assert list(lengths.y) == ["1 to 4 (1,000)", "10 or more (4,120)"]
     assert list(lengths.text) == ["75.0 %", "12.8 %"]

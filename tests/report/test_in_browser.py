@@ -16,14 +16,17 @@ from kdray.store import Store
 PAGES = {"sweep": made_up.sweep, "comparison": made_up.comparison, "run": made_up.run, "prune": made_up.pruning}
 NUM_FIGURES = {"sweep": 15, "comparison": 4, "run": 4, "prune": 3, "index": 0}
 
-# Every figure with its size, the number of its marks, and how many of its texts reach out of it.
+# Every figure with its size, the number of its marks, how many of its texts reach out of it, and how many are clipped.
 DRAWINGS = """Array.from(document.querySelectorAll(".plot"), (plot) => {
   const room = plot.getBoundingClientRect();
   const texts = Array.from(plot.querySelectorAll("svg text"), (text) => text.getBoundingClientRect());
   const outside = (box) => box.width > 0 && (box.left < room.left - 1 || box.right > room.right + 1
     || box.top < room.top - 1 || box.bottom > room.bottom + 1);
+  const area = plot.querySelector(".nsewdrag")?.getBoundingClientRect();
+  const held = Array.from(plot.querySelectorAll("[clip-path] .textpoint text"), (text) => text.getBoundingClientRect());
+  const clipped = held.filter((box) => box.left < area.left || box.right > area.right);
   return {
-    name: plot.getAttribute("aria-label"), width: room.width, height: room.height,
+    clipped: clipped.length, name: plot.getAttribute("aria-label"), width: room.width, height: room.height,
     drawn: plot.querySelector("svg.main-svg")?.getBoundingClientRect().width ?? 0,
     marks: plot.querySelectorAll(".trace").length, outside: texts.filter(outside).length,
   };
@@ -43,7 +46,13 @@ SORTED = """(() => {
 
 def _is_sound(drawing: dict[str, Any]) -> bool:
     width, height, drawn = drawing["width"], drawing["height"], drawing["drawn"]
-    return width > 100 and height > 40 and 100 < drawn <= width + 1 and drawing["marks"] > 0 == drawing["outside"]
+    return (
+        width > 100
+        and height > 40
+        and 100 < drawn <= width + 1
+        and not drawing["clipped"]
+        and drawing["marks"] > 0 == drawing["outside"]
+    )
 
 
 @pytest.fixture
