@@ -8,7 +8,7 @@ class KdrayError(Exception):
 
 
 class ConfigError(KdrayError):
-    """A file, row, key or setting that the user can mend. Exit code 2."""
+    """A file, row, key or setting that the user can correct. Exit code 2."""
 
     exit_code = 2
 

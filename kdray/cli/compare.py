@@ -46,7 +46,7 @@ def compare_main(
     """
     parser = argparse.ArgumentParser(
         description=f"Compare {what}: teachers once, then every student on several seeds.",
-        epilog="A stopped comparison goes on by the same command: what is in the store is not trained again.",
+        epilog="The same command resumes a stopped comparison: cached artifacts are not trained again.",
     )
     add_shared_flags(parser, task)
     arguments = parser.parse_args(argv)

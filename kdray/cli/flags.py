@@ -1,4 +1,4 @@
-"""What the programs in `sweeps/` share: their common flags, the run that these ask for, and the table of students."""
+"""Shared parts of the programs in `sweeps/`: common flags, the run they describe, and the table of students."""
 
 import argparse
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ def add_shared_flags(parser: argparse.ArgumentParser, task: str) -> None:
     parser.add_argument("--seeds", type=int, help=f"seeds of the table at the end (default {SEEDS})")
     parser.add_argument("--store", help="folder or URI (default store)")
     parser.add_argument("--name", help="name in the store (default: from the corpus and the time)")
-    parser.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
+    parser.add_argument("--address", help="address of a Ray cluster (auto: the cluster of this machine)")
     parser.add_argument("--allow-network", action="store_true", help="start a local Ray even if others could use it")
     parser.add_argument("--cpus-per-trial", type=int, default=1)
     parser.add_argument("--gpus-per-trial", type=float, default=0.0, help="may be a fraction")
-    parser.add_argument("--smoke", action="store_true", help="the smallest that shows that everything works")
+    parser.add_argument("--smoke", action="store_true", help="a tiny run that checks that everything works")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
 
 
@@ -43,7 +43,7 @@ def check_shared_flags(arguments: argparse.Namespace, *more: str) -> None:
         more: Names of further flags that must be 1 or more.
 
     Raises:
-        ConfigError: A number is out of range, the name cannot name a folder, or no cluster is where one was said to be.
+        ConfigError: A number is out of range, the name cannot name a folder, or there is no cluster at `--address`.
     """
     if arguments.name is not None and not NAME.fullmatch(arguments.name):
         raise ConfigError(f"--name {arguments.name}: use letters, digits, '.', '_', '+' and '-' only.")
@@ -63,7 +63,7 @@ def seeds_of(arguments: argparse.Namespace) -> range:
 def run_config(
     task: str, arguments: argparse.Namespace, base: Mapping[str, Any], on_sample: Mapping[str, Any]
 ) -> RunConfig:
-    """The base on the corpus that was asked for, with the command line's settings.
+    """The base on the requested corpus, with the settings of the command line.
 
     Args:
         on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
@@ -104,14 +104,14 @@ def _without_first_tasks(plain: dict[str, Any], task: str) -> dict[str, Any]:
 
 
 def _corpus_name(task: str, arguments: argparse.Namespace) -> str:
-    """The corpus that is asked for, by the flag or by `corpus.name`, with `auto` decided."""
+    """The requested corpus, from the flag or `corpus.name`, with `auto` resolved."""
     given = [text for key, _, text in (each.partition("=") for each in arguments.overrides) if key == "corpus.name"]
     name = given[-1] if given else arguments.corpus
     return with_corpus(parse({}, source="--corpus"), task, quiet=False).corpus.name if name == "auto" else name
 
 
 def method_settings(arguments: argparse.Namespace, run: RunConfig) -> dict[str, Any]:
-    """The settings of the method that the command line gives."""
+    """The method's settings from the command line."""
     keys = [each.partition("=")[0] for each in arguments.overrides]
     given = {key.removeprefix("method.") for key in keys if key.startswith("method.")}
     given |= run.method.model_fields_set if "method" in keys else set()
@@ -120,7 +120,7 @@ def method_settings(arguments: argparse.Namespace, run: RunConfig) -> dict[str, 
 
 
 def _with_small_beginnings(run: RunConfig) -> RunConfig:
-    """The same run, whose teachers' intermediate tasks are as small as its corpus."""
+    """The same run with its teachers' intermediate tasks as small as its corpus."""
 
     def small(teacher: TeacherSettings) -> TeacherSettings:
         first = teacher.init_from
@@ -134,7 +134,7 @@ def _with_small_beginnings(run: RunConfig) -> RunConfig:
 
 
 def corpus_read(run: RunConfig) -> Context:
-    """The corpus in the store, and the context it was read in, once data and models are checked: before Ray starts.
+    """Read the corpus into the store and check data and models, before Ray starts; returns the context.
 
     Raises:
         ConfigError: The data is bad, or an encoder does not fit this run.
@@ -145,7 +145,7 @@ def corpus_read(run: RunConfig) -> Context:
 
 
 def heading(document: Mapping[str, Any]) -> str:
-    """What a terminal shows above the table: the corpus, what must be known of it, and the metric."""
+    """The line above the table: the corpus, the note on it, and the metric."""
     corpus = document["corpus"]
     note = f" ({corpus['note']})" if corpus["note"] else ""
     return f"{corpus['name']}{note}: {document['metric']} on the test split"

@@ -1,4 +1,4 @@
-"""What there is: methods and corpora."""
+"""Lists of the methods and the named corpora."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from kdray.methods import METHODS
 
 
 def method_rows() -> list[dict[str, Any]]:
-    """One row a method: name, title, what it needs of a teacher, access, teachers, source, status."""
+    """One row per method: name, title, needed signals, access, teachers, source, status."""
     rows: list[dict[str, Any]] = []
     for method in METHODS:
         defaults = method()  # pyright: ignore[reportCallIssue]

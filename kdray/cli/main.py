@@ -17,14 +17,14 @@ EXAMPLES = """examples:
   kdray run recipes/rte.yaml method.temperature=4       the same with one setting changed
   kdray sweep sweeps/tune_rte.py --trials 16            search, then train the winner on three seeds
   kdray report store                                    one HTML page for every sweep and run
-  kdray methods                                         what can be distilled how
+  kdray methods                                         the methods, their signals and sources
 """
 
 STAGES = {
-    "run": "prune, teach, outputs, distill and evaluate; what is there is used",
+    "run": "prune, teach, outputs, distill and evaluate; existing artifacts are reused",
     "prune": "remove sentences of low importance from the corpus",
     "teach": "fine-tune the teachers",
-    "outputs": "ask the teachers about every row, once",
+    "outputs": "cache the teachers' outputs for every row",
     "distill": "distill one student",
     "evaluate": "score the student, its teachers and the majority class; with pruning, its effect on scores and speed",
 }
@@ -32,8 +32,8 @@ STAGES = {
 STORE_ACTIONS = {
     "ls": "list the artifacts: stage, name, digest, size, age, what uses them",
     "du": "bytes by stage, drafts, work, Ray's logs and sweeps",
-    "gc": "list what killed and finished commands left over; remove it with --delete",
-    "verify": "hash every file again and name what is damaged",
+    "gc": "list leftovers of killed and finished commands; remove them with --delete",
+    "verify": "compare every file with its digest and list damaged ones",
 }
 
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given[0] = "distill"
     arguments, rest = _parser().parse_known_args(given)
     if rest and arguments.command in STAGES and not any(word.startswith("-") for word in rest):
-        arguments.overrides += rest  # settings after an option, which the parser takes no more
+        arguments.overrides += rest  # settings after an option, which argparse does not accept
     elif rest and arguments.command != "sweep":
         _parser().error(f"unrecognised: {' '.join(rest)}")
     return guarded(lambda: _dispatch(arguments, rest), debug=arguments.debug)
@@ -61,9 +61,9 @@ def guarded(work: Callable[[], Any], *, debug: bool) -> int:
     except KdrayError as error:
         return _say(error, str(error), error.exit_code, debug=debug)
     except KeyboardInterrupt as stop:
-        print("kdray: stopped; the same command goes on from here.", file=sys.stderr)
+        print("kdray: interrupted; rerun the same command to resume.", file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
-    except Exception as error:  # the last resort: a sentence, not a page of frames
+    except Exception as error:  # the last resort: a sentence instead of a traceback
         return _say(error, f"{type(error).__name__}: {error} (--debug shows where)", 1, debug=debug)
     return 0
 
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_store(commands: Any, common: argparse.ArgumentParser) -> None:
-    store = commands.add_parser("store", help="what a store holds, what is damaged, what is left over")
+    store = commands.add_parser("store", help="list, measure, verify and clean a store")
     actions = store.add_subparsers(dest="action", required=True)
     for name, what in STORE_ACTIONS.items():
         action = actions.add_parser(name, help=what, description=what, parents=[common])
@@ -125,12 +125,12 @@ def _add_store(commands: Any, common: argparse.ArgumentParser) -> None:
                 "--older-than",
                 type=float,
                 metavar="HOURS",
-                help="hours without a change until something counts as abandoned (default 24; in a bucket 168)",
+                help="hours without a change after which something counts as abandoned (default 24; in a bucket 168)",
             )
 
 
 def _add_cluster_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--address", help="a Ray cluster (auto: the one this machine belongs to)")
+    parser.add_argument("--address", help="address of a Ray cluster (auto: the cluster of this machine)")
     parser.add_argument("--allow-network", action="store_true", help="start a local Ray even if others could use it")
 
 

@@ -21,7 +21,7 @@ _Read: TypeAlias = Callable[[], "dict[str, Any] | None"]
 
 
 def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
-    """Write `STORE/report/*.html` and its `index.html`. What cannot be shown is named, and keeps no other page back.
+    """Write `STORE/report/*.html` and its `index.html`. Failures are listed; the other pages are still written.
 
     Returns:
         The pages, what was left out, and under `failed` a sentence if anything was.
@@ -38,7 +38,7 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
                 entries.append(entry)
         except KdrayError as error:
             left_out.append(f"{_plain(name)}: {error}")
-        except Exception as error:  # whatever one document holds, the others are shown
+        except Exception as error:  # one bad document must not stop the others
             left_out.append(f"{_plain(name)}: it cannot be shown ({type(error).__name__}: {_plain(str(error))})")
     for sentence in left_out:
         log.warning("left out: %s", sentence)
@@ -68,18 +68,18 @@ def _pages(store: Store) -> dict[str, _Read]:
 
 
 def _written(store: Store, href: str, read: _Read) -> IndexEntry | None:
-    """Write one page; returns its line in the list, or None if there is nothing to show yet."""
+    """Write one page; returns its entry of the index, or None if the sweep has not ended."""
     document = read()
     if document is None:
         return None
     entry = report.index_entry(document, href)
-    report.render_index([entry])  # refused here, where it keeps no other page back
+    report.render_index([entry])  # fails here, before the index of all pages is rendered
     report.write_page(store, f"{PAGES}/{href}", document)
     return entry
 
 
 def _plain(text: str) -> str:
-    """For one line of a terminal, whatever a document holds."""
+    """Text that is safe for one line of a terminal."""
     return text if NAME.fullmatch(text) and len(text) <= LONGEST else shown(text)[1:-1]
 
 

@@ -51,7 +51,7 @@ def run_stage(
 
 
 def with_corpus(run: RunConfig, wanted: str, *, quiet: bool) -> RunConfig:
-    """The run with `corpus.name: auto` decided, saying so first of all."""
+    """The run with `corpus.name: auto` resolved; prints the choice."""
     if run.corpus.name != "auto":
         return run
     name, why = resolve_auto(wanted, data_dir=kdray_data())
@@ -183,8 +183,8 @@ def _show_pruning(summary: dict[str, Any]) -> None:
     print("\n" + table([shown]))
     if found:
         print(
-            f"\nNear-duplicates in train, before that: {found['rows']:,} rows say what another of their class "
-            f"says, {found['dropped']:,} of them were dropped; {found['conflicts']:,} pairs differ in their labels."
+            f"\nNear-duplicates in train, before that: {found['rows']:,} rows are like another one of their "
+            f"class, {found['dropped']:,} of them were dropped; {found['conflicts']:,} pairs have different labels."
         )
     for sentence in summary["warnings"]:
         print(f"kdray: {sentence}", file=sys.stderr)

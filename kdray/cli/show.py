@@ -25,10 +25,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def show_plan(shares: Sequence[Any]) -> None:
-    """What `kdray.engines.ray.plan` says will run where, and what may not fit."""
+    """Print the plan of `kdray.engines.ray.plan`, and warnings about what may not fit."""
     from kdray.engines.ray.plan import warnings
 
-    print("\nwhat is not in the store yet will run like this:")
+    print("\nartifacts that are not in the store yet will be made like this:")
     print(table([share.row() for share in shares]), end="\n\n", flush=True)
     for sentence in warnings(shares):
         print(f"kdray: {sentence}", file=sys.stderr, flush=True)

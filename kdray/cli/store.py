@@ -1,4 +1,4 @@
-"""`kdray store ls|du|gc|verify`: what a store holds, what of it is damaged, and what is left over."""
+"""`kdray store ls|du|gc|verify`: list, measure, clean and verify a store."""
 
 from dataclasses import asdict
 from typing import Any
@@ -18,7 +18,7 @@ def opened(uri: str) -> Store:
     """
     store = Store(uri)
     if not store.exists(""):
-        raise ConfigError(f"store {uri!r} is not there; give the folder or URI that was given to kdray run.")
+        raise ConfigError(f"store {uri!r} does not exist; give the folder or URI that kdray run used.")
     return store
 
 
@@ -47,11 +47,11 @@ def show_verification(store: str, *, quiet: bool) -> dict[str, Any]:
         print(sentence)
     if not damaged:
         if not quiet:
-            print("everything is as it was written")
+            print("all files match their digests")
         return {"damaged": []}
     return {
         "damaged": damaged,
-        "failed": f"{len(damaged)} things in store {store!r} are damaged; they are named above.",
+        "failed": f"{len(damaged)} items in store {store!r} are damaged; they are listed above.",
     }
 
 

@@ -83,10 +83,10 @@ def sweep_file(path: Path, argv: Sequence[str]) -> None:
 def _parser(task: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=f"Search for the best student on {task}: teachers once, many students, several seeds at the end.",
-        epilog="The same command on a cluster: add --address auto. A stopped sweep goes on with --resume.",
+        epilog="The same command on a cluster: add --address auto. --resume continues a stopped sweep.",
     )
     add_shared_flags(parser, task)
-    parser.add_argument("--trials", type=int, help="trials that shall have ended in all")
+    parser.add_argument("--trials", type=int, help="total number of finished trials")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler (default 0)")
     parser.add_argument("--storage", help="URL of the study's database, for several drivers (default: a SQLite file)")
     parser.add_argument("--objectives", default="metric", help="metric, and with commas latency, parameters")
@@ -95,14 +95,14 @@ def _parser(task: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--pruning",
         choices=("asha", "median", "none"),
-        help="how trials stop early (default asha); which do repeats only with one trial at a time",
+        help="how trials stop early (default asha); early stops repeat only with one trial at a time",
     )
     parser.add_argument("--track", help="follow trials in tensorboard, mlflow or wandb; with commas for several")
-    parser.add_argument("--max-hours", type=float, help="end the search after this wall time; --resume goes on")
-    parser.add_argument("--max-gpu-hours", type=float, help="end the search when trials have had as much GPU time")
-    parser.add_argument("--max-failures", type=int, help="end the search when so many trials have failed")
+    parser.add_argument("--max-hours", type=float, help="end the search after this wall time; --resume continues it")
+    parser.add_argument("--max-gpu-hours", type=float, help="end the search after this GPU time of all trials")
+    parser.add_argument("--max-failures", type=int, help="end the search after this number of failed trials")
     parser.add_argument("--retry-failed", action="store_true", help="with --resume: try failed trials again first")
-    parser.add_argument("--resume", action="store_true", help="go on with --name, or with the newest sweep")
+    parser.add_argument("--resume", action="store_true", help="continue the sweep --name, or the newest one")
     return parser
 
 
@@ -120,7 +120,7 @@ def _sweep(
         if (value := getattr(arguments, flag)) is not None and value <= 0:
             raise ConfigError(f"--{flag.replace('_', '-')} {value:g}: it must be above 0.")
     if arguments.retry_failed and not arguments.resume:
-        raise ConfigError("--retry-failed works on a sweep that is there: add --resume.")
+        raise ConfigError("--retry-failed requires --resume.")
     run = run_config(task, arguments, base, on_sample)
     space = keeping(space, method_settings(arguments, run))
     on_disk = Store(run.store).is_local
@@ -138,7 +138,7 @@ def _sweep(
     name = _name(run, arguments)
     context = corpus_read(run)
     print(
-        f"sweep {name}: {trials} trials on {run.corpus.name}; to go on after a stop: {_resume(command, name)}",
+        f"sweep {name}: {trials} trials on {run.corpus.name}; to resume after a stop: {_resume(command, name)}",
         flush=True,
     )
     with session(arguments.address, allow_network=arguments.allow_network) as cluster:
@@ -160,7 +160,7 @@ def _sweep(
             seed=arguments.seed,
             cpus=arguments.cpus_per_trial,
             gpus=arguments.gpus_per_trial,
-            confirm_start=run.corpus.name != "sample",  # where minutes count more than controls
+            confirm_start=run.corpus.name != "sample",  # on the sample, short runs matter more than controls
             storage=arguments.storage,
             pruning=arguments.pruning,
             sampling=arguments.sampling,
@@ -183,27 +183,29 @@ def _sweep(
     if failed := [trial for trial in document["trials"] if trial["state"] == "failed"]:
         numbers = ", ".join(str(trial["number"]) for trial in failed)
         again = f"{_resume(command.replace(' --retry-failed', ''), name)} --retry-failed"
-        raise RunError(f"all is written, but trials failed ({numbers}); to try them again: {again}")
+        raise RunError(f"results are written, but trials failed ({numbers}); to retry them: {again}")
 
 
 def _objectives(given: str) -> tuple[Any, ...]:
     names = tuple(given.split(","))
     if names[0] != "metric" or len(set(names)) < len(names) or not set(names) <= {"metric", "latency", "parameters"}:
-        raise ConfigError(f"--objectives {given}: metric first, then latency, parameters or both, with commas between.")
+        raise ConfigError(
+            f"--objectives {given}: give metric first, then latency, parameters or both, separated by commas."
+        )
     return names
 
 
 def _depths(given: str | None, run: RunConfig) -> tuple[int, ...]:
-    """The student's depths to search over; none if the base's is the only one.
+    """The student's depths to search over; empty if only the base's is used.
 
     Raises:
-        ConfigError: They are no numbers, lack the base's, or are more than there is to be had.
+        ConfigError: Not numbers, without the base's depth, or above the encoder's layers.
     """
     if given is None:
         return ()
     parts = given.split(",")
     if not all(part.isdigit() for part in parts) or len(set(parts)) < len(parts):
-        raise ConfigError(f"--depths {given}: different numbers of layers, with commas between.")
+        raise ConfigError(f"--depths {given}: give different numbers of layers, separated by commas.")
     depths = tuple(map(int, parts))
     if run.student.layers not in depths:
         raise ConfigError(f"--depths {given} must hold student.layers = {run.student.layers}: trial 0 is the defaults.")
@@ -221,7 +223,7 @@ def _with_depth(params: Mapping[str, Any], run: RunConfig, depths: Sequence[int]
 
 
 def _asked(trial: Any, space: Space, run: RunConfig, depths: Sequence[int]) -> dict[str, Any]:
-    """The space's overrides; the depth is asked for first, because assistants lie above it."""
+    """The space's overrides; the depth is suggested first, because the assistant's depth depends on it."""
     if not depths:
         return space(trial, run)
     depth = trial.suggest_categorical("student_layers", depths)
@@ -229,9 +231,9 @@ def _asked(trial: Any, space: Space, run: RunConfig, depths: Sequence[int]) -> d
 
 
 def keeping(space: Space, given: Mapping[str, Any]) -> Space:
-    """The same space, in which the command line's settings of the method hold for every method that has them.
+    """The same space, with the command line's method settings applied to every method that has them.
 
-    What is searched over only starts there.
+    A setting that the space suggests overrides them.
     """
 
     def kept(trial: Any, run: RunConfig) -> dict[str, Any]:
@@ -259,9 +261,7 @@ def _name(run: RunConfig, arguments: argparse.Namespace) -> str:
             )
         return mine[-1]
     if arguments.name in there:
-        raise ConfigError(
-            f"sweep {arguments.name!r} is in the store already; go on with --resume or choose another --name."
-        )
+        raise ConfigError(f"sweep {arguments.name!r} is in the store already; use --resume or choose another --name.")
     return arguments.name or f"{run.corpus.name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
@@ -276,6 +276,6 @@ def _show(document: dict[str, Any], run: RunConfig) -> None:
     for trial in (t for t in document["trials"] if t["state"] == "failed"):
         print(f"trial {trial['number']} failed: {trial['error']}")
     if document["stopped"]:
-        print(f"the search ended early: {document['stopped']}; --resume goes on")
+        print(f"the search ended early: {document['stopped']}; --resume continues it")
     page = Store(run.store).uri_of(f"sweeps/{document['name']}/report.html")
     print(f"\nreport: {page}\n{document['seconds']['total']:.0f} s in all")

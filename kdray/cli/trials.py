@@ -1,4 +1,4 @@
-"""`kdray trial SWEEP N` and `kdray best SWEEP`: one trial of a sweep, trained again or handed out."""
+"""`kdray trial SWEEP N` and `kdray best SWEEP`: retrain one trial of a sweep, or export the best one."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ def run_trial(
     quiet: bool,
     allow_network: bool = False,
 ) -> dict[str, Any]:
-    """Train one trial again with the settings that the study holds, and show its metric beside the recorded one."""
+    """Retrain one trial with the settings in the study, and print its metric and the recorded one."""
     from kdray.experiments.replay import past_trial, retrain
 
     check_access(address, allow_network=allow_network)
@@ -48,10 +48,10 @@ def run_trial(
 
 
 def export_best(sweep: str, *, store: str, storage: str | None, export: Path | None, quiet: bool) -> dict[str, Any]:
-    """The best finished trial, and a copy of its student's Hugging Face folder where one is asked for.
+    """The best finished trial; copies its student's Hugging Face folder to `export` if given.
 
     Raises:
-        ConfigError: The folder is there already.
+        ConfigError: The folder exists already.
     """
     from kdray.experiments.replay import past_trial, student_of
 
@@ -60,7 +60,7 @@ def export_best(sweep: str, *, store: str, storage: str | None, export: Path | N
     student = student_of(past, opened)
     if export is not None:
         if export.exists():
-            raise ConfigError(f"--export {export}: it is there already; give another folder.")
+            raise ConfigError(f"--export {export}: the folder exists already; give another one.")
         temporary = export.with_name(f".{export.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(student.file("model"), temporary)

@@ -1,4 +1,4 @@
-"""The order of an epoch: batches of rows of like length, in an order that only (seed, epoch) decides."""
+"""The order of an epoch: batches of rows of similar length, in an order given by (seed, epoch) alone."""
 
 from typing import Any
 

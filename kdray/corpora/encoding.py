@@ -1,4 +1,4 @@
-"""Texts as token ids: tokenised once, kept without padding, padded for each batch only as far as it needs."""
+"""Texts as token ids: tokenized once, stored without padding, padded per batch to its longest row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

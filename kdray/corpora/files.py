@@ -37,14 +37,14 @@ def read_table(path: Path, shown: str) -> pa.Table:
         shown: how errors name it.
 
     Raises:
-        ConfigError: the file is empty or cannot be read as what its suffix says.
+        ConfigError: the file is empty or does not have the format of its suffix.
     """
     if path.stat().st_size == 0:
         raise ConfigError(f"{shown} is empty: it must hold a header or schema and at least one row.")
     try:
         table = READERS[path.suffix](path, shown)
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{shown}, {_undecodable(path)}; save it as UTF-8, or mend the line.") from error
+        raise ConfigError(f"{shown}, {_undecodable(path)}; save it as UTF-8, or correct the line.") from error
     except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"{shown} cannot be read as {path.suffix[1:]}: {reason.rstrip(chr(46))}.") from error
@@ -64,7 +64,7 @@ def _read_parquet(path: Path, shown: str) -> pa.Table:
 
 
 def _undecodable(path: Path) -> str:
-    """The first line that is no UTF-8."""
+    """The first line that is not UTF-8."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -91,13 +91,13 @@ def _read_csv(path: Path, shown: str) -> pa.Table:
                 elif row:  # a blank line is nothing
                     raise ConfigError(
                         f"{shown}, line {begun} has {len(row)} cells, but the header has {len(names)}: "
-                        "mend it, or put texts that hold commas into quotes."
+                        "correct it, or put texts with commas into quotes."
                     )
                 begun = reader.line_num + 1
         except csv.Error as error:
             raise ConfigError(
-                f"{shown}, the row from line {begun} on cannot be read as csv ({error}): close its quotes, and write a "
-                "quote inside them twice."
+                f"{shown}, the row from line {begun} on cannot be read as csv ({error}): close its quotes, and double "
+                "quotes inside them."
             ) from error
     if len(set(names)) < len(names):
         raise ConfigError(f"{shown} has two columns of one name: {', '.join(names)}; rename one.")
@@ -164,7 +164,7 @@ def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Arr
         row = next(i for i, value in enumerate(values) if value is not None and not is_text(value))
         raise ConfigError(
             f'{shown}, row {row} (the first is 0), column "{name}" is not valid Unicode (half of a surrogate pair); '
-            "mend or remove the row."
+            "correct or remove the row."
         ) from error
 
 

@@ -27,7 +27,7 @@ class RawCorpus:
         tables: by file split, in the order in which the task names them.
         origin: what was found, without a path of this machine.
         shown: how errors name each split's file.
-        facts: what a manifest beside the data says of them.
+        facts: entries of the manifest in the data's folder.
     """
 
     tables: Mapping[str, pa.Table]
@@ -40,35 +40,35 @@ def kdray_data() -> Path | None:
     """The folder that the environment variable KDRAY_DATA names; None where it is not set.
 
     Raises:
-        ConfigError: it is set, but to something that is no folder.
+        ConfigError: it is set, but not to a folder.
     """
     value = os.environ.get("KDRAY_DATA")
     if not value:
         return None
     if not Path(value).is_dir():
         raise ConfigError(
-            f"KDRAY_DATA = {value} is no folder: set it to one that holds <task>/<split>.parquet, or unset it."
+            f"KDRAY_DATA = {value} is not a folder: set it to one that holds <task>/<split>.parquet, or unset it."
         )
     return Path(value)
 
 
 def resolve_auto(task_name: str, *, data_dir: Path | None) -> tuple[str, str]:
-    """The name that stands for `auto`, and why: the real corpus where it can be had, otherwise the sample.
+    """Resolve `auto`, with the reason: the real corpus if it is available, otherwise the sample.
 
     Args:
-        task_name: the named task that the caller would like.
+        task_name: the preferred named task.
         data_dir: see `kdray_data`.
 
     Returns:
         (`task_name` or "sample", a phrase for the first line of output and the report).
 
     Raises:
-        ConfigError: `task_name` is no named task.
+        ConfigError: `task_name` is not a named task.
     """
     task = TASKS.get(task_name)
     if task is None or task.hub is None:
         named = ", ".join(name for name, each in TASKS.items() if each.hub)
-        raise ConfigError(f"auto cannot stand for {task_name}, allowed are {named}.")
+        raise ConfigError(f"auto cannot resolve to {task_name}, allowed are {named}.")
     if data_dir is not None and (data_dir / task_name).is_dir():
         return task_name, f"{task_name} is in KDRAY_DATA"
     if hub.load_cached(task.hub) is not None:
@@ -82,7 +82,7 @@ def from_name(name: str, data_dir: Path | None) -> tuple[Task, RawCorpus]:
     """A named task or the sample, from the first place that has it.
 
     Raises:
-        ConfigError: no place has it, or what is there lacks a split or cannot be read.
+        ConfigError: it was not found, lacks a split or cannot be read.
     """
     task = TASKS[name]
     if task.hub is None:
@@ -104,7 +104,7 @@ def from_name(name: str, data_dir: Path | None) -> tuple[Task, RawCorpus]:
 
 
 def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
-    """A user's folder: reports `test`, or `validation` where there is no test; with both it selects on `validation`.
+    """A user's folder. The test split is `test`, else `validation`; with both, `validation` is used for selection.
 
     Raises:
         ConfigError: the folder or a split is not there or cannot be read, or it is not clear which column is the text.
@@ -113,7 +113,7 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
     folder = Path(settings.path).expanduser()
     if not folder.is_dir():
         raise ConfigError(
-            f"corpus.path = {settings.path} is no folder: it must hold train and test (or validation) files."
+            f"corpus.path = {settings.path} is not a folder: it must hold train and test (or validation) files."
         )
     has_test = find_file(folder, "test") is not None
     has_validation = find_file(folder, "validation") is not None
@@ -142,7 +142,7 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
 def _looked_in(name: str, data_dir: Path | None) -> str:
     local = f"KDRAY_DATA has no folder {name}" if data_dir is not None else "KDRAY_DATA is not set"
     return (
-        f"{local}, it is not in the Hugging Face cache, and the hub does not answer; set KDRAY_DATA to a folder that "
+        f"{local}, it is not in the Hugging Face cache, and the hub is unreachable; set KDRAY_DATA to a folder that "
         f"holds {name}/train.parquet and its other splits, or go online"
     )
 
@@ -176,7 +176,7 @@ def _only_text(raw: RawCorpus, columns: Mapping[str, str]) -> tuple[Field, ...]:
     if len(names) != 1:
         found = ", ".join(names) or "none"
         raise ConfigError(
-            f"{raw.shown[TRAIN]} has {len(names)} text columns ({found}), so it is not clear which is the text: "
-            "say so with fields, for example fields: [{name: text, role: body}]."
+            f"{raw.shown[TRAIN]} has {len(names)} text columns ({found}), so it is unclear which is the text: "
+            "set fields, for example fields: [{name: text, role: body}]."
         )
     return (Field(names[0], "body"),)

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def load_cached(source: HubSource) -> dict[str, pa.Table] | None:
-    """The splits as they lie in the cache of `datasets`, without asking the network; None where they do not."""
+    """The splits from the cache of `datasets`, without network access; None if they are not cached."""
     from datasets.packaged_modules.cache.cache import Cache
 
     try:
@@ -26,25 +26,25 @@ def load_cached(source: HubSource) -> dict[str, pa.Table] | None:
         )
         return _tables(builder.as_dataset())
     except (ValueError, OSError) as error:
-        # `datasets` says "not cached" with a ValueError; a damaged entry is downloaded again or reported by the hub
+        # `datasets` raises ValueError for "not cached"; a damaged entry is downloaded again or reported by the hub
         log.debug("no cached %s: %s", source, error)
         return None
 
 
 def is_reachable(source: HubSource) -> bool:
-    """Whether the hub answers for this repository. One request: `load_dataset` itself retries for 23 s when offline."""
+    """Whether the hub has this repository. One request: `load_dataset` itself retries for 23 s when offline."""
     from huggingface_hub import HfApi
 
     try:
         HfApi().repo_info(source.repo, repo_type="dataset", timeout=_PROBE_SECONDS)
     except Exception as error:  # the client's network errors changed their classes more than once
-        log.debug("hub did not answer for %s: %s", source, error)
+        log.debug("hub unreachable for %s: %s", source, error)
         return False
     return True
 
 
 def download(source: HubSource) -> dict[str, pa.Table]:
-    """The splits as the hub has them.
+    """The splits from the hub.
 
     Raises:
         ConfigError: the download failed.

@@ -1,4 +1,4 @@
-"""What must be said about a corpus wherever its results are shown: that it is a part, or not the official split."""
+"""The note on a corpus that all its results show: a subset, or not the official split."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ SplitFacts = Mapping[str, Mapping[str, Any]]
 
 
 def manifest_of(data_dir: Path, task: Task) -> SplitFacts:
-    """What `manifest.json` beside the data says of a task's splits (`rows`, `full_rows`, `note`); empty without one.
+    """A task's entries in the data's `manifest.json` (`rows`, `full_rows`, `note`); empty without a manifest.
 
     Raises:
         ConfigError: the file is not JSON of the form {task: {split: {...}}}.
@@ -36,14 +36,14 @@ def check_rows(rows: Mapping[str, int], facts: SplitFacts, shown: str) -> None:
     """Refuse files that are not the ones the manifest describes.
 
     Raises:
-        ConfigError: a split has another number of rows than its entry says.
+        ConfigError: a split and its entry have different numbers of rows.
     """
     for split, count in rows.items():
         stated = facts.get(split, {}).get("rows", count)
         if stated != count:
             raise ConfigError(
-                f"{shown}/{split} has {count:,} rows, but manifest.json beside it says {stated}: replace the file or "
-                "mend the manifest."
+                f"{shown}/{split} has {count:,} rows, but manifest.json states {stated}: replace the file or "
+                "correct the manifest."
             )
 
 

@@ -1,4 +1,4 @@
-"""From a corpus name or a user's folder to checked splits: find, check, carve, and say what it is."""
+"""From a corpus name or a user's folder to checked splits: find, check, split and describe."""
 
 import dataclasses
 import hashlib
@@ -18,7 +18,7 @@ from kdray.corpora.tasks import TEST, TRAIN, VALIDATION, Task
 from kdray.corpora.validate import normalize
 from kdray.errors import ConfigError
 
-_SAMPLE_NOTE = "the sample that ships with kdray, no benchmark"
+_SAMPLE_NOTE = "the sample that ships with kdray, not a benchmark"
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Corpus:
 
     Attributes:
         task: fields, classes and metrics.
-        splits: `train`, `select`, `report` and the task's extra reported splits; each with the columns `id` (string,
+        splits: `train`, `validation`, `test` and the task's extra test splits; each with the columns `id` (string,
             unique over the corpus), one string column for each field, and `label` (int64 where
             it is a class; null where a row of train has no label).
-        note: what must be said beside every result (a subset, a sample, a limit); None for a full official corpus.
+        note: what every result must show (a subset, a sample, a limit); None for a full official corpus.
         origin: where it was found, without a path of this machine.
         is_sample: whether it is the sample that ships with kdray.
         fingerprint: sha256 over ids, texts and labels in order; the same whatever the file format.
@@ -77,7 +77,7 @@ def fingerprint(splits: Mapping[str, pa.Table]) -> str:
     for split, table in splits.items():
         digest.update(f"{split}:{table.num_rows}\n".encode())
         for name in table.column_names[:-1]:
-            # lengths first: the same characters cut elsewhere are other rows
+            # lengths first: the same characters split differently are other rows
             digest.update(pc.binary_length(table[name]).to_numpy().astype("<i8").tobytes())
             digest.update("".join(table[name].to_pylist()).encode())
         for part in _label_parts(table["label"]):
@@ -98,7 +98,7 @@ def _refuse_unused(settings: CorpusSettings, task: Task) -> None:
     """The part of the settings' own check that needs the user's folder: whether there is a split to select on."""
     if task.validation_split is None:
         return
-    official = f"{task.name} has a {task.validation_split} split to select on; leave it out"
+    official = f"{task.name} has a {task.validation_split} split for selection; leave it out"
     if settings.validation_fraction is not None:
         raise ConfigError(f"corpus.validation_fraction = {settings.validation_fraction} has no effect: {official}.")
     if settings.group_by is not None:
@@ -134,7 +134,7 @@ def _split(checked: Mapping[str, pa.Table], task: Task, settings: CorpusSettings
         group_by = settings.group_by or task.group_by
         if group_by is not None and group_by not in task.field_names:
             raise ConfigError(
-                f"corpus.group_by = {group_by} is no field; {task.name} has {', '.join(task.field_names)}."
+                f"corpus.group_by = {group_by} is not a field; {task.name} has {', '.join(task.field_names)}."
             )
         train, select = carve(train, fraction=fraction, seed=settings.split_seed, group_by=group_by)
     if train["label"].null_count == train.num_rows:

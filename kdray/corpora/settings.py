@@ -1,4 +1,4 @@
-"""What a user says about the corpus."""
+"""Settings of the corpus."""
 
 from typing import Annotated
 
@@ -103,7 +103,7 @@ class CorpusSettings(Settings):
         known = {each.name for each in self.fields} | set(_OWN_COLUMNS)
         unknown = sorted(set(self.columns) - known)
         if self.fields and unknown:
-            raise ValueError(f"columns maps {unknown[0]}, which is no field; allowed are {', '.join(sorted(known))}")
+            raise ValueError(f"columns maps {unknown[0]}, which is not a field; allowed are {', '.join(sorted(known))}")
         if len(set(self.columns.values())) < len(self.columns):
             raise ValueError(f"columns maps two names to one column: {self.columns}")
         return self

@@ -1,4 +1,4 @@
-"""Which rows of train are held out. Decided by a hash of (seed, row id), so neither file order nor sharding matters."""
+"""Which rows of train are held out. A hash of (seed, row id) decides, so file order and sharding have no effect."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -111,7 +111,7 @@ def choose_groups(
 
 
 def _strata(labels: pa.ChunkedArray) -> NDArray[np.int64]:
-    """The classes, -1 where there is none; labels that are no classes are one stratum."""
+    """The classes, -1 for unlabeled rows; labels that are not classes form one stratum."""
     if pa.types.is_integer(labels.type):
         return pc.fill_null(labels, -1).to_numpy()
     return np.where(labels.is_valid().to_numpy(), 0, -1)

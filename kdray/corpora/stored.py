@@ -31,7 +31,7 @@ class StoredTask:
 
 @dataclass(frozen=True)
 class StoredCorpus:
-    """A corpus as a later stage reads it; a split is loaded when it is asked for.
+    """A corpus as a later stage reads it; a split is loaded on first use.
 
     Attributes:
         info: Name, note, origin, is_sample, fingerprint, rows by split.
@@ -87,7 +87,7 @@ def save_corpus(corpus: Corpus, folder: Path) -> dict[str, Any]:
 
 
 def save_splits(splits: Mapping[str, pa.Table], description: Mapping[str, Any], folder: Path) -> None:
-    """Write splits beside a description of the form that `load_corpus` reads."""
+    """Write splits and their description in the form that `load_corpus` reads."""
     for split, table in splits.items():
         pq.write_table(table, folder / f"{split}.parquet", compression="zstd")
     (folder / INFO).write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""The tasks kdray knows by name: their fields, classes, metrics, official sizes, and which split plays which part.
+"""The named tasks: their fields, classes, metrics, official sizes, and the role of each split.
 
 Column names, class order and split names are those of the data sets on the Hugging Face hub. Field roles follow
 S0 section 3.1 (what may be pruned); the choice of splits follows the practice for GLUE, whose test labels are hidden:
@@ -39,7 +39,7 @@ class Task:
         name: as the user writes it.
         fields: one or two texts, in the order in which the tokenizer sees them.
         labels: class names; the position is the class number.
-        metrics: the first one is selected on, the others are reported beside it.
+        metrics: the first one is used for selection, the others are reported too.
         full_rows: rows of each official split, hidden-label splits left out; empty where there is no official size.
         test_split: the official split that is reported and never selected on.
         validation_split: the official split that is selected on, or None where it is carved from train.
@@ -102,7 +102,7 @@ def _glue(name: str) -> HubSource:
     return HubSource("nyu-mll/glue", name)
 
 
-# Sizes: S0 table 1 and S1 table 2, except QQP's train split: the hub's copy has 363,846 rows, the tables say 363,849.
+# Sizes: S0 table 1 and S1 table 2, except QQP's train split: the hub's copy has 363,846 rows, the tables have 363,849.
 _ALL = (
     Task("rte", _ENTAILMENT, _ENTAILMENT_LABELS, full_rows=_sizes(2_490, 277), hub=_glue("rte")),
     Task(

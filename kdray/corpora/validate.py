@@ -1,4 +1,4 @@
-"""One split as kdray wants it, or one sentence that says why not."""
+"""Check one split and convert it to the stored form; errors are one sentence."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ def normalize(
 
     Args:
         raw: the file's rows, at least one.
-        task: says which fields and classes are allowed.
+        task: defines the allowed fields and classes.
         split: the file's split, the first part of every id: "train:17" is row 17 (the first is 0) of train, and
             "train:x3" the row whose own id is x3.
         shown: how errors name the file.
@@ -73,7 +73,7 @@ def _as_text(values: pa.ChunkedArray, shown: str, column: str) -> pa.ChunkedArra
     """As string; null-typed columns too, so that the error names the first row. None for any other type.
 
     Raises:
-        ConfigError: A value's bytes are no text: nothing checks that when a file is read.
+        ConfigError: A value is not valid text; reading a file does not check this.
     """
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
@@ -84,7 +84,7 @@ def _as_text(values: pa.ChunkedArray, shown: str, column: str) -> pa.ChunkedArra
         found.validate(full=True)
     except pa.ArrowInvalid:
         is_bad = pa.chunked_array([[not is_readable(value) for value in found]])
-        _refuse_first(is_bad, shown, column, "is not valid UTF-8; mend or remove the row")
+        _refuse_first(is_bad, shown, column, "is not valid UTF-8; correct or remove the row")
     return found
 
 
@@ -121,7 +121,7 @@ def _other_labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.Chun
 
 
 def _numbers_of(names: pa.ChunkedArray, column: str, task: Task, shown: str) -> pa.ChunkedArray:
-    """Class names or, but for `Task.labels_are_numbers`, class numbers as numbers; an empty CSV cell is no label."""
+    """Class names or, except for `Task.labels_are_numbers`, class numbers; an empty CSV cell means unlabeled."""
     known_numbers = range(UNLABELLED, 0 if task.labels_are_numbers else task.num_classes)
     numbers = {str(number): number for number in known_numbers}
     numbers |= {name: number for number, name in enumerate(task.labels)} | {"": UNLABELLED}

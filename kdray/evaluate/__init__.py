@@ -1,4 +1,4 @@
-"""How good a model is, how sure we are of it, and what it costs."""
+"""Scores of a model, their uncertainty, and its cost."""
 
 from kdray.evaluate.cost import Cost, cost_of
 from kdray.evaluate.predict import predict

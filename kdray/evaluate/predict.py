@@ -12,7 +12,7 @@ from kdray.train import Rows
 def predict(
     model: Any, rows: Rows, *, batch_size: int, device: torch.device, precision: Literal["fp32", "bf16"]
 ) -> np.ndarray:
-    """Class scores, float32, [rows, classes]. Rows are taken by length, so that little is padded."""
+    """Class scores, float32, [rows, classes]. Rows are sorted by length to reduce padding."""
     order = np.argsort(rows.encoded.lengths, kind="stable")
     logits: list[torch.Tensor] = []
     with torch.inference_mode(), autocast(device, precision):

@@ -35,7 +35,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 def welch(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Two-sided p-value of Welch's t-test; None when it is undefined (one score, or no spread on either side)."""
-    from scipy import stats  # half a second that no worker needs
+    from scipy import stats  # takes half a second to import; workers do not need it
 
     if min(len(a), len(b)) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
         return None
@@ -45,7 +45,7 @@ def welch(a: Sequence[float], b: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True)
 class Against:
-    """One student's scores over seeds beside the no-KD baseline and the teacher.
+    """One student's scores over seeds, compared with the no-KD baseline and the teacher.
 
     Attributes:
         difference: Mean minus the mean of the no-KD baseline; None for the no-KD baseline itself, as the next two.
@@ -82,6 +82,6 @@ def retention(student: float, teacher: float) -> float | None:
 def distillation_ratio(
     distilled: float, alone: float, teacher: float, *, higher_is_better: bool = True
 ) -> float | None:
-    """(S_kd − S) / (T − S): 0 is the no-KD baseline, 1 the teacher; None when the teacher is no better than S."""
+    """(S_kd − S) / (T − S): 0 is the no-KD baseline, 1 the teacher; None if the teacher is not better than S."""
     is_ahead = is_better(teacher, alone, higher_is_better=higher_is_better)
     return (distilled - alone) / (teacher - alone) if is_ahead else None

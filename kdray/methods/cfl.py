@@ -8,7 +8,7 @@ Formula: (1 − α)·CE + α·T²·KL(softmax(z/T) ‖ softmax(z_s/T)) + Σ_k MM
     align: Linear, ReLU; ext and dec: Linear, ReLU, Linear; z the teachers' joint logits.
     `ki_shared`: z is their mean. `ki_split`: z puts the subsets' logits side by side, and α = 1, no gold labels.
 Needs: logits of K ≥ 2 teachers, cached; every token's vector of the last layer, online.
-Refuses: fewer than two teachers; other tokenizers; subsets that overlap or leave a class out, or beside gold labels
+Refuses: fewer than two teachers; other tokenizers; subsets that overlap or leave a class out, or with gold labels
     (α below 1).
 Defaults: T = 5, all three parts 1, a common width of a quarter of the student's (public code of MUKI); α = 0.5 (our
     choice); T² on (D2).
@@ -38,7 +38,7 @@ States = Float[Tensor, "batch tokens width"]
 
 
 class CFL(Method):
-    """Joint soft labels, and last layers whose distributions agree in a space that keeps what the teachers know.
+    """Joint soft labels, and last layers whose distributions agree in a space that preserves the teachers' features.
 
     Attributes:
         temperature: Softens the joint logits and the student's; above 0.

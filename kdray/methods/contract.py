@@ -41,7 +41,7 @@ class Ranks(Protocol):
 
 @dataclass(frozen=True)
 class TeacherStudent:
-    """Who teaches whom; a method's `check` refuses what it cannot work with."""
+    """The teachers and the student; a method's `check` refuses unsupported ones."""
 
     student: ModelInfo
     teachers: tuple[ModelInfo, ...]
@@ -51,7 +51,7 @@ class TeacherStudent:
 
 @dataclass(frozen=True)
 class TeacherLogits:
-    """What the teachers said of one split, before any training.
+    """The teachers' outputs for one split, before any training.
 
     Attributes:
         labels: Class indices; -1 marks an unlabeled row.
@@ -64,7 +64,7 @@ class TeacherLogits:
 
 @dataclass(frozen=True)
 class PriorOutputs:
-    """What a method may look at before the first step: the rows it trains on and those that models are selected on."""
+    """The data for `prepare`, before the first step: the rows it trains on and those that models are selected on."""
 
     train: TeacherLogits
     validation: TeacherLogits
@@ -103,10 +103,10 @@ class Batch:
         key: (seed, epoch, step): the counter for random choices.
         adapters: What the method's `adapters` built; its parameters are trained with the student, its buffers are a
             controller's state, which only `learn` changes.
-        prepared: What the method's `prepare` made of the teachers' answers.
+        prepared: The return value of the method's `prepare`.
         known: The classes that each teacher scores (`ModelInfo.known`); empty if all of them score all.
         progress: The share of the schedule's steps that are done, 0 to 1.
-        task: What is learned; only methods with `any_task` see others than a single label.
+        task: The task; only methods with `any_task` see others than a single label.
     """
 
     student: Signals
@@ -131,7 +131,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class LossTerm:
-    """One named part of a loss: a value per row, and the rows it covers (all of them unless said)."""
+    """One named part of a loss: a value per row, and the rows it covers (all rows by default)."""
 
     values: Float[Tensor, " batch"]
     rows: Bool[Tensor, " batch"] | None = None
@@ -142,14 +142,14 @@ class LossTerm:
 
 @dataclass(frozen=True)
 class MethodOutput:
-    """A method's answer for one step.
+    """A method's output for one step.
 
     Attributes:
         terms: By name; each name has a weight in `Method.weights`.
         hard_rows: Rows whose hard-label loss counts (None: all labeled ones).
-        queries: By kind of model (`teacher`, `assistant`), how many of them were asked about each row, or whether one
+        queries: By kind of model (`teacher`, `assistant`), how many of them were queried for each row, or whether one
             was; their sum is the query ratio's numerator.
-        hard: What stands for the hard-label loss of each row; None is the cross-entropy of the student's logits.
+        hard: Replaces the hard-label loss of each row; None is the cross-entropy of the student's logits.
     """
 
     terms: Mapping[str, LossTerm]
@@ -203,7 +203,7 @@ class Method(Settings):
         name: What `method.name` is in a run file.
     """
 
-    model_config = ConfigDict(ignored_types=(frozenset,))  # `needs = frozenset({"cls"})` in a class is no setting
+    model_config = ConfigDict(ignored_types=(frozenset,))  # `needs = frozenset({"cls"})` in a class is not a setting
 
     title: ClassVar[str]
     source: ClassVar[str]
@@ -268,7 +268,7 @@ class Method(Settings):
     def assistant_depths(self, *, student: int, teacher: int) -> tuple[int, ...]:
         """The layers of each assistant between a teacher and a student of these depths, from the teacher downwards.
 
-        Each is distilled from the one before it; the student meets the last.
+        Each is distilled from the one before it; the last one teaches the student.
         """
         raise ConfigError(f"method {self.name} uses no assistant.")
 
@@ -347,7 +347,7 @@ class Method(Settings):
         return nn.ModuleDict()
 
     def prepare(self, evidence: PriorOutputs) -> MethodState:
-        """Constants of a training, computed once from the teachers' answers: ensemble weights and the like."""
+        """Constants of a training, computed once from the teachers' outputs: ensemble weights and the like."""
         del evidence
         return {}
 
@@ -373,16 +373,16 @@ class Method(Settings):
     def terms(self, step: Batch) -> MethodOutput:
         """The terms of one step; a pure function of it. By default those of `losses`, each over all rows."""
         terms = {name: LossTerm(values) for name, values in self.losses(step).items()}
-        asked = (
+        queries = (
             {"teacher": torch.full(step.labels.shape[:1], len(step.teachers), device=step.labels.device)}
             if terms
             else {}
         )
-        return MethodOutput(terms, queries=asked)
+        return MethodOutput(terms, queries=queries)
 
 
 def all_asked(step: Batch, term: LossTerm) -> dict[str, Int[Tensor, " batch"]]:
-    """The queries of a term that hears every teacher about each row it covers."""
+    """The queries of a term that uses every teacher for each row it covers."""
     return {"teacher": len(step.teachers) * term.covered().long()}
 
 

@@ -32,8 +32,8 @@ class DeKD(Method):
     """Selected rows only; certain ones from the teacher, uncertain ones from the assistant; aligned layers.
 
     Attributes:
-        r: Share of the batch that asks a teacher, in (0, 1]; 1 is "w/o DS".
-        assistant: False is "w/o TA": every selected row asks the teacher.
+        r: Share of the batch that queries a teacher, in (0, 1]; 1 is "w/o DS".
+        assistant: False is "w/o TA": every selected row queries the teacher.
         ta_depth: Layers of the assistant; None is the geometric middle of teacher and student, rounded up.
         lambda1: Weight of the hard labels.
         lambda2: Weight of the soft labels.

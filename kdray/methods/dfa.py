@@ -6,7 +6,7 @@ Formula: (1 − α)·CE + α·T²·KL(softmax(z/T) ‖ softmax(z_s/T)) + Σ_i MS
     `ki_shared`: z is their mean. `ki_split`: z puts the subsets' logits side by side, and α = 1, no gold labels.
 Needs: logits of K ≥ 2 teachers, cached; every token's vector in every layer, online.
 Refuses: fewer than two teachers; other tokenizers; more aligned layers than the student has, or several and a teacher
-    with fewer layers than the student; subsets that overlap or leave a class out, or beside gold labels (α below 1).
+    with fewer layers than the student; subsets that overlap or leave a class out, or with gold labels (α below 1).
 Defaults: T = 5, all three parts 1, one aligned layer (public code of MUKI); α = 0.5 (our choice); T² on (D2).
 Differs from the source: E, D, F have no bias (D14); they share the student's learning rate. MSE is a mean over a row's
     real tokens and the width, then over rows. Student layer i copies layer ⌊i·L_t/L_s + ½⌋, from the last one down.

@@ -8,8 +8,8 @@ Formula: (1 − α)·CE + α·T²·KL(P_ens ‖ softmax(z_s/T)). `mode: weights`
 Needs: logits of K ≥ 2 teachers, cached; their logits and the labels of the train rows.
 Refuses: fewer than two teachers, other class counts, no labeled train row, `stacking` without some class.
 Defaults: T = 5, α = 0.5, `combine: prob` as `ens_u`; one weight a teacher (our choice).
-Differs from the source: no source prints the regression. Teachers know the train rows by heart, so that
-    weights may degenerate: a warning says so above 0.99, and result.json has the accuracies there beside them.
+Differs from the source: no source prints the regression. Teachers have memorized the training rows, so the
+    weights may degenerate: a warning is logged above 0.99, and result.json has the weights and these accuracies.
 """
 
 import logging

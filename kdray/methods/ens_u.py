@@ -4,7 +4,7 @@ Source: S0 eq. 1 and 6; Yuan et al. 2021 name it U-Ensemble.
 Formula: (1 − α)·CE + α·T²·KL(P_ens ‖ softmax(z_s/T)), P_ens = (1/K)·Σ_k softmax(z_k/T).
 Needs: logits of K ≥ 2 teachers, cached.
 Refuses: fewer than two teachers, other class counts.
-Defaults: T = 5, α = 0.5 as `kd`; `combine: prob` (eq. 6; the prose of S0 also says logits, D3).
+Defaults: T = 5, α = 0.5 as `kd`; `combine: prob` (eq. 6; the text of S0 also mentions logits, D3).
 Differs from the source: one KL to the average, not the average of KLs (equal gradients, a smaller printed loss).
 """
 

@@ -40,10 +40,10 @@ def soft_terms(step: Batch, target: Logits, settings: SoftLabels, *, of_one: boo
     """The one term `kd` of every ensemble.
 
     Args:
-        of_one: The target is what one of the teachers says; the others were not asked.
+        of_one: The target is the output of one teacher; the others were not queried.
     """
     student = step.task.distributions(step.student.logits)
-    assert student is not None, "for values there is no target distribution"
+    assert student is not None, "values have no target distribution"
     term = LossTerm(mean_of_labels(soft_rows(target, student, settings)))
     return MethodOutput({"kd": term}, queries={"teacher": term.covered()} if of_one else all_asked(step, term))
 

@@ -13,7 +13,7 @@ from kdray.methods.losses import Direction, kd_rows, log_probs
 
 
 def check_gold_labels(method: str, pair: TeacherStudent, *, alpha: float) -> None:
-    """Refuse gold labels beside teachers that score only some classes.
+    """Refuse gold labels with teachers that score only some classes.
 
     Raises:
         ConfigError: With what to set.
@@ -26,7 +26,7 @@ def check_gold_labels(method: str, pair: TeacherStudent, *, alpha: float) -> Non
 
 
 def check_disjoint(method: str, pair: TeacherStudent) -> None:
-    """Refuse teachers whose logits cannot stand beside each other: of some classes, but not each of its own.
+    """Refuse teachers whose logits cannot be concatenated: they score subsets of classes that overlap.
 
     Raises:
         ConfigError: Naming a teacher.

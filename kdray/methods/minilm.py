@@ -7,7 +7,7 @@ Needs: queries, keys and values of the last layer of one teacher, online, in the
 Refuses: other numbers of heads, another tokenizer, several teachers, other class counts. Widths may differ.
 Defaults: as many epochs of relations as of fine-tuning, at the run's learning rate (our choices: not given).
 Differs from the source: it reads unlabeled text with a pre-trained teacher, here both phases read the task's rows and
-    the teacher knows the task; tokens are averaged within a row, then rows.
+    the teacher is fine-tuned on the task; tokens are averaged within a row, then rows.
 """
 
 from typing import ClassVar, Literal

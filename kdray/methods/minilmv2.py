@@ -11,7 +11,7 @@ Defaults: 48 relation heads (the paper, for models of 768; 64 for 1024), fewer w
     teacher's last layer (the paper, for base models; of a large one 21 of 24: `teacher_layer`); as many epochs of
     relations as of fine-tuning, at the run's learning rate (our choices: not given).
 Differs from the source: it reads unlabeled text with a pre-trained teacher, here both phases read the task's rows and
-    the teacher knows the task; tokens are averaged within a row, then rows.
+    the teacher is fine-tuned on the task; tokens are averaged within a row, then rows.
 """
 
 import math

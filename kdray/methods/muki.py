@@ -7,7 +7,7 @@ Formula: (1 − α)·CE + α·c·KL(P ‖ softmax(z_s)), m_k = 1 − H(p̄_k)/lo
     c = m₍₁₎ − m₍₂₎ + 1e-6, the two largest, or 1 without `reweight`.
     `ki_shared`: every Y_k is all classes. `ki_split`: subsets and α = 1, no gold labels.
 Needs: logits of K ≥ 2 teachers, cached; mean probabilities with dropout, cached, unless `mc` is 0.
-Refuses: fewer than two teachers; subsets that leave a class out; subsets beside gold labels (α below 1).
+Refuses: fewer than two teachers; subsets that leave a class out; subsets with gold labels (α below 1).
 Defaults: soft, 0.2, re-weighting on, m_k with dropout (public code of MUKI), 10 passes and α = 0.5 (our choice: S1
     gives none). Temperature 1, no T².
 Differs from the source: dropout decides how certain a teacher is, while the target's p_k come from its plain pass.
@@ -104,5 +104,5 @@ class MUKI(Method):
 
 
 def certainty_rows(log_p: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
-    """1 for a teacher that is sure of one class, 0 for one that knows nothing of its classes."""
+    """1 for a teacher that is certain of one class, 0 for a uniform output."""
     return 1 - entropy_rows(log_p) / math.log(log_p.shape[1])

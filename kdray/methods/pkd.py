@@ -1,4 +1,4 @@
-"""Patient knowledge distillation: the [CLS] vectors between the layers besides the soft labels.
+"""Patient knowledge distillation: soft labels and the [CLS] vectors between the layers.
 
 Source: Sun et al. 2019; S0 §4.2; a baseline of S1.
 Formula: (1 − α)·CE + α·T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)) + β·L_PT, with M = L_s − 1 and

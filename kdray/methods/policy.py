@@ -1,4 +1,4 @@
-"""A policy over teachers: what each agent sees, its odds, a draw by the counter, and its reward."""
+"""A policy over teachers: the state of each agent, its logits, sampling by a counter, and the reward."""
 
 from collections.abc import Sequence
 
@@ -68,12 +68,12 @@ def policy_states(
     """
     wide = text.to(torch.promote_types(text.dtype, torch.float32))
     vector = F.layer_norm(wide, wide.shape[-1:])
-    says = torch.stack([log_probs(z, 1.0).exp() for z in teachers], dim=1)
+    probabilities = torch.stack([log_probs(z, 1.0).exp() for z in teachers], dim=1)
     loses = torch.stack([cross_entropy_rows(z, labels) for z in teachers], dim=1)
     if joint:
-        both = torch.cat([vector, says.flatten(1), loses], dim=1)
+        both = torch.cat([vector, probabilities.flatten(1), loses], dim=1)
         return both.unsqueeze(1).expand(-1, len(teachers), -1)
-    return torch.cat([vector.unsqueeze(1).expand(-1, len(teachers), -1), says, loses.unsqueeze(-1)], dim=-1)
+    return torch.cat([vector.unsqueeze(1).expand(-1, len(teachers), -1), probabilities, loses.unsqueeze(-1)], dim=-1)
 
 
 def sample_teachers(step: Batch, selection_logits: SelectionLogits) -> Choice:
@@ -84,13 +84,13 @@ def sample_teachers(step: Batch, selection_logits: SelectionLogits) -> Choice:
 
 
 def selected_teachers(choice: Choice, selection_logits: SelectionLogits) -> Choice:
-    """The choice; where it is nobody, the teacher with the best odds (the first of equals)."""
+    """The sampled teachers, or the most likely one (the first of equals) if none was sampled."""
     best = F.one_hot(selection_logits.argmax(-1), selection_logits.shape[-1]).bool()
     return torch.where(choice.any(-1, keepdim=True), choice, best)
 
 
 def log_odds_gradient(choice: Choice, selection_logits: SelectionLogits) -> SelectionLogits:
-    """∂ log π(a) by the odds: a − π."""
+    """∂ log π(a) by the logits: a − π."""
     return choice.to(selection_logits.dtype) - selection_logits.sigmoid()
 
 

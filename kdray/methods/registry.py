@@ -117,7 +117,7 @@ def method_class(name: str) -> type[Method]:
     for part in qualified.split("."):
         found = getattr(found, part, None)
     if not (isinstance(found, type) and issubclass(found, Method)):
-        what = "there is no such class" if found is None else "it is not a subclass of kdray.methods.Method"
+        what = "this class does not exist" if found is None else "it is not a subclass of kdray.methods.Method"
         raise ConfigError(f"method.name = {name!r}: {what} in {reference}.")
     if is_shipped(found):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""RL-KD: a policy learns, for each row, which teachers the student listens to.
+"""RL-KD: a policy learns which teachers to use for each row.
 
 Source: Yuan et al. 2021; S0 §4.3 and Table 4.
 Formula: (1 − α)·CE + α·mean_x mean_{k chosen for x} KD_k(x). Teacher k is chosen with probability
@@ -61,7 +61,7 @@ class RLKD(Method):
         reward_number: What the policy is rewarded for, see Formula.
         gamma: Weight of the losses against the accuracy in reward 3, in (0, 1).
         episode_steps: The accuracy of reward 3 is measured again after so many steps, and in every epoch.
-        policy: Each agent sees its own teacher (`per_teacher`), or what all of them say (`joint`).
+        policy: Each agent sees its own teacher (`per_teacher`), or the outputs of all of them (`joint`).
         sentence: Whose vector of the text is F: the first `teacher`'s or the `student`'s.
         policy_rate: η.
         ensemble_epochs: The student first learns from the average of all teachers, in addition to the run's epochs.
@@ -135,7 +135,7 @@ class RLKD(Method):
         each = torch.stack([soft_rows(log_probs(t.logits, self.temperature), student, self) for t in step.teachers], 1)
         chosen = selected_teachers(sample_teachers(step, selection_logits), selection_logits).to(each.dtype)
         term = LossTerm((each * chosen).sum(1) / chosen.sum(1))
-        # Every teacher is asked about every row: the policy reads what it says.
+        # Every teacher is queried for every row: the policy reads its output.
         return MethodOutput({"kd": term}, queries=all_asked(step, term))
 
     def learn(self, step: Batch, answer: MethodOutput, probe: Probe) -> None:

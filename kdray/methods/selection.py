@@ -1,4 +1,4 @@
-"""Data selection: which rows of the global batch still ask a teacher (S1 eq. 4, 5, 11, 12)."""
+"""Data selection: which rows of the global batch still query a teacher (S1 eq. 4, 5, 11, 12)."""
 
 from typing import Literal
 

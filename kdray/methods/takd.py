@@ -4,7 +4,7 @@ Source: Mirzadeh et al. 2020; S1, S2.
 Formula: teacher → assistant 1 → … → student; every arrow is (1 − α)·CE + α·T²·KL(softmax(z_a/T) ‖ softmax(z_s/T))
     with z_a of the model before.
 Needs: logits of one teacher and of the last assistant, cached.
-Refuses: several teachers, other class counts, depths that do not fall from the teacher's to the student's.
+Refuses: several teachers, other class counts, depths that do not decrease from the teacher's to the student's.
 Defaults: T = 5, α = 0.5 as `kd`; one assistant in the geometric middle of teacher and student (S1 Figure 3: 6
     is best between 3 and 12, 9 between 6 and 12).
 Differs from the source: T² on (D2); Mirzadeh et al. average the KL over classes too, which `reduction: elementmean`
@@ -46,7 +46,9 @@ class TAKD(Method):
     @classmethod
     def _depths_fall(cls, depths: tuple[Annotated[int, Field(ge=1, le=1000)], ...] | None) -> tuple[int, ...] | None:
         if depths is not None and (not depths or sorted(set(depths), reverse=True) != list(depths)):
-            raise ValueError(f"depths fall from the teacher to the student, such as [9, 6]; found {list(depths)}")
+            raise ValueError(
+                f"depths must decrease from the teacher to the student, such as [9, 6]; found {list(depths)}"
+            )
         return depths
 
     @property
@@ -58,7 +60,7 @@ class TAKD(Method):
         if not student < depths[-1] <= depths[0] < teacher:
             raise ConfigError(
                 f"method.depths = {list(depths)}, but assistants lie between the student's {student} and the teacher's "
-                f"{teacher} layers; where there is no room, take method kd."
+                f"{teacher} layers; if no depth is between them, use method kd."
             )
         return depths
 

@@ -93,7 +93,7 @@ class TMKD(Method):
         return MethodOutput({"kd": term}, queries=all_asked(step, term))
 
     def _heads(self, step: Batch) -> list[Logits]:
-        """What the student says to each teacher."""
+        """The student's logits for each teacher."""
         if self.heads == "shared":
             return [step.student.logits] * len(step.teachers)
         assert step.student.cls is not None

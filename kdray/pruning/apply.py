@@ -17,7 +17,7 @@ def drop_sentences(
     """The pruned texts of each field, in the order of the rows.
 
     Raises:
-        ConfigError: A row has no decisions, or its text is not the one that was decided about.
+        ConfigError: A row has no decisions, or its text is not the one that the decisions were made for.
     """
     ids = row_ids(table, id_column)
     found = _by_field(decisions, ids)
@@ -82,10 +82,10 @@ def _matching(found: dict[tuple[str, str], _Units], name: str, field: str, origi
     units = found.get((name, field))
     where = f"Row {name!r}" + ("" if field == WHOLE_ROW else f", {field!r}")
     if units is None:
-        raise ConfigError(f"{where}: no decision about it; fit on this split, or use the decisions made from it.")
+        raise ConfigError(f"{where}: no decision for this row; fit on this split, or use the decisions made from it.")
     if "".join(text for text, _ in units) != original:
         raise ConfigError(
-            f"{where}: the text is not the one decided about (changed, or pruned before); use the original."
+            f"{where}: the text differs from the decided one (changed, or pruned before); use the original."
         )
     return units
 

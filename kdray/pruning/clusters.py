@@ -20,7 +20,7 @@ _EDGE_CHUNK = 16_384
 
 @dataclass(frozen=True)
 class Profile:
-    """What the clusters need to know of the weights, in millionths.
+    """Statistics of the weights for clustering, in millionths.
 
     Attributes:
         theta: Mean plus one population standard deviation of the weights between different nodes.
@@ -49,11 +49,11 @@ def profile(weights: Weights) -> Profile:
 
 @dataclass(frozen=True)
 class Clusters:
-    """Who belongs together, and who stands for the others.
+    """The cluster of each node, and the medoids.
 
     Attributes:
-        labels: Each node's cluster [nodes]; a left-over node is a cluster of its own, -1 means that there are none.
-        medoids: Whether a node stands for others [nodes].
+        labels: Each node's cluster [nodes]; a node without neighbors is its own cluster; -1 without a graph.
+        medoids: Whether a node is a medoid [nodes].
     """
 
     labels: Ints
@@ -68,12 +68,12 @@ class Clusters:
 def star_clusters(weights: Weights, *, theta: float | None = None) -> Clusters:
     """Grow stars around strong nodes, from the strongest edge down.
 
-    Edges of at least `theta` are visited by falling weight, then by node numbers. If both ends are free, the end with
+    Edges of at least `theta` are visited by decreasing weight, then by number. If both ends are free, the one with
     the larger strength (the lower number, if equal) becomes a medoid, and takes all free nodes within `theta` of it.
     An edge of weight 0 or less joins nothing.
 
     Args:
-        theta: In millionths; None is the graph's own, see `profile`.
+        theta: In millionths; None uses the graph's own, see `profile`.
     """
     measured = profile(weights)
     first, second, reach = _strong_edges(weights, measured.theta if theta is None else theta)

@@ -1,4 +1,4 @@
-"""What becomes of each unit, and why. Row-wise at level sentence; at level row, decided once on the whole split."""
+"""The decision for each unit, and its reason. By row at level sentence; once for the whole split at level row."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,7 @@ class PolicyDecision:
 
 
 def decided(units: pa.Table, verdict: PolicyDecision, settings: PruneSettings, level: Level) -> pa.Table:
-    """Settle each unit: what the policy wants, less protected medoids, less what a field or a class must keep.
+    """Decide each unit: dropped by the policy, unless it is a protected medoid or its field or class must keep it.
 
     Returns:
         ``id``, ``field``, ``unit``, ``start``, ``end`` and ``text`` of the units (``label`` too, at level row),
@@ -62,7 +62,7 @@ def decided(units: pa.Table, verdict: PolicyDecision, settings: PruneSettings, l
 
 
 def restore_minimum(groups: npt.NDArray[np.int64], importance: Floats, kept: Mask, minimum: int) -> Mask:
-    """Which units to keep after all, so that each group keeps ``minimum``: the most important, then the earliest."""
+    """The units to restore so that each group keeps ``minimum``: the most important, then the earliest."""
     order = np.lexsort((-importance, ~kept, groups))  # stable: equals stay in their order
     in_order = groups[order]
     firsts = np.searchsorted(in_order, in_order, side="left")

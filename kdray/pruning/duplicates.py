@@ -1,7 +1,7 @@
-"""Near-duplicates: rows that say the same. In one class all but one may be dropped; of two classes they are conflicts.
+"""Near-duplicates: rows with similar texts. Within a class they may be dropped; across classes they are conflicts.
 
-Source: ours. A row is dropped only if one that is kept lies within the threshold of it, so that a chain of similarities
-never removes what nothing left is like.
+Source: ours. A row is dropped only if one that is kept lies within the threshold of it, so a chain of similarities
+never removes a row without a similar kept row.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Duplicates:
     """What was found.
 
     Attributes:
-        instead: For each row the one that stands for it, which is itself for a row that is kept [rows].
+        instead: For each row its representative; a kept row is its own [rows].
         similarity: The cosine of the two, 1 for a row that is kept [rows].
         conflicts: Pairs of rows within the threshold that have different labels, lower row first [pairs, 2].
         conflict_similarity: Their cosines [pairs].
@@ -36,7 +36,7 @@ class Duplicates:
 
     @property
     def dropped(self) -> Mask:
-        """Which rows another one stands for [rows]."""
+        """The rows that have another representative [rows]."""
         return self.representative != np.arange(len(self.representative))
 
     def tables(self, ids: list[str]) -> tuple[pa.Table, pa.Table]:
@@ -55,7 +55,7 @@ class Duplicates:
 
 
 def find_duplicates(vectors: Floats, labels: npt.NDArray[np.integer], settings: DuplicateSettings) -> Duplicates:
-    """`near_duplicates` by vectors [rows, width]; beyond what one graph holds, within parts of like rows."""
+    """`near_duplicates` by vectors [rows, width]; beyond what one graph holds, within parts of similar rows."""
     if len(vectors) <= MAX_UNITS:
         return near_duplicates(CosineWeights(vectors), labels, settings)
     small = vectors.astype(np.float32)
@@ -75,7 +75,7 @@ def near_duplicates(weights: Weights, labels: npt.NDArray[np.integer], settings:
 
     Args:
         weights: Cosines of the rows' embeddings.
-        labels: Class numbers [rows]; rows without a label (-1) are alike and conflict with nobody.
+        labels: Class numbers [rows]; rows without a label (-1) count as one class and never conflict.
     """
     count, least = weights.num_nodes, round(settings.threshold * MICRO)
     edges, strength = _edges(weights, least)
@@ -116,7 +116,7 @@ def _edges(weights: Weights, least: int) -> tuple[tuple[Ints, Ints], npt.NDArray
 def _leaders(
     count: int, edges: tuple[Ints, Ints, npt.NDArray[np.int64]], order: npt.NDArray[np.integer]
 ) -> tuple[Ints, npt.NDArray[np.float64]]:
-    """In the given order, each row that nobody stands for yet is kept, and stands for its free neighbours."""
+    """In the given order, each row without a representative is kept, and represents its free neighbors."""
     left, right, strength = edges
     starts = np.searchsorted(left, np.arange(count + 1))
     representative = np.full(count, -1, dtype=np.int32)

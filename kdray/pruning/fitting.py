@@ -1,4 +1,4 @@
-"""Fit pruning on the units of one split: statistics, scale, threshold, medoids, and what becomes of each unit."""
+"""Fit pruning on the units of one split: statistics, scale, threshold, medoids, and the decision for each unit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ from kdray.pruning.units import Level, is_row_level, text_column
 
 @dataclass(frozen=True)
 class Fit:
-    """What fitting gives.
+    """The result of fitting.
 
     Attributes:
         pruner: Frozen statistics, for other splits and for inference.
-        decisions: What becomes of each unit that was fitted (columns as in `decided`), with medoids protected.
+        decisions: The decision for each fitted unit (columns as in `decide`), with medoids protected.
         warnings: Sentences for the user; empty if all went as set.
         silhouette: The mean over units, of clusters by distance 1 − cosine; None without clusters, or with more units
             than one graph holds.
@@ -90,15 +90,15 @@ def _check(units: pa.Table, embeddings: Sequence[npt.NDArray[Any]], settings: Pr
     if settings.policy.name == "none":
         return
     if not units.num_rows:
-        raise ConfigError(
-            "There is nothing to prune: the split has no unit; give a corpus with rows and a prunable field."
-        )
+        raise ConfigError("The split has no units to prune; use a corpus with rows and a prunable field.")
     if is_row_level(units) != (level == "row"):
-        raise ConfigError(f"Units of the other level were given for prune.level = {level}; make them at that level.")
+        raise ConfigError(
+            f"The units are not of prune.level = {level}; build them with units_of (sentence) or row_units (row)."
+        )
     for teacher, array in enumerate(embeddings):
         if array.ndim != 2 or len(array) != units.num_rows:
             raise ConfigError(
-                f"Embeddings of teacher {teacher} have shape {array.shape} for {units.num_rows} units; make them again."
+                f"Embeddings of teacher {teacher} have shape {array.shape} for {units.num_rows} units; compute again."
             )
     if level == "sentence" and np.bincount(field_groups(units)).max() <= settings.min_keep:
         raise ConfigError(

@@ -120,15 +120,15 @@ def _total(embeddings: Sequence[npt.NDArray[Any]]) -> Floats:
 def _check(embeddings: Sequence[npt.NDArray[Any]]) -> None:
     if not embeddings:
         raise ConfigError(
-            "Protected medoids need the units' embeddings, found none; give them or set prune.keep_medoids = none."
+            "Protected medoids need embeddings of the units, found none; pass them or set prune.keep_medoids = none."
         )
     sizes = [len(array) for array in embeddings]
     if len(set(sizes)) > 1:
-        raise ConfigError(f"Every teacher must embed the same units, found {sizes} rows; make the embeddings again.")
+        raise ConfigError(f"Every teacher must embed the same units, found {sizes} rows; compute the embeddings again.")
     for teacher, array in enumerate(embeddings):
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            raise ConfigError(f"Embedding {row} of teacher {teacher} is not finite; make the embeddings again.")
+            raise ConfigError(f"Embedding {row} of teacher {teacher} is not finite; compute the embeddings again.")
 
 
 def _normalized(array: npt.NDArray[Any]) -> Floats:

@@ -1,7 +1,7 @@
-"""How much a unit says: the sum of its L2-normalized TF-IDF vector, scaled to [0, 1].
+"""Importance of a unit: the sum of its L2-normalized TF-IDF vector, scaled to [0, 1].
 
 Source: "Clustering-Based Knowledge Distillation with Sentence Pruning", eq. 3. The equation's symbol is TF, its text
-says TF-IDF, and the score of a sentence is left open; the row sum is our reading. TF-IDF follows the usual smoothed
+has TF-IDF, and the score of a sentence is left open; the row sum is our reading. TF-IDF follows the usual smoothed
 form: lower case, tokens of two or more word characters, raw counts, idf = ln((1 + n) / (1 + df)) + 1.
 """
 
@@ -80,12 +80,12 @@ def score(texts: Sequence[str], statistics: TermStatistics, how: ScoreKind = "su
 
     Args:
         texts: The units' texts.
-        statistics: Frozen idf; terms it does not know are passed over.
+        statistics: Frozen idf; unknown terms are skipped.
         how: ``sum`` of the normalized TF-IDF vector, between 1 and the square root of the number of distinct terms;
             ``mean`` divides it by that number, which prefers very short units instead of long ones.
 
     Returns:
-        Scores [texts]; 0 where no term is known.
+        Scores [texts]; 0 if all terms are unknown.
     """
     return np.array([_score(text, statistics.idf, how) for text in texts], dtype=np.float64)
 

@@ -1,4 +1,4 @@
-"""Large graphs, cut into parts of like units: exact inside a part, no edge between parts.
+"""Large graphs, cut into parts of similar units: exact inside a part, no edge between parts.
 
 A graph of all pairs costs the square of the units. Halving them by their own main direction until a part is small makes
 the cost linear, keeps neighbours together, and needs memory for one part at a time.

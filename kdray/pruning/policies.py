@@ -109,7 +109,7 @@ class MatchRate(Settings):
 
 
 class Keep(Settings):
-    """The control: nothing falls."""
+    """The control: nothing is dropped."""
 
     default_keep_medoids: ClassVar[MedoidRule] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0

@@ -82,7 +82,7 @@ class Pruner:
         texts = list(texts)
         for row, text in enumerate(texts):
             if not is_text(text):
-                raise ConfigError(f"Row {row}: {text!r} is not a text of valid Unicode; mend or leave it out.")
+                raise ConfigError(f"Row {row}: {text!r} is not a text of valid Unicode; correct or remove it.")
         table = pa.table({"id": np.arange(len(texts)), "text": pa.array(texts, pa.string())})
         return drop_sentences(table, ["text"], self.decide(units_of(table, ["text"])))["text"]
 
@@ -138,7 +138,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ConfigError(f"There is no {path}; give the folder that a fitted pruner was saved to.") from error
+        raise ConfigError(f"{path} does not exist; give the folder of a saved pruner.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is damaged ({error}); fit it again.") from error
     if not isinstance(content, dict):

@@ -12,11 +12,11 @@ from kdray.pruning.sklearn_clustering import COUNTED
 from kdray.pruning.units import Level, LevelCounts
 from kdray.records import Settings
 
-AUTO_SHARE = 0.05  # of the training examples; below, removing sentences would do next to nothing
+AUTO_SHARE = 0.05  # of the training examples; below, removing sentences has almost no effect
 
 
 class DuplicateSettings(Settings):
-    """What becomes of training rows whose texts say the same.
+    """What to do with near-duplicate training rows.
 
     Attributes:
         threshold: Cosine of two rows' embeddings from which they are duplicates.
@@ -32,7 +32,7 @@ class DuplicateSettings(Settings):
 
 
 class PruneSettings(Settings):
-    """What is removed from the texts before a student sees them. A setting that would be ignored is refused.
+    """Which texts are removed before a student is trained. A setting without effect is refused.
 
     Attributes:
         policy: Which units fall; a bare name means its defaults (``policy: literal``).
@@ -98,7 +98,7 @@ class PruneSettings(Settings):
             used = {"policy", "duplicates"} | ({"edge", "embedders"} if self.duplicates else set())
             unused.append((set(type(self).model_fields) - used, "policy is none"))
         if self.medoid_rule not in COUNTED:
-            unused.append(({"num_clusters"}, f"protect = {self.medoid_rule} finds their number by itself"))
+            unused.append(({"num_clusters"}, f"keep_medoids = {self.medoid_rule} finds their number by itself"))
         if self.medoid_rule == "none":
             unused.append(
                 ({"edge"} if self.duplicates is None else set(), "no medoid is protected and no graph is built")
@@ -116,7 +116,7 @@ class PruneSettings(Settings):
 
     @property
     def needs_embeddings(self) -> bool:
-        """Whether the texts' embeddings are asked for: by protected medoids, or by near-duplicates."""
+        """Whether embeddings are needed: for protected medoids, or for near-duplicates."""
         return self.medoid_rule != "none" or self.duplicates is not None
 
     @property

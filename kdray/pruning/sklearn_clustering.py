@@ -1,4 +1,4 @@
-"""Clusterings from scikit-learn beside the paper's own, over the same unit vectors and with the same kind of medoids.
+"""Clusterings from scikit-learn to compare with the paper's: the same unit vectors and kind of medoids.
 
 Source: S0 Figure 3, which compares them by accuracy and silhouette and gives no settings; the number of clusters and
 everything else here is ours.

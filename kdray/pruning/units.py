@@ -159,12 +159,12 @@ def field_texts(table: pa.Table, field: str) -> list[str]:
     texts = _values(table, field)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            raise ConfigError(f"Row {row}: {field!r} is {text!r}, but must be a text; mend or remove the row.")
+            raise ConfigError(f"Row {row}: {field!r} is {text!r}, but must be a text; correct or remove the row.")
     return texts
 
 
 def refuse_pruned(table: pa.Table) -> None:
-    """Refuse a table that pruning has made: scores of an already pruned text mean nothing."""
+    """Refuse a pruned table: scores of an already pruned text are meaningless."""
     if HASH_COLUMN in table.column_names:
         raise ConfigError(
             f"This table was pruned before (it has a column {HASH_COLUMN!r}); prune the original instead."
@@ -187,16 +187,16 @@ def text_hash(text: str) -> str:
 
 
 def _values(table: pa.Table, name: str) -> list[Any]:
-    """A column's values; a string column may hold bytes that are no text, which only reading them tells."""
+    """A column's values; bytes of a string column that are not valid text are found only here."""
     column = _column(table, name)
     try:
         return column.to_pylist()
     except UnicodeDecodeError:
         row = next(row for row in range(len(column)) if not is_readable(column[row]))
-        raise ConfigError(f"Row {row}: {name!r} is not valid UTF-8; mend or remove the row.") from None
+        raise ConfigError(f"Row {row}: {name!r} is not valid UTF-8; correct or remove the row.") from None
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
-        raise ConfigError(f"There is no column {name!r}; the table has {', '.join(table.column_names)}.")
+        raise ConfigError(f"Missing column {name!r}; the table has {', '.join(table.column_names)}.")
     return table.column(name)

@@ -577,12 +577,12 @@ def lengths(result: Result, metric: Metric) -> Iterator[Plot]:
     if bands is not None:
         used = [(f"{_band(b)} ({b.units:,})", 100 * (1 - b.kept / b.units)) for b in bands if b.units]
         title, caption = "Prune rate by length", "Rows: words of a unit (number of such units)."
-        yield _bars(title, used, "dropped units (%)", caption) if used else missing(title, "there is no unit.")
+        yield _bars(title, used, "dropped units (%)", caption) if used else missing(title, "the corpus has no units.")
     if clusters is not None:
         total = sum(band.clusters for band in clusters)
         used = [(f"{_band(b)} ({b.clusters:,})", 100 * b.clusters / total) for b in clusters if b.clusters]
         title, caption = "Cluster sizes", f"Rows: units of a cluster (number of such clusters; {total:,} in total)."
-        yield _bars(title, used, "clusters (%)", caption) if used else missing(title, "there is no cluster.")
+        yield _bars(title, used, "clusters (%)", caption) if used else missing(title, "the graph has no clusters.")
 
 
 def _band(band: results.PruneLengths | results.PruneSizes) -> str:

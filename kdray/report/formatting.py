@@ -35,7 +35,7 @@ class Metric:
         return " (%)" if self.unit else ""
 
     def score(self, value: float | None) -> str:
-        """`0.6412` as `64.1 %`, or as `0.641` for a metric that is no share (Matthews)."""
+        """`0.6412` as `64.1 %`, or as `0.641` for a metric that is not a share (Matthews)."""
         return NOT_MEASURED if value is None else f"{value * self.factor:.{self.digits}f}{self.unit}"
 
     def score_and_spread(self, mean: float | None, std: float | None) -> str:

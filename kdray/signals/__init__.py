@@ -1,4 +1,4 @@
-"""What a forward pass exposes, and teacher outputs on disk."""
+"""Signals of a forward pass, and teacher outputs on disk."""
 
 from kdray.signals.needs import TEACHER_NEEDS, TOKEN_NEEDS, Need
 from kdray.signals.outputs import DTYPES, OUTPUT_KINDS, Outputs, OutputsWriter

@@ -11,7 +11,7 @@ import torch
 from kdray.errors import ConfigError, RunError
 from kdray.signals.signals import Signals
 
-OUTPUT_KINDS = ("logits", "cls", "sent_emb")  # of one pass; a method that wants more of a teacher asks for it
+OUTPUT_KINDS = ("logits", "cls", "sent_emb")  # of one pass; other signals are computed only for methods that need them
 DTYPES = {"logits": np.float32, "cls": np.float16, "sent_emb": np.float16, "mc_probs": np.float32}
 
 
@@ -48,7 +48,7 @@ class OutputsWriter:
 
 
 class Outputs:
-    """One teacher's outputs over one split, read by row id. Cheap to open: nothing is loaded until asked.
+    """One teacher's outputs over one split, read by row id. Cheap to open: data is loaded on first use.
 
     Args:
         beside: Another folder with more signals of the same rows.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Signals:
-    """What one model says of B rows. Absent signals are None: a method gets what it declared to need.
+    """One model's signals for B rows. Signals that the method does not need are None.
 
     Attributes:
         logits: Class scores before softmax, float32.
@@ -21,7 +21,7 @@ class Signals:
         attn: Attention scores before softmax, scaled by the root of the head's width, without the padding mask.
         qkv: Queries, keys and values of every layer, heads side by side.
         qkv_last: Those of the last layer alone.
-        mask: Which tokens are real; there whenever one of the four above is.
+        mask: Which tokens are real; set if one of the four above is.
     """
 
     logits: Float[Tensor, "batch classes"]

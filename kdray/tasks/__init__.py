@@ -1,4 +1,4 @@
-"""Tasks: what a model learns from labels, and the metrics that say how well."""
+"""Tasks: the form of labels and their loss, and the metrics."""
 
 from kdray.tasks.metrics import (
     METRICS,

@@ -23,7 +23,7 @@ ECE_BINS = 15
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model predicts of rows, in the forms that metrics read; None where the task has no such form.
+    """A model's predictions for rows, in the forms that metrics read; None where the task has no such form.
 
     Attributes:
         classes: The predicted class, int64 [rows]; or 0 and 1 for each label, int64 [rows, labels].
@@ -48,7 +48,7 @@ class Metric:
         needs: Which of the `Predictions` it reads.
         targets: The kinds of targets that it is defined for.
         higher_is_better: Its direction.
-        undefined_when: For which rows there is no number.
+        undefined_when: The rows for which the metric is undefined.
     """
 
     name: str
@@ -94,7 +94,7 @@ def metric(
 
 
 def register(new: Metric) -> Metric:
-    """Make a metric known by its name, in this process. Workers of a cluster need `module:function` instead.
+    """Register a metric under its name in this process. Workers of a cluster need `module:function` instead.
 
     Raises:
         ConfigError: Another metric has this name.
@@ -120,7 +120,7 @@ def get_metric(name: str) -> Metric:
 
 
 def identity(name: str) -> str:
-    """What stands for a metric in digests: a metric of your own changes with its source."""
+    """The metric's part of digests: a metric from outside changes with its source."""
     found = get_metric(name)
     if found in _BUILT_IN:
         return name

@@ -1,4 +1,4 @@
-"""The seam of tasks: from a column of labels to a loss, predictions and a baseline. One task is one file."""
+"""The interface of a task: from a column of labels to a loss, predictions and a baseline. One task is one file."""
 
 import hashlib
 import importlib
@@ -35,9 +35,9 @@ class Task(Protocol):
     Attributes:
         name: As settings name it.
         target: `class` columns are read and stored as class numbers; those of other tasks by `read`.
-        metrics: The default ones; the first one is selected on.
-        always: Metrics that are reported whatever else is.
-        problem_type: What an exported model's configuration says.
+        metrics: The default ones; the first one is used for selection.
+        always: Metrics that are always reported.
+        problem_type: `problem_type` in an exported model's configuration.
         outputs: The names of a model's outputs where settings name no `labels`; empty if they must.
         class_scores: The outputs are scores of classes, whose softmax is one distribution. Methods that need such a
             distribution refuse other tasks.
@@ -95,7 +95,7 @@ TASKS: dict[str, Task] = {}
 
 
 def register_task(new: Task) -> Task:
-    """Make a task known by its name, in this process. Workers of a cluster need `module:NAME` instead.
+    """Register a task under its name in this process. Workers of a cluster need `module:NAME` instead.
 
     Raises:
         ConfigError: Another task has this name.
@@ -127,7 +127,7 @@ def get_task(name: str) -> Task:
 
 
 def task_identity(name: str) -> str:
-    """What stands for a task in digests: a task of your own changes with its file."""
+    """The task's part of digests: a task from outside changes with its file."""
     module = type(get_task(name)).__module__
     if module.startswith("kdray.tasks."):
         return name

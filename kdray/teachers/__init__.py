@@ -1,4 +1,4 @@
-"""Teachers: how they are fine-tuned, their label order, what they say of a corpus, and whether to trust them."""
+"""Teachers: fine-tuning, label order, outputs on a corpus, and the quality check."""
 
 from kdray.teachers.labels import label_names, map_classes, only_classes, task_columns
 from kdray.teachers.outputs import MCDropoutInference, TeacherInference

@@ -1,4 +1,4 @@
-"""What a teacher says of rows: a callable that maps a table of texts to a table of signals, wherever it runs."""
+"""A teacher's outputs: a callable that maps a table of texts to a table of signals."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,8 +24,8 @@ class TeacherInference:
         folder: A Hugging Face folder.
         labels: The task's classes, whose order the logits are given in.
         kinds: Signals to give: `logits`, `cls`, `sent_emb`.
-        embeds_only: Its class scores are not wanted, so its label order does not matter, nor do the last bits of
-            what it says, which then depend on the other rows of the table.
+        embeds_only: Only embeddings are needed: label order is ignored, and the last bits of the outputs may
+            depend on the other rows of the table.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class TeacherInference:
 class MCDropoutInference(TeacherInference):
     """The same teacher with its dropout on: column `mc_probs` is the mean of several passes over a row.
 
-    A row's passes are one batch and its id is their seed, so that the answer does not depend on what else is asked.
+    A row's passes are one batch and its id is their seed, so that the outputs do not depend on the other rows.
 
     Args:
         passes: Over every row.

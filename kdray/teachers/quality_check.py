@@ -1,4 +1,4 @@
-"""Quality check: a teacher that is no better than always answering the majority class teaches nothing."""
+"""Quality check: refuse teachers that do not beat the majority class."""
 
 import numpy as np
 

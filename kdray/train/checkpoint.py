@@ -1,4 +1,4 @@
-"""Checkpoints: all that a training needs to go on as if it had never stopped. Safetensors and JSON, no pickle."""
+"""Checkpoints: all that resuming needs for the result of an uninterrupted training. Safetensors and JSON, no pickle."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from kdray.store import WorkFolder
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Named tensors, and plain values beside them."""
+    """Named tensors and plain values."""
 
     tensors: dict[str, Tensor]
     progress: dict[str, Any]
@@ -39,7 +39,7 @@ class NoCheckpoints:
 
 
 class StoreCheckpoints:
-    """In the store's work folder; the last whole one replaces the one before."""
+    """In the store's work folder; each complete checkpoint replaces the one before."""
 
     def __init__(self, work: WorkFolder) -> None:
         self._work = work

@@ -1,4 +1,4 @@
-"""What the loop reads: encoded rows and their labels, and teachers that answer for them."""
+"""The loop's data: encoded rows with labels, and their teacher signals."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from kdray.signals import TOKEN_NEEDS, Outputs, Signals
 # Rows that a frozen model reads at once: enough for the full speed of a processor, or most of a GPU's.
 GROUP_ROWS = {"cpu": 8, "cuda": 32}
 GROUP_MULTIPLE = 8  # their lengths, in tokens
-# Batches are padded to a multiple of this: GPUs like eights; on a processor short texts pay for every token, and even
-# lengths are enough to keep the shapes few.
+# Batches are padded to a multiple of this: GPUs are fastest with multiples of 8; on a CPU every padded token costs
+# time, and even lengths keep the number of shapes small.
 PAD_MULTIPLE = {"cpu": 2, "cuda": 8}
 SORTED_ROWS = {"cpu": 32, "cuda": 256}  # the same where nothing but the order of lengths must be kept
 
@@ -29,7 +29,7 @@ class Rows:
     """Rows ready for training.
 
     Attributes:
-        ids: One per row; teachers are asked by it.
+        ids: One per row; the key of teacher signals.
         labels: Targets of the task, [rows, ...]; of a single label class indices, int64, -1 marks an unlabeled row.
         pad_id: The tokenizer's padding token.
     """
@@ -54,13 +54,13 @@ class Rows:
 
 
 class Teacher(Protocol):
-    """Someone who answers for rows of the training split, by their index there."""
+    """Provides teacher signals for training rows by index."""
 
     def signals_for(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals: ...
 
 
 class CachedTeacher:
-    """Answers from outputs on disk, matched by row id once and read by position from then on."""
+    """Signals from outputs on disk, matched by row id once and then read by position."""
 
     def __init__(self, folder: Path, split: str, ids: Sequence[str], *, extra: Path | None = None) -> None:
         self._outputs = Outputs(folder, split, extra=extra)
@@ -91,7 +91,7 @@ class OnlineTeacher:
         self._precision: Literal["fp32", "bf16"] = precision
 
     def signals_for(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
-        if not len(indices):  # a model cannot run on no rows, but it knows what shape their signals have
+        if not len(indices):  # a model cannot run on zero rows, so the shapes come from one row
             return self.signals_for(np.zeros(1, np.int64), device, needs).each(lambda value: value[:0])
         metrics.count("teacher_passes", len(indices))
         with torch.no_grad(), autocast(device, self._precision):
@@ -103,7 +103,7 @@ class OnlineTeacher:
 
 
 class MixedTeacher:
-    """Answers from outputs on disk as long as these suffice, and runs the model where they do not."""
+    """Reads outputs on disk if they are sufficient, and runs the model otherwise."""
 
     def __init__(self, cached: CachedTeacher, load: Callable[[], OnlineTeacher]) -> None:
         self._cached, self._load = cached, load
@@ -120,7 +120,7 @@ class MixedTeacher:
 def predict_batched(
     model: Any, rows: Rows, indices: np.ndarray, *, needs: frozenset[str], device: torch.device
 ) -> Iterator[tuple[np.ndarray, Signals]]:
-    """What a model says of rows, bit for bit the same whichever rows are asked together, and in whatever order.
+    """A model's signals for rows, bit for bit independent of the order and the choice of rows.
 
     The last bits of a matrix product depend on its shape. So a row is padded to a length that is its own (the next
     multiple of 8), and rows of one padded length run in groups of one size, the last of them filled up with repeats.
@@ -131,9 +131,9 @@ def predict_batched(
     group = GROUP_ROWS[device.type]
     lengths = -(-rows.encoded.lengths[indices] // GROUP_MULTIPLE)
     for length in np.unique(lengths):
-        alike = np.flatnonzero(lengths == length)
-        for start in range(0, len(alike), group):
-            places = alike[start : start + group]
+        same = np.flatnonzero(lengths == length)
+        for start in range(0, len(same), group):
+            places = same[start : start + group]
             batch = rows.batch(indices[np.resize(places, group)], device, multiple=GROUP_MULTIPLE)
             signals = forward(model, batch, needs)
             yield places, signals.each(itemgetter(slice(len(places))))
@@ -142,7 +142,7 @@ def predict_batched(
 def predict_sorted(
     model: Any, rows: Rows, *, needs: frozenset[str], device: torch.device
 ) -> Iterator[tuple[np.ndarray, Signals]]:
-    """What a model says of all rows, sorted by length: less padding, but a row's last bits depend on its neighbours."""
+    """Signals for all rows, sorted by length: less padding, but a row's last bits depend on its neighbors."""
     order = np.argsort(rows.encoded.lengths, kind="stable")
     size = SORTED_ROWS[device.type]
     for start in range(0, len(order), size):

@@ -1,4 +1,4 @@
-"""The loop. One for teachers, assistants and students, one process or many; it knows no method by name."""
+"""The loop. One for teachers, assistants and students, one process or many; it contains no method by name."""
 
 import logging
 import time
@@ -36,11 +36,11 @@ Epoch = dict[str, Any]
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the caller wants done while the loop runs.
+    """Callbacks and options of the caller.
 
     Attributes:
         score: The selection score of the model; called on rank 0 after every epoch.
-        report: Told about every finished epoch, on every rank.
+        report: Called after every epoch, on every rank.
         checkpoints: Where to save and resume.
         title: Names the training in progress lines.
         higher_is_better: Of two scores.
@@ -55,7 +55,7 @@ class Hooks:
 
 @dataclass(frozen=True)
 class FitResult:
-    """The epochs in order, which one was kept, and what it cost. The weights are in the model that was given."""
+    """The epochs in order, the kept one, and the cost. The weights are in the model that was given."""
 
     history: list[Epoch]
     best_epoch: int
@@ -67,13 +67,13 @@ class FitResult:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a training reads.
+    """The data of a training.
 
     Attributes:
         rows: Trained on.
         teachers: In the order of the method's pair.
         prepared: What `Method.prepare` returned.
-        reward_rows: What `Method.reward` asked for; None if it asked for none.
+        reward_rows: The rows of `Method.reward`; None if it needs none.
         known: The classes that each teacher scores (`ModelInfo.known`); empty if all of them score all.
     """
 
@@ -100,7 +100,7 @@ class TrainableStudent(nn.Module):
 
 @dataclass
 class _State:
-    """Where the training stands; everything here is in the checkpoint."""
+    """The state of the training; all of it is in the checkpoint."""
 
     epoch: int = 0
     step: int = 0  # optimizer steps done in this epoch
@@ -262,15 +262,15 @@ class _Loop:
         return step.detach(), step_loss.answer
 
     def _touching_adapters(self, loss: Tensor) -> Tensor:
-        """DDP waits for the gradient of every parameter, also of adapters that a phase has no use for."""
+        """DDP waits for the gradient of every parameter, also of adapters that a phase does not use."""
         parameters = list(self.trainee.adapters.parameters())
         if self.ranks.size == 1 or not parameters:
             return loss
         return loss + 0.0 * torch.stack([parameter.sum() for parameter in parameters]).sum()
 
     def _student(self, mine: np.ndarray, part: np.ndarray, needs: frozenset[Need]) -> Signals:
-        # A model cannot run on no rows, and every worker must take part in the backward pass: one that has none of
-        # this batch runs its first row, and none of that counts.
+        # A model cannot run on zero rows, and every worker must take part in the backward pass: a worker without
+        # rows of this batch runs its first row with weight 0.
         with autocast(self.device, self.precision):
             signals = self.wrapped(self.rows.batch(_asked(mine, part), self.device), needs)
         return signals.each(lambda value: value[: len(mine)])
@@ -355,9 +355,9 @@ class _Loop:
         accumulator = MetricAccumulator.of(saved.progress.pop("tally"), share=float(self.ranks.rank == 0))
         best = parts["best"] or (_copied(self.trainee) if saved.progress["best_epoch"] else {})
         self.state = _State(**saved.progress, best=best, accumulator=accumulator)
-        log.info("%s: goes on after epoch %d, step %d", self.hooks.title, self.state.epoch, self.state.step)
+        log.info("%s: resuming after epoch %d, step %d", self.hooks.title, self.state.epoch, self.state.step)
         for epoch in self.state.history:
-            self.hooks.report(epoch)  # whoever listens now may not have heard of it
+            self.hooks.report(epoch)  # the caller of this process may not have received it
 
 
 def _asked(mine: np.ndarray, part: np.ndarray) -> np.ndarray:

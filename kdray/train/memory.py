@@ -5,7 +5,7 @@ import gc
 
 
 def trim_memory() -> None:
-    """Hand memory that is free back to the system.
+    """Return free memory to the system.
 
     Batches of many shapes leave the C allocator with holes that it keeps: a process that trained one student after the
     other was seen to grow from 1 to 3.5 GB. Does nothing where the C library has no `malloc_trim`.

@@ -12,7 +12,7 @@ from kdray.methods import Batch, LossTerm, Method, MethodOutput, Ranks
 
 @dataclass(frozen=True)
 class MicroBatchFraction:
-    """How much of an optimizer step's batch a micro-batch is.
+    """The fraction of an optimizer step's batch in a micro-batch.
 
     Attributes:
         rows: Of its rows, above 0 to 1.
@@ -32,8 +32,8 @@ class StepLoss:
         sums: By term, the sum of this worker's values over the rows it covers (detached).
         counts: By term, the number of those rows.
         weighted: As `sums`, each value times its weight, of the terms whose weights follow a schedule.
-        queries: By model asked, the number of this worker's rows that asked it.
-        answer: What the method said (detached).
+        queries: By kind of model, the number of this worker's rows that queried it.
+        answer: The method's output (detached).
     """
 
     loss: Tensor

@@ -1,4 +1,4 @@
-"""What a running epoch knows of itself: sums on the device, and a line now and then."""
+"""Progress of a running epoch: sums on the device, and a log line every few seconds."""
 
 import logging
 import time
@@ -61,7 +61,7 @@ class MetricAccumulator:
 
     @staticmethod
     def of(plain: dict[str, Any], *, share: float) -> "MetricAccumulator":
-        """One worker's `share` of merged numbers; those of all workers add up to 1, and each knows every name."""
+        """One worker's `share` of merged numbers; those of all workers add up to 1; each has every name."""
         accumulator = MetricAccumulator()
         for kind, values in plain.items():
             mine = {name: torch.tensor(share * value, dtype=torch.float64) for name, value in values.items()}
@@ -73,19 +73,19 @@ class MetricAccumulator:
 
 
 class Progress:
-    """Says every few seconds how far an epoch is."""
+    """Logs the progress of an epoch every few seconds."""
 
-    def __init__(self, title: str, epoch: int, epochs: int, rows: int, speaks: bool) -> None:
-        self._title, self._epoch, self._epochs, self._rows, self._speaks = title, epoch, epochs, rows, speaks
+    def __init__(self, title: str, epoch: int, epochs: int, rows: int, is_logging: bool) -> None:
+        self._title, self._epoch, self._epochs, self._rows, self._is_logging = title, epoch, epochs, rows, is_logging
         self._done = 0
         self._start = self._last = time.perf_counter()
 
     def show(self, rows: int, accumulator: MetricAccumulator) -> None:
         self._done += rows
-        if self._speaks:
+        if self._is_logging:
             metrics.count("rows", rows)
         now = time.perf_counter()
-        if not self._speaks or now - self._last < EVERY_SECONDS:
+        if not self._is_logging or now - self._last < EVERY_SECONDS:
             return
         self._last = now
         log.info(

@@ -10,7 +10,7 @@ from kdray.methods import Ranks
 
 
 class WorldRanks(Ranks, Protocol):
-    """Ranks that know who they are."""
+    """This process's rank and the operations between ranks."""
 
     @property
     def rank(self) -> int: ...

@@ -1,4 +1,4 @@
-"""The student as a controller sees it: scored on the method's reward rows."""
+"""Scores of the student on the method's reward rows, for controllers."""
 
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ PROBE_ROWS = 64
 
 
 class RewardEvaluator:
-    """Measures on rank 0 and tells all workers, so that their controllers stay equal."""
+    """Measures on rank 0 and broadcasts the result, so that all controllers stay equal."""
 
     def __init__(
         self,

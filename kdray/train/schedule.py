@@ -1,4 +1,4 @@
-"""The course of a training: which phase an epoch belongs to, and where in its learning-rate schedule a step stands."""
+"""The phase of each epoch, and the position of each step in its learning-rate schedule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class TrainingSchedule:
         return self._by_epoch[epoch]
 
     def starts_afresh(self, epoch: int) -> bool:
-        """Whether the optimizer starts anew with this epoch: the student begins another schedule."""
+        """Whether the optimizer is reset at this epoch, because another schedule begins."""
         every = self._by_epoch
         before = [phase.schedule for phase in every[:epoch] if _moves(phase)]
         return _moves(every[epoch]) and bool(before) and before[-1] != every[epoch].schedule

@@ -250,7 +250,7 @@ def test_mnli_takes_extra_train_rows_and_reports_both_halves(tmp_path):
 def test_reads_the_sample():
     corpus = read_corpus(CorpusSettings(name="sample"), data_dir=None)
     assert corpus.is_sample
-    assert (corpus.note or "").startswith("the sample that ships with kdray, no benchmark")
+    assert (corpus.note or "").startswith("the sample that ships with kdray, not a benchmark")
     assert set(corpus.splits) == {"train", "validation", "test"}
 
 
@@ -286,7 +286,7 @@ def test_a_limit_is_said(tmp_path):
 def test_refuses_files_that_the_manifest_does_not_describe(tmp_path):
     write_rte(tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps({"rte": {"train": {"rows": 21, "full_rows": 21}}}))
-    with pytest.raises(ConfigError, match=r"KDRAY_DATA/rte/train has 20 rows, but manifest\.json beside it says 21"):
+    with pytest.raises(ConfigError, match=r"KDRAY_DATA/rte/train has 20 rows, but manifest\.json states 21"):
         read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path)
 
 
@@ -306,7 +306,7 @@ def test_a_named_corpus_is_never_replaced(tmp_path, offline):
         read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path)
     assert str(caught.value) == (
         "The corpus rte was not found: KDRAY_DATA has no folder rte, it is not in the Hugging Face cache, and the hub "
-        "does not answer; set KDRAY_DATA to a folder that holds rte/train.parquet and its other splits, or go online."
+        "is unreachable; set KDRAY_DATA to a folder that holds rte/train.parquet and its other splits, or go online."
     )
     with pytest.raises(ConfigError, match="KDRAY_DATA is not set"):
         read_corpus(CorpusSettings(name="rte"), data_dir=None)
@@ -322,7 +322,7 @@ def test_auto_takes_the_real_corpus_where_it_can(tmp_path, offline):
 
 @pytest.mark.parametrize("name", ["sample", "folder", "unknown"])
 def test_auto_stands_only_for_named_tasks(name):
-    with pytest.raises(ConfigError, match=f"auto cannot stand for {name}, allowed are rte, sst2"):
+    with pytest.raises(ConfigError, match=f"auto cannot resolve to {name}, allowed are rte, sst2"):
         resolve_auto(name, data_dir=None)
 
 
@@ -354,7 +354,7 @@ def test_kdray_data_must_be_a_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("KDRAY_DATA", str(tmp_path))
     assert kdray_data() == tmp_path
     monkeypatch.setenv("KDRAY_DATA", str(tmp_path / "gone"))
-    with pytest.raises(ConfigError, match="gone is no folder: set it to one"):
+    with pytest.raises(ConfigError, match="gone is not a folder: set it to one"):
         kdray_data()
     monkeypatch.delenv("KDRAY_DATA")
     assert kdray_data() is None
@@ -364,7 +364,7 @@ def test_kdray_data_must_be_a_folder(tmp_path, monkeypatch):
 
 
 def test_refuses_a_missing_folder_or_split(tmp_path):
-    assert "is no folder: it must hold train and test" in refusal(tmp_path / "gone")
+    assert "is not a folder: it must hold train and test" in refusal(tmp_path / "gone")
     write(tmp_path, "train", texts(20))
     assert refusal(tmp_path) == (
         f"folder {tmp_path.name} has no test split and no validation split: a file of one of the two, with one of "
@@ -401,7 +401,7 @@ def test_refuses_corrupt_files(tmp_path):
     assert "train.parquet cannot be read as parquet: Column 0: In chunk 0: Invalid: Invalid UTF8" in refusal(tmp_path)
     (tmp_path / "train.parquet").unlink()
     (tmp_path / "train.csv").write_text("text,label\none,0\ntwo,1,3\n")
-    assert "train.csv, line 3 has 3 cells, but the header has 2: mend it" in refusal(tmp_path)
+    assert "train.csv, line 3 has 3 cells, but the header has 2: correct it" in refusal(tmp_path)
     (tmp_path / "train.csv").write_bytes(b"\xef\xbb\xbf")
     assert "train.csv has no rows" in refusal(tmp_path)
     (tmp_path / "train.csv").write_bytes(b"text,label\none,0\n\xff\xfe,0\n")
@@ -546,7 +546,7 @@ def test_rows_of_one_text_are_kept_together_on_request(tmp_path):
 
 
 def test_refuses_to_group_by_what_is_no_field(tmp_path):
-    assert "corpus.group_by = texts is no field; " in refusal(with_train(tmp_path, texts(20)), group_by="texts")
+    assert "corpus.group_by = texts is not a field; " in refusal(with_train(tmp_path, texts(20)), group_by="texts")
 
 
 def test_the_pairs_of_the_sample_are_kept_together():

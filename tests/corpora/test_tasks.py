@@ -85,7 +85,7 @@ def test_refuses_fields_without_a_meaning():
     lone_query = [{"name": "text", "role": "query"}]
     assert "fields have the roles query, allowed are body; " in refusal(**OWN, fields=lone_query)
     assert "names must differ" in refusal(**OWN, fields=[{"name": "label", "role": "body"}])
-    assert "columns maps txt, which is no field; allowed are id, label, text" in refusal(
+    assert "columns maps txt, which is not a field; allowed are id, label, text" in refusal(
         **OWN, fields=[{"name": "text", "role": "body"}], columns={"txt": "t"}
     )
     assert "columns maps two names to one column" in refusal(**OWN, columns={"text": "t", "label": "t"})

@@ -57,7 +57,7 @@ def test_a_run_in_a_bucket_outlives_a_kill_and_a_silent_server(
             assert second.wait(timeout=300) == 0, (tmp_path / "second.log").read_text()[-3000:]
         log = (tmp_path / "second.log").read_text()
         assert f"reused {teacher.where}" in log
-        assert "goes on after epoch" in log
+        assert "resuming after epoch" in log
         (student,) = store.artifacts("distill")
         found = result_of(student)
         assert found["metrics"] == expected["metrics"]

@@ -31,7 +31,7 @@ def test_ctrl_c_ends_the_command_with_a_sentence(tiny_encoder: Path, tiny_corpus
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     assert process.wait(120) == 130, log.read_text()[-3000:]
-    assert log.read_text().strip().splitlines()[-1] == "kdray: stopped; the same command goes on from here."
+    assert log.read_text().strip().splitlines()[-1] == "kdray: interrupted; rerun the same command to resume."
 
 
 def _hears_ctrl_c() -> None:

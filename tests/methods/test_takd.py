@@ -36,5 +36,5 @@ def test_depths_of_the_chain():
     with pytest.raises(ConfigError, match="take method kd"):
         TAKD().assistant_depths(student=5, teacher=6)
     for depths in ((), (6, 9), (6, 6)):
-        with pytest.raises(ValidationError, match="depths fall from the teacher"):
+        with pytest.raises(ValidationError, match="depths must decrease from the teacher"):
             TAKD(depths=depths)

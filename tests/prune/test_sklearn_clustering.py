@@ -68,6 +68,6 @@ def test_a_number_of_clusters_is_refused_where_nobody_asks_for_it():
     PruneSettings(keep_medoids="kmeans", num_clusters=7)
     for keep_medoids in ("star", "nn", "mean_shift"):
         with pytest.raises(
-            ValidationError, match=f"num_clusters would be ignored, because protect = {keep_medoids} finds"
+            ValidationError, match=f"num_clusters would be ignored, because keep_medoids = {keep_medoids} finds"
         ):
             PruneSettings(keep_medoids=keep_medoids, num_clusters=7)

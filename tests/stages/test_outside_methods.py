@@ -103,7 +103,7 @@ def test_a_module_of_the_working_directory_is_found(tmp_path: Path, monkeypatch:
     ("name", "sentence"),
     [
         ("{folder}/none.py:MyKD", r"file .*none.py cannot be read .*: No such file"),
-        ("{folder}/my_method.py:Other", r"there is no such class in .*my_method.py"),
+        ("{folder}/my_method.py:Other", r"this class does not exist in .*my_method.py"),
         ("{folder}/my_method.py:kd_rows", r"it is not a subclass of kdray.methods.Method"),
         ("{folder}/broken.py:MyKD", r"method file .*broken.py cannot be run \(ZeroDivisionError: division by zero\)"),
         ("no_such_module_here:MyKD", r"module no_such_module_here cannot be imported \(ModuleNotFoundError"),

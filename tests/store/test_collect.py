@@ -221,7 +221,7 @@ def test_the_draft_of_a_killed_command_is_cleared(store: Store) -> None:
 def test_the_command_shows_and_removes(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     digest = make(store, "teach", {})
     store.work(digest).save({"one": b"1"})
-    for action, words in (("ls", digest[:12]), ("du", "total"), ("verify", "everything is as it was written")):
+    for action, words in (("ls", digest[:12]), ("du", "total"), ("verify", "all files match their digests")):
         assert main(["store", action, store.uri]) == 0
         assert words in capsys.readouterr().out
     assert main(["store", "gc", store.uri]) == 0

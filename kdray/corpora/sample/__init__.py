@@ -1,6 +1,6 @@
 """The corpus that ships inside kdray: premises and hypotheses in the shape of RTE, made by `generate`.
 
-It lets every command run on a machine without any other corpus. It is no benchmark: see README.md beside this file.
+It lets every command run without any other corpus. It is not a benchmark: see README.md in this folder.
 """
 
 from __future__ import annotations
