@@ -33,7 +33,7 @@ def test_depths_of_the_chain():
     for depths in ((12, 6), (9, 3)):
         with pytest.raises(ConfigError, match=r"depths = .* the student's 3 and the teacher's 12 layers"):
             TAKD(depths=depths).assistant_depths(student=3, teacher=12)
-    with pytest.raises(ConfigError, match="take method kd"):
+    with pytest.raises(ConfigError, match="use method kd"):
         TAKD().assistant_depths(student=5, teacher=6)
     for depths in ((), (6, 9), (6, 6)):
         with pytest.raises(ValidationError, match="depths must decrease from the teacher"):

@@ -289,7 +289,7 @@ def test_refuses_what_could_have_no_effect() -> None:
         fit(units, [np.ones((2, 4))], PruneSettings(), level="sentence")
     with pytest.raises(ConfigError, match="has no units"):
         fit(units[:0], [], PruneSettings(), level="sentence")
-    with pytest.raises(ConfigError, match="are not of prune.level"):
+    with pytest.raises(ConfigError, match=r"are not of prune\.level"):
         fit(units, [], PruneSettings(keep_medoids="none"), level="row")
     split = fitted(make([SPLITTABLE]), PruneSettings(policy="literal", fit_on="split", level="sentence")).pruner
     with pytest.raises(ConfigError, match=r"prune\.fit_on = train"):
