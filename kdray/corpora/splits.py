@@ -18,20 +18,20 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
         train: with the columns `id` and `label`; unlabeled rows stay in train.
         fraction: of the labeled rows, in (0, 0.5]; the count is rounded to the nearest row, half up.
         seed: 0 or more; another seed takes other rows.
-        group_by: a column; labeled rows with the same text there go to the same side, so the part carved off may be
+        group_by: a column; labeled rows with the same text there go to the same side, so the held-out part may be
             a few rows smaller.
 
     Returns:
-        What stays and what was carved off, both in the order of `train`.
+        The remaining and the held-out rows, both in the order of `train`.
 
     Raises:
-        ConfigError: nothing would be carved off, or a class would have no row left.
+        ConfigError: no row would be held out, or a class would have no row left.
     """
     rows = np.flatnonzero(train["label"].is_valid().to_numpy())
     labels = _strata(train["label"].drop_null())
     count = int(len(rows) * fraction + 0.5)
     if count == 0:
-        raise ConfigError(f"train has {len(rows)} labeled rows, too few to select on {fraction:g} of them.")
+        raise ConfigError(f"train has {len(rows)} labeled rows, too few to hold out {fraction:g} of them.")
     ids = train["id"].take(pa.array(rows)).to_pylist()
     if group_by is None:
         taken = choose(ids, labels, count=count, seed=seed, purpose="select")
@@ -43,8 +43,8 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
     gone = np.setdiff1d(labels, labels[~taken])
     if len(gone):
         raise ConfigError(
-            f"train has only {np.sum(labels == gone[0])} row of class {gone[0]}, and selecting on {fraction:g} of the "
-            "rows would leave none: add rows of this class or set another split_seed."
+            f"train has only {np.sum(labels == gone[0])} row of class {gone[0]}; holding out {fraction:g} of the "
+            "rows would remove it: add rows of this class or set another split_seed."
         )
     is_carved = np.zeros(train.num_rows, bool)
     is_carved[rows[taken]] = True

@@ -2,7 +2,7 @@
 
 Column names, class order and split names are those of the data sets on the Hugging Face hub. Field roles follow
 S0 section 3.1 (what may be pruned); the choice of splits follows the practice for GLUE, whose test labels are hidden:
-the official dev split is reported, and selection happens on rows carved from train.
+the official dev split is the test split, and validation rows are held out from train.
 """
 
 from collections.abc import Mapping
@@ -41,12 +41,12 @@ class Task:
         labels: class names; the position is the class number.
         metrics: the first one is used for selection, the others are reported too.
         full_rows: rows of each official split, hidden-label splits left out; empty where there is no official size.
-        test_split: the official split that is reported and never selected on.
-        validation_split: the official split that is selected on, or None where it is carved from train.
-        validation_fraction: the part of train that is carved off where `validation_split` is None; in (0, 0.5].
-        group_by: the field by which rows are kept together when select is carved, or None.
-        extra_train: further training splits, used where they are there.
-        extra_test: further reported splits by kdray's name for them, used where they are there.
+        test_split: the official split for reporting, never used for selection.
+        validation_split: the official split for selection, or None if it is held out from train.
+        validation_fraction: the fraction of train that is held out if `validation_split` is None; in (0, 0.5].
+        group_by: the field by which rows are kept together when validation is held out, or None.
+        extra_train: further training splits, used if available.
+        extra_test: further test splits by kdray's name for them, used if available.
         hub: where the hub has it, or None.
         kind: what is learned from the labels, a task of `kdray.tasks`.
     """

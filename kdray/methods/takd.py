@@ -23,7 +23,7 @@ from kdray.methods.losses import Direction, Reduction, log_probs
 
 
 class TAKD(Method):
-    """Soft labels of the last assistant; the student never meets the teacher.
+    """Soft labels of the last assistant; the teacher is not used directly.
 
     Attributes:
         temperature: Softens both distributions; above 0.

@@ -101,7 +101,7 @@ class TMKD(Method):
         return [map_vectors(linear, vectors) for linear in step.adapters.children()]
 
     def distance_rows(self, teachers: Sequence[Logits], heads: Sequence[Logits]) -> Float[Tensor, " batch"]:
-        """(1/K)·Σ_k D_k, of teacher k and the student's head that listens to it."""
+        """(1/K)·Σ_k D_k, of teacher k and the student's head for it."""
         return torch.stack([self._distance(z, head) for z, head in zip(teachers, heads, strict=True)]).mean(0)
 
     def _distance(self, teacher: Logits, student: Logits) -> Float[Tensor, " batch"]:

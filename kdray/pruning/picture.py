@@ -1,4 +1,4 @@
-"""What a reader must see of a pruning: how importance is spread around the threshold, and whom it hit."""
+"""The numbers of a pruning's report: importance around the threshold, prune rate by length, cluster sizes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def picture(decisions: pa.Table, threshold: float, *, num_nearest: int = 10) -> 
 
     Args:
         decisions: About all units of the fitted split.
-        threshold: Units of lower importance fall.
+        threshold: Units of lower importance are dropped.
         num_nearest: How many units around the threshold to show.
 
     Returns:
@@ -60,7 +60,7 @@ def _clusters(labels: npt.NDArray[np.int32]) -> list[dict[str, Any]] | None:
 def _classes(
     values: npt.NDArray[np.int64], firsts: Sequence[int]
 ) -> list[tuple[int, int | None, npt.NDArray[np.bool_]]]:
-    """The first and last value of each class, and who is in it."""
+    """The first and last value of each class, and its members."""
     lasts = [*(first - 1 for first in firsts[1:]), None]
     return [
         (first, last, (values >= first) & (values <= (np.inf if last is None else last)))

@@ -1,4 +1,4 @@
-"""Which units fall: thresholds on importance. A unit is a candidate for removal iff its importance is below.
+"""Pruning policies: thresholds on importance. A unit is a candidate for removal iff its importance is below.
 
 Source: "Clustering-Based Knowledge Distillation with Sentence Pruning", section 3.2 and eq. 4. As printed
 (`literal`), the two stages remove about 95 %, against reported rates of 5.7, 32.8 and 31.7 %; `lower_tail` is the

@@ -35,22 +35,22 @@ class PruneSettings(Settings):
     """Which texts are removed before a student is trained. A setting without effect is refused.
 
     Attributes:
-        policy: Which units fall; a bare name means its defaults (``policy: literal``).
-        level: ``sentence`` shortens texts; ``example`` drops whole training examples; ``auto`` takes the first where at
+        policy: Which units are dropped; a name alone means its defaults (``policy: literal``).
+        level: ``sentence`` shortens texts; ``row`` drops whole training rows; ``auto`` takes the first where at
             least 5 % of the training examples have a field of several sentences.
-        stats: Scores and thresholds are fitted on the training split and frozen, or on the split at hand.
-        protect: Which medoids never fall: of ``star`` clusters, strongest neighbours (``nn``), those of another
-            clustering (S0 Figure 3), or none. None takes the policy's own.
-        num_clusters: For the clusterings that are told a number; None is the root of half the units, rounded up.
+        fit_on: Scores and thresholds are fitted on the training split and frozen, or on the split at hand.
+        keep_medoids: Which medoids are always kept: of ``star`` clusters, strongest neighbors (``nn``), those of
+            another clustering (S0 Figure 3), or none. None takes the policy's default.
+        num_clusters: For the clusterings that need a number; None is the root of half the units, rounded up.
         min_keep: Sentences that every field keeps at least (all, if it has fewer).
         min_per_class: Training examples that every class keeps at least, at level row.
         max_prune_rate: The largest share of units below the threshold, which is lowered if needed. None takes the
-            policy's own: 0.5, but 1 for those that promise a rate or the printed thresholds.
+            policy's default: 0.5, but 1 for policies with a fixed rate or the printed thresholds.
         score: `sum` or `mean` of a unit's TF-IDF vector.
         edge: How several teachers' embeddings make one weight. None takes ``mean_embedding`` where widths agree and
             ``mean_cosine`` otherwise.
         prune_pairs: Prune both texts of a sentence pair too.
-        duplicates: What becomes of training rows that say the same, before anything else; None does not look for them.
+        duplicates: What to do with near-duplicate training rows, before pruning; None does not search for them.
     """
 
     policy: Policy = LowerTail()
@@ -82,9 +82,7 @@ class PruneSettings(Settings):
                     f"{', '.join(ignored)} would be ignored, because {reason}; remove the setting, or give {unset}"
                 )
         if self.policy.name == "literal_centers" and self.keep_medoids == "none":
-            raise ValueError(
-                "keep_medoids = none makes policy literal_centers the policy literal; name that one instead."
-            )
+            raise ValueError("keep_medoids = none makes policy literal_centers equal to literal; set policy = literal.")
         if self.policy.name == "match_rate" and self.policy.rate > self.prune_rate_limit:
             raise ValueError(
                 f"policy.rate = {self.policy.rate} is above max_prune_rate = {self.prune_rate_limit}; "

@@ -1,4 +1,4 @@
-"""What pruning did, in numbers and in a few examples."""
+"""A summary of pruning: numbers and a few examples."""
 
 import math
 from collections import Counter

@@ -14,7 +14,7 @@ from kdray.pruning.units import Level, Role, prunable_fields, refuse_pruned, row
 
 @dataclass(frozen=True)
 class Pruned:
-    """A pruned table and the decisions about its units, from which the originals can be had."""
+    """A pruned table and the decisions for its units, from which the originals can be restored."""
 
     table: pa.Table
     decisions: pa.Table
@@ -106,7 +106,7 @@ def _applied(
 
 
 def sentence_fields(fields: Sequence[tuple[str, Role]], settings: PruneSettings) -> list[str]:
-    """The prunable fields; refused where there is none and sentences are to fall."""
+    """The prunable fields; refused if there is none and sentences are pruned."""
     names = prunable_fields(fields, prune_pairs=settings.prune_pairs)
     if not names and settings.policy.name != "none":
         roles = ", ".join(f"{name} is {role}" for name, role in fields)

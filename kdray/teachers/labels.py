@@ -1,4 +1,4 @@
-"""Label order: a teacher from elsewhere may count its classes in another order than the task does."""
+"""Label order: a fine-tuned teacher may have its classes in another order than the task."""
 
 import logging
 import re
@@ -25,7 +25,7 @@ def label_names(folder: Path) -> list[str]:
 def task_columns(teacher: Sequence[str], task: Sequence[str], *, name: str) -> list[int]:
     """For each class of the task, the teacher's column.
 
-    A teacher whose labels are unnamed (`LABEL_0` …) is taken to count as the task does, with a warning. Names may
+    A teacher whose labels are unnamed (`LABEL_0` …) is assumed to have the task's order, with a warning. Names may
     differ in upper and lower case, where that leaves no doubt.
 
     Raises:

@@ -17,7 +17,7 @@ class Intermediate(Settings):
     """A task to train on first (`init_from: mnli` is short for that corpus with its classes merged as RTE's).
 
     Attributes:
-        merge: Class of the intermediate task to class of this task, for classes whose names differ.
+        label_map: Class of the intermediate task to class of this task, for classes whose names differ.
     """
 
     corpus: CorpusSettings
@@ -54,7 +54,7 @@ class TeacherSettings(Settings):
     @classmethod
     def _classes_differ(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(value) == 1 or len(set(value)) < len(value):
-            raise ValueError(f"classes = {list(value)}: two or more different ones, or none for all of them")
+            raise ValueError(f"classes = {list(value)}: give two or more different classes, or none for all of them")
         return value
 
     @model_validator(mode="after")

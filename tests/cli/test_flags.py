@@ -52,7 +52,7 @@ def run_of(*words: str, base: dict[str, Any] | None = None) -> RunConfig:
     return run_config("rte", given(*words), base or {}, {})
 
 
-def test_a_flags_value_is_no_yaml() -> None:
+def test_values_of_flags_are_not_parsed_as_yaml() -> None:
     assert run_of("--corpus", "sample", "--store", "runs #2").store == "runs #2"
     assert run_of("--corpus", "sample", "--store", "2024", "--epochs", "7").train.epochs == 7
 

@@ -98,7 +98,7 @@ def test_a_job_of_a_stranger_is_refused(head: Head, tmp_path: Path, token: str |
 
 
 @pytest.mark.parametrize("path", ["/api/jobs/", "/nodes?view=summary", "/api/v0/tasks", "/api/v0/logs?node_id=x"])
-def test_a_stranger_reads_nothing(head: Head, path: str) -> None:
+def test_unauthenticated_clients_are_refused(head: Head, path: str) -> None:
     assert ask(head, path, token=None)[0] in (401, 403)
 
 

@@ -138,7 +138,7 @@ def test_the_order_is_the_same_on_every_machine():
     assert [batch.tolist() for batch in batches] == [[1, 3], [4, 2], [0]]
 
 
-def test_rows_of_a_batch_are_of_like_length():
+def test_rows_of_a_batch_have_similar_lengths():
     lengths = np.random.default_rng(0).integers(5, 129, 800)
     batches = length_batches(lengths, batch_size=16, seed=0, epoch=0)
     spread = max(np.ptp(lengths[batch]) for batch in batches)

@@ -200,7 +200,7 @@ def test_hidden_labels_are_null_in_train(tmp_path):
     assert hidden == ["train:3"]
 
 
-def test_an_empty_csv_cell_is_no_label(tmp_path):
+def test_an_empty_csv_cell_means_unlabeled(tmp_path):
     rows = texts(20)
     rows[3]["label"] = ""
     corpus = read_own(with_train(tmp_path, rows, ".csv"))
@@ -216,7 +216,7 @@ def test_test_is_reported_and_validation_selected_on(tmp_path):
     assert splits["validation"]["id"][0].as_py() == "validation:0"
 
 
-def test_validation_is_reported_where_there_is_no_test(tmp_path):
+def test_validation_is_the_test_split_if_there_is_no_test_file(tmp_path):
     write(tmp_path, "train", texts(20))
     write(tmp_path, "validation", texts(6))
     splits = read_own(tmp_path).splits
@@ -420,7 +420,7 @@ def test_a_stray_quote_swallows_no_rows(tmp_path):
     assert "train.csv, the row from line 6 on cannot be read as csv (unexpected end of data)" in refusal(tmp_path)
 
 
-def test_refuses_lines_that_are_no_json_objects(tmp_path):
+def test_refuses_lines_that_are_not_json_objects(tmp_path):
     with_train(tmp_path, texts(2))
     lines = (tmp_path / "train.jsonl").read_text()
     (tmp_path / "train.jsonl").write_text(lines + '{"text": \n')
@@ -475,7 +475,7 @@ def test_refuses_empty_texts(tmp_path, text):
     )
 
 
-def test_refuses_text_that_is_no_text(tmp_path):
+def test_refuses_values_that_are_not_texts(tmp_path):
     rows = [{"text": i, "label": 0} for i in range(20)]
     assert 'column "text" is of type int64; a field must be text' in refusal(
         with_train(tmp_path, rows), fields=(Field("text", "body"),)
@@ -545,7 +545,7 @@ def test_rows_of_one_text_are_kept_together_on_request(tmp_path):
     assert not train & select
 
 
-def test_refuses_to_group_by_what_is_no_field(tmp_path):
+def test_refuses_to_group_by_an_unknown_field(tmp_path):
     assert "corpus.group_by = texts is not a field; " in refusal(with_train(tmp_path, texts(20)), group_by="texts")
 
 

@@ -130,12 +130,12 @@ def test_unlabeled_rows_stay_in_train():
 
 
 def test_refuses_to_carve_from_too_few_rows():
-    with pytest.raises(ConfigError, match=r"train has 3 labeled rows, too few to select on 0\.1 of them"):
+    with pytest.raises(ConfigError, match=r"train has 3 labeled rows, too few to hold out 0\.1 of them"):
         carve(table([0, 1, 0]), fraction=0.1, seed=0)
 
 
 def test_refuses_to_take_the_last_row_of_a_class():
-    with pytest.raises(ConfigError, match=r"train has only 1 row of class 0, and selecting on 0\.5"):
+    with pytest.raises(ConfigError, match=r"train has only 1 row of class 0; holding out 0\.5"):
         carve(table([0, 1]), fraction=0.5, seed=0)
 
 

@@ -13,7 +13,7 @@ def refusal(**settings):
 OWN = {"name": "folder", "path": "somewhere", "labels": ("no", "yes")}
 
 
-def test_knows_the_named_corpora_and_the_sample():
+def test_named_corpora_and_the_sample_are_listed():
     assert set(TASKS) == {
         *("rte", "sst2", "mrpc", "qnli", "qqp", "mnli", "cola", "emotion", "ag_news", "imdb"),
         *("stsb", "sample"),

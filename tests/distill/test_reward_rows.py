@@ -22,7 +22,7 @@ def classes(rows: Rows) -> Counter[int]:
     return Counter(rows.labels.tolist())
 
 
-def test_none_asked_for_none_taken(rows: Rows) -> None:
+def test_without_reward_no_rows_are_split_off(rows: Rows) -> None:
     assert split_reward_rows(rows, None, seed=0) == (rows, None)
 
 

@@ -79,7 +79,7 @@ def test_directions():
     assert not get_metric("mse").is_better(0.2, 0.2)
 
 
-def test_an_undefined_score_is_an_error_and_says_when():
+def test_an_undefined_score_is_an_error_with_its_condition():
     with pytest.raises(
         ConfigError, match=r"^metric 'auroc' is not defined for these 2 rows: .* when all rows, or none"
     ):
@@ -110,7 +110,7 @@ def test_a_metric_of_ones_own_by_module_and_function(own):
     assert score_one(settings.main_metric, Y, np.log(P)) == near(0.7)
 
 
-def test_what_is_no_metric_is_refused(own):
+def test_objects_that_are_not_metrics_are_refused(own):
     with pytest.raises(ConfigError, match=r"^metric 'my_metrics:plain' is of type function; it must be a kdray"):
         get_metric("my_metrics:plain")
     with pytest.raises(ConfigError, match=r"^metric 'my_metrics:none' cannot be imported .*; is my_metrics.py on"):

@@ -31,7 +31,7 @@ def loss(method, step):
     ],
     ids=str,
 )
-def test_it_is_its_ensemble(ways, inner):
+def test_loss_equals_that_of_the_inner_ensemble(ways, inner):
     method = CKDSP(**ways)
     pair = pair_for(method)
     step = step_for(method, pair)
@@ -67,7 +67,7 @@ def test_sentence_vectors_against_numpy(student_width):
     assert loss(method, step).item() == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_course():
+def test_phases():
     def course(**settings):
         return [(p.name, p.epochs, p.scored) for p in CKDSP(**settings).phases(2)]
 
@@ -102,7 +102,7 @@ def test_a_policy_has_the_settings_that_were_given(gamma):
     assert len(method.phases(3)) == len(policy.phases(3))
 
 
-def test_refusals():
+def test_settings_without_effect_are_refused():
     for settings in (
         {"gamma": 0.3},
         {"reward_number": 3},

@@ -192,7 +192,7 @@ def test_identical_teachers_get_equal_weights(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_teacher_that_says_nothing_gets_no_weight(seed):
+def test_an_uninformative_teacher_gets_no_weight(seed):
     y = np.arange(60) % 3
     known = answers([knowing(seed, y, 3, 2), np.zeros((60, 3))], y)
     weights = fitted(known, "weights", method="m", split="s")["weights"]
@@ -217,7 +217,7 @@ def test_rows_without_a_label_are_left_out_of_every_weight():
             torch.testing.assert_close(part[name], value, rtol=0, atol=1e-6)
 
 
-def test_refusals():
+def test_missing_labels_or_classes_are_refused():
     y = np.arange(30) % 3
     teachers = [knowing(k, y, 3, 2) for k in range(2)]
     blind = evidence(teachers, np.full(30, -1))
@@ -243,7 +243,7 @@ def test_refusals():
         EnsLRTrain(mode="stacking", combine="logit")
 
 
-def test_train_and_select_are_told_apart():
+def test_train_and_validation_give_different_weights():
     pair = pair_for(EnsLRTrain())
     known = evidence_for(pair)
     swapped = PriorOutputs(train=known.validation, validation=known.train)
@@ -252,7 +252,7 @@ def test_train_and_select_are_told_apart():
 
 
 @pytest.mark.parametrize(("wrong", "warned"), [(0, True), (1, False)])
-def test_teachers_that_know_the_train_rows_by_heart_are_warned_about(caplog, wrong, warned):
+def test_warns_on_overfitted_teachers(caplog, wrong, warned):
     labels = torch.arange(50) % 2
     said = 4.0 * torch.eye(2)[labels]
     selected_teachers = said.clone()

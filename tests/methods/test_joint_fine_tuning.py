@@ -31,7 +31,7 @@ def test_gradients_are_those_of_the_models_by_themselves():
     )
 
 
-def test_a_training_may_be_told_it_and_a_student_may_not():
+def test_joint_fine_tuning_is_for_teachers_only():
     assert parse_method({"name": "joint", "models": 2}) == JointFineTuning(models=2)
     with pytest.raises(ValidationError, match="does not match any of the expected tags"):
         TypeAdapter(AnyMethod).validate_python({"name": "joint", "models": 2})

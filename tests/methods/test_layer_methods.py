@@ -154,7 +154,7 @@ def test_without_patience_it_is_vanilla_kd():
     [{}, {"student_layers": 3, "layers": 7, "student_width": 4}, {"student_layers": 4, "layers": 4, "classes": 2}],
     ids=str,
 )
-def test_pkd(seed, settings, shapes):
+def test_pkd_loss_matches_the_oracle(seed, settings, shapes):
     method = PKD(**settings)
     step = step_for(method, pair_for(method, **shapes), seed=seed)
     signals = [plain(x) for s in (step.student, step.teachers[0]) for x in (s.logits, s.cls)]
@@ -431,7 +431,7 @@ def test_an_unlabeled_row_is_weighed_by_what_the_teacher_expects_of_itself():
 @pytest.mark.parametrize("tokens", ["all", "cls"])
 @pytest.mark.parametrize("fit", ["teacher", "student"])
 @pytest.mark.parametrize("shapes", [{}, {"student_layers": 3, "layers": 5, "student_width": 4}], ids=str)
-def test_mtbert(tokens, fit, shapes):
+def test_mtbert_loss_matches_the_oracle(tokens, fit, shapes):
     method = MTBERT(tokens=tokens, fit=fit, temperature=2.0)
     step = random_step(method, **shapes)
 

@@ -228,7 +228,7 @@ def test_hard_labels_over_all_rows_or_the_selected_ones():
     assert total(DeKD(ce_on="selected", **off), step) == near(rows[[1, 3]].mean())
 
 
-def test_queries_count_every_teacher_that_is_asked():
+def test_queries_count_every_queried_teacher():
     step = logits_step(ZS, [ZT, ZU, ZT], Y)
     known = dataclasses.replace(
         step, prepared=EnsBest().prepare(PriorOutputs(*[TeacherLogits(step.labels, (wide(ZT),) * 3)] * 2))
@@ -244,7 +244,7 @@ def test_queries_count_every_teacher_that_is_asked():
         assert {name: int(number) for name, number in found.items()} == expected, method.name
 
 
-def test_queries_count_every_model_that_is_asked():
+def test_queries_count_every_queried_model():
     step = logits_step(Z4, [T4], Y4, assistant=A4, student_cls=[DOA_STUDENT] * 4, teacher_cls=[DOA_TEACHER] * 4)
     aligned = DeKD(r=1).terms(step).queries  # the alignment asks the teacher for uncertain rows too
     assert {name: int(mask.sum()) for name, mask in aligned.items()} == {"teacher": 4, "assistant": 2}

@@ -53,7 +53,7 @@ def test_no_setting_is_ignored(kind):
 
 
 @pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind().name)
-def test_the_head_of_a_method_says_what_a_reader_needs(kind):
+def test_module_docstrings_have_all_headings(kind):
     text = Path(methods.__file__).with_name(f"{kind.__module__.rpartition('.')[2]}.py").read_text()
     head = text.split('"""')[1]
     wanted = ("Source", "Formula", "Needs") if kind().name == "finetune" else HEADINGS

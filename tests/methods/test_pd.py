@@ -30,7 +30,7 @@ def test_soft_labels_need_no_hard_ones(temperature):
     assert loss(method, logits_step(student, [teacher], np.arange(9) % 4)) == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_course():
+def test_phases():
     soft, tuning = PD().phases(3)
     assert (soft.epochs, soft.scored, tuning.epochs, tuning.scored) == (3, False, 3, True)
     assert soft.schedule != tuning.schedule

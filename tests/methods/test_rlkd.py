@@ -82,7 +82,7 @@ def test_both_teachers_of_the_fixture():
         assert fresh.adapters.policy.baseline.item() == near(reward)  # the first reward is the usual one
 
 
-def test_nobody_chosen_is_the_likeliest():
+def test_the_likeliest_teacher_is_used_if_none_is_sampled():
     nobody, some = torch.tensor([[False, False, False]]), torch.tensor([[False, True, True]])
     odds = wide([[-3, -1, -1]])
     assert selected_teachers(nobody, odds).tolist() == [[False, True, False]]
@@ -149,7 +149,7 @@ def test_the_accuracy_is_measured_once_an_episode():
     assert (held_out.rows, held_out.held_out) == (0.1, True)
 
 
-def test_the_course():
+def test_phases():
     method = RLKD(temperature=3, alpha=0.2)
     course = method.phases(3)
     assert [(p.name, p.trains) for p in course] == [

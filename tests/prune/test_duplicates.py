@@ -30,7 +30,7 @@ CHAIN = matrix(5, w01=0.96, w12=0.97, w23=0.96, w34=0.2)
 ALIKE = np.zeros(5, dtype=int)
 
 
-def test_the_most_central_row_stands_for_its_neighbours_and_a_chain_is_not_one_row():
+def test_the_most_central_row_represents_its_neighbors_and_chains_are_not_merged():
     found = near_duplicates(CHAIN, ALIKE, DuplicateSettings())
     assert found.representative.tolist() == [
         1,
@@ -45,7 +45,7 @@ def test_the_most_central_row_stands_for_its_neighbours_and_a_chain_is_not_one_r
     assert first.representative.tolist() == [0, 0, 2, 2, 4]
 
 
-def test_other_labels_are_conflicts_and_stand_for_nobody():
+def test_rows_with_other_labels_are_conflicts_and_represent_no_row():
     labels = np.array([0, 1, 1, -1, -1])
     found = near_duplicates(CHAIN, labels, DuplicateSettings(keep="first"))
     assert found.representative.tolist() == [0, 1, 1, 3, 4]
@@ -75,7 +75,7 @@ def test_few_rows(count):
 
 @rounds(max_examples=60)
 @given(st.integers(2, 12), st.data())
-def test_every_dropped_row_is_like_one_that_stays_and_no_two_that_stay_are_alike(count, data):
+def test_every_dropped_row_has_a_similar_kept_row_and_kept_rows_differ(count, data):
     seed, keep = data.draw(st.integers(0, 999)), data.draw(st.sampled_from(["central", "first"]))
     draw = np.random.default_rng(seed)
     vectors = unit_vectors(
@@ -107,7 +107,7 @@ def test_beyond_one_graph_it_looks_within_parts(monkeypatch):
     assert all(found.representative[row] in (row, row - 1) for row in range(24))
 
 
-def test_a_corpus_loses_them_and_says_so(tmp_path, tiny_encoder):
+def test_duplicates_are_dropped_from_a_corpus_and_noted(tmp_path, tiny_encoder):
     folder = tiny.save_opinions(tmp_path / "opinions", train=60, test=12)
     lines = (folder / "train.jsonl").read_text().splitlines()
     again = [line.replace('"id": "o', '"id": "copy') for line in lines[:5]]

@@ -184,7 +184,7 @@ def test_sentences_keep_every_promise(
 @any_removing
 @examples(10)
 @given(ROWS, LAYOUTS, st.integers(1, 2), SEEDS)
-def test_without_a_text_to_shorten_fitting_says_so(
+def test_fitting_without_prunable_texts_is_refused(
     policy: Any, rows: list[Row], layout: Layout, least: int, seed: int
 ) -> None:
     table, fields = make(rows), split_fields(layout, policy)
@@ -464,7 +464,7 @@ def test_a_frozen_pruner_defines_what_lone_surrogates_become(text: str) -> None:
 
 @both_levels
 @pytest.mark.parametrize("column", ["id", "text", "question"])
-def test_bytes_that_are_no_unicode_are_refused_by_row_and_column(level: Any, column: str) -> None:
+def test_invalid_utf8_is_refused_with_row_and_column(level: Any, column: str) -> None:
     table = make([SPLITTABLE, ("A cat.", "Who?", 1)])
     place = table.column_names.index(column)
     table = table.set_column(place, column, raw_strings([b"A cat. A dog.", b"A \xed\xa0\x80 cat. A dog."]))
@@ -473,13 +473,13 @@ def test_bytes_that_are_no_unicode_are_refused_by_row_and_column(level: Any, col
         units_at(table, layout, chosen("literal", level), level=level)
 
 
-def test_bytes_that_are_no_unicode_are_not_counted() -> None:
+def test_invalid_utf8_is_not_counted() -> None:
     table = pa.table({"id": ["a"], "text": raw_strings([b"\xff. A dog."])})
     with pytest.raises(ConfigError, match=r"Row 0.*'text'"):
         units_of(table, ["text"])
 
 
-def test_a_query_that_is_no_unicode_is_left_as_it_is() -> None:
+def test_a_query_with_invalid_utf8_is_left_unchanged() -> None:
     table = make([SPLITTABLE]).set_column(2, "question", raw_strings([b"\xff\xed\xa0\x80"]))
     done = prune_table(table, TWO, FROZEN, is_train=False).table
     assert done["question"].equals(table["question"])
@@ -497,13 +497,13 @@ def test_a_query_that_is_no_unicode_is_left_as_it_is() -> None:
     ],
     ids=str,
 )
-def test_a_frozen_pruner_refuses_what_is_no_text(value: Any) -> None:
+def test_a_saved_pruner_refuses_non_texts(value: Any) -> None:
     with pytest.raises(ConfigError, match="Row 1"):
         FROZEN.prune(["A cat.", value])
 
 
 @pytest.mark.parametrize("texts", ["A cat.", b"A cat.", None, 5, {"a": 1}], ids=str)
-def test_a_frozen_pruner_refuses_what_is_no_list(texts: Any) -> None:
+def test_a_saved_pruner_refuses_non_lists(texts: Any) -> None:
     with pytest.raises(ConfigError, match="prune takes a list of texts"):
         FROZEN.prune(texts)
 
@@ -547,7 +547,7 @@ def test_without_rows_there_is_nothing_to_fit(policy: Any, level: Any) -> None:
 
 
 @both_levels
-def test_none_of_no_rows_is_no_rows(level: Any) -> None:
+def test_policy_none_accepts_zero_rows(level: Any) -> None:
     assert fitted(make([SPLITTABLE])[:0], chosen("none", level), level).decisions.num_rows == 0
 
 
@@ -585,7 +585,7 @@ def test_one_class_alone_keeps_some_rows(policy: Any, level: Any) -> None:
 @any_policy
 @both_levels
 @pytest.mark.parametrize("text", ["", "cat", "A cat. A cat.", "😀 😀. \x00!", "x. y. "], ids=ascii)
-def test_rows_that_are_all_alike_are_equally_important(policy: Any, level: Any, text: str) -> None:
+def test_identical_rows_are_equally_important(policy: Any, level: Any, text: str) -> None:
     table = make([(text, text, label % 2) for label in range(8)])
     if level == "sentence" and policy != "none" and len(sentence_spans(text)) == 1:
         with pytest.raises(ConfigError, match="can remove nothing"):
@@ -629,7 +629,7 @@ def test_more_clusters_than_units_are_one_for_each(level: Any, keep_medoids: str
 
 @both_levels
 @pytest.mark.parametrize("keep_medoids", ["star", "nn", "kmeans", "gmm", "spectral", "agglomerative", "mean_shift"])
-def test_a_graph_of_one_row_or_of_rows_without_a_word_is_no_obstacle(level: Any, keep_medoids: str) -> None:
+def test_graphs_of_one_row_or_of_empty_rows_are_fitted(level: Any, keep_medoids: str) -> None:
     wanted = chosen("lower_tail", level, keep_medoids=keep_medoids)
     for table, width in ((make([SPLITTABLE]), 3), (make([SPLITTABLE, ("", "", 1), ("\x00", "", 1)]), 3)):
         units = units_at(table, ONE, wanted, level=level)

@@ -34,7 +34,7 @@ def test_every_unit_is_in_one_part_and_no_part_is_too_large_or_much_smaller(coun
     assert all(np.array_equal(one, two) for one, two in zip(found, parts_of(vectors[:count], 8), strict=True))
 
 
-def test_units_that_are_alike_and_units_without_a_vector_are_parted_too():
+def test_identical_units_and_zero_vectors_are_split_too():
     for vectors in (np.ones((100, 4), np.float32) / 2, np.zeros((100, 4), np.float32)):
         assert sorted(np.concatenate(parts_of(vectors, 10)).tolist()) == list(range(100))
 
@@ -49,7 +49,7 @@ def test_parts_are_the_same_where_sums_differ_in_their_last_bits():
         assert np.array_equal(one, two)
 
 
-def test_like_units_stay_together():
+def test_similar_units_stay_together():
     vectors, own = heaps(4, 64)
     mixed = [len(np.unique(own[part])) for part in parts_of(vectors, 128)]
     assert max(mixed) <= 2

@@ -34,7 +34,7 @@ def test_every_unit_is_counted_once(keep_medoids):
         assert shown["clusters"] is None
 
 
-def test_classes_of_lengths_and_sizes_are_told_by_their_ends():
+def test_bands_of_lengths_and_sizes():
     found = fitted()
     lengths = picture(found.decisions, 0.5)["lengths"]
     counts = [len(text.split()) for text in found.decisions["text"].to_pylist()]
@@ -45,7 +45,7 @@ def test_classes_of_lengths_and_sizes_are_told_by_their_ends():
         assert band["units"] == len(inside)
 
 
-def test_the_nearest_are_the_nearest():
+def test_nearest_units_have_the_smallest_distances():
     found = fitted(keep_medoids="none")
     threshold = found.pruner.threshold
     shown = picture(found.decisions, threshold, num_nearest=6)["nearest"]
@@ -54,6 +54,6 @@ def test_the_nearest_are_the_nearest():
     assert [unit["importance"] for unit in shown] == sorted(unit["importance"] for unit in shown)
 
 
-def test_no_unit_is_no_error():
+def test_no_units_give_empty_counts():
     none = fitted().decisions.slice(0, 0)
     assert sum(picture(none, 0.5)["importance"]["kept"]) == 0

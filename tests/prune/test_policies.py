@@ -68,14 +68,14 @@ def test_a_policy_is_its_threshold_but_for_equals(made: Policy, values: list[flo
 
 
 @pytest.mark.parametrize("made", ALL, ids=lambda p: p.name)
-def test_equal_units_all_stay_unless_a_rate_was_asked_for(made: Policy) -> None:
+def test_equal_units_are_all_kept_unless_a_rate_is_set(made: Policy) -> None:
     expected = 3 if made.name == "match_rate" else 0
     assert made.drop(np.full(10, 0.3 + 1e-17)).sum() == expected
     assert made.drop(np.full(7, 0.1)).sum() == (2 if expected else 0)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.01, 1), st.floats(0, 1))
-def test_the_guard_holds_and_only_lowers(values: list[float], rate: float, wanted: float) -> None:
+def test_the_maximum_rate_only_lowers_the_threshold(values: list[float], rate: float, wanted: float) -> None:
     importance = np.array(values)
     threshold = limit_threshold(importance, wanted, rate)
     assert threshold <= wanted

@@ -184,7 +184,7 @@ def test_importances_and_reasons_worked_by_hand() -> None:
     assert pruned.column("text").to_pylist() == [cats[0] + cats[1] + cats[3], "dogs bark."]
 
 
-def test_the_most_important_then_the_earliest_is_rescued() -> None:
+def test_the_most_important_then_the_earliest_is_restored() -> None:
     groups = np.array([0, 0, 0, 1, 1, 2])
     importance = np.array([0.1, 0.2, 0.2, 0.5, 0.1, 0.0])
     kept = np.array([False, False, False, True, False, False])
@@ -192,7 +192,7 @@ def test_the_most_important_then_the_earliest_is_rescued() -> None:
     assert np.flatnonzero(restore_minimum(groups, importance, kept, 2)).tolist() == [1, 2, 4, 5]
 
 
-def test_the_guard_lowers_the_threshold_and_says_so() -> None:
+def test_the_maximum_rate_lowers_the_threshold_with_a_warning() -> None:
     texts = [" ".join(f"w{i}{j}" for j in range(2)) + ". " for i in range(9)] + [
         " ".join(f"v{j}" for j in range(30)) + "."
     ]

@@ -50,7 +50,7 @@ def test_few_units_and_units_without_a_word_are_clustered_too(how, count):
 
 
 @pytest.mark.parametrize("how", NAMES)
-def test_all_alike(how):
+def test_identical_units_give_one_medoid_per_cluster(how):
     found = sklearn_clusters(how, cosine_weights([np.tile([0.6, 0.8], (10, 1))]), 2 if how in COUNTED else None)
     sizes = np.bincount(found.labels)
     assert found.medoids.sum() == (sizes > 1).sum()
@@ -64,7 +64,7 @@ def test_the_silhouette_is_that_of_scikit_learn():
         assert silhouette(weights, clusters.labels) == pytest.approx(theirs, abs=1e-5)
 
 
-def test_a_number_of_clusters_is_refused_where_nobody_asks_for_it():
+def test_num_clusters_is_refused_if_unused():
     PruneSettings(keep_medoids="kmeans", num_clusters=7)
     for keep_medoids in ("star", "nn", "mean_shift"):
         with pytest.raises(

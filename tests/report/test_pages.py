@@ -253,7 +253,7 @@ def test_what_is_written_is_what_is_read(make: Any) -> None:
     assert parse_result(make() | {"later": 1}).plain()["later"] == 1  # a key of a newer version stays
 
 
-def test_a_comparison_names_the_highest_and_says_what_that_is_worth() -> None:
+def test_a_comparison_names_the_best_and_its_caveat() -> None:
     result = made_up.comparison()
     page = render(result)
     assert "Highest of 2 students: vanilla KD, accuracy 60.4 ± 0.7" in page

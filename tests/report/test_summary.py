@@ -32,7 +32,7 @@ def test_the_winner_comes_first_and_the_others_keep_their_order() -> None:
     assert labels == ["winner (trial 1: dekd)", "no-KD baseline", "vanilla KD"]
 
 
-def test_the_verdict_gives_mean_and_spread_on_report() -> None:
+def test_the_summary_has_mean_and_deviation_on_test() -> None:
     assert sweep_verdict(_checked(made_up.sweep()), _ACCURACY) == (
         "Winner (trial 1: dekd): accuracy 62.1 ± 1.0 % on the test split (3 seeds)."
     )
@@ -57,7 +57,7 @@ def test_students_that_the_winner_does_not_beat_are_named() -> None:
     assert said[1] == "The winner of the search does not beat vanilla KD on the test split."
 
 
-def test_an_equal_score_is_no_win() -> None:
+def test_an_equal_score_does_not_win() -> None:
     sweep = made_up.sweep()
     sweep["confirmation"][1]["test"]["mean"] = sweep["confirmation"][2]["test"]["mean"]
     assert not_beaten(_checked(sweep).confirmation, _ACCURACY) == ["vanilla KD"]

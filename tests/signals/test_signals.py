@@ -28,7 +28,7 @@ def test_rows_are_read_by_id_in_any_order(folder):
     assert outputs.kinds == {"logits", "cls"}
 
 
-def test_only_what_is_asked_for_is_read_and_logits_always(folder):
+def test_only_needed_signals_are_read_and_logits_always(folder):
     said = Outputs(folder, "train").at(np.array([1]), frozenset())
     assert said.cls is None
     assert said.logits.tolist() == LOGITS[[1]].tolist()
@@ -57,7 +57,7 @@ def test_refuses_to_end_with_a_row_missing(tmp_path):
         writer.finish()
 
 
-def test_refuses_rows_that_were_never_asked(folder):
+def test_refuses_rows_without_outputs(folder):
     with pytest.raises(ConfigError, match=r"outputs of 'train' hold no row 'x7'; they were made from other data\.$"):
         Outputs(folder, "train").positions(["r1", "x7"])
 

@@ -54,7 +54,7 @@ def effect(corpus: Path, encoder: Path, folder: Path, **prune: Any) -> Any:
     return prepared, student, pruning_effect(run, prepared, student, context)
 
 
-def test_both_readings(corpus: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_effect_scores_pruned_texts_and_kept_rows(corpus: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     prepared, student, (scores, times) = effect(corpus, tiny_encoder, tmp_path)
     by_policy = {row["policy"]: row for row in scores}
     assert list(by_policy) == ["lower_tail", "literal", "literal_centers", "bottom_quintile"]

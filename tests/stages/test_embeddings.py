@@ -72,7 +72,7 @@ def test_few_texts_wait_for_no_workers(tmp_path: Path, embedder: Embedder, monke
     assert len(alone.texts) == DIFFERENT
 
 
-def test_a_second_asking_embeds_nothing(tmp_path: Path, embedder: Embedder) -> None:
+def test_embeddings_are_cached(tmp_path: Path, embedder: Embedder) -> None:
     first = made(tmp_path, Backwards(), embedder)
     again = Backwards()
     np.testing.assert_array_equal(made(tmp_path, again, embedder), first)

@@ -48,7 +48,7 @@ def pickles(file: Path, mark: Path) -> bytes:
     return content.ljust(file.stat().st_size, b"\0")
 
 
-def test_a_bomb_is_one(tmp_path: Path) -> None:
+def test_unpickling_the_planted_object_leaves_a_mark(tmp_path: Path) -> None:
     mark = tmp_path / "exploded"
     pickle.loads(pickle.dumps(Bomb(mark)))
     assert mark.exists()

@@ -203,7 +203,7 @@ def test_a_read_only_folder_is_one_sentence(tmp_path):
         make(Store(str(tmp_path / "store")))
 
 
-def test_what_stands_in_the_way_of_publishing_is_one_sentence(store):
+def test_a_file_in_place_of_a_stage_folder_is_reported(store):
     Path(store.uri).mkdir()
     (Path(store.uri) / "teach").write_text("a file where a stage's folder belongs")
     with pytest.raises(RunError, match=rf"^{store.uri}/teach/t-{DIGEST[:12]} could not be made: .*\.$"):

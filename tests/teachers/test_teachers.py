@@ -85,7 +85,7 @@ def test_a_teacher_answers_in_the_tasks_order(fine_tuned):
         inference(fine_tuned, ("entailment", "neutral", "other"))
 
 
-def test_what_a_teacher_says_is_flat_and_typed(fine_tuned):
+def test_teacher_outputs_are_flat_and_typed(fine_tuned):
     said = inference(fine_tuned, kinds=("logits", "cls", "sent_emb"))(ROWS)
     assert said["id"].to_pylist() == ["a", "b", "c"]
     assert said.schema.field("logits").type == pa.list_(pa.float32(), 3)
@@ -98,7 +98,7 @@ def test_what_a_teacher_says_is_flat_and_typed(fine_tuned):
     }
 
 
-def test_a_teacher_is_asked_without_dropout(fine_tuned):
+def test_teacher_outputs_are_without_dropout(fine_tuned):
     asked = inference(fine_tuned)
     assert np.array_equal(values(asked(ROWS), "logits"), values(asked(ROWS), "logits"))
 

@@ -84,7 +84,7 @@ def test_a_weight_by_row_weighs_each_row_and_takes_no_gradient() -> None:
     torch.testing.assert_close(made.student.logits.grad, plain.student.logits.grad)
 
 
-def test_a_flat_schedule_is_no_schedule() -> None:
+def test_a_flat_schedule_equals_no_schedule() -> None:
     torch.testing.assert_close(objective(Flat(), step(), SingleRank()).loss, objective(KD(), step(), SingleRank()).loss)
 
 

@@ -221,7 +221,7 @@ def test_patience_counts_from_the_lowest_score(outputs):
     assert len(trained.result.history) == 3
 
 
-def test_keeps_the_last_epoch_if_asked(outputs):
+def test_keep_last_keeps_the_last_epoch(outputs):
     values = iter([0.9, 0.1])
     trained = train(Case(KD_SETTINGS, {"keep": "last", "epochs": 2}), outputs, score=lambda model: next(values))
     assert (trained.result.best_epoch, trained.result.score) == (2, 0.1)
