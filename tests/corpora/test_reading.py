@@ -462,7 +462,7 @@ def test_refuses_a_missing_column(tmp_path):
 
 def test_refuses_to_guess_between_text_columns(tmp_path):
     with_train(tmp_path, texts(20, title="a title"))
-    assert "train.jsonl has 2 text columns (text, title), so it is not clear which is the text" in refusal(tmp_path)
+    assert "train.jsonl has 2 text columns (text, title), so it is unclear which is the text" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "  \n", None])

@@ -107,7 +107,7 @@ def test_policies_bring_their_own_protection_and_limit() -> None:
         ({"keep_medoids": "none", "edge": "mean_cosine"}, "edge would be ignored"),
         ({"level": "row", "min_keep": 2, "prune_pairs": True}, "min_keep, prune_pairs would be ignored"),
         ({"level": "sentence", "min_per_class": 2}, "min_per_class would be ignored"),
-        ({"policy": "literal_centers", "keep_medoids": "none"}, "name that one instead"),
+        ({"policy": "literal_centers", "keep_medoids": "none"}, "equal to literal; set policy = literal"),
         ({"policy": {"name": "match_rate", "rate": 0.3}, "max_prune_rate": 0.2}, "above max_prune_rate"),
         ({"policy": "match_rate"}, "rate"),
         ({"policy": {"name": "literal", "rate": 0.5}}, "rate"),

@@ -277,7 +277,7 @@ def test_refuses_what_could_have_no_effect() -> None:
         fitted(single, PruneSettings(policy="literal", level="sentence"))
     with pytest.raises(ConfigError, match="no prunable field"):
         units_at(single, [("text", "pair"), ("question", "pair")], PruneSettings(), level="sentence")
-    with pytest.raises(ConfigError, match="need the units' embeddings"):
+    with pytest.raises(ConfigError, match="need embeddings of the units"):
         fit(
             units_at(make([SPLITTABLE]), FIELDS, PruneSettings(), level="sentence"),
             [],
