@@ -97,7 +97,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a list": (lambda f: (f / "config.json").write_text("[]"), r"enc/config\.json holds list, not a JSON object"),
     "deep JSON": (lambda f: (f / "config.json").write_text("[" * 10**5), r"enc/config\.json cannot be read as JSON"),
     "pointer": (lambda f: weights(f).write_text(POINTER), r"enc/model\.safetensors is only a pointer of Git LFS"),
-    "pointer tokenizer": (lambda f: (f / "tokenizer.json").write_text(POINTER), r"enc/tokenizer\.json is only a poin"),
+    "pointer tokenizer": (lambda f: (f / "tokenizer.json").write_text(POINTER), r"enc/tokenizer\.json is only a"),
     "adapter": (adapter, r"enc holds an adapter only \(adapter_config\.json\): merge it"),
     "no configuration": (lambda f: (f / "config.json").unlink(), r"enc has no config\.json"),
     "no tokenizer": (without_tokenizer, r"enc has no tokenizer \(tokenizer\.json, "),
