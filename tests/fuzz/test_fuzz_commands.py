@@ -134,7 +134,8 @@ def check(argv: list[str], code: int, told: str) -> None:
 
 def check_settings(argv: list[str], run: RunConfig) -> None:
     plain = run.model_dump(mode="json")
-    given = dict(word.split("=", 1) for word in argv if "=" in word and not word.startswith("-"))
+    words = [word for before, word in zip(["", *argv], argv) if before != "--address"]  # noqa: B905
+    given = dict(word.split("=", 1) for word in words if "=" in word and not word.startswith("-"))
     for key, text in given.items():
         if any(key.startswith(f"{other}.") for other in given):  # which of the two counts depends on the order
             continue
