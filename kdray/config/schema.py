@@ -24,7 +24,7 @@ OLD_NAMES = {
 def new_name(fields: Container[str], name: Any) -> Any:
     """Today's name of a setting; `name` itself where it is not an old name of one of these fields."""
     now = OLD_NAMES.get(name) if isinstance(name, str) and name not in fields else None
-    return now if now in fields else name
+    return now if now is not None and now in fields else name
 
 
 def field_names(hints: Sequence[Any]) -> set[str]:
