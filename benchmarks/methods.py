@@ -54,7 +54,7 @@ def main() -> None:
             Candidate(STARTED, run.model_copy(update={"method": FineTune()})),
         ]
         candidates += [Candidate(name, _with(run, name)) for name in chosen if name != "finetune"]
-        found = confirm(candidates, range(arguments.seeds), Shared.of(prepared), cpus=1, gpus=0.0)
+        found = confirm(candidates, range(arguments.seeds), Shared.of(prepared), context.engine, cpus=1, gpus=0.0)
         teachers = [result_of(ref.model.open(context.store)) for ref in prepared.teachers]
     rows = lines(found, max(_scores([teacher])[0] for teacher in teachers))
     document: dict[str, Any] = {

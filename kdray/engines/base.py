@@ -1,7 +1,7 @@
 """Where work runs: what every engine can do."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -33,6 +33,23 @@ class Engine(Protocol):
         self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
     ) -> Iterator[tuple[int, pa.Table]]:
         """Apply `factory()` to each part as a whole; results come in any order, with the numbers of their parts."""
+        ...
+
+    def run_many(
+        self, jobs: Sequence[Any], function: Callable[[Any], Any], *, titles: Sequence[str], cpus: int, gpus: float
+    ) -> Iterator[tuple[int, Any]]:
+        """Call `function` with each job; results come in any order, with the numbers of their jobs.
+
+        Args:
+            jobs: Anything that can be pickled.
+            function: Of a module, so that another process can import it.
+            titles: One for each job, for messages.
+            cpus: Processors of one job, and its threads.
+            gpus: GPUs of one job, may be a fraction.
+
+        Raises:
+            KdrayError: A job failed.
+        """
         ...
 
 

@@ -1,8 +1,9 @@
 """Engines of this process, without Ray."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,17 @@ from kdray.arrow_io import TableMap
 from kdray.distillation import FitSpec, run_job
 from kdray.engines.base import tags_of
 from kdray.train import SingleRank
+
+
+@contextmanager
+def threads_of(cpus: int) -> Generator[None]:
+    """Torch's operators use `cpus` threads of this process, and afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(cpus)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _counted(apply: TableMap, tags: Mapping[str, str]) -> TableMap:
@@ -52,6 +64,15 @@ class InProcess:
         if parts:
             yield from enumerate(map(_counted(factory(), tags_of(title)), parts))
 
+    def run_many(
+        self, jobs: Sequence[Any], function: Callable[[Any], Any], *, titles: Sequence[str], cpus: int, gpus: float
+    ) -> Iterator[tuple[int, Any]]:
+        """One after the other, each with `cpus` threads, as a process of Ray has; `gpus` has no effect."""
+        for number, job in enumerate(jobs):
+            with threads_of(cpus):
+                result = function(job)
+            yield number, result
+
 
 @dataclass(frozen=True)
 class InThreads(InProcess):
@@ -68,9 +89,6 @@ class InThreads(InProcess):
                 own.map = _counted(factory(), tags)
             return own.map(part)
 
-        threads = torch.get_num_threads()
-        try:
-            with ThreadPoolExecutor(self.threads) as pool:
-                yield from enumerate(pool.map(apply, parts))
-        finally:
-            torch.set_num_threads(threads)  # torch hands what a thread sets on to threads that have asked nothing yet
+        # torch hands what a thread sets on to threads that have asked nothing yet
+        with threads_of(torch.get_num_threads()), ThreadPoolExecutor(self.threads) as pool:
+            yield from enumerate(pool.map(apply, parts))

@@ -27,6 +27,7 @@ def compare(
 ) -> dict[str, Any]:
     """Train every variant and the no-KD baseline on every seed; returns what result.json holds.
 
+    The engine of `context` trains them: `InProcess()` one after the other, `OnRay` as Ray tasks.
     Students that are in the store are not trained again, so a stopped comparison goes on by the same command.
 
     Args:
@@ -40,7 +41,7 @@ def compare(
     prepared = prepare(run, context, every_teacher=True)
     ready = time.time()
     log.info("compare: %d students on seeds %s", len(candidates), list(seeds))
-    trained = confirm(candidates, seeds, Shared.of(prepared), cpus=cpus, gpus=gpus)
+    trained = confirm(candidates, seeds, Shared.of(prepared), context.engine, cpus=cpus, gpus=gpus)
     document: dict[str, Any] = {"kind": "comparison", **facts_of(name, run, prepared, context, provenance)}
     document["confirmation"] = students(candidates, trained, seeds, document["teachers"])
     phases = {"prepare": ready - start, "train": time.time() - ready}

@@ -5,17 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-import ray
-import ray.exceptions
 
 from kdray.config import RunConfig, merge, parse
 from kdray.distillation import Ref
-from kdray.engines.ray.failures import described, from_worker
 from kdray.errors import ConfigError
-from kdray.experiments.students import Shared, distill_one, sendable
+from kdray.experiments.students import Shared, result_of_job, sendable
 from kdray.experiments.study import ENDS, SweepStudy, check_place, open_study
 from kdray.stages import Context, prepare
-from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 
 AGAIN = "again"  # the stage of students that are trained a second time
@@ -85,11 +81,9 @@ def _read(sweep_study: SweepStudy, sweep: str, number: int | None, store: Store)
 def retrain(past: RecordedTrial, context: Context) -> dict[str, Any]:
     """Train the trial's student once more, to its last epoch, beside the one that is there; its result document."""
     shared = Shared.of(prepare(past.run, context, every_teacher=True))
-    remote = _distill.options(name=f"trial {past.number} again", num_cpus=past.cpus, num_gpus=past.gpus)
-    try:
-        return ray.get(remote.remote(sendable(past.run), shared))
-    except ray.exceptions.RayError as error:
-        raise from_worker(error, f"trial {past.number}")  # noqa: B904
+    job, title = (sendable(past.run), shared, AGAIN), f"trial {past.number}"
+    ((_, result),) = context.engine.run_many([job], result_of_job, titles=[title], cpus=past.cpus, gpus=past.gpus)
+    return result
 
 
 def student_of(past: RecordedTrial, store: Store) -> Artifact:
@@ -111,9 +105,3 @@ def _local(store: Store, sweep: str) -> str:
     if not path.exists():
         raise ConfigError(f"sweep {sweep!r} has no study in its folder; if it has a database server, give --storage.")
     return f"sqlite:///{path}"
-
-
-@ray.remote(max_retries=3)
-def _distill(plain: dict[str, Any], shared: Shared) -> dict[str, Any]:
-    with described():
-        return result_of(distill_one(plain, shared, lambda epoch: None, stage=AGAIN))

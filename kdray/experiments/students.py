@@ -1,16 +1,14 @@
 """One student of an experiment, distilled in this process."""
 
-import os
 from dataclasses import replace
 from typing import Any
-
-import torch
 
 from kdray.config import RunConfig, parse
 from kdray.distillation import Ref, TeacherRef
 from kdray.methods import MethodSource, define, sources_of
 from kdray.records import Settings
 from kdray.stages import Context, InProcess, Prepared, assistant_of, distill, with_pruning
+from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 
 SOURCES = "method_sources"  # beside the sections of a run's settings, on their way to a worker
@@ -42,7 +40,6 @@ def distill_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: st
     Args:
         stage: Another name makes another student of the same settings.
     """
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     define(MethodSource.model_validate(source) for source in plain[SOURCES])
     run = parse({key: value for key, value in plain.items() if key != SOURCES}, source="trial")
     store = Store(run.store)
@@ -50,3 +47,9 @@ def distill_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: st
     prepared = with_pruning(run, shared.corpus.open(store), shared.teachers, context)
     assistant_of(run, prepared, context)  # before the student, so that its epochs are not reported as the trial's
     return distill(run, prepared, replace(context, engine=InProcess(report)), stage=stage)
+
+
+def result_of_job(job: tuple[dict[str, Any], Shared, str]) -> dict[str, Any]:
+    """What `Engine.run_many` calls for a student: settings from `sendable`, what is shared, and the stage."""
+    plain, shared, stage = job
+    return result_of(distill_one(plain, shared, lambda epoch: None, stage=stage))

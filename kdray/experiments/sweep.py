@@ -56,7 +56,7 @@ def sweep(
     confirmed = _timed(
         "confirm",
         phases,
-        lambda: confirm(candidates, seeds, Shared.of(prepared), cpus=settings.cpus, gpus=settings.gpus),
+        lambda: confirm(candidates, seeds, Shared.of(prepared), context.engine, cpus=settings.cpus, gpus=settings.gpus),
     )
     document = _document(settings, run, prepared, context, found, best, provenance)
     document["confirmation"] = students(candidates, confirmed, seeds, document["teachers"])

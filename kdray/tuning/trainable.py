@@ -1,9 +1,11 @@
 """One trial as Ray Tune runs it: a student distilled in this process, with every epoch reported."""
 
+import os
 from typing import Any
 
 from kdray import metrics
 from kdray.config import merge
+from kdray.engines.local import threads_of
 from kdray.experiments.reported import BUDGET, VALUE
 from kdray.experiments.students import Shared, distill_one
 from kdray.stages.train_stage import result_of
@@ -27,7 +29,8 @@ def trial(
         best = best_of(scores, higher_is_better=higher_is_better)
         tune.report({BUDGET: len(scores), VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
 
-    with described(), metrics.tagged(trial=str(config["number"])):
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))  # Ray sets it to the processors of a trial
+    with described(), metrics.tagged(trial=str(config["number"])), threads_of(threads):
         artifact = distill_one(merge(base, config["overrides"]), shared, report)
     result = result_of(artifact)
     metric = result["metric"]

@@ -16,7 +16,7 @@ import pytest
 import tiny
 from commands import sweep_command
 
-from kdray.config import PruneSection, RunConfig, WorkSettings
+from kdray.config import PruneSection, RunConfig, WorkSettings, parse
 from kdray.corpora import CorpusSettings
 from kdray.stages import Context, InProcess, prepare, prune, read, resumable_map, teach
 from kdray.stages.train_stage import result_of
@@ -140,12 +140,12 @@ def test_a_comparison_trains_every_variant_on_every_seed_and_goes_on_from_the_st
     run = run_config(tmp_path / "compared", tiny_encoder, tiny_corpus)
     variants = {"warm": {"method": {"name": "kd"}}, "cold": {"method": {"name": "kd", "temperature": 1.0}}}
 
-    def compared() -> tuple[dict[str, Any], list[tuple[str, bool]]]:
-        context = Context(Store(run.store), OnRay(run.work), None)
+    def compared(store: str, engine: Any) -> tuple[dict[str, Any], list[tuple[str, bool]]]:
+        context = Context(Store(store), engine, None)
         document = compare(
             "c",
             variants,
-            run,
+            run.model_copy(update={"store": store}),
             context,
             seeds=range(2),
             cpus=1,
@@ -154,7 +154,7 @@ def test_a_comparison_trains_every_variant_on_every_seed_and_goes_on_from_the_st
         )
         return document, [(entry["stage"], entry["reused"]) for entry in context.journal]
 
-    first, _ = compared()
+    first, _ = compared(run.store, OnRay(run.work))
     rows = {row["label"]: row for row in first["confirmation"]}
     assert list(rows) == ["warm", "cold", "no-KD baseline"]
     assert all(len(set(row["runs"])) == 2 and len(row["test"]["values"]) == 2 for row in rows.values())
@@ -166,10 +166,17 @@ def test_a_comparison_trains_every_variant_on_every_seed_and_goes_on_from_the_st
     assert "Highest of 3 students" in (tmp_path / "compared" / "sweeps" / "c" / "report.html").read_text()
 
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "compared" / "distill").glob("*/manifest.json")}
-    second, journal = compared()
+    second, journal = compared(run.store, OnRay(run.work))
     assert all(reused for _, reused in journal)
     assert second["confirmation"] == first["confirmation"]
     assert made == {p: p.stat().st_mtime_ns for p in (tmp_path / "compared" / "distill").glob("*/manifest.json")}
+    local, _ = compared(str(tmp_path / "local"), InProcess())
+    assert scores_of(local) == scores_of(first)
+
+
+def scores_of(document: dict[str, Any]) -> list[tuple[Any, ...]]:
+    rows = document["confirmation"]
+    return [(row["label"], row["runs"], row["validation"], row["test"], row["difference"]) for row in rows]
 
 
 def trials_of(store: Path) -> list[optuna.trial.FrozenTrial]:
@@ -256,7 +263,7 @@ def test_a_method_from_a_file_trains_on_workers_that_do_not_have_the_file(
     here = Context(Store(run.store), InProcess(), None)
     prepared = prepare(run, here)
     by_train = distill(run, prepared, Context(here.store, OnRay(run.work), None), stage="elsewhere")
-    by_task = confirm([Candidate("mine", run)], [0], Shared.of(prepared), cpus=1, gpus=0)["mine"][0]
+    by_task = confirm([Candidate("mine", run)], [0], Shared.of(prepared), OnRay(run.work), cpus=1, gpus=0)["mine"][0]
     mine = distill(run, prepared, here)
     kd = distill(parse(plain | {"method": {"name": "kd", "temperature": 3}}, source="test"), prepared, here)
     assert by_task["spec"]["method"]["name"] == run.method.name

@@ -1,6 +1,7 @@
 """The engine on Ray: trainings by Ray Train, maps by Ray Data."""
 
 import logging
+import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from kdray.arrow_io import TableMap
 from kdray.config import WorkSettings
 from kdray.distillation import FitSpec, run_job
 from kdray.engines.base import tags_of
+from kdray.engines.local import threads_of
 from kdray.engines.ray.collectives import PrivateTorchConfig
 from kdray.engines.ray.failures import can_help, described, from_worker
 from kdray.engines.ray.maps import map_tables
@@ -138,6 +140,18 @@ class OnRay:
         except ray.exceptions.RayError as error:
             raise from_worker(error, title)  # noqa: B904
 
+    def run_many(
+        self, jobs: Sequence[Any], function: Callable[[Any], Any], *, titles: Sequence[str], cpus: int, gpus: float
+    ) -> Iterator[tuple[int, Any]]:
+        waiting = {
+            _call.options(name=title, num_cpus=cpus, num_gpus=gpus).remote(function, job): number
+            for number, (job, title) in enumerate(zip(jobs, titles, strict=True))
+        }
+        while waiting:
+            (ready,), _ = ray.wait(list(waiting), num_returns=1)
+            number = waiting.pop(ready)
+            yield number, _result(ready, titles[number])
+
     def per_worker(self) -> tuple[float, float]:
         """CPUs and GPUs of a training worker, refused if the cluster can never give them."""
         have = ray.cluster_resources()
@@ -157,6 +171,19 @@ class OnRay:
         if have.get("GPU", 0):
             return self.work.actors or int(have["GPU"]), 0.5, 1.0
         return self.work.actors or max(1, int(have.get("CPU", 1))), 0.5, 0.0
+
+
+@ray.remote(max_retries=3)
+def _call(function: Callable[[Any], Any], job: Any) -> Any:
+    with described(), threads_of(int(os.environ.get("OMP_NUM_THREADS", "1"))):
+        return function(job)
+
+
+def _result(ready: Any, title: str) -> Any:
+    try:
+        return ray.get(ready)
+    except ray.exceptions.RayError as error:
+        raise from_worker(error, title)  # noqa: B904 - its cause is the traceback of the worker
 
 
 def _train_worker(config: dict[str, Any]) -> None:

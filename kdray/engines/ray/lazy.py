@@ -66,6 +66,12 @@ class LazyRayEngine:
         if parts:
             yield from self._started().map(parts, factory, title=title)
 
+    def run_many(
+        self, jobs: Sequence[Any], function: Callable[[Any], Any], *, titles: Sequence[str], cpus: int, gpus: float
+    ) -> Iterator[tuple[int, Any]]:
+        if jobs:
+            yield from self._started().run_many(jobs, function, titles=titles, cpus=cpus, gpus=gpus)
+
     def _started(self) -> Engine:
         if not self._ray:
             self.stack.enter_context(session(self.address, allow_network=self.allow_network))
