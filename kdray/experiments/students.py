@@ -1,15 +1,18 @@
 """One student of an experiment, distilled in this process."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from kdray.config import RunConfig, parse
+from kdray.config import RunConfig, merge, parse
 from kdray.distillation import Ref, TeacherRef
+from kdray.experiments.reported import BUDGET, VALUE
 from kdray.methods import MethodSource, define, sources_of
 from kdray.records import Settings
 from kdray.stages import Context, InProcess, Prepared, assistant_of, distill, with_pruning
 from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
+from kdray.tasks import best_of
 
 SOURCES = "method_sources"  # beside the sections of a run's settings, on their way to a worker
 
@@ -53,3 +56,46 @@ def result_of_job(job: tuple[dict[str, Any], Shared, str]) -> dict[str, Any]:
     """What `Engine.run_many` calls for a student: settings from `sendable`, what is shared, and the stage."""
     plain, shared, stage = job
     return result_of(distill_one(plain, shared, lambda epoch: None, stage=stage))
+
+
+def run_trial(
+    config: dict[str, Any],
+    report: Callable[[dict[str, Any]], None],
+    *,
+    base: dict[str, Any],
+    shared: Shared,
+    epochs: int,
+    higher_is_better: bool,
+) -> None:
+    """Distill the student of one trial, with a report after each epoch.
+
+    Args:
+        config: Number and overrides, from `StudyTrials.start`.
+        report: Called with the best score so far; the last call, of budget `epochs + 1`, has the finished student's.
+        base: The run that the overrides change, from `sendable`.
+    """
+    scores: list[float] = []
+
+    def scored(epoch: dict[str, Any]) -> None:
+        if not epoch["scored"]:  # a phase before the student's own; its score says nothing yet
+            return
+        scores.append(epoch["score"])
+        best = best_of(scores, higher_is_better=higher_is_better)
+        report({BUDGET: len(scores), VALUE: best, "loss": epoch["loss"], "epochs": epoch["epoch"]})
+
+    artifact = distill_one(merge(base, config["overrides"]), shared, scored)
+    result = result_of(artifact)
+    metric = result["metric"]
+    report(
+        {
+            BUDGET: epochs + 1,
+            VALUE: result["metrics"]["validation"][metric],
+            "test": result["metrics"]["test"][metric],
+            "digest": artifact.digest,
+            "latency": result["cost"]["latency_ms"],
+            "parameters": result["cost"]["parameters"],
+            "epochs": len(result["history"]),
+            "loss": result["history"][-1]["loss"],
+            "history": [{"epoch": e["epoch"], "value": e["score"], "loss": e["loss"]} for e in result["history"]],
+        }
+    )

@@ -39,7 +39,9 @@ def sweep(
     """Run a sweep to its end and write its documents; returns what result.json holds.
 
     Args:
-        driver: Runs the trials of the search.
+        context: Its engine makes what the trials share, and trains the confirmed students.
+        driver: Runs the trials of the search: `kdray.experiments.local.OneByOne()` in this process, or
+            `kdray.tuning.tune.RayTune()` on the cluster of a running Ray session.
 
     Raises:
         ConfigError: As `check`, before anything is made.

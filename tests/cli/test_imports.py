@@ -14,6 +14,11 @@ import pytest
         ("kdray.pruning.shards", {"torch", "ray", "transformers", "sklearn", "scipy"}),
         ("kdray.engines.ray.maps", {"torch", "transformers", "sklearn", "optuna"}),
         ("kdray.tuning.trainable", {"ray", "sklearn", "scipy", "pandas", "optuna", "sqlalchemy"}),
+        ("kdray.engines.local", {"ray", "optuna"}),
+        ("kdray.experiments.local", {"ray"}),
+        ("kdray.experiments.replay", {"ray"}),
+        ("kdray.experiments.sweep", {"ray"}),
+        ("kdray.tuning.trackers", {"torch", "ray", "optuna"}),
         ("kdray.stages", {"ray", "sklearn", "scipy", "optuna"}),
     ],
 )

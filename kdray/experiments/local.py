@@ -1,0 +1,105 @@
+"""The driver of a study in this process, without Ray."""
+
+import logging
+import os
+import socket
+import time
+from typing import Any
+
+from kdray import metrics
+from kdray.config import RunConfig
+from kdray.engines.local import threads_of
+from kdray.errors import ConfigError, KdrayError
+from kdray.experiments.budget import used_up
+from kdray.experiments.reported import BUDGET, VALUE
+from kdray.experiments.search import pruning_of
+from kdray.experiments.settings import SweepSettings
+from kdray.experiments.students import Shared, run_trial, sendable
+from kdray.experiments.study import SweepStudy
+from kdray.experiments.trials import StudyTrials
+from kdray.stages import Context, Prepared
+
+log = logging.getLogger(__name__)
+
+KEY = "local"  # one trial runs at a time
+
+
+class _StoppedEarly(Exception):
+    """Leaves the training of a trial that is not worth another epoch."""
+
+
+class OneByOne:
+    """Runs trials one after the other in this process.
+
+    Suggestions, early stops and scores are those of Ray Tune with one trial at a time: all follow from the study.
+    """
+
+    def at_once(self, settings: SweepSettings) -> int:
+        """One.
+
+        Raises:
+            ConfigError: Trackers are wanted, which Ray Tune calls.
+        """
+        if settings.trackers:
+            raise ConfigError(
+                f"trackers {', '.join(settings.trackers)} need Ray Tune: leave them out, or search on Ray."
+            )
+        return 1
+
+    def run(
+        self, settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, sweep_study: SweepStudy
+    ) -> str | None:
+        epochs, begun = run.train.epochs, time.monotonic()
+        trials = StudyTrials(
+            sweep_study,
+            settings.space,
+            seed=settings.seed,
+            asked=settings.trials,
+            full_budget=epochs + 1,
+            pruning=pruning_of(settings),
+            sampling=settings.sampling,
+            objectives=settings.objectives,
+        )
+        given: dict[str, Any] = {"base": sendable(run), "shared": Shared.of(prepared), "epochs": epochs}
+        given["higher_is_better"] = sweep_study.higher_is_better
+        stopped: str | None = None
+        while stopped is None and (config := trials.start(KEY)) is not None:
+            with metrics.tagged(trial=str(config["number"])), threads_of(settings.cpus):
+                _one(trials, config, given)
+            stopped = used_up(settings.budget, sweep_study, seconds=time.monotonic() - begun, gpus=settings.gpus)
+        trials.end()
+        return stopped
+
+
+def _one(trials: StudyTrials, config: dict[str, Any], given: dict[str, Any]) -> None:
+    """Run one trial to its end, and record it in the study."""
+    started, history, last = time.time(), list[dict[str, float]](), dict[str, Any]()
+    log.info("trial %d starts: %s", config["number"], config["overrides"])
+
+    def report(result: dict[str, Any]) -> None:
+        last.clear()
+        last.update(result)
+        is_poor = trials.should_stop(KEY, result)
+        history.append({"epoch": result["epochs"], "value": result[VALUE], "loss": result["loss"]})
+        trials.note(
+            KEY,
+            started=started,
+            ended=time.time(),
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            history=result.get("history", history),
+        )
+        if is_poor:
+            raise _StoppedEarly
+
+    try:
+        run_trial(config, report, **given)
+    except _StoppedEarly:
+        log.info("trial %d stopped early after %d epochs", config["number"], last[BUDGET])
+    except Exception as error:
+        text = str(error) if isinstance(error, KdrayError) else f"{type(error).__name__}: {error}"
+        log.info("trial %d failed: %s", config["number"], text)
+        trials.fail(KEY, error=text.strip().splitlines()[0], ended=time.time())
+        return
+    else:
+        log.info("trial %d: validation %.4f", config["number"], last[VALUE])
+    trials.complete(KEY, last)

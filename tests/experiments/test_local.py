@@ -1,0 +1,144 @@
+"""A search and a comparison in this process: no Ray process, and the results of one trial at a time."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import tiny
+
+from kdray.config import RunConfig
+from kdray.engines import InProcess
+from kdray.errors import ConfigError
+from kdray.experiments.documents import Provenance
+from kdray.experiments.local import OneByOne
+from kdray.experiments.search import search
+from kdray.experiments.settings import SearchResult, SweepSettings
+from kdray.experiments.sweep import sweep
+from kdray.experiments.trials import PRUNERS
+from kdray.stages import Context, prepare
+from kdray.store import Store
+
+EPOCHS = 3
+
+
+def space(trial: Any) -> dict[str, Any]:
+    rate = trial.suggest_float("rate", 1e-5, 1e-1, log=True)
+    return {"method.alpha": trial.suggest_float("alpha", 0, 1), "train.learning_rate": rate}
+
+
+SETTINGS = SweepSettings(
+    "s",
+    space,
+    [{"label": "defaults", "params": {"alpha": 0.5, "rate": 3e-3}}],
+    trials=4,
+)
+
+
+def run_config(store: Path, encoder: Path, corpus: Path) -> RunConfig:
+    teachers = [tiny.teacher(encoder, train=tiny.training(1))]
+    return tiny.run_config(
+        encoder, corpus, store=str(store), teachers=teachers, train=tiny.training(EPOCHS), method={"name": "kd"}
+    )
+
+
+def facts_of(found: SearchResult) -> list[dict[str, Any]]:
+    """What a trial is, without when and where it ran."""
+    kept = ("number", "state", "params", "value", "test", "parameters", "epochs", "history", "digest", "error", "label")
+    return [{key: trial[key] for key in kept} for trial in found.trials]
+
+
+def searched(run: RunConfig, settings: SweepSettings, driver: Any, engine: Any) -> SearchResult:
+    context = Context(Store(run.store), engine, None)
+    return search(settings, run, prepare(run, context, every_teacher=True), context, driver)
+
+
+def test_a_sweep_in_this_process_searches_confirms_and_writes_its_documents(
+    tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path
+) -> None:
+    run = run_config(tmp_path / "store", tiny_encoder, tiny_corpus)
+    context = Context(Store(run.store), InProcess(), None)
+    begun = {name for name in sys.modules if name.partition(".")[0] == "ray"}
+    document = sweep(
+        replace(SETTINGS, trials=3),
+        run,
+        context,
+        seeds=[0],
+        provenance=Provenance("x", "command", "command"),
+        driver=OneByOne(),
+    )
+    assert {name for name in sys.modules if name.partition(".")[0] == "ray"} == begun
+    assert [trial["number"] for trial in document["trials"]] == [0, 1, 2]
+    assert document["trials"][0]["params"] == {"alpha": 0.5, "rate": 3e-3}
+    labels = [row["label"] for row in document["confirmation"]]
+    assert labels[0].startswith("winner (trial")
+    assert labels[1:3] == ["vanilla KD", "no-KD baseline"]
+    assert (tmp_path / "store" / "sweeps" / "s" / "report.html").exists()
+
+
+def test_a_search_that_is_broken_off_goes_on_as_the_unbroken_one(
+    tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path
+) -> None:
+    whole = run_config(tmp_path / "whole", tiny_encoder, tiny_corpus)
+    broken = run_config(tmp_path / "broken", tiny_encoder, tiny_corpus)
+    wanted = searched(whole, SETTINGS, OneByOne(), InProcess())
+    calls = 0
+
+    def breaks(trial: Any) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return space(trial)
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(broken, replace(SETTINGS, space=breaks), OneByOne(), InProcess())
+    assert facts_of(searched(broken, SETTINGS, OneByOne(), InProcess())) == facts_of(wanted)
+
+
+def test_poor_trials_stop_after_the_epoch_that_decides(
+    tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_enough = optuna.pruners.ThresholdPruner(lower=2.0, n_warmup_steps=2)
+    monkeypatch.setitem(PRUNERS, "median", lambda: never_enough)
+    run = run_config(tmp_path / "store", tiny_encoder, tiny_corpus)
+    found = searched(run, replace(SETTINGS, trials=2, pruning="median"), OneByOne(), InProcess())
+    assert [(trial["state"], len(trial["history"]), trial["digest"]) for trial in found.trials] == [
+        ("pruned", 2, None)
+    ] * 2
+
+
+def test_a_failed_trial_is_recorded_and_the_others_go_on(tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path) -> None:
+    def odd(trial: Any) -> dict[str, Any]:
+        return {"method.temperature": -1.0 if trial.number == 1 else trial.suggest_float("t", 1, 2)}
+
+    settings = replace(SETTINGS, space=odd, starts=[{"label": "defaults", "params": {"t": 1.5}}], trials=3)
+    run = run_config(tmp_path / "store", tiny_encoder, tiny_corpus)
+    found = searched(run, settings, OneByOne(), InProcess())
+    assert [trial["state"] for trial in found.trials] == ["complete", "failed", "complete"]
+    assert "temperature" in found.trials[1]["error"]
+
+
+def test_trackers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="trackers mlflow need Ray Tune"):
+        OneByOne().at_once(replace(SETTINGS, trackers=["mlflow"]))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_ray_tune_with_one_trial_at_a_time_gives_the_same_trials(
+    ray_session: Any, tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path
+) -> None:
+    from kdray.engines.ray.engine import OnRay
+    from kdray.tuning.tune import RayTune
+
+    run = run_config(tmp_path / "ray", tiny_encoder, tiny_corpus)
+    alone = replace(SETTINGS, cpus=int(ray_session.cpus))
+    assert RayTune().at_once(alone) == 1
+    by_ray = searched(run, alone, RayTune(), OnRay(run.work))
+    local = run_config(tmp_path / "local", tiny_encoder, tiny_corpus)
+    here = searched(local, SETTINGS, OneByOne(), InProcess())
+    assert facts_of(here) == facts_of(by_ray)
+    assert len(here.trials) == 4
