@@ -12,7 +12,19 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from kdray import engines, functional, methods, testing
-    from kdray.api import Dataset, Encoder, Pruned, Student, Teacher, distill, prune
+    from kdray.api import (
+        Comparison,
+        Dataset,
+        Encoder,
+        Pruned,
+        Search,
+        Student,
+        Teacher,
+        compare,
+        distill,
+        prune,
+        search,
+    )
     from kdray.config import RunConfig
     from kdray.methods import Method
     from kdray.store import Store
@@ -20,6 +32,10 @@ if TYPE_CHECKING:
 
 # Loaded on first use, so that `import kdray` is quick and the command line loads only what it needs.
 _ATTRIBUTES = {
+    "Comparison": "kdray.api",
+    "Search": "kdray.api",
+    "compare": "kdray.api",
+    "search": "kdray.api",
     "Dataset": "kdray.api",
     "Encoder": "kdray.api",
     "Method": "kdray.methods",
@@ -40,21 +56,25 @@ _MODULES = {
 }
 
 __all__ = [
+    "Comparison",
     "Dataset",
     "Encoder",
     "Method",
     "Pruned",
     "RunConfig",
+    "Search",
     "Store",
     "Student",
     "Teacher",
     "TrainSettings",
     "__version__",
+    "compare",
     "distill",
     "engines",
     "functional",
     "methods",
     "prune",
+    "search",
     "testing",
 ]
 

@@ -68,7 +68,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class ModelInfo:
+class NamedValues:
     """Names and values; values of a code list are commands or messages, values of a long list are sentences."""
 
     kind: ClassVar = "facts"
@@ -106,7 +106,7 @@ class Plot:
     is_small: bool = False
 
 
-Block: TypeAlias = Table | Text | ModelInfo | Examples | Plot
+Block: TypeAlias = Table | Text | NamedValues | Examples | Plot
 
 
 @dataclass(frozen=True)

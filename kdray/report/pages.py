@@ -2,7 +2,7 @@
 
 from kdray.report import formatting as fmt
 from kdray.report import summary, tables
-from kdray.report.document import Block, Document, ModelInfo, Section, Text
+from kdray.report.document import Block, Document, NamedValues, Section, Text
 from kdray.report.figures import plots
 from kdray.report.formatting import Metric
 from kdray.results import ComparisonResult, Corpus, PruneResult, Result, RunResult, SweepResult
@@ -92,7 +92,7 @@ def _run(result: RunResult, shown: Metric | None) -> Document:
     sections = [
         Section("Scores", [tables.scores(result)]),
         Section("Training", plots("training", result, metric_or_score)),
-        Section("Student", [ModelInfo(student) if student else Text("Student: not recorded.", is_quiet=True)]),
+        Section("Student", [NamedValues(student) if student else Text("Student: not recorded.", is_quiet=True)]),
         _pruning(result, metric_or_score),
         Section("Cost and time", plots("time", result, metric_or_score)),
         Section("Teachers", [tables.teachers(result.teachers, metric_or_score)]),
@@ -132,7 +132,7 @@ def _provenance(result: Result) -> list[Section]:
 def _guide(worth: str, *names: str) -> Section:
     pairs = [("Test split", worth)] if worth else []
     return Section(
-        "How to read this page", [ModelInfo([*pairs, *((n, _GUIDE[n]) for n in names or _GUIDE)], is_long=True)]
+        "How to read this page", [NamedValues([*pairs, *((n, _GUIDE[n]) for n in names or _GUIDE)], is_long=True)]
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from kdray import results
 from kdray.report import formatting as fmt
-from kdray.report.document import Block, Cell, Examples, ModelInfo, Row, Table, Text, row
+from kdray.report.document import Block, Cell, Examples, NamedValues, Row, Table, Text, row
 from kdray.report.formatting import Metric
 from kdray.report.summary import is_same, not_beaten, winner_first
 from kdray.results import (
@@ -152,14 +152,14 @@ def failures(result: SweepResult) -> Block:
     for trial in failed:
         given = ", ".join(f"{name} = {fmt.setting(value)}" for name, value in trial.params.items())
         pairs.append((f"Trial {trial.number}: {given or 'no hyper-parameters'}", trial.error or "No error recorded."))
-    return ModelInfo(pairs, is_code=True)
+    return NamedValues(pairs, is_code=True)
 
 
 def prune_facts(record: Prune | None) -> list[Block]:
     """The number of kept units, and the prune rate of each class."""
     if record is None:
         return [Text("Pruning: not measured (the whole corpus was used, or pruning was not recorded).", is_quiet=True)]
-    summary = ModelInfo(
+    summary = NamedValues(
         [
             ("policy", record.policy),
             ("level", record.level),
@@ -227,7 +227,7 @@ def stages(records: Sequence[results.Stage]) -> Block:
     return Table("Artifacts in the store and their digests.", columns, rows)
 
 
-def commands(result: Result) -> ModelInfo:
+def commands(result: Result) -> NamedValues:
     """The commands that made, resume and repeat; `{number}` is replaced by the winner's number."""
     pairs = [("made by", result.command)]
     given, best = result.commands, result.best if isinstance(result, SweepResult) else None
@@ -237,12 +237,12 @@ def commands(result: Result) -> ModelInfo:
         pairs.append(("repeat trial N", given.trial.replace("{number}", "N")))
         if best is not None and "{number}" in given.trial:
             pairs.append(("repeat the winner", given.trial.replace("{number}", str(best.number))))
-    return ModelInfo(pairs, is_code=True)
+    return NamedValues(pairs, is_code=True)
 
 
-def corpus(record: Corpus) -> ModelInfo:
+def corpus(record: Corpus) -> NamedValues:
     """Everything recorded about the rows."""
-    return ModelInfo(
+    return NamedValues(
         [
             ("corpus", fmt.corpus_title(record.name, is_sample=record.is_sample, note=record.note)),
             ("rows", ", ".join(f"{fmt.count(rows)} {fmt.split_name(split)}" for split, rows in record.rows.items())),

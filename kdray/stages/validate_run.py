@@ -65,7 +65,8 @@ def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> 
     Raises:
         ConfigError: An encoder's folder, tokenizer, head or family does not fit this run.
     """
-    needs = frozenset(need for phase in run.method.phases(1) for need in phase.method.needs) - {"mc_probs"}
+    every = (need for phase in run.method.phases(1) for need in phase.method.needs)
+    needs: frozenset[Need] = frozenset(need for need in every if need != "mc_probs")
     if teachers:
         for number, teacher in enumerate(run.teachers):
             check_teacher_model(teacher, task, needs=needs, key=f"teachers.{number}")

@@ -171,6 +171,29 @@ def test_a_student_of_pruned_texts_carries_its_pruner(tiny_encoder: Path, store:
     assert kd.Student.load(student.save(tmp_path / "out")).pruner == student.pruner
 
 
+def test_a_search_and_a_comparison_in_this_process(
+    teacher: kd.Teacher, data: kd.Dataset, tiny_encoder: Path, store: str
+) -> None:
+    common: dict[str, Any] = {
+        "student": kd.Encoder(str(tiny_encoder), layers=1), "train": QUICK | {"epochs": 2}, "store": store, **NO_CHECK
+    }  # fmt: skip
+    space = {"method.temperature": {"low": 1, "high": 20, "log": True}, "method.alpha": [0.5, 0.9]}
+    found = kd.search(space, teacher, data, trials=3, seeds=1, name="found", **common)
+    trials = found.to_pandas()
+    assert trials["number"].tolist() == [0, 1, 2]
+    assert found.best["value"] == trials["value"].max()
+    assert "no-KD baseline" in found.confirmation["student"].tolist()
+    assert (Path(store) / "sweeps" / "found" / "report.html").is_file()
+
+    cold, warm = kd.methods.KD(temperature=1.0), kd.methods.KD(temperature=8.0)
+    compared = kd.compare({"cold": cold, "warm": warm}, teacher, data, seeds=2, name="compared", **common)
+    table = compared.to_pandas()
+    assert table["student"].tolist() == ["cold", "warm", "no-KD baseline"]
+    alone = kd.distill(teacher, data, method=warm, **common | {"train": QUICK | {"epochs": 2, "seed": 1}})
+    row = next(row for row in compared.result["confirmation"] if row["label"] == "warm")
+    assert row["test"]["values"][1] == alone.evaluate()["accuracy"]
+
+
 def test_datasets_from_elsewhere(tmp_path: Path) -> None:
     import datasets
 

@@ -1,0 +1,182 @@
+"""Several students: `compare` trains settings on the same seeds, `search` looks for better settings."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from kdray.api.dataset import Dataset
+from kdray.api.models import Encoder, Teacher
+from kdray.api.runs import Pruned, run_of
+from kdray.config.sweep import SweepConfig
+from kdray.corpora import kdray_data
+from kdray.distillation import StudentSettings
+from kdray.engines.choice import EngineChoice, Local
+from kdray.experiments.compare import compare as run_comparison
+from kdray.experiments.documents import Provenance
+from kdray.experiments.local import OneByOne
+from kdray.experiments.search import Driver
+from kdray.experiments.settings import SweepSettings
+from kdray.experiments.sweep import sweep
+from kdray.methods import Method
+from kdray.stages import Context
+from kdray.store import Store
+from kdray.train import TrainSettings
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Students trained on the same seeds, and the no-KD baseline.
+
+    Attributes:
+        name: Of its folder in the store, `sweeps/<name>`, which holds `result.json` and `report.html`.
+        result: What `result.json` holds.
+    """
+
+    name: str
+    result: Mapping[str, Any] = field(repr=False)
+
+    def to_pandas(self) -> Any:
+        """One row a student: mean and standard deviation of the metric on test, difference to the baseline, p."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "student": row["label"],
+                    "mean": row["test"]["mean"],
+                    "std": row["test"]["std"],
+                    "difference": (row["difference"] or {}).get("mean"),
+                    "p": (row["difference"] or {}).get("p_value"),
+                }
+                for row in self.result["confirmation"]
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas().to_html(index=False))
+
+
+def compare(
+    methods: Sequence[Method] | Mapping[str, Method],
+    teacher: Teacher | Sequence[Teacher] | None,
+    data: Dataset | Pruned,
+    *,
+    seeds: int | Sequence[int] = 3,
+    student: Encoder | StudentSettings | None = None,
+    train: Mapping[str, Any] | TrainSettings | None = None,
+    store: str = "store",
+    name: str | None = None,
+    engine: EngineChoice | None = None,
+    **sections: Any,
+) -> Comparison:
+    """Train a student by each method on each seed, with the no-KD baseline. Students in the store are reused.
+
+    Args:
+        methods: In the order of the table; a mapping gives them labels.
+        seeds: How many seeds (0, 1, ...), or which.
+        name: Of its folder in the store; None is made from the time.
+
+    Raises:
+        ConfigError: The settings do not fit together; nothing was trained.
+    """
+    labeled = methods if isinstance(methods, Mapping) else {each.name: each for each in methods}
+    first = next(iter(labeled.values()))
+    run = run_of(teacher, data, student=student, method=first, train=train, store=store, sections=sections)
+    variants = {label: {"method": each.model_dump(mode="json")} for label, each in labeled.items()}
+    title = name or time.strftime("comparison-%Y%m%d-%H%M%S")
+    with (engine or Local()).start() as running:
+        context = Context(Store(store), running, kdray_data())
+        numbers = range(seeds) if isinstance(seeds, int) else seeds
+        origin = Provenance(run.corpus.name, "kdray.compare", "kdray.compare")
+        result = run_comparison(title, variants, run, context, seeds=numbers, cpus=1, gpus=0.0, provenance=origin)
+    return Comparison(title, result)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A finished search: its trials, the best of them, and the confirmation on further seeds.
+
+    Attributes:
+        name: Of its folder in the store, `sweeps/<name>`, which holds `result.json` and `report.html`.
+        result: What `result.json` holds.
+    """
+
+    name: str
+    result: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def best(self) -> Mapping[str, Any]:
+        """Number, parameters and validation score of the best trial."""
+        return self.result["best"]
+
+    @property
+    def confirmation(self) -> Any:
+        """The winner, the defaults and the baselines on further seeds, as `Comparison.to_pandas`."""
+        return Comparison(self.name, self.result).to_pandas()
+
+    def to_pandas(self) -> Any:
+        """One row a trial: its state, score on validation, and parameters."""
+        import pandas as pd
+
+        columns = ("number", "state", "value", "epochs", "error")
+        return pd.DataFrame([{key: t[key] for key in columns} | t["params"] for t in self.result["trials"]])
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas().to_html(index=False))
+
+
+def search(
+    space: Mapping[str, Any],
+    teacher: Teacher | Sequence[Teacher] | None,
+    data: Dataset | Pruned,
+    *,
+    trials: int = 20,
+    seed: int = 0,
+    seeds: int | Sequence[int] = 3,
+    student: Encoder | StudentSettings | None = None,
+    method: Method | None = None,
+    train: Mapping[str, Any] | TrainSettings | None = None,
+    store: str = "store",
+    name: str | None = None,
+    engine: EngineChoice | None = None,
+    **sections: Any,
+) -> Search:
+    """Search for the settings with the best validation score; trial 0 is the settings as given.
+
+    With the local engine no Ray process starts; the trials are those of a search on Ray with one trial at a time.
+
+    Args:
+        space: Setting to a list of values, or to a range: `{"low": 1, "high": 20, "log": True}`.
+        seed: Of the sampler.
+        seeds: On which the winner, the defaults and the baselines are trained at the end.
+        name: Of its folder in the store; the same name resumes a search that was stopped.
+
+    Raises:
+        ConfigError: The space or the settings do not fit together; nothing was trained.
+
+    >>> space = {"method.temperature": {"low": 1, "high": 20, "log": True}, "method.name": ["kd", "dekd"]}
+    """
+    run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections)
+    config = SweepConfig.model_validate({"run": run, "space": dict(space)})
+    config.check(run)
+    title = name or time.strftime("search-%Y%m%d-%H%M%S")
+    chosen = engine or Local()
+    settings = SweepSettings(
+        title, partial(config.suggest, run=run), config.starts(run), trials=trials, seed=seed, confirm_start=True
+    )
+    numbers = range(seeds) if isinstance(seeds, int) else seeds
+    origin = Provenance(run.corpus.name, "kdray.search", "kdray.search")
+    with chosen.start() as running:
+        context = Context(Store(store), running, kdray_data())
+        result = sweep(settings, run, context, seeds=numbers, provenance=origin, driver=_driver(chosen))
+    return Search(title, result)
+
+
+def _driver(engine: EngineChoice) -> Driver:
+    if isinstance(engine, Local):
+        return OneByOne()
+    from kdray.tuning.tune import RayTune
+
+    return RayTune()
