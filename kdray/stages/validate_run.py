@@ -25,7 +25,7 @@ from kdray.models import (
     num_layers,
     resolve_encoder,
 )
-from kdray.signals import Need
+from kdray.signals import TEACHER_NEEDS, Need
 from kdray.tasks import Task, get_task
 from kdray.teachers import TeacherSettings, label_names, task_columns
 
@@ -65,8 +65,8 @@ def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> 
     Raises:
         ConfigError: An encoder's folder, tokenizer, head or family does not fit this run.
     """
-    every = (need for phase in run.method.phases(1) for need in phase.method.needs)
-    needs: frozenset[Need] = frozenset(need for need in every if need != "mc_probs")
+    every = frozenset[Need]().union(*(phase.method.needs for phase in run.method.phases(1)))
+    needs = every - TEACHER_NEEDS
     if teachers:
         for number, teacher in enumerate(run.teachers):
             check_teacher_model(teacher, task, needs=needs, key=f"teachers.{number}")
