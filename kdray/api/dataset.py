@@ -32,7 +32,7 @@ class Dataset:
     Attributes:
         name: As tables and the store show it.
         tables: Columns id, texts and label by split; empty for a named corpus.
-        options: Settings of `corpus` beside the data.
+        options: Further settings of `corpus`.
         notes: What was inferred or held out, one sentence each.
     """
 
@@ -202,7 +202,7 @@ def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, kind: 
 
 def _shown(value: Any) -> str:
     if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))  # pandas turns class numbers beside a missing one into floats
+        return str(int(value))  # pandas turns class numbers into floats where one is missing
     return str(value)
 
 

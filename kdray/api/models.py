@@ -29,7 +29,7 @@ from kdray.tasks import get_task, score_all
 from kdray.teachers import TeacherSettings
 from kdray.train import Rows
 
-FILE = "kdray.json"  # what a saved classifier needs beside its Hugging Face folder
+FILE = "kdray.json"  # what a saved classifier needs in its Hugging Face folder
 BATCH_ROWS = 64
 
 

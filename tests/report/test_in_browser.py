@@ -163,10 +163,10 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("axe")
     if npm is None:
         pytest.skip("ACCESSIBILITY NOT CHECKED: no npm on this machine (Debian: apt install npm)")
-    to_bytes = subprocess.run([npm, "pack", AXE, "--silent"], cwd=folder, capture_output=True, text=True, check=False)
-    if to_bytes.returncode:
-        pytest.skip(f"ACCESSIBILITY NOT CHECKED: npm could not fetch {AXE}: {to_bytes.stderr.strip()[-300:]}")
-    with tarfile.open(folder / to_bytes.stdout.strip()) as archive:
+    packed = subprocess.run([npm, "pack", AXE, "--silent"], cwd=folder, capture_output=True, text=True, check=False)
+    if packed.returncode:
+        pytest.skip(f"ACCESSIBILITY NOT CHECKED: npm could not fetch {AXE}: {packed.stderr.strip()[-300:]}")
+    with tarfile.open(folder / packed.stdout.strip()) as archive:
         script = archive.extractfile("package/axe.min.js")
         assert script is not None
         return script.read().decode()
