@@ -38,7 +38,7 @@ class StudyTrials:
         asked: How many trials shall have ended in all.
         full_budget: The value of `budget` that a finished trial reports; less means that it was stopped early.
         objectives: Those of the study. With several of them no trial is stopped early.
-        retries: How often a trial that lost its worker goes on at another one.
+        retries: How often a trial whose worker was lost is retried.
     """
 
     def __init__(

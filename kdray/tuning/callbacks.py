@@ -60,7 +60,7 @@ class ProgressCallback(Callback):
         error, was_lost = _error(trial)
         if was_lost and self._searcher.goes_on(trial.trial_id):
             self._now("running", -1)
-            log.warning("trial %d lost its worker (%s); it goes on at another", trial.config["number"], error)
+            log.warning("trial %d lost its worker (%s); it is retried on another worker", trial.config["number"], error)
             return
         self._now("failed", 1)
         self._searcher.fail(trial.trial_id, error=error, ended=time.time())

@@ -104,9 +104,9 @@ def test_a_sweep_in_a_bucket_outlives_its_driver_and_hands_out_its_student(
         best = called("best", "s", "--store", store.uri, "--storage", url, "--export", str(tmp_path / "mine"))
         assert best["trial"] == document["best"]["number"]
         assert (tmp_path / "mine" / "model.safetensors").is_file()
-        pages = called("test", store.uri)["pages"]
+        pages = called("report", store.uri)["pages"]
         assert "sweep-s.html" in pages
-        assert {*pages, "index.html"} <= set(store.children("test"))
+        assert {*pages, "index.html"} <= set(store.children("report"))
         written = [path for path in Path(ray).rglob("*") if path.is_file() and not path.is_symlink()]
         assert any(path.name == "runtime_env_agent.log" for path in written)
         assert [path for path in written if SECRET.encode() in path.read_bytes()] == []

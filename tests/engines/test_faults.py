@@ -43,12 +43,12 @@ class Finder(importlib.abc.MetaPathFinder):
         run = spec.loader.exec_module
         def exec_module(module):
             run(module)
-            fit = module.run_fit
-            def run_fit(given, **more):
+            fit = module.run_job
+            def run_job(given, **more):
                 if given.title.startswith("distill"):
                     befall(given.train.learning_rate)
                 return fit(given, **more)
-            module.run_fit = run_fit
+            module.run_job = run_job
         spec.loader.exec_module = exec_module
         return spec
 
@@ -69,7 +69,7 @@ def starts(run):
 if __name__ == "__main__":
     sweep_main("rte", base=BASE, on_sample={}, space=space, starts=starts)
 """
-FATES = {1: "the loss is nan", 2: "", 3: "there is no more of it", 4: "No space left on device"}
+FATES = {1: "learning_rate = 1e+30: allowed is", 2: "", 3: "there is no more of it", 4: "No space left on device"}
 
 
 def test_each_fault_is_recorded_and_a_retry_runs_just_those(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_example_units_join_all_fields() -> None:
         ({"id": ["a", None], "text": ["x", "y"]}, "Row 1: 'id' is missing"),
         ({"id": ["a", "b"], "text": ["x", None]}, "Row 1: 'text' is None"),
         ({"id": ["a", "b"], "text": [1, 2]}, "Row 0: 'text' is 1"),
-        ({"id": ["a", "b"]}, "no column 'text'; the table has id"),
+        ({"id": ["a", "b"]}, "Missing column 'text'; the table has id"),
         ({"id": ["a"], "text": ["x"], HASH_COLUMN: ["0"]}, "pruned before"),
     ],
 )
