@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import postgres
 import pytest
 import tiny
 import torch
+
+hypothesis.settings.register_profile("kdray", deadline=None)  # a busy machine makes no test wrong
+hypothesis.settings.load_profile("kdray")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

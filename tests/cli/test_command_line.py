@@ -171,7 +171,9 @@ def test_what_pruning_dropped_and_warns_of_is_said(capsys: pytest.CaptureFixture
     summary = {"num_units": 5, "duplicates": found, "warnings": ["The threshold was lowered."]}
     _show({"rows": [], "summary": summary})
     told = capsys.readouterr()
-    assert "1,200 rows say what another of their class says, 1,100 of them were dropped; 7 pairs differ" in told.out
+    assert (
+        "1,200 rows are like another one of their class, 1,100 of them were dropped; 7 pairs have different" in told.out
+    )
     assert told.err == "kdray: The threshold was lowered.\n"
     _show({"rows": [], "summary": summary | {"duplicates": None, "warnings": []}})
     told = capsys.readouterr()
