@@ -63,7 +63,7 @@ def test_refuses_rows_without_outputs(folder):
 
 
 def test_refuses_a_split_that_is_not_there(folder):
-    with pytest.raises(ConfigError, match=r"^outputs holds no outputs for the split 'report'\.$"):
+    with pytest.raises(ConfigError, match=r"^outputs holds no outputs for the split 'test'\.$"):
         Outputs(folder, "test")
 
 

@@ -54,7 +54,7 @@ def test_teachers_of_one_head_teach_like_any_others(settings):
 
     student = distill(run, prepared, context)
     document = json.loads(student.file("result.json").read_text())
-    assert [teacher["name"] for teacher in document["spec"]["teachers"]] == ["deep", "flat"]
+    assert [teacher["info"]["name"] for teacher in document["spec"]["teachers"]] == ["deep", "flat"]
     again = Context(context.store, InProcess(), data_dir=None)
     distill(run, prepare(run, again), again)
     assert all(entry["reused"] for entry in again.journal)
@@ -71,8 +71,8 @@ def test_separate_teachers_are_other_teachers(settings):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train": tiny.training(8, seed=1)}, "flat and deep differ in train"),
-        ({"init_from": "mnli"}, "flat and deep differ in init_from"),
+        ({"train": tiny.training(8, seed=1)}, "flat and deep must have the same train"),
+        ({"init_from": "mnli"}, "flat and deep must have the same init_from"),
         ({"layers": None}, "deep and flat begin as the same model and would stay it"),
         ({"classes": ["positive", "negative"]}, "teacher flat sets classes: it has a head of its own"),
         ({"fine_tuned": True}, "teacher flat sets fine_tuned"),
