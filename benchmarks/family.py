@@ -71,7 +71,7 @@ def measured(command: Sequence[str], log: Path, environment: Mapping[str, str]) 
     """Run a command to its end.
 
     Raises:
-        RunError: It failed; the end of its log is told.
+        RunError: It failed; the message holds the end of its log.
     """
     used, start = Used(), time.perf_counter()
     with log.open("w") as file, subprocess.Popen(command, env=environment, stdout=file, stderr=file) as process:

@@ -9,7 +9,7 @@ import torch
 Precision = Literal["auto", "fp32", "bf16"]
 
 # On some processors MKL sums a row in an order that depends on the row's place in the batch, unless it is told not to.
-# Read by MKL before its first product; the bits and the speed of other products were measured to stay the same.
+# Read by MKL before its first product. Large products were measured to cost the same time; some last bits differ.
 if torch.backends.cpu.get_cpu_capability() == "AVX512":
     os.environ.setdefault("MKL_CBWR", "AVX512,STRICT")
 
