@@ -83,8 +83,8 @@ def test_a_method_that_cannot_merge_classes_refuses(settings):
 @pytest.mark.parametrize(
     ("teacher", "said"),
     [
-        ({"classes": ["good"]}, "two or more different ones"),
-        ({"classes": ["good", "good"]}, "two or more different ones"),
+        ({"classes": ["good"]}, "two or more different classes"),
+        ({"classes": ["good", "good"]}, "two or more different classes"),
         ({"classes": ["good", "bad"], "init_from": "mnli"}, "classes cannot be combined with init_from"),
         ({"classes": ["good", "bad"], "fine_tuned": True}, "classes cannot be combined with fine_tuned"),
     ],

@@ -29,7 +29,7 @@ def test_uneven_rows_give_the_losses_and_weights_of_one_process(folder, name):
     alone, first, second = tiny_training.train(CASES[name], folder), made(folder, name, 0), made(folder, name, 1)
     for mine, theirs in zip(alone.result.history, first.result.history, strict=True):
         # A KL divergence is a small difference of large log-probabilities: its own last digits are float32 rounding.
-        assert theirs["terms"] == pytest.approx(mine["terms"], rel=1e-6, abs=5e-7)
+        assert theirs["terms"] == pytest.approx(mine["terms"], rel=3e-6, abs=5e-7)
         assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-6)
         assert theirs["score"] == pytest.approx(mine["score"], rel=1e-6)
         assert theirs["queries"] == mine["queries"]
