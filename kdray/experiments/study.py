@@ -27,6 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from kdray import compat
 from kdray.errors import ConfigError, RunError
 from kdray.experiments.settings import Objective
 from kdray.experiments.study_storage import RetryingStorage, is_away, retry_while_unavailable
@@ -113,7 +114,7 @@ class SweepStudy:
 
     def running_elsewhere(self) -> list[FrozenTrial]:
         """What other drivers are at."""
-        return [t for t in self.counted() if t.state == TrialState.RUNNING and t._trial_id not in self._mine]  # pyright: ignore[reportPrivateUsage]
+        return [t for t in self.counted() if t.state == TrialState.RUNNING and compat.trial_id(t) not in self._mine]
 
     def has_work(self, *, asked: int) -> bool:
         """Whether a driver would find something to run: a new trial, one in the queue, or one that lost its driver."""
@@ -128,7 +129,7 @@ class SweepStudy:
         """
         if self.is_shared and self._abandoned():
             time.sleep(1.5 * HEARTBEAT_SECONDS)
-        with _alone(self._storage._backend, self.study.study_name, self._folder):
+        with _alone(self._storage, self.study.study_name, self._folder):
             found = self._abandoned()
             for trial_id in found:
                 self._hold(trial_id)
@@ -148,12 +149,12 @@ class SweepStudy:
             trial.set_user_attr(WITHDRAWN, True)
             self.study.tell(trial, state=TrialState.FAIL)
             return None
-        self._hold(trial._trial_id)  # pyright: ignore[reportPrivateUsage]
+        self._hold(compat.trial_id(trial))
         return trial
 
     def release(self, trial: optuna.Trial) -> None:
         """This driver runs it no more."""
-        self._mine.discard(trial._trial_id)  # pyright: ignore[reportPrivateUsage]
+        self._mine.discard(compat.trial_id(trial))
 
     def retry_failed(self) -> list[int]:
         """Puts every failed trial into the queue again, with its own settings; returns their numbers."""
@@ -166,7 +167,7 @@ class SweepStudy:
     def close(self) -> None:
         """Give the database's connections back."""
         self._storage.remove_session()
-        self._storage._backend.engine.dispose()
+        self._storage.engine.dispose()
 
     @contextmanager
     def driving(self) -> Generator[None]:
@@ -207,12 +208,12 @@ class SweepStudy:
     def _abandoned(self) -> list[int]:
         running = self.running_elsewhere()
         if not self.is_shared:
-            return [t._trial_id for t in running]  # pyright: ignore[reportPrivateUsage]
-        silent = self._storage._get_stale_trial_ids(self.study._study_id)  # pyright: ignore[reportPrivateUsage]
+            return [compat.trial_id(t) for t in running]
+        silent = compat.silent_trials(self.study)
         # a driver may die between its question and its first heartbeat, without which Optuna finds no trial stale
         long_ago = datetime.now() - timedelta(seconds=GRACE_SECONDS)
         unheld = [t for t in running if HELD not in t.user_attrs and t.datetime_start and t.datetime_start < long_ago]
-        return sorted({*silent, *(t._trial_id for t in unheld)})  # pyright: ignore[reportPrivateUsage]
+        return sorted({*silent, *(compat.trial_id(t) for t in unheld)})
 
     def _hold(self, trial_id: int) -> None:
         self._mine.add(trial_id)
@@ -231,7 +232,7 @@ class SweepStudy:
 
     @property
     def _storage(self) -> Any:
-        return self.study._storage  # pyright: ignore[reportPrivateUsage]
+        return compat.database_of(self.study)
 
 
 def metric_of(trial: FrozenTrial, *, higher_is_better: bool) -> float | None:

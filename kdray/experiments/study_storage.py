@@ -9,36 +9,11 @@ from typing import Any
 import optuna
 from sqlalchemy.exc import DBAPIError
 
+from kdray import compat
+
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS, RETRY_SECONDS = 120.0, 2.0
-# All that a sweep asks of the database. Each may be repeated where the answer was lost on its way: what is written is
-# written again, and a trial that was made unheard stays without a driver and is taken over like others of that kind.
-REPEATED = (
-    "create_new_study",
-    "get_study_id_from_name",
-    "get_study_name_from_id",
-    "get_study_directions",
-    "get_study_user_attrs",
-    "get_study_system_attrs",
-    "set_study_user_attr",
-    "set_study_system_attr",
-    "_create_new_trial",
-    "_set_trial_param",
-    "set_trial_state_values",
-    "set_trial_intermediate_value",
-    "set_trial_user_attr",
-    "set_trial_system_attr",
-    "get_trial",
-    "_get_trials",
-    "_get_best_trial_id",
-    "get_trial_id_from_study_id_trial_number",
-    "_get_stale_trial_ids",
-)
-
-
-class RetryingStorage(optuna.storages.RDBStorage):
-    """An `RDBStorage` that repeats what found no server, for two minutes."""
 
 
 def retry_while_unavailable(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,5 +58,6 @@ def _is_connecting(error: DBAPIError) -> bool:
     return type(error.orig).__name__ in ("OperationalError", "InterfaceError", "ConnectionTimeout")
 
 
-for _name in REPEATED:
-    setattr(RetryingStorage, _name, retry_while_unavailable(getattr(optuna.storages.RDBStorage, _name)))
+# Each call may be repeated where the answer was lost on its way: what is written is written again, and a trial that was
+# made unheard stays without a driver and is taken over like others of that kind.
+RetryingStorage = compat.storage_class(retry_while_unavailable)

@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from kdray import compat
 from kdray.experiments.reported import BUDGET, VALUE
 from kdray.experiments.settings import Objective, Pruning, Sampling, Space
 from kdray.experiments.study import StudyProgress, SweepStudy
@@ -89,7 +90,7 @@ class StudyTrials:
     def _report(self, trial_id: str, result: dict[str, Any]) -> None:
         # a trial that goes on from its last epoch tells the earlier ones again
         trial, step = self._asked[trial_id], result[BUDGET]
-        known = self._study._storage.get_trial(trial._trial_id).intermediate_values  # pyright: ignore[reportPrivateUsage]
+        known = compat.database_of(self._study).get_trial(compat.trial_id(trial)).intermediate_values
         if step not in known:
             trial.report(result[VALUE], step=step)
 

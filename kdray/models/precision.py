@@ -1,23 +1,21 @@
 """Which precision the hardware does fast. On processors without bf16 units, bf16 is some twenty times slower."""
 
-import os
 from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
 
+from kdray import compat
+
 Precision = Literal["auto", "fp32", "bf16"]
 
-# On some processors MKL sums a row in an order that depends on the row's place in the batch, unless it is told not to.
-# Read by MKL before its first product. Large products were measured to cost the same time; some last bits differ.
-if torch.backends.cpu.get_cpu_capability() == "AVX512":
-    os.environ.setdefault("MKL_CBWR", "AVX512,STRICT")
+compat.keep_order_of_sums()
 
 
 def has_fast_bf16() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_amx_tile_supported())  # pyright: ignore[reportPrivateUsage]
+    return compat.has_amx()
 
 
 def resolve_precision(precision: Precision) -> Literal["fp32", "bf16"]:

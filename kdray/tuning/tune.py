@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from ray import tune
-from ray.tune.execution import class_cache
 
+from kdray import compat
 from kdray.config import RunConfig
 from kdray.engines.ray.plan import fitting
 from kdray.engines.ray.resources import capacity
@@ -22,9 +22,8 @@ from kdray.tuning.stopper import Stopper
 from kdray.tuning.trackers import callbacks
 from kdray.tuning.trainable import trial
 
-# Tune would write these into logs that everybody may read, and into the list of actors. Nodes have access of their own.
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
-class_cache.ENV_VARS_TO_PROPAGATE.difference_update(SECRETS)
+compat.keep_from_trials(SECRETS)  # nodes have access of their own
 
 
 class RayTune:

@@ -12,6 +12,7 @@ import pytest
 from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader, get_authentication_mode  # pyright: ignore[reportAttributeAccessIssue]
 
+from kdray import compat
 from kdray.engines.ray import access
 from kdray.engines.ray.access import (
     answers_strangers,
@@ -23,7 +24,7 @@ from kdray.engines.ray.access import (
 )
 from kdray.errors import ConfigError, RunError
 
-VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", access.CLUSTERS, *access.COLLECTIVES)
+VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", compat.LOOPBACK_SWITCH, *access.COLLECTIVES)
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +86,7 @@ def test_a_local_ray_starts_with_a_token_on_loopback_and_leaves_the_environment_
         path = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
         assert path == Path.home() / ".kdray" / "ray-token"
         assert os.environ["RAY_AUTH_MODE"] == "token"
-        assert os.environ[access.CLUSTERS] == "0"
+        assert os.environ[compat.LOOPBACK_SWITCH] == "0"
         assert os.environ["GLOO_SOCKET_IFNAME"] == os.environ["NCCL_SOCKET_IFNAME"] == "lo"
         assert not ray_constants.ENABLE_RAY_CLUSTER
         assert get_authentication_mode() == 1  # Ray reads the mode only once by itself

@@ -1,10 +1,7 @@
 """How errors of workers reach the driver, and which of them are worth another attempt; most without Ray."""
 
-import os
 import pickle
 import socket
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +12,13 @@ import pytest
 import ray
 import tiny
 from ray.exceptions import ActorDiedError, RayTaskError
-from ray.train import FailureConfig, ScalingConfig
+from ray.train import FailureConfig
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2.api.exceptions import WorkerGroupError
 
+from kdray import compat
 from kdray.config import WorkSettings, parse
-from kdray.engines.ray.engine import _RetryLostWorkers, _Trainer  # pyright: ignore[reportPrivateUsage]
 from kdray.engines.ray.failures import PeerLost, WorkerFailed, can_help, described, from_worker
 from kdray.errors import ConfigError, KdrayError, RunError
 from kdray.stages import Context, read, teach
@@ -105,51 +102,10 @@ def test_an_error_is_found_under_the_wrapping_of_ray() -> None:
 )
 def test_only_lost_workers_are_tried_again(failures: list[Exception], again: bool) -> None:
     assert can_help(failures) is again
-    policy = _RetryLostWorkers(FailureConfig(max_failures=1))
+    policy = compat.failure_policy(FailureConfig(max_failures=1), can_help)
     error = WorkerGroupError("text", dict(enumerate(failures)))
     assert policy.make_decision(error) is (FailureDecision.RETRY if again else FailureDecision.RAISE)
     assert policy.make_decision(error) is FailureDecision.RAISE, "max_failures still holds"
-
-
-@pytest.mark.parametrize("url", [None, "127.0.0.1:8265"])
-def test_the_token_goes_to_no_other_program_in_place_of_the_dashboard(
-    monkeypatch: pytest.MonkeyPatch, url: str | None
-) -> None:
-    """Ray's cleaner of placement groups sends requests to port 8265 where the session has no dashboard."""
-    monkeypatch.setattr(ray._private.worker, "get_dashboard_url", lambda: url)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-    trainer = _Trainer(print, scaling_config=ScalingConfig(num_workers=1))
-    names = [type(callback).__name__ for callback in trainer._create_default_callbacks()]  # pyright: ignore[reportPrivateUsage]
-    assert "BackendSetupCallback" in names
-    assert ("PlacementGroupCleanerCallback" in names) is bool(url)
-
-
-GROUP = """
-import os, psutil
-import torch.distributed
-from kdray.engines.ray.collectives import _listen_on_one_address
-
-_listen_on_one_address()
-torch.distributed.init_process_group("gloo", init_method="env://")
-torch.distributed.barrier()
-for found in psutil.Process().net_connections(kind="tcp"):
-    if found.status == psutil.CONN_LISTEN:
-        print(found.laddr.port, found.laddr.ip)
-"""
-
-
-def test_the_store_of_a_process_group_listens_on_its_address_only() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "GLOO_SOCKET_IFNAME": "lo"}
-    ranks = [
-        subprocess.Popen([sys.executable, "-c", GROUP], env={**os.environ, **group, "RANK": rank}, stdout=-1, text=True)
-        for rank in ("0", "1")
-    ]
-    shown = [rank.communicate(timeout=300)[0].splitlines() for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0]
-    assert f"{port} 127.0.0.1" in shown[0], shown
-    assert all(line.endswith(" 127.0.0.1") for line in shown[0] + shown[1]), shown
 
 
 @pytest.fixture(scope="module")

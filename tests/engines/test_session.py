@@ -136,19 +136,6 @@ def test_an_address_at_which_nothing_answers_is_refused() -> None:
     check_address(None)
 
 
-def test_ray_is_told_the_command_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    private: Any = ray._private.utils  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-    monkeypatch.setattr(private, "get_entrypoint_name", lambda: "tune --storage postgresql://me:secret@host/db")
-    session._tell_no_passwords()  # pyright: ignore[reportPrivateUsage]
-    assert private.get_entrypoint_name() == "tune --storage postgresql://me:***@host/db"
-
-
-def test_ray_really_asks_there_for_the_command() -> None:
-    from ray._private import worker
-
-    assert "entrypoint=ray._private.utils.get_entrypoint_name()" in inspect.getsource(worker.init)
-
-
 @pytest.mark.parametrize("error", [ConnectionError("Failed to connect"), RuntimeError("Failed to connect. Or so")])
 def test_who_is_not_let_in_is_told_about_the_token(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     starts(monkeypatch, [error])

@@ -100,7 +100,7 @@ def test_one_driver_at_a_time_claims(url: str, tmp_path: Path, monkeypatch: pyte
     with (
         closing(open_study(url, name="claim", folder=None, starts=[START])) as book,
         closing(open_study(url, name="other", folder=None, starts=[START])) as other,
-        study_module._alone(book._storage._backend, "claim", None),
+        study_module._alone(book._storage, "claim", None),
     ):
         assert other.adopt_orphans() == []  # another sweep has a lock of its own
         with pytest.raises(RunError, match="sweep 'claim': another driver holds its lock"):

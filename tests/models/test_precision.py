@@ -3,13 +3,14 @@
 import pytest
 import torch
 
+from kdray import compat
 from kdray.models import resolve_precision
 
 
 @pytest.mark.parametrize(("has_units", "chosen"), [(True, "bf16"), (False, "fp32")])
 def test_a_processor_gets_bf16_only_with_units_for_it(has_units, chosen, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_units)
+    monkeypatch.setattr(compat, "has_amx", lambda: has_units)
     assert resolve_precision("auto") == chosen
 
 

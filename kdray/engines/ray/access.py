@@ -14,11 +14,11 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from kdray import compat
 from kdray.errors import ConfigError, RunError
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 FOLDER, FILE = ".kdray", "ray-token"
-CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: every server of Ray listens on loopback only, on Linux too
 COLLECTIVES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 PROBE_SECONDS = 10.0
 
@@ -53,20 +53,16 @@ def protected() -> Generator[None]:
 
     A mode or a token of the user is kept.
     """
-    from ray._private import ray_constants
-
-    with _token_path() as path:
-        given = {CLUSTERS: "0", MODE: os.environ.get(MODE, "token")}
+    with _token_path() as path, compat.loopback_only():
+        given = {compat.LOOPBACK_SWITCH: "0", MODE: os.environ.get(MODE, "token")}
         given |= {name: os.environ.get(name, _loopback()) for name in COLLECTIVES}
         if not os.environ.get(TOKEN):
             given[TOKEN_PATH] = str(path)
-        old_environment, old_constant = {name: os.environ.get(name) for name in given}, ray_constants.ENABLE_RAY_CLUSTER
+        old_environment = {name: os.environ.get(name) for name in given}
         try:
-            ray_constants.ENABLE_RAY_CLUSTER = False  # read from the environment when Ray was imported
             _set(given)
             yield
         finally:
-            ray_constants.ENABLE_RAY_CLUSTER = old_constant
             _set(old_environment)
 
 
@@ -85,16 +81,7 @@ def check_enforced(*, allow_network: bool) -> None:
 
 def answers_strangers(address: str) -> bool:
     """Whether the head of a Ray cluster answers a call without a token."""
-    import grpc
-    from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # pyright: ignore[reportAttributeAccessIssue]
-    from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
-
-    with grpc.insecure_channel(address, (("grpc.enable_http_proxy", 0),)) as channel:
-        try:
-            NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=PROBE_SECONDS)
-        except grpc.RpcError:
-            return False
-    return True
+    return compat.answers_without_token(address, seconds=PROBE_SECONDS)
 
 
 def cluster_answers_strangers() -> bool:
@@ -117,15 +104,12 @@ def _gcs_address() -> str:
 
 def _set(values: Mapping[str, str | None]) -> None:
     """Set or remove environment variables, also for what Ray has read of them already."""
-    from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
-
     for name, value in values.items():
         if value is None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    compat.reread_authentication()
 
 
 def _loopback() -> str:

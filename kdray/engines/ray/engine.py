@@ -1,83 +1,32 @@
 """The engine on Ray: trainings by Ray Train, maps by Ray Data."""
 
-import logging
 import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from unittest.mock import patch
 
 import pyarrow as pa
 import ray
 import ray.exceptions
 import ray.train
-from ray.train.torch import TorchTrainer
-from ray.train.v2._internal import util as train_util
-from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.train.v2._internal.execution import context as train_context
-from ray.train.v2._internal.execution.controller import TrainController
-from ray.train.v2._internal.execution.failure_handling import DefaultFailurePolicy, FailureDecision
-from ray.train.v2._internal.execution.worker_group import WorkerGroup
-from ray.train.v2._internal.execution.worker_group.worker import RayTrainWorker
-from ray.train.v2.api import data_parallel_trainer
-from ray.train.v2.api.exceptions import TrainingFailedError
 
+from kdray import compat
 from kdray.arrow_io import TableMap
 from kdray.config import WorkSettings
 from kdray.distillation import FitSpec, run_job
 from kdray.engines.base import tags_of
 from kdray.engines.local import threads_of
-from kdray.engines.ray.collectives import PrivateTorchConfig
 from kdray.engines.ray.failures import can_help, described, from_worker
 from kdray.engines.ray.maps import map_tables
 from kdray.engines.ray.resources import capacity, describe_nodes, max_cpus_per_process
-from kdray.engines.ray.session import has_dashboard, living_nodes
+from kdray.engines.ray.session import living_nodes
 from kdray.errors import ConfigError
 from kdray.store import Store
 from kdray.train import GroupRanks, SingleRank
 
 COLLECTIVE_TIMEOUT_SECONDS = 600
-
-
-class _Trainer(TorchTrainer):
-    """Its actors bear the training's name. Ctrl-C ends the command as elsewhere; Ray's own handler would end the
-    process without a word, and stay."""
-
-    named = "train"
-
-    def _register_sigint_handler(self, controller: Any) -> None:
-        del controller
-
-    def _create_default_callbacks(self) -> list[Any]:
-        """Without a dashboard of its own, Ray's cleaner would send the token to whatever program has port 8265."""
-        found: list[Any] = super()._create_default_callbacks()
-        if has_dashboard():
-            return found
-        return [each for each in found if not isinstance(each, PlacementGroupCleanerCallback)]
-
-    def _initialize_and_run_controller(self, **given: Any) -> Any:
-        """Ray has no setting for what is retried, nor for the names of these actors: those of their classes."""
-        given["failure_policy"] = _RetryLostWorkers(self.run_config.failure_config or ray.train.FailureConfig())
-        with patch.object(data_parallel_trainer, "TrainController", _controller(self.named)):
-            return super()._initialize_and_run_controller(**given)
-
-
-class _RetryLostWorkers(DefaultFailurePolicy):
-    """Ray retries every failure; an exception of the worker's own code would only come again."""
-
-    def make_decision(self, training_failed_error: TrainingFailedError) -> FailureDecision:
-        failures = getattr(training_failed_error, "worker_failures", {})
-        if failures and not can_help(failures.values()):
-            return FailureDecision.RAISE
-        return super().make_decision(training_failed_error)
-
-
-def _controller(name: str) -> type[TrainController]:
-    worker = type(f"{name}_worker", (RayTrainWorker,), {})
-    group = type("Group", (WorkerGroup,), {"_worker_cls": worker})
-    return type(name, (TrainController,), {"worker_group_cls": group})
 
 
 @dataclass(frozen=True)
@@ -88,10 +37,10 @@ class OnRay:
 
     def fit(self, spec: FitSpec) -> None:
         cpus, gpus = self.per_worker()
-        trainer = _Trainer(
+        trainer = compat.trainer_class(_slug(spec.title), can_help)(
             _train_worker,
             train_loop_config=spec.message(),
-            torch_config=PrivateTorchConfig(timeout_s=COLLECTIVE_TIMEOUT_SECONDS),
+            torch_config=compat.torch_config(timeout_s=COLLECTIVE_TIMEOUT_SECONDS),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=self.work.workers, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus, "GPU": gpus}
             ),
@@ -102,7 +51,6 @@ class OnRay:
                 failure_config=ray.train.FailureConfig(max_failures=self.work.retries),
             ),
         )
-        trainer.named = _slug(spec.title)
         try:
             trainer.fit()
         except Exception as error:
@@ -187,9 +135,7 @@ def _result(ready: Any, title: str) -> Any:
 
 
 def _train_worker(config: dict[str, Any]) -> None:
-    # the loop says itself how each epoch went; this logger bears its file's name, so that no level of ray.train holds
-    logging.getLogger(train_context.__file__).setLevel(logging.WARNING)
-    logging.getLogger(train_util.__name__).setLevel(logging.CRITICAL)  # the driver shows the error of the loop
+    compat.silence_train_worker()
     context = ray.train.get_context()
 
     def report(epoch: dict[str, Any]) -> None:

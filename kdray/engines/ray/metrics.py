@@ -1,13 +1,11 @@
 """kdray's numbers as Ray metrics: every node's metrics port shows them to Prometheus as `ray_kdray_<name>`."""
 
 import gc
-import os
 from collections.abc import Mapping
 
-import ray
 from ray.util.metrics import Counter, Gauge
 
-from kdray import log, metrics
+from kdray import compat, log, metrics
 from kdray.metrics import METERS
 
 PREFIX = "kdray_"
@@ -37,11 +35,9 @@ class RayMetrics:
 def set_up() -> None:
     """What every process of a run does first: its lines go to standard error, its numbers to Ray.
 
-    It names its own cluster: without an address Ray's state API, by which Train's cleaner asks whether a training still
-    lives, takes the cluster that was started last on this machine, and finds it dead. And it looks for garbage less
-    often, because what it is about to load stays.
+    It looks for garbage less often, because what it is about to load stays.
     """
     gc.set_threshold(GARBAGE_AFTER)
-    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+    compat.name_own_cluster()
     log.configure()
     metrics.install(RayMetrics())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdray import metrics
+from kdray import compat, metrics
 from kdray.engines.ray.access import (
     TOKEN_PATH,
     check_access,
@@ -28,25 +28,6 @@ from kdray.secrets import without_passwords
 
 log = logging.getLogger(__name__)
 
-# Set only where the user has set nothing; each has a reason that was measured.
-ENVIRONMENT = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # one report per poll: the default of 2 s throttles short epochs
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # otherwise a worker's lines appear twice
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # slow and autoscaled machines
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths stay what they are
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",  # else Tune prints a table of its own, also at verbosity 0
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # one line says it, and the report
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command, not only the search before the confirmation
-    "RAY_DATA_USE_DATASOURCE_V2": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS": "0",  # progress lines look alike and must not be swallowed
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 STARTS = 3
 STORE_BYTES = 400_000_000  # of Ray's objects
 SHORT_FOLDER = "/tmp/ray"  # noqa: S108 - Ray's own, where TMPDIR is not set
@@ -82,8 +63,7 @@ def session(address: str | None, *, allow_network: bool = False) -> Generator[Se
         RunError: The installed Ray has no authentication.
     """
     check_access(address, allow_network=allow_network)
-    for key, value in ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
+    compat.set_ray_switches()
     import ray
 
     if ray.is_initialized():
@@ -150,18 +130,12 @@ def living_nodes() -> int:
     return sum(1 for node in ray.nodes() if node["Alive"])
 
 
-def has_dashboard() -> bool:
-    import ray
-
-    return bool(ray._private.worker.get_dashboard_url())  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-
-
 def _connect(address: str | None, *, allow_network: bool = False) -> None:
     import ray
     from ray.exceptions import AuthenticationError
 
     check_address(address)
-    _tell_no_passwords()
+    compat.change_shown_command(without_passwords)
     setup = {"worker_process_setup_hook": "kdray.engines.ray.metrics.set_up"}
     try:
         if address:
@@ -186,15 +160,6 @@ def _connect(address: str | None, *, allow_network: bool = False) -> None:
         ) from None
 
 
-def _tell_no_passwords() -> None:
-    """Ray shows this process's command line in its list of jobs."""
-    import ray
-
-    private = ray._private.utils  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-    command = without_passwords(private.get_entrypoint_name())
-    private.get_entrypoint_name = lambda: command
-
-
 def start_local(setup: dict[str, str]) -> None:
     """A local Ray. A start that takes more than Ray's 30 s is repeated, and a dashboard is not necessary.
 
@@ -203,7 +168,7 @@ def start_local(setup: dict[str, str]) -> None:
     """
     import ray
 
-    logging.getLogger("ray._private.services").setLevel(logging.CRITICAL)  # else it prints the dashboard's log
+    compat.silence_start()
     given: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1"} | _temporary_folder()
     _warn_of_small_shared_memory()
     left = STARTS
@@ -239,9 +204,7 @@ def start_local(setup: dict[str, str]) -> None:
 
 def _temporary_folder() -> dict[str, str]:
     """Where Ray keeps its sockets, if its own choice is too long for them."""
-    from ray._common.utils import get_default_ray_temp_dir
-
-    folder = get_default_ray_temp_dir()
+    folder = compat.ray_folder()
     length = len(os.fsencode(Path(folder).absolute()))
     if length <= FOLDER_BYTES:
         return {}
@@ -286,7 +249,7 @@ def _describe() -> Session:
     import ray
 
     resources = ray.cluster_resources()
-    url = ray._private.worker.get_dashboard_url()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    url = compat.dashboard_url()
     nodes = living_nodes()
     found = Session(f"http://{url}" if url else None, resources.get("CPU", 0.0), resources.get("GPU", 0.0), nodes)
     log.info(
