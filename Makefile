@@ -13,7 +13,7 @@ if sys.version_info < (3, 11):
 endef
 export PYTHON_CHECK
 
-.PHONY: setup setup-dev tune test cluster check lint types floors fast fuzz matrix
+.PHONY: setup setup-dev tune test soak cluster check lint types floors fast fuzz matrix
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c "$$PYTHON_CHECK"
@@ -33,13 +33,17 @@ tune: setup
 
 # three workers also on two cores: the one with the Ray tests mostly waits
 test: setup-dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster" $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster and not soak" $(ARGS)
+
+# the long tests, one after another: before a release, and after a change to engines, store or experiments
+soak: setup-dev
+	$(BIN)/python -m pytest -m soak $(ARGS)
 
 cluster: setup-dev
 	$(BIN)/python -m pytest -m cluster $(ARGS)
 
 fast: setup-dev
-	$(BIN)/python -m pytest -m "not slow and not ray" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not soak and not ray" $(ARGS)
 
 fuzz: setup-dev
 	KDRAY_FUZZ_CASES=10000 $(BIN)/python -m pytest -m fuzz $(ARGS)

@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -45,6 +46,7 @@ REPLACED_AFTER = SERVICE_BACK_AFTER = 5.0
 SILENT = 30.0
 DISK_MIB = 1_000
 LIMIT = 900.0
+ACCESS = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 FAULTS = ("worker", "node", "driver", "head", "store", "disk")
 WORKS = ("teach", "outputs", "prune", "distill", "sweep")
 BEFORE = {"outputs": "teach", "distill": "outputs", "sweep": "outputs"}
@@ -257,7 +259,7 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
         self._arguments = arguments
         self._folder = folder
-        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}  # loopback only
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1"} | ACCESS
         self._encoder = cut_encoder(1, folder)
         self._before: dict[tuple[str, int], Path] = {}
         self._whole: dict[tuple[str, str], tuple[float, Any]] = {}
@@ -393,9 +395,7 @@ def _difference(expected: Any, found: Any) -> str:
 @contextmanager
 def _cluster(folder: Path) -> Iterator[Nodes]:
     """Ray's test cluster with a control service that outlives its process."""
-    os.environ.update(
-        RAY_AUTH_MODE="disabled", RAY_gcs_storage="rocksdb", RAY_gcs_storage_path=str(folder), RAY_worker_niceness="0"
-    )
+    os.environ.update(ACCESS, RAY_gcs_storage="rocksdb", RAY_gcs_storage_path=str(folder), RAY_worker_niceness="0")
     from ray.cluster_utils import Cluster
 
     folder.mkdir(parents=True)

@@ -11,6 +11,7 @@ no measurement.
 import argparse
 import json
 import os
+import secrets
 import shutil
 import statistics
 import subprocess
@@ -30,7 +31,7 @@ from kdray.store import Store
 
 CORPUS = "sst2"
 NODE = {"num_cpus": 1, "object_store_memory": 200_000_000}
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}  # loopback only
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 TRAIN = {"epochs": 1, "learning_rate": 1e-4, "batch_size": 32, "max_length": 64}
 WORKS = ("outputs", "prune", "sweep")
 TEACHERS = [{"name": "minilm", "encoder": "minilm", "train": TRAIN}]

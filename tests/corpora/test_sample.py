@@ -184,7 +184,7 @@ def test_word_overlap_alone_is_not_enough(examples: dict[str, list[Example]]) ->
 MAX_TOKENS, BATCH_SIZE, EPOCHS, LEARNING_RATE = 64, 16, 2, 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_encoder_learns_it(examples: dict[str, list[Example]]) -> None:
     """A plain loop, which shares no line with kdray's own: 6 layers of MiniLM, AdamW, warm-up and linear decay."""
     torch = pytest.importorskip("torch")

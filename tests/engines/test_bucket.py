@@ -71,6 +71,7 @@ def training_of_student(store: Store) -> bool:
     )
 
 
+@pytest.mark.soak
 def test_a_sweep_in_a_bucket_outlives_its_driver_and_hands_out_its_student(
     url: str, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

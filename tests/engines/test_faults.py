@@ -11,7 +11,7 @@ import optuna
 import pytest
 import tiny
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.soak]
 
 # Read by Python in every process of the cluster: what befalls a trial is told by its learning rate, once;
 # one of them loses its worker twice.

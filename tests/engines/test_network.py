@@ -159,7 +159,9 @@ class Watched:
     mark: Path
 
 
-@pytest.fixture(scope="module", params=["run", "sweep", "prune"])
+@pytest.fixture(
+    scope="module", params=["run", *(pytest.param(name, marks=pytest.mark.soak) for name in ("sweep", "prune"))]
+)
 def watched(
     request: pytest.FixtureRequest,
     space: Space | None,

@@ -2,6 +2,7 @@
 `make cluster`."""
 
 import os
+import secrets
 import shutil
 import socket
 import time
@@ -58,7 +59,7 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    os.environ["RAY_AUTH_MODE"] = "disabled"  # loopback only
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     from ray.cluster_utils import Cluster
 
     from kdray.engines.ray.session import session

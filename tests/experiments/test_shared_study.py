@@ -196,6 +196,7 @@ def asking_meanwhile(url: str, question: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.ray
+@pytest.mark.soak
 def test_a_second_driver_joins_a_sweep(url: str, tiny_encoder: Path, tmp_path: Path) -> None:
     """By the commands: one sweep over one store and one database, driven twice at the same time."""
     store = tmp_path / "store"
