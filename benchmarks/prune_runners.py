@@ -12,7 +12,9 @@ LENGTH, BATCH, DEVIATIONS = 128, 32, 0.5
 
 
 def kdray_prune(corpus: Path, encoder: Path, store: Path) -> np.ndarray:
-    from kdray.cli.runs import run_stage
+    from kdray.api.stages import run_stage
+    from kdray.config import load
+    from kdray.engines import Ray
     from kdray.pruning import HASH_COLUMN
 
     recipe = Path(__file__).parent.parent / "recipes" / "prune.yaml"
@@ -25,7 +27,7 @@ def kdray_prune(corpus: Path, encoder: Path, store: Path) -> np.ndarray:
         "prune.keep_medoids": "nn",
         "prune.embedders": encoder,
     }
-    found = run_stage("prune", recipe, [f"{k}={v}" for k, v in settings.items()], address=None, quiet=True, show=0)
+    found = run_stage(load(recipe, [f"{k}={v}" for k, v in settings.items()]), "prune", engine=Ray(), texts=0)
     decisions = pq.read_table(Path(found["pruned"]) / "decisions.parquet")
     assert HASH_COLUMN not in decisions.column_names
     return decisions["kept"].to_numpy().astype(np.bool_)

@@ -12,19 +12,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from kdray import engines, functional, methods, testing
-    from kdray.api import (
-        Comparison,
-        Dataset,
-        Encoder,
-        Pruned,
-        Search,
-        Student,
-        Teacher,
-        compare,
-        distill,
-        prune,
-        search,
-    )
+    from kdray.api.dataset import Dataset
+    from kdray.api.experiments import Comparison, Search, compare, search
+    from kdray.api.models import Encoder, Student, Teacher
+    from kdray.api.runs import Pruned, distill, prune
     from kdray.config import RunConfig
     from kdray.methods import Method
     from kdray.store import Store
@@ -32,21 +23,21 @@ if TYPE_CHECKING:
 
 # Loaded on first use, so that `import kdray` is quick and the command line loads only what it needs.
 _ATTRIBUTES = {
-    "Comparison": "kdray.api",
-    "Search": "kdray.api",
-    "compare": "kdray.api",
-    "search": "kdray.api",
-    "Dataset": "kdray.api",
-    "Encoder": "kdray.api",
+    "Comparison": "kdray.api.experiments",
+    "Search": "kdray.api.experiments",
+    "compare": "kdray.api.experiments",
+    "search": "kdray.api.experiments",
+    "Dataset": "kdray.api.dataset",
+    "Encoder": "kdray.api.models",
     "Method": "kdray.methods",
-    "Pruned": "kdray.api",
+    "Pruned": "kdray.api.runs",
     "RunConfig": "kdray.config",
     "Store": "kdray.store",
-    "Student": "kdray.api",
-    "Teacher": "kdray.api",
+    "Student": "kdray.api.models",
+    "Teacher": "kdray.api.models",
     "TrainSettings": "kdray.train",
-    "distill": "kdray.api",
-    "prune": "kdray.api",
+    "distill": "kdray.api.runs",
+    "prune": "kdray.api.runs",
 }
 _MODULES = {
     "engines": "kdray.engines",

@@ -1,17 +1,19 @@
 """Several students: `compare` trains settings on the same seeds, `search` looks for better settings."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from kdray.api.dataset import Dataset
 from kdray.api.models import Encoder, Teacher
 from kdray.api.runs import Pruned, run_of
+from kdray.config import RunConfig
 from kdray.config.sweep import SweepConfig
 from kdray.corpora import kdray_data
 from kdray.distillation import StudentSettings
+from kdray.engines import Engine, InProcess
 from kdray.engines.choice import EngineChoice, Local
 from kdray.experiments.compare import compare as run_comparison
 from kdray.experiments.documents import Provenance
@@ -20,7 +22,7 @@ from kdray.experiments.search import Driver
 from kdray.experiments.settings import SweepSettings
 from kdray.experiments.sweep import sweep
 from kdray.methods import Method
-from kdray.stages import Context
+from kdray.stages import Context, check_models, load_stored, read
 from kdray.store import Store
 from kdray.train import TrainSettings
 
@@ -86,12 +88,34 @@ def compare(
     run = run_of(teacher, data, student=student, method=first, train=train, store=store, sections=sections)
     variants = {label: {"method": each.model_dump(mode="json")} for label, each in labeled.items()}
     title = name or time.strftime("comparison-%Y%m%d-%H%M%S")
-    with (engine or Local()).start() as running:
-        context = Context(Store(store), running, kdray_data())
-        numbers = range(seeds) if isinstance(seeds, int) else seeds
-        origin = Provenance(run.corpus.name, "kdray.compare", "kdray.compare")
-        result = run_comparison(title, variants, run, context, seeds=numbers, cpus=1, gpus=0.0, provenance=origin)
-    return Comparison(title, result)
+    origin = Provenance(run.corpus.name, "kdray.compare", "kdray.compare")
+    return compare_variants(title, variants, run, seeds=_seeds(seeds), engine=engine or Local(), provenance=origin)
+
+
+def compare_variants(
+    name: str,
+    variants: Mapping[str, Mapping[str, Any]],
+    run: RunConfig,
+    *,
+    seeds: Sequence[int],
+    engine: EngineChoice,
+    provenance: Provenance,
+    cpus: int = 1,
+    gpus: float = 0.0,
+    started: Callable[[Engine], None] = lambda engine: None,
+) -> Comparison:
+    """`compare` of the settings of a run.
+
+    Args:
+        variants: Label to dotted settings, which change `run`.
+        cpus, gpus: Of each student.
+        started: Called with the running engine before anything is trained.
+    """
+    context = _checked(run)
+    with engine.start(run.work, started, at_once=True) as running:
+        context = replace(context, engine=running)
+        result = run_comparison(name, variants, run, context, seeds=seeds, cpus=cpus, gpus=gpus, provenance=provenance)
+    return Comparison(name, result)
 
 
 @dataclass(frozen=True)
@@ -162,16 +186,47 @@ def search(
     config = SweepConfig.model_validate({"run": run, "space": dict(space)})
     config.check(run)
     title = name or time.strftime("search-%Y%m%d-%H%M%S")
-    chosen = engine or Local()
     settings = SweepSettings(
         title, partial(config.suggest, run=run), config.starts(run), trials=trials, seed=seed, confirm_start=True
     )
-    numbers = range(seeds) if isinstance(seeds, int) else seeds
     origin = Provenance(run.corpus.name, "kdray.search", "kdray.search")
-    with chosen.start() as running:
-        context = Context(Store(store), running, kdray_data())
-        result = sweep(settings, run, context, seeds=numbers, provenance=origin, driver=_driver(chosen))
-    return Search(title, result)
+    return search_settings(settings, run, seeds=_seeds(seeds), engine=engine or Local(), provenance=origin)
+
+
+def search_settings(
+    settings: SweepSettings,
+    run: RunConfig,
+    *,
+    seeds: Sequence[int],
+    engine: EngineChoice,
+    provenance: Provenance,
+    started: Callable[[Engine], None] = lambda engine: None,
+) -> Search:
+    """`search` from the settings of a run.
+
+    Args:
+        started: Called with the running engine before anything is trained.
+    """
+    context = _checked(run)
+    with engine.start(run.work, started, at_once=True) as running:
+        context = replace(context, engine=running)
+        result = sweep(settings, run, context, seeds=seeds, provenance=provenance, driver=_driver(engine))
+    return Search(settings.name, result)
+
+
+def _checked(run: RunConfig) -> Context:
+    """Read the corpus into the store and check data and models, before an engine starts.
+
+    Raises:
+        ConfigError: The data is bad, or an encoder does not fit this run.
+    """
+    context = Context(Store(run.store), InProcess(), kdray_data())
+    check_models(run, load_stored(read(run.corpus, context)).task)
+    return context
+
+
+def _seeds(given: int | Sequence[int]) -> Sequence[int]:
+    return range(given) if isinstance(given, int) else given
 
 
 def _driver(engine: EngineChoice) -> Driver:

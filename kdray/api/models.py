@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from kdray.api.dataset import Dataset
+from kdray.config import WorkSettings
 from kdray.corpora import encode, kdray_data, load_corpus
 from kdray.distillation import StudentSettings
 from kdray.engines.choice import EngineChoice, Local
@@ -256,7 +257,7 @@ class Teacher:
         Raises:
             ConfigError: The encoder or the data cannot be used.
         """
-        with (engine or Local()).start() as running:
+        with (engine or Local()).start(WorkSettings()) as running:
             context = Context(Store(store), running, kdray_data())
             corpus = read(data.settings, context)
             model = teach(self.settings, corpus, context)

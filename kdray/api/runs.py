@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from kdray.api.dataset import Dataset
 from kdray.api.models import Encoder, Student, Teacher, classifier_of
-from kdray.config import PruneSection, RunConfig, WorkSettings
+from kdray.config import PruneSection, RunConfig
 from kdray.corpora import kdray_data
 from kdray.distillation import StudentSettings
 from kdray.engines.choice import EngineChoice, Local
@@ -88,7 +88,7 @@ def distill(
         RunError: The training failed.
     """
     run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections)
-    with (engine or Local()).start() as running:
+    with (engine or Local()).start(run.work) as running:
         context = Context(Store(run.store), running, kdray_data())
         prepared = prepare(run, context)
         artifact = distill_stage(run, prepared, context)
@@ -119,7 +119,7 @@ def prune(
         chosen["embedders"] = embedders
     section = PruneSection.model_validate(chosen)
     run = RunConfig(store=store, corpus=data.settings, prune=section, teachers=(), method=FineTune())
-    with (engine or Local()).start() as running:
+    with (engine or Local()).start(run.work) as running:
         context = Context(Store(store), running, kdray_data())
         artifact = prepare(run, context).pruned_corpus
     if artifact is None:
@@ -151,7 +151,6 @@ def run_of(
             "student": student.settings if isinstance(student, Encoder) else student,
             "method": method or (KD() if teachers else FineTune()),
             "train": train if isinstance(train, TrainSettings) else dict(train or {}),
-            "work": WorkSettings(),
             **sections,
         }
     )

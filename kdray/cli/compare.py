@@ -5,23 +5,25 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+from kdray.cli.engine import engine_of
 from kdray.cli.flags import (
     add_shared_flags,
     check_shared_flags,
-    corpus_read,
     heading,
     run_config,
+    say,
     seeds_of,
+    show_students,
     student_rows,
 )
 from kdray.cli.main import guarded
-from kdray.cli.show import show_plan, table
+from kdray.cli.show import table
 from kdray.config import RunConfig
-from kdray.engines.ray.session import session
+from kdray.engines import Engine
 from kdray.secrets import without_passwords
+from kdray.store import Store
 
 Variants = Callable[[RunConfig], Mapping[str, Mapping[str, Any]]]
 
@@ -35,7 +37,7 @@ def compare_main(
     variants: Variants,
     argv: Sequence[str] | None = None,
 ) -> None:
-    """Parse the flags, train every variant on every seed on Ray, print the table, exit with 0, 1 or 2.
+    """Parse the flags, train every variant on every seed, print the table, exit with 0, 1 or 2.
 
     Args:
         what: Names the comparison, in its folder and in `--help`.
@@ -68,28 +70,27 @@ def _compare(
     run = run_config(task, arguments, base, on_sample)
     name = arguments.name or f"{run.corpus.name}-{what.replace(' ', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
     seeds = seeds_of(arguments)
-    context = corpus_read(run)
-    with session(arguments.address, allow_network=arguments.allow_network) as cluster:
-        from kdray.engines.ray.engine import OnRay
-        from kdray.engines.ray.plan import Trials, plan
-        from kdray.experiments.compare import compare
-        from kdray.experiments.documents import Provenance
+    from kdray.api.experiments import compare_variants
+    from kdray.experiments.documents import Provenance
 
-        print(f"comparison {name} on {run.corpus.name}; dashboard: {cluster.dashboard or 'none'}", flush=True)
-        engine, settings = OnRay(run.work), variants(run)
-        students = Trials("students", len(settings) * len(seeds), arguments.cpus_per_trial, arguments.gpus_per_trial)
-        show_plan(plan(run, engine, students))
-        document = compare(
-            name,
-            settings,
-            run,
-            replace(context, engine=engine),
-            seeds=seeds,
-            cpus=arguments.cpus_per_trial,
-            gpus=arguments.gpus_per_trial,
-            provenance=Provenance(arguments.corpus, command, command),
-        )
+    settings = variants(run)
+
+    def started(engine: Engine) -> None:
+        say(f"comparison {name} on {run.corpus.name}")
+        show_students(run, engine, "students", len(settings) * len(seeds), arguments)
+
+    document = compare_variants(
+        name,
+        settings,
+        run,
+        seeds=seeds,
+        engine=engine_of(arguments),
+        provenance=Provenance(arguments.corpus, command, command),
+        cpus=arguments.cpus_per_trial,
+        gpus=arguments.gpus_per_trial,
+        started=started,
+    ).result
     print(f"\n{heading(document)}")
     print(table(student_rows(document)))
-    page = context.store.uri_of(f"sweeps/{name}/report.html")
+    page = Store(run.store).uri_of(f"sweeps/{name}/report.html")
     print(f"\nreport: {page}\n{document['seconds']['total']:.0f} s in all")

@@ -4,15 +4,14 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from kdray.cli.engine import add_engine_flags, check_engine_flags
 from kdray.cli.runs import with_corpus
+from kdray.cli.show import show_plan
 from kdray.config import RunConfig, apply_overrides, merge, parse
-from kdray.corpora import kdray_data
 from kdray.corpora.finding import from_user
-from kdray.engines.ray.access import check_access
-from kdray.engines.ray.session import check_address
+from kdray.engines import InProcess
 from kdray.errors import ConfigError
-from kdray.stages import Context, InProcess, check_models, load_stored, read
-from kdray.store import NAME, Store
+from kdray.store import NAME
 from kdray.teachers import TeacherSettings
 
 SMOKE_ROWS = 160
@@ -29,8 +28,7 @@ def add_shared_flags(parser: argparse.ArgumentParser, task: str) -> None:
     parser.add_argument("--seeds", type=int, help=f"seeds of the table at the end (default {SEEDS})")
     parser.add_argument("--store", help="folder or URI (default store)")
     parser.add_argument("--name", help="name in the store (default: from the corpus and the time)")
-    parser.add_argument("--address", help="address of a Ray cluster (auto: the cluster of this machine)")
-    parser.add_argument("--allow-network", action="store_true", help="start a local Ray even if others could use it")
+    add_engine_flags(parser)
     parser.add_argument("--cpus-per-trial", type=int, default=1)
     parser.add_argument("--gpus-per-trial", type=float, default=0.0, help="may be a fraction")
     parser.add_argument("--smoke", action="store_true", help="a tiny run that checks that everything works")
@@ -52,8 +50,7 @@ def check_shared_flags(arguments: argparse.Namespace, *more: str) -> None:
     for flag in ("epochs", "seeds", "cpus_per_trial", *more):
         if (value := getattr(arguments, flag)) is not None and value < 1:
             raise ConfigError(f"--{flag.replace('_', '-')} {value}: it must be 1 or more.")
-    check_access(arguments.address, allow_network=arguments.allow_network)
-    check_address(arguments.address)
+    check_engine_flags(arguments)
 
 
 def seeds_of(arguments: argparse.Namespace) -> range:
@@ -133,15 +130,26 @@ def _with_small_beginnings(run: RunConfig) -> RunConfig:
     return run.model_copy(update={"teachers": tuple(small(teacher) for teacher in run.teachers)})
 
 
-def corpus_read(run: RunConfig) -> Context:
-    """Read the corpus into the store and check data and models, before Ray starts; returns the context.
+def say(sentence: str) -> None:
+    print(sentence, flush=True)
 
-    Raises:
-        ConfigError: The data is bad, or an encoder does not fit this run.
+
+def show_students(
+    run: RunConfig, engine: Any, what: str, count: int, arguments: argparse.Namespace, *, confirmed: int = 0
+) -> None:
+    """On Ray: the dashboard, and the plan with so many students.
+
+    Args:
+        confirmed: Students of the confirmation, at most.
     """
-    context = Context(Store(run.store), InProcess(), kdray_data())
-    check_models(run, load_stored(read(run.corpus, context)).task)
-    return context
+    if isinstance(engine, InProcess):
+        return
+    from kdray.engines.ray.plan import Trials
+    from kdray.engines.ray.session import dashboard
+
+    say(f"dashboard: {dashboard() or 'none'}")
+    students = Trials(what, count, arguments.cpus_per_trial, arguments.gpus_per_trial, confirmed)
+    show_plan(run, engine, students)
 
 
 def heading(document: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of
 from kdray.errors import KdrayError, RunError, Terminated
 from kdray.log import configure
 
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         stage = commands.add_parser(name, help=what, description=what, parents=[common])
         stage.add_argument("file", type=Path, help="run file (YAML), for example recipes/rte.yaml")
         stage.add_argument("overrides", nargs="*", metavar="key=value", help="for example method.temperature=4")
-        _add_cluster_flags(stage)
+        add_engine_flags(stage)
         if name == "prune":
             stage.add_argument("--show", type=int, default=3, metavar="N", help="texts to show, before and after (3)")
     sweep = commands.add_parser("sweep", help="run a sweep file or a sweep script", parents=[common], add_help=False)
@@ -107,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     for one in (trial, best):
         one.add_argument("--store", default="store", help="folder or URI (default store)")
         one.add_argument("--storage", help="URL of the study's database, if the sweep has one")
-    _add_cluster_flags(trial)
+    add_engine_flags(trial)
     commands.add_parser("methods", help="list the methods", parents=[common])
     commands.add_parser("corpora", help="list the named corpora", parents=[common])
     return parser
@@ -129,11 +130,6 @@ def _add_store(commands: Any, common: argparse.ArgumentParser) -> None:
             )
 
 
-def _add_cluster_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--address", help="address of a Ray cluster (auto: the cluster of this machine)")
-    parser.add_argument("--allow-network", action="store_true", help="start a local Ray even if others could use it")
-
-
 def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
     command = arguments.command
     if command == "sweep":
@@ -147,17 +143,18 @@ def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _stage(arguments: argparse.Namespace) -> Any:
-    from kdray.cli.runs import run_stage
+    from kdray.cli.runs import run_command
 
-    more = {"show": arguments.show} if arguments.command == "prune" else {}
-    more |= {"address": arguments.address, "allow_network": arguments.allow_network}
-    return run_stage(arguments.command, arguments.file, arguments.overrides, quiet=arguments.json, **more)
+    return run_command(arguments)
 
 
 def _report(arguments: argparse.Namespace) -> Any:
-    from kdray.cli.reports import write_reports
+    from kdray.api.reports import write_reports
 
-    return write_reports(arguments.store, quiet=arguments.json)
+    document = write_reports(arguments.store)
+    if not arguments.json:
+        print(f"{len(document['pages'])} pages; open {document['index']}")
+    return document
 
 
 def _store(arguments: argparse.Namespace) -> Any:
@@ -184,18 +181,30 @@ def _corpora(arguments: argparse.Namespace) -> Any:
 
 
 def _trial(arguments: argparse.Namespace) -> Any:
-    from kdray.cli.trials import run_trial
+    from kdray.api.trials import run_trial
 
-    where = {"store": arguments.store, "storage": arguments.storage, "address": arguments.address}
-    where |= {"allow_network": arguments.allow_network}
-    return run_trial(arguments.sweep, arguments.number, **where, quiet=arguments.json)
+    check_engine_flags(arguments)
+    engine = engine_of(arguments)
+    found = run_trial(
+        arguments.sweep, arguments.number, store=arguments.store, storage=arguments.storage, engine=engine
+    )
+    return _table_of(found, arguments)
 
 
 def _best(arguments: argparse.Namespace) -> Any:
-    from kdray.cli.trials import export_best
+    from kdray.api.trials import best_trial
 
-    where = {"store": arguments.store, "storage": arguments.storage}
-    return export_best(arguments.sweep, **where, export=arguments.export, quiet=arguments.json)
+    found = best_trial(arguments.sweep, store=arguments.store, storage=arguments.storage, export=arguments.export)
+    return _table_of(found, arguments)
+
+
+def _table_of(found: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """`found`, printed as a table of one row without --json."""
+    if not arguments.json:
+        from kdray.cli.show import table
+
+        print(table([{key: value for key, value in found.items() if key not in ("sweep", "metric", "settings")}]))
+    return found
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {

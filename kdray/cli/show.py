@@ -2,7 +2,11 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # Ray is loaded only where it is used
+    from kdray.config import RunConfig
+    from kdray.engines.ray.plan import Trials
 
 
 def struck_out(text: str) -> str:
@@ -24,10 +28,15 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([lines[0].rstrip(), "  ".join("-" * w for w in widths), *(line.rstrip() for line in lines[1:])])
 
 
-def show_plan(shares: Sequence[Any]) -> None:
-    """Print the plan of `kdray.engines.ray.plan`, and warnings about what may not fit."""
-    from kdray.engines.ray.plan import warnings
+def show_plan(run: "RunConfig", engine: Any, students: "Trials | None" = None) -> None:
+    """Print what an engine on Ray will make, and warnings about what may not fit; one process needs no plan."""
+    from kdray.engines import InProcess
 
+    if isinstance(engine, InProcess):
+        return
+    from kdray.engines.ray.plan import plan, warnings
+
+    shares = plan(run, engine, students)
     print("\nartifacts that are not in the store yet will be made like this:")
     print(table([share.row() for share in shares]), end="\n\n", flush=True)
     for sentence in warnings(shares):

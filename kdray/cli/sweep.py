@@ -5,24 +5,25 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kdray.cli.engine import engine_of
 from kdray.cli.flags import (
     add_shared_flags,
     check_shared_flags,
-    corpus_read,
     heading,
     method_settings,
     run_config,
+    say,
     seeds_of,
+    show_students,
     student_rows,
 )
 from kdray.cli.main import guarded
-from kdray.cli.show import show_plan, table
+from kdray.cli.show import table
 from kdray.config import RunConfig, dotted, load_sweep
-from kdray.engines.ray.session import session
+from kdray.engines import Engine
 from kdray.errors import ConfigError, RunError
 from kdray.methods import METHODS
 from kdray.secrets import without_passwords
@@ -44,7 +45,7 @@ def sweep_main(
     starts: Starts,
     argv: Sequence[str] | None = None,
 ) -> None:
-    """Parse the flags, run the sweep on Ray, print the table, exit with 0, 1 or 2.
+    """Parse the flags, run the sweep, print the table, exit with 0, 1 or 2.
 
     Args:
         task: The corpus that `--corpus auto` looks for.
@@ -136,49 +137,42 @@ def _sweep(
         check_place(arguments.storage, on_disk=on_disk)
         check_storage(arguments.storage)
     name = _name(run, arguments)
-    context = corpus_read(run)
-    print(
-        f"sweep {name}: {trials} trials on {run.corpus.name}; to resume after a stop: {_resume(command, name)}",
-        flush=True,
-    )
-    with session(arguments.address, allow_network=arguments.allow_network) as cluster:
-        from kdray.engines.ray.engine import OnRay
-        from kdray.engines.ray.plan import Trials, plan
-        from kdray.experiments.budget import Budget
-        from kdray.experiments.documents import Provenance
-        from kdray.experiments.settings import SweepSettings
-        from kdray.experiments.sweep import most_candidates, sweep
-        from kdray.tuning.tune import RayTune
+    from kdray.api.experiments import search_settings
+    from kdray.experiments.budget import Budget
+    from kdray.experiments.documents import Provenance
+    from kdray.experiments.settings import SweepSettings
+    from kdray.experiments.sweep import most_candidates
 
-        print(f"dashboard: {cluster.dashboard or 'none'}", flush=True)
-        engine = OnRay(run.work)
-        settings = SweepSettings(
-            name=name,
-            space=lambda trial: _asked(trial, space, run, depths),
-            starts=first,
-            trials=trials,
-            seed=arguments.seed,
-            cpus=arguments.cpus_per_trial,
-            gpus=arguments.gpus_per_trial,
-            confirm_start=run.corpus.name != "sample",  # on the sample, short runs matter more than controls
-            storage=arguments.storage,
-            pruning=arguments.pruning,
-            sampling=arguments.sampling,
-            objectives=objectives,
-            retry_failed=arguments.retry_failed,
-            trackers=trackers,
-            budget=Budget(arguments.max_hours, arguments.max_gpu_hours, arguments.max_failures),
-        )
-        most = most_candidates(settings, run) * len(seeds)
-        show_plan(plan(run, engine, Trials("trials", trials, settings.cpus, settings.gpus, most)))
-        document = sweep(
-            settings,
-            run,
-            replace(context, engine=engine),
-            seeds=seeds,
-            provenance=Provenance(arguments.corpus, command, _resume(command, name)),
-            driver=RayTune(),
-        )
+    settings = SweepSettings(
+        name=name,
+        space=lambda trial: _asked(trial, space, run, depths),
+        starts=first,
+        trials=trials,
+        seed=arguments.seed,
+        cpus=arguments.cpus_per_trial,
+        gpus=arguments.gpus_per_trial,
+        confirm_start=run.corpus.name != "sample",  # on the sample, short runs matter more than controls
+        storage=arguments.storage,
+        pruning=arguments.pruning,
+        sampling=arguments.sampling,
+        objectives=objectives,
+        retry_failed=arguments.retry_failed,
+        trackers=trackers,
+        budget=Budget(arguments.max_hours, arguments.max_gpu_hours, arguments.max_failures),
+    )
+
+    def started(engine: Engine) -> None:
+        say(f"sweep {name}: {trials} trials on {run.corpus.name}; to resume after a stop: {_resume(command, name)}")
+        show_students(run, engine, "trials", trials, arguments, confirmed=most_candidates(settings, run) * len(seeds))
+
+    document = search_settings(
+        settings,
+        run,
+        seeds=seeds,
+        engine=engine_of(arguments),
+        provenance=Provenance(arguments.corpus, command, _resume(command, name)),
+        started=started,
+    ).result
     _show(document, run)
     if failed := [trial for trial in document["trials"] if trial["state"] == "failed"]:
         numbers = ", ".join(str(trial["number"]) for trial in failed)
@@ -270,7 +264,7 @@ def _resume(command: str, name: str) -> str:
     return f"{plain} --resume" if f"--name {name}" in plain else f"{plain} --name {name} --resume"
 
 
-def _show(document: dict[str, Any], run: RunConfig) -> None:
+def _show(document: Mapping[str, Any], run: RunConfig) -> None:
     print(f"\n{heading(document)}, {len(document['trials'])} trials")
     print(table(student_rows(document)))
     for trial in (t for t in document["trials"] if t["state"] == "failed"):

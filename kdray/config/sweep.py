@@ -61,6 +61,7 @@ class SweepConfig(Settings):
     max_hours: float | None = Field(default=None, gt=0)
     max_gpu_hours: float | None = Field(default=None, gt=0)
     max_failures: int | None = Field(default=None, ge=1)
+    engine: Literal["ray", "local"] | None = None
     cpus_per_trial: int | None = Field(default=None, ge=1)
     gpus_per_trial: float | None = Field(default=None, ge=0)
     store: str | None = None

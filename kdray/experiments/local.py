@@ -12,9 +12,9 @@ from kdray.engines.local import threads_of
 from kdray.errors import ConfigError, KdrayError
 from kdray.experiments.budget import used_up
 from kdray.experiments.reported import BUDGET, VALUE
-from kdray.experiments.search import pruning_of
+from kdray.experiments.search import shared_by_trials, trials_of
 from kdray.experiments.settings import SweepSettings
-from kdray.experiments.students import Shared, run_trial, sendable
+from kdray.experiments.students import run_trial
 from kdray.experiments.study import SweepStudy
 from kdray.experiments.trials import StudyTrials
 from kdray.stages import Context, Prepared
@@ -49,19 +49,9 @@ class OneByOne:
     def run(
         self, settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, sweep_study: SweepStudy
     ) -> str | None:
-        epochs, begun = run.train.epochs, time.monotonic()
-        trials = StudyTrials(
-            sweep_study,
-            settings.space,
-            seed=settings.seed,
-            asked=settings.trials,
-            full_budget=epochs + 1,
-            pruning=pruning_of(settings),
-            sampling=settings.sampling,
-            objectives=settings.objectives,
-        )
-        given: dict[str, Any] = {"base": sendable(run), "shared": Shared.of(prepared), "epochs": epochs}
-        given["higher_is_better"] = sweep_study.higher_is_better
+        begun = time.monotonic()
+        trials = trials_of(StudyTrials, settings, run, sweep_study)
+        given = shared_by_trials(run, prepared, sweep_study)
         stopped: str | None = None
         while stopped is None and (config := trials.start(KEY)) is not None:
             with metrics.tagged(trial=str(config["number"])), threads_of(settings.cpus):

@@ -2,14 +2,16 @@
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kdray.config import RunConfig
 from kdray.errors import ConfigError
 from kdray.experiments.history import front, importances, record
 from kdray.experiments.settings import Pruning, SearchResult, SweepSettings
+from kdray.experiments.students import Shared, sendable
 from kdray.experiments.study import SweepStudy, check_place, open_study
 from kdray.stages import Context, Prepared
 from kdray.store import Store
@@ -18,6 +20,9 @@ from kdray.tasks import get_metric
 log = logging.getLogger(__name__)
 
 OTHERS_SECONDS = 10.0  # between two looks at what other drivers are at
+
+
+T = TypeVar("T")
 
 
 class Driver(Protocol):
@@ -36,6 +41,33 @@ class Driver(Protocol):
     ) -> str | None:
         """Run the trials that are missing; returns the budget that ended the search, None if all were run."""
         ...
+
+
+def trials_of(
+    kind: Callable[..., T], settings: SweepSettings, run: RunConfig, sweep_study: SweepStudy, **own: Any
+) -> T:
+    """The trials of a driver: `kind` is `StudyTrials` or one of its subclasses, `own` what that takes besides."""
+    return kind(
+        sweep_study,
+        settings.space,
+        seed=settings.seed,
+        asked=settings.trials,
+        full_budget=run.train.epochs + 1,
+        pruning=pruning_of(settings),
+        sampling=settings.sampling,
+        objectives=settings.objectives,
+        **own,
+    )
+
+
+def shared_by_trials(run: RunConfig, prepared: Prepared, sweep_study: SweepStudy) -> dict[str, Any]:
+    """The arguments of `run_trial` that are the same for each trial."""
+    return {
+        "base": sendable(run),
+        "shared": Shared.of(prepared),
+        "epochs": run.train.epochs,
+        "higher_is_better": sweep_study.higher_is_better,
+    }
 
 
 def check(settings: SweepSettings, run: RunConfig, store: Store, driver: Driver) -> None:

@@ -11,9 +11,8 @@ from kdray.config import RunConfig
 from kdray.engines.ray.plan import fitting
 from kdray.engines.ray.resources import capacity
 from kdray.experiments.reported import VALUE
-from kdray.experiments.search import folder_of, pruning_of
+from kdray.experiments.search import folder_of, shared_by_trials, trials_of
 from kdray.experiments.settings import SweepSettings
-from kdray.experiments.students import Shared, sendable
 from kdray.experiments.study import SweepStudy
 from kdray.stages import Context, Prepared
 from kdray.tuning.callbacks import ProgressCallback
@@ -36,30 +35,13 @@ class RayTune:
         self, settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, sweep_study: SweepStudy
     ) -> str | None:
         """One search of Tune's; returns the budget that ended it, if one did."""
-        epochs, task = run.train.epochs, prepared.corpus.name
+        task = prepared.corpus.name
         now = partial(_room, settings.cpus, settings.gpus)
-        searcher = StudySearcher(
-            sweep_study,
-            settings.space,
-            seed=settings.seed,
-            asked=settings.trials,
-            full_budget=epochs + 1,
-            pruning=pruning_of(settings),
-            sampling=settings.sampling,
-            objectives=settings.objectives,
-            capacity=now,
-            retries=run.work.retries,
-        )
+        searcher = trials_of(StudySearcher, settings, run, sweep_study, capacity=now, retries=run.work.retries)
         ended = len(sweep_study.ended())
         tracked = callbacks(settings.trackers, sweep=settings.name, folder=folder_of(context.store, settings.name))
         stopper = Stopper(searcher, sweep_study, settings.budget, gpus=settings.gpus)
-        runnable = partial(
-            trial,
-            base=sendable(run),
-            shared=Shared.of(prepared),
-            epochs=epochs,
-            higher_is_better=sweep_study.higher_is_better,
-        )
+        runnable = partial(trial, **shared_by_trials(run, prepared, sweep_study))
         named = tune.with_resources(_named(runnable, f"distil_{task}"), {"CPU": settings.cpus, "GPU": settings.gpus})
         tune.Tuner(
             named,

@@ -12,14 +12,13 @@ import pytest
 import tiny
 import yaml
 
+from kdray.api.stages import run_stage
 from kdray.cli import main
 from kdray.cli.listing import method_rows
-from kdray.cli.runs import _STAGES, _show
+from kdray.cli.runs import _show
 from kdray.cli.show import struck_out
 from kdray.config import merge, parse
 from kdray.methods import METHODS
-from kdray.stages import Context, InProcess
-from kdray.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -184,7 +183,6 @@ def test_what_pruning_dropped_and_warns_of_is_said(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("command", ["teach", "outputs"])
 def test_teach_and_outputs_show_the_note_on_the_corpus(command, tiny_encoder, tmp_path, capsys):
     plain = tiny.run_settings(tiny_encoder, tiny.save_opinions(tmp_path / "rows"))
-    run = parse(merge(plain, {"corpus.limit": 40, "outputs.quality_check": False}), source="test")
-    document = _STAGES[command](run, Context(Store(str(tmp_path / "store")), InProcess(), None))
-    _show(document)
+    changes = {"corpus.limit": 40, "outputs.quality_check": False, "store": str(tmp_path / "store")}
+    _show(run_stage(parse(merge(plain, changes), source="test"), command))
     assert "Note on the corpus: limited to 40 of 48 train rows" in capsys.readouterr().out

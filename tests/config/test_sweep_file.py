@@ -27,7 +27,7 @@ def changed(tmp_path: Path, old: str, new: str) -> SweepConfig:
 
 def test_every_flag_of_the_file_is_one_of_the_command(sweep: SweepConfig) -> None:
     every = {name: 1 for name in SweepConfig.model_fields if name not in ("task", "run", "on_sample", "space")}
-    every |= {"sampling": "random", "pruning": "none"}
+    every |= {"sampling": "random", "pruning": "none", "engine": "local"}
     flags = sweep.model_copy(update=every).flags()
     found = vars(_parser("rte").parse_args(flags))
     assert {name: str(value) for name, value in found.items() if name in every} == {

@@ -14,7 +14,8 @@ import tiny
 import yaml
 from test_fuzz_settings import PLAIN, as_written
 
-from kdray.cli import reports, runs, sweep, trials
+from kdray.api import experiments, reports, trials
+from kdray.cli import runs, sweep
 from kdray.cli.main import STAGES, main
 from kdray.config import RunConfig
 
@@ -158,7 +159,7 @@ def test_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Any] = []
     monkeypatch.setattr(runs, "with_corpus", reached(found))
     monkeypatch.setattr(reports, "write_reports", reached(found))
-    for name in ("run_trial", "export_best"):
+    for name in ("run_trial", "best_trial"):
         monkeypatch.setattr(trials, name, reached(found))
     monkeypatch.setattr(MAIN.os, "execv", reached(found))
     commands = [*STAGES, "report", "trial", "best", "sweep", "runs", ""]
@@ -179,7 +180,7 @@ def test_stages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Any] = []
-    monkeypatch.setattr(sweep, "corpus_read", reached(found))
+    monkeypatch.setattr(experiments, "search_settings", reached(found))
     base = {key: value for key, value in tiny.run_settings(Path("encoder"), Path("folder")).items() if key != "corpus"}
 
     def one(argv: list[str]) -> int:

@@ -22,7 +22,7 @@ def on_demand(
     address: str | None,
     *,
     allow_network: bool = False,
-    started: Callable[[Any], None] = lambda engine: None,
+    started: Callable[[Engine], None] = lambda engine: None,
 ) -> Generator["LazyRayEngine"]:
     """The engine; what it started is stopped at the end.
 
@@ -41,7 +41,7 @@ class LazyRayEngine:
     work: WorkSettings
     address: str | None
     stack: ExitStack
-    started: Callable[[Any], None]
+    started: Callable[[Engine], None]
     allow_network: bool = False
     _ray: list[Engine] = field(default_factory=list[Engine])
 
@@ -54,25 +54,26 @@ class LazyRayEngine:
     def threads(self) -> int:
         """All processors of this machine if there is no cluster and no GPU, as `OnRay.threads`."""
         if self._ray or self.address or self.work.actors or torch.cuda.is_available():
-            return self._started().threads
+            return self.running().threads
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def fit(self, spec: FitSpec) -> None:
-        self._started().fit(spec)
+        self.running().fit(spec)
 
     def map(
         self, parts: Sequence[pa.Table], factory: Callable[[], TableMap], *, title: str
     ) -> Iterator[tuple[int, pa.Table]]:
         if parts:
-            yield from self._started().map(parts, factory, title=title)
+            yield from self.running().map(parts, factory, title=title)
 
     def run_many(
         self, jobs: Sequence[Any], function: Callable[[Any], Any], *, titles: Sequence[str], cpus: int, gpus: float
     ) -> Iterator[tuple[int, Any]]:
         if jobs:
-            yield from self._started().run_many(jobs, function, titles=titles, cpus=cpus, gpus=gpus)
+            yield from self.running().run_many(jobs, function, titles=titles, cpus=cpus, gpus=gpus)
 
-    def _started(self) -> Engine:
+    def running(self) -> Engine:
+        """`OnRay` in its session, which starts now if it has not."""
         if not self._ray:
             self.stack.enter_context(session(self.address, allow_network=self.allow_network))
             from kdray.engines.ray.engine import OnRay  # Ray reads its settings from the environment as it is imported

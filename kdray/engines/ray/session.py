@@ -130,6 +130,12 @@ def living_nodes() -> int:
     return sum(1 for node in ray.nodes() if node["Alive"])
 
 
+def dashboard() -> str | None:
+    """URL of the dashboard; None if the cluster has none."""
+    url = compat.dashboard_url()
+    return f"http://{url}" if url else None
+
+
 def _connect(address: str | None, *, allow_network: bool = False) -> None:
     import ray
     from ray.exceptions import AuthenticationError
@@ -249,9 +255,9 @@ def _describe() -> Session:
     import ray
 
     resources = ray.cluster_resources()
-    url = compat.dashboard_url()
+    url = dashboard()
     nodes = living_nodes()
-    found = Session(f"http://{url}" if url else None, resources.get("CPU", 0.0), resources.get("GPU", 0.0), nodes)
+    found = Session(url, resources.get("CPU", 0.0), resources.get("GPU", 0.0), nodes)
     log.info(
         "Ray: %d node(s), %g CPUs, %g GPUs; dashboard %s",
         nodes,

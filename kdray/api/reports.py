@@ -1,4 +1,4 @@
-"""`kdray report STORE`: a page for every sweep, every student and every pruned corpus, and a list of them."""
+"""A page for every sweep, every student and every pruned corpus of a store, and a list of them."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ LONGEST = 200  # characters of a name that is shown as it is
 _Read: TypeAlias = Callable[[], "dict[str, Any] | None"]
 
 
-def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
+def write_reports(store: str) -> dict[str, Any]:
     """Write `STORE/report/*.html` and its `index.html`. Failures are listed; the other pages are still written.
 
     Returns:
@@ -52,8 +52,6 @@ def write_reports(store: str, *, quiet: bool) -> dict[str, Any]:
         )
     opened.write_bytes(f"{PAGES}/index.html", report.render_index(entries).encode())
     index = opened.uri_of(f"{PAGES}/index.html")
-    if not quiet:
-        print(f"{len(entries)} pages; open {index}")
     pages = sorted(entry.href for entry in entries)
     return {"index": index, "pages": pages, "left_out": left_out} | ({"failed": failed} if left_out else {})
 

@@ -1,0 +1,68 @@
+"""Trials of a finished or stopped search: train one of them again, or take the student of the best."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from kdray.corpora import kdray_data
+from kdray.engines.choice import EngineChoice, Local
+from kdray.errors import ConfigError
+from kdray.experiments.replay import past_trial, retrain, student_of
+from kdray.stages import Context
+from kdray.store import Store
+
+
+def run_trial(
+    sweep: str, number: int, *, store: str, storage: str | None = None, engine: EngineChoice | None = None
+) -> dict[str, Any]:
+    """Train one trial again with the settings in the study; returns its scores beside the recorded one.
+
+    Args:
+        sweep: Name of the search.
+        storage: URL of the study's database, if the search has one.
+
+    Raises:
+        ConfigError: There is no such search or trial.
+    """
+    opened = Store(store)
+    past = past_trial(opened, sweep, number, storage=storage)  # refused before an engine starts
+    with (engine or Local()).start(past.run.work) as running:
+        result = retrain(past, Context(opened, running, kdray_data()))
+    metric = result["metric"]
+    return {
+        "sweep": sweep,
+        "metric": metric,
+        "trial": number,
+        "state": past.state,
+        "recorded validation": past.value,
+        "validation": result["metrics"]["validation"][metric],
+        "test": result["metrics"]["test"][metric],
+        "settings": past.run.model_dump(mode="json"),
+    }
+
+
+def best_trial(sweep: str, *, store: str, storage: str | None = None, export: Path | None = None) -> dict[str, Any]:
+    """The best finished trial; copies its student's Hugging Face folder to `export` if given.
+
+    Raises:
+        ConfigError: There is no such search, or the folder exists already.
+    """
+    opened = Store(store)
+    past = past_trial(opened, sweep, None, storage=storage)
+    student = student_of(past, opened)
+    if export is not None:
+        if export.exists():
+            raise ConfigError(f"--export {export}: the folder exists already; give another one.")
+        temporary = export.with_name(f".{export.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(student.file("model"), temporary)
+        temporary.rename(export)
+    folder = export or (student.file("model") if opened.is_local else opened.uri_of(student.place("model")))
+    return {
+        "sweep": sweep,
+        "trial": past.number,
+        "validation": past.value,
+        "method": past.run.method.name,
+        "student": str(folder),
+        "settings": past.run.model_dump(mode="json"),
+    }

@@ -1,0 +1,66 @@
+"""Commands with `--engine local`: the same results in this process, and no Ray."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import yaml
+
+from kdray.cli import main
+
+SPACE = """
+from kdray.cli.sweep import sweep_main
+
+def space(trial, run):
+    return {"method.alpha": trial.suggest_float("alpha", 0, 1)}
+
+def starts(run):
+    return [{"label": "defaults", "params": {"alpha": 0.5}}]
+
+main = lambda: sweep_main("rte", base=BASE, on_sample={}, space=space, starts=starts)
+"""
+VARIANTS = """
+from kdray.cli.compare import compare_main
+
+main = lambda: compare_main(
+    "temperatures", "rte", base=BASE, on_sample={}, variants=lambda run: {"hot": {"method.temperature": 9}}
+)
+"""
+WITHOUT_RAY = """
+if __name__ == "__main__":
+    import sys
+
+    try:
+        main()
+    finally:
+        assert "ray" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("program", [SPACE, VARIANTS], ids=["sweep", "comparison"])
+def test_a_search_and_a_comparison_in_one_process(
+    program: str, tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    base = tiny.run_settings(tiny_encoder, tiny_corpus)
+    (tmp_path / "program.py").write_text(f"BASE = {base!r}\n{program}{WITHOUT_RAY}")
+    command = [sys.executable, "program.py", "--engine", "local", "--corpus", "folder", "--name", "one", "--seeds", "1"]
+    command += ["--trials", "2"] if program is SPACE else []
+    environ = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no-KD baseline" in done.stdout
+    assert "dashboard" not in done.stdout
+    result = json.loads((tmp_path / "store" / "sweeps" / "one" / "result.json").read_text())
+    assert "--engine local" in result["command"]
+
+
+def test_flags_of_ray_are_refused_without_ray(
+    tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(tiny.run_settings(tiny_encoder, tiny_corpus)))
+    assert main(["teach", str(tmp_path / "run.yaml"), "--engine", "local", "--address", "auto"]) == 2
+    assert "--engine local starts no Ray: leave --address and --allow-network out." in capsys.readouterr().err
