@@ -1,10 +1,8 @@
 """Teachers and students as objects: they predict, evaluate, and are saved and loaded."""
 
-import json
-import os
-import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,23 +13,18 @@ import torch
 
 from kdray.api.dataset import Dataset
 from kdray.config import WorkSettings
-from kdray.corpora import encode, kdray_data, load_corpus
+from kdray.corpora import StoredCorpus, kdray_data, load_corpus
 from kdray.distillation import StudentSettings
 from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
-from kdray.evaluate import predict
-from kdray.models import load_classifier, load_tokenizer
-from kdray.pruning import Pruner
-from kdray.records import Settings
+from kdray.export.bundle import TOLERANCE, Format, export_bundle, write_saved
+from kdray.export.evidence import evidence_for, of_corpus
+from kdray.export.folder import new_folder
+from kdray.export.trained import TrainedModel, open_trained, trained_parts
 from kdray.stages import Context, InProcess, read, teach
-from kdray.stages.train_stage import result_of
-from kdray.store import Artifact, Store
+from kdray.store import Store
 from kdray.tasks import get_task, score_all
 from kdray.teachers import TeacherSettings
-from kdray.train import Rows
-
-FILE = "kdray.json"  # what a saved classifier needs in its Hugging Face folder
-BATCH_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -56,37 +49,9 @@ class Encoder:
         return StudentSettings(encoder=self.name, layers=self.layers, init=self.init, init_from="encoder")
 
 
-class Reading(Settings):
-    """How a classifier reads a row, and what its outputs mean.
-
-    Attributes:
-        fields: The texts of a row, one or two, by name.
-        prunable: Those of `fields` that pruning may shorten.
-    """
-
-    labels: tuple[str, ...]
-    fields: tuple[str, ...]
-    prunable: tuple[str, ...]
-    max_length: int
-    precision: Literal["fp32", "bf16"]
-    task: str
-    metrics: tuple[str, ...]
-
-
 @dataclass(frozen=True)
-class Classifier:
-    """A trained classifier: an ordinary Hugging Face folder and what is known of it.
-
-    Attributes:
-        folder: The Hugging Face folder.
-        result: Scores, history and cost, as `result.json` holds them.
-        pruner: What shortens texts before they are read; None where the model was trained on whole texts.
-    """
-
-    folder: Path
-    reading: Reading = field(repr=False)
-    result: Mapping[str, Any] = field(repr=False)
-    pruner: Pruner | None = field(default=None, repr=False)
+class Classifier(TrainedModel):
+    """A trained classifier: an ordinary Hugging Face folder and what is known of it."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -128,8 +93,7 @@ class Classifier:
             return dict(self.result["metrics"]["test"])
         if data is None:
             raise ConfigError("evaluate with metrics= needs the data too: evaluate(data, metrics=[...]).")
-        with tempfile.TemporaryDirectory() as store:
-            corpus = load_corpus(read(data.settings, Context(Store(store), InProcess(), kdray_data())).folder)
+        with _stored(data) as corpus:
             if tuple(corpus.task.labels) != self.labels:
                 raise ConfigError(f"{data.name} has the labels {corpus.task.labels}, the model has {self.labels}.")
             table, targets = corpus.table("test"), corpus.labels("test")
@@ -144,16 +108,40 @@ class Classifier:
             ConfigError: The folder exists.
         """
         target = Path(folder).expanduser()
-        if target.exists():
-            raise ConfigError(f"{folder} exists; give the name of a new folder.")
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(self.folder, temporary)
-        document = {"format": 1, "reading": self.reading.model_dump(mode="json"), "result": dict(self.result)}
-        (temporary / FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if self.pruner is not None:
-            self.pruner.save(temporary)
-        temporary.rename(target)
+        with new_folder(target, str(folder)) as draft:
+            write_saved(self, draft)
+        return target
+
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        format: Format = "onnx",
+        data: Dataset | str | Path | None = None,
+        tolerance: float = TOLERANCE,
+        reduce_range: bool | None = None,
+    ) -> Path:
+        """Write a bundle that is proven to agree with this model: its logits are compared on validation rows.
+
+        Args:
+            folder: A new folder.
+            format: `hf` (a Hugging Face folder), `onnx` or `onnx-int8` (they run without torch and kdray).
+            data: Its validation rows are compared; or a file (parquet, CSV, JSON Lines) with the fields and a column
+                `label`, all of whose rows are. None takes the validation rows of the corpus that it was trained on.
+            tolerance: Points (hundredths) of the first metric that int8 may lose.
+            reduce_range: 7-bit weights for processors that saturate int8; None: where this one has no VNNI.
+
+        Raises:
+            ConfigError: The folder exists, the model cannot be exported, or there are no rows to compare.
+            RunError: The export does not agree with the model.
+        """
+        target = Path(folder).expanduser()
+        if isinstance(data, Dataset):
+            with _stored(data) as corpus:
+                evidence = of_corpus(corpus, self.reading)
+        else:
+            evidence = evidence_for(self, None if data is None else Path(data).expanduser())
+        export_bundle(self, target, format=format, evidence=evidence, tolerance=tolerance, reduce_range=reduce_range)
         return target
 
     def to_pandas(self) -> Any:
@@ -177,29 +165,15 @@ class Classifier:
                 wanted = "a text" if width == 1 else "a pair of texts"
                 raise ConfigError(f"row {number} is {texts[number]!r}; expected {wanted}.")
         columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
-        if self.pruner is None:
-            return columns
-        return [
-            self.pruner.prune(column) if name in self.reading.prunable else column
-            for name, column in zip(self.reading.fields, columns, strict=True)
-        ]
+        return self.shortened(columns)
 
     def _logits(self, columns: list[list[str]]) -> np.ndarray:
-        if not columns[0]:
-            return np.zeros((0, len(self.labels) or 1), dtype=np.float32)
-        model, tokenizer = self._loaded
-        encoded = encode(tokenizer, columns, max_length=self.reading.max_length)
-        number = len(columns[0])
-        rows = Rows([str(row) for row in range(number)], encoded, torch.full((number,), -1), tokenizer.pad_token_id)
-        device = next(model.parameters()).device
-        return predict(model, rows, batch_size=BATCH_ROWS, device=device, precision=self.reading.precision)
+        return self.logits(self._loaded, columns, precision=self.reading.precision)
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        outputs = self.labels or get_task(self.reading.task).outputs
-        model = load_classifier(self.folder, labels=outputs, seed=0)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return model.eval().to(device), load_tokenizer(self.folder)
+        model, tokenizer = self.load_model()
+        return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
 
 
 class Student(Classifier):
@@ -207,17 +181,13 @@ class Student(Classifier):
 
     @staticmethod
     def load(folder: str | Path) -> "Student":
-        """Read what `save` wrote.
+        """Read what `save` wrote, the folder of a student in a store, or a plain folder of transformers.
 
         Raises:
-            ConfigError: The folder was not written by `save`.
+            ConfigError: The folder is none of these.
         """
-        path = Path(folder).expanduser()
-        if not (path / FILE).is_file():
-            raise ConfigError(f"{folder} has no {FILE}: it was not written by Student.save.")
-        document = json.loads((path / FILE).read_text(encoding="utf-8"))
-        pruner = Pruner.load(path) if (path / "pruner.json").is_file() else None
-        return Student(path, Reading.model_validate(document["reading"]), document["result"], pruner)
+        found = open_trained(folder)
+        return Student(found.folder, found.reading, found.result, found.pruner, found.corpus)
 
 
 @dataclass(frozen=True)
@@ -261,7 +231,7 @@ class Teacher:
             context = Context(Store(store), running, kdray_data())
             corpus = read(data.settings, context)
             model = teach(self.settings, corpus, context)
-        return Teacher(self.encoder, self.name, self.train, self.fine_tuned, Classifier(*classifier_of(model, corpus)))
+        return Teacher(self.encoder, self.name, self.train, self.fine_tuned, Classifier(*trained_parts(model, corpus)))
 
     def predict_proba(self, texts: Sequence[Any]) -> np.ndarray:
         """As `Student.predict_proba`; after `fit`."""
@@ -281,22 +251,8 @@ class Teacher:
         return self.fitted
 
 
-def classifier_of(
-    model: Artifact, corpus: Artifact, pruned: Artifact | None = None
-) -> tuple[Path, Reading, dict[str, Any], Pruner | None]:
-    """What a `Classifier` is made of, from the artifacts of a training and its corpus."""
-    result, stored = result_of(model), load_corpus(corpus.folder)
-    spec = result["spec"]
-    shortens = pruned is not None and pruned.summary["level"] == "sentence"
-    pruner = Pruner.load(pruned.file("pruner.json").parent) if pruned is not None and shortens else None
-    prunable = tuple(each.name for each in stored.task.fields if each.role in ("context", "body"))
-    reading = Reading(
-        labels=tuple(spec["labels"]),
-        fields=tuple(each.name for each in stored.task.fields),
-        prunable=prunable,
-        max_length=spec["train"]["max_length"],
-        precision=spec["train"]["precision"],
-        task=stored.task.kind,
-        metrics=stored.task.metrics,
-    )
-    return model.file("model"), reading, result, pruner
+@contextmanager
+def _stored(data: Dataset) -> Generator[StoredCorpus]:
+    """The rows of `data` as stages read them, while it is open."""
+    with tempfile.TemporaryDirectory() as store:
+        yield load_corpus(read(data.settings, Context(Store(store), InProcess(), kdray_data())).folder)

@@ -7,12 +7,13 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from kdray.api.dataset import Dataset
-from kdray.api.models import Encoder, Student, Teacher, classifier_of
+from kdray.api.models import Encoder, Student, Teacher
 from kdray.config import PruneSection, RunConfig
 from kdray.corpora import kdray_data
 from kdray.distillation import StudentSettings
 from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
+from kdray.export.trained import trained_parts
 from kdray.methods import KD, FineTune, Method
 from kdray.pruning import Pruner
 from kdray.stages import Context, prepare
@@ -92,7 +93,7 @@ def distill(
         context = Context(Store(run.store), running, kdray_data())
         prepared = prepare(run, context)
         artifact = distill_stage(run, prepared, context)
-    return Student(*classifier_of(artifact, prepared.corpus, prepared.pruned_corpus))
+    return Student(*trained_parts(artifact, prepared.corpus, prepared.pruned_corpus))
 
 
 def prune(

@@ -6,7 +6,6 @@ from typing import Any
 
 from kdray.corpora import kdray_data
 from kdray.engines.choice import EngineChoice, Local
-from kdray.errors import ConfigError
 from kdray.experiments.replay import past_trial, retrain, student_of
 from kdray.stages import Context
 from kdray.store import Store
@@ -51,12 +50,8 @@ def best_trial(sweep: str, *, store: str, storage: str | None = None, export: Pa
     past = past_trial(opened, sweep, None, storage=storage)
     student = student_of(past, opened)
     if export is not None:
-        if export.exists():
-            raise ConfigError(f"--export {export}: the folder exists already; give another one.")
-        temporary = export.with_name(f".{export.name}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(student.file("model"), temporary)
-        temporary.rename(export)
+        with new_folder(export, f"--export {export}") as draft:
+            shutil.copytree(student.file("model"), draft, dirs_exist_ok=True)
     folder = export or (student.file("model") if opened.is_local else opened.uri_of(student.place("model")))
     return {
         "sweep": sweep,

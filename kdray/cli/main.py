@@ -37,6 +37,8 @@ STORE_ACTIONS = {
     "verify": "compare every file with its digest and list damaged ones",
 }
 
+FORMATS = ("hf", "onnx", "onnx-int8")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 failed run, 2 bad input)."""
@@ -109,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--store", default="store", help="folder or URI (default store)")
         one.add_argument("--storage", help="URL of the study's database, if the sweep has one")
     add_engine_flags(trial)
+    _add_export(commands, common)
     commands.add_parser("methods", help="list the methods", parents=[common])
     commands.add_parser("corpora", help="list the named corpora", parents=[common])
     return parser
@@ -128,6 +131,17 @@ def _add_store(commands: Any, common: argparse.ArgumentParser) -> None:
                 metavar="HOURS",
                 help="hours without a change after which something counts as abandoned (default 24; in a bucket 168)",
             )
+
+
+def _add_export(commands: Any, common: argparse.ArgumentParser) -> None:
+    what = "write a bundle of a student that is proven to agree with it"
+    export = commands.add_parser("export", help=what, description=what, parents=[common])
+    export.add_argument("student", help="folder of Student.save, of a student in a store, or of transformers")
+    export.add_argument("--format", choices=FORMATS, default="onnx", help="(default onnx)")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    export.add_argument("--tolerance", type=float, default=0.5, help="points that int8 may lose (default 0.5)")
+    export.add_argument("--rows", type=Path, metavar="FILE", help="rows to compare on (default: validation rows)")
+    export.add_argument("--reduce-range", action="store_true", help="7-bit weights, for processors without VNNI")
 
 
 def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
@@ -207,11 +221,19 @@ def _table_of(found: dict[str, Any], arguments: argparse.Namespace) -> dict[str,
     return found
 
 
+def _export(arguments: argparse.Namespace) -> Any:
+    from kdray.cli.deploy import export_student
+
+    names = ("format", "out", "rows", "tolerance", "reduce_range")
+    return export_student(arguments.student, **{name: getattr(arguments, name) for name in names}, quiet=arguments.json)
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "report": _report,
     "store": _store,
     "trial": _trial,
     "best": _best,
+    "export": _export,
     "methods": _methods,
     "corpora": _corpora,
 }

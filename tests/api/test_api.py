@@ -1,5 +1,6 @@
 """The public Python API, as a notebook uses it: in one process, without Ray."""
 
+import json
 import re
 import subprocess
 import sys
@@ -102,15 +103,33 @@ def test_students_predict_and_are_saved_and_loaded(student: kd.Student, data: kd
     again = kd.Student.load(student.save(tmp_path / "out"))
     assert np.array_equal(again.predict_proba(texts), scores)
     assert again.evaluate() == student.evaluate()
-    with pytest.raises(ConfigError, match="out exists; give the name of a new folder"):
+    with pytest.raises(ConfigError, match="out: the folder exists already; give another one"):
         student.save(tmp_path / "out")
-    with pytest.raises(ConfigError, match=r"has no kdray\.json"):
-        kd.Student.load(student.folder)
+    for place in (student.folder, student.folder.parent):  # in the store
+        stored = kd.Student.load(place)
+        assert np.array_equal(stored.predict_proba(texts), scores)
+        assert stored.corpus == student.corpus
+    with pytest.raises(ConfigError, match=r"is no trained classifier: expected a folder of Student\.save"):
+        kd.Student.load(tmp_path)
     right = np.mean([a == b for a, b in zip(student.predict(texts), frame(1000, 1016)["label"], strict=True)])
     assert student.evaluate(data)["accuracy"] == pytest.approx(right) == pytest.approx(student.evaluate()["accuracy"])
     assert {"auroc", "log_loss"} <= set(student.evaluate(data, metrics=["auroc", "log_loss"]))
     assert len(student.to_pandas()) == QUICK["epochs"]
     assert "accuracy" in student._repr_html_()
+
+
+def test_students_are_exported_with_the_validation_rows_of_their_corpus(
+    student: kd.Student, data: kd.Dataset, tmp_path: Path
+) -> None:
+    about = json.loads((student.export(tmp_path / "hf", format="hf") / "bundle.json").read_text())
+    assert about["rows"] == "validation rows of folder-data"
+    assert about["test"] == student.evaluate()
+    again = kd.Student.load(tmp_path / "hf")
+    with pytest.raises(ConfigError, match=r"hf does not name its corpus, .* give rows \(--rows FILE: .* text, label\)"):
+        again.export(tmp_path / "again", format="hf")
+    again.export(tmp_path / "again", format="hf", data=data)
+    with pytest.raises(ConfigError, match="format 'tflite' is unknown; known are hf, onnx, onnx-int8"):
+        student.export(tmp_path / "x", format="tflite")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(("page", "made"), [("README.md", "my-student"), ("docs/api.md", "store/sweeps")])

@@ -19,6 +19,7 @@ import pytest
         ("kdray.experiments.replay", {"ray"}),
         ("kdray.experiments.sweep", {"ray"}),
         ("kdray.tuning.trackers", {"torch", "ray", "optuna"}),
+        ("kdray.api.models", {"ray", "onnx", "onnxruntime", "onnxscript", "sklearn", "scipy"}),
         ("kdray.stages", {"ray", "sklearn", "scipy", "optuna"}),
     ],
 )

@@ -1,0 +1,260 @@
+"""A bundle: a folder with a model and everything it needs to run, compared with the model it came from."""
+
+import json
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+import kdray
+from kdray.errors import ConfigError, RunError
+from kdray.export import predict
+from kdray.export.card import bundle_card
+from kdray.export.evidence import Evidence
+from kdray.export.folder import new_folder
+from kdray.export.graph import check_installed, inputs_of, write_graph
+from kdray.export.machine import machine, runtime_versions
+from kdray.export.proof import (
+    EQUAL_LABELS,
+    Agreement,
+    Expected,
+    agreement,
+    compare,
+    expected,
+    fault_of_fp32,
+    fault_of_int8,
+)
+from kdray.export.quantize import Attempt, attempts
+from kdray.export.trained import FILE, TrainedModel
+from kdray.models import check_export
+from kdray.pruning import importance, sentences
+from kdray.tasks import TASKS
+
+log = logging.getLogger(__name__)
+
+Format = Literal["hf", "onnx", "onnx-int8"]
+FORMATS: tuple[str, ...] = get_args(Format)
+TOLERANCE = 0.5  # points of the metric that int8 may lose
+SAMPLE_ROWS = 32  # that measure how sensitive a node is
+CALIBRATION_BATCH = 8
+HF_ROWS = 64  # that transformers.pipeline is compared on
+
+DOCKERFILE = """FROM python:3.12-slim
+WORKDIR /bundle
+COPY requirements.txt .
+RUN pip install --no-cache-dir -r requirements.txt
+COPY . .
+USER nobody
+ENTRYPOINT ["python", "predict.py"]
+"""
+
+
+def export_bundle(
+    model: TrainedModel,
+    out: Path,
+    *,
+    format: Format = "onnx",
+    evidence: Evidence,
+    tolerance: float = TOLERANCE,
+    reduce_range: bool | None = None,
+) -> dict[str, Any]:
+    """Write a bundle into a new folder, which appears only if the export agrees with its model.
+
+    Args:
+        evidence: Rows to compare on.
+        tolerance: Points (hundredths) of the corpus's first metric that int8 may lose.
+        reduce_range: 7-bit weights for processors that saturate int8; None: where this one has no VNNI.
+
+    Returns:
+        What `bundle.json` holds.
+
+    Raises:
+        ConfigError: The folder exists, the format is unknown, a package is missing, or the model cannot be exported.
+        RunError: The export does not agree with the model.
+    """
+    if format not in FORMATS:
+        raise ConfigError(f"format {format!r} is unknown; known are {', '.join(FORMATS)}.")
+    if not 0 <= tolerance <= 100:
+        raise ConfigError(f"tolerance = {tolerance:g} is out of range; allowed are 0 to 100 points.")
+    if format != "hf":
+        check_installed()
+        _refuse_own_task(model.reading.task)
+    with new_folder(out, str(out)) as draft:
+        about = _about(model, format, evidence)
+        loaded = model.load_model()
+        wanted = expected(model, loaded, evidence)
+        if format == "hf":
+            about["proof"] = _write_hf(model, wanted, draft).plain()
+        else:
+            _write_runtime(model, loaded[1], about, draft)
+            proof = _write_onnx(model, loaded, wanted, draft)
+            if format == "onnx-int8":
+                proof, about["int8"] = _write_int8(model, wanted, draft, tolerance, reduce_range)
+            about["proof"] = proof.plain()
+        _write_json(draft / "bundle.json", about)
+        (draft / "README.md").write_text(bundle_card(about), encoding="utf-8")
+    return about
+
+
+def write_saved(model: TrainedModel, folder: Path) -> None:
+    """Copy the Hugging Face folder, with what `open_trained` needs to read it again."""
+    shutil.copytree(model.folder, folder, dirs_exist_ok=True)
+    document = {"format": 1, "reading": model.reading.model_dump(mode="json"), "result": dict(model.result)}
+    _write_json(folder / FILE, document)
+    if model.pruner is not None:
+        model.pruner.save(folder)
+
+
+def _about(model: TrainedModel, format: Format, evidence: Evidence) -> dict[str, Any]:
+    reading, result = model.reading, model.result
+    more = (
+        {"torch": str(torch.__version__)} if format == "hf" else {"torch": str(torch.__version__), **runtime_versions()}
+    )
+    return {
+        "format": format,
+        "title": result.get("title", model.folder.name),
+        "task": reading.task,
+        "labels": list(model.outputs),
+        "fields": list(reading.fields),
+        "prunable": list(reading.prunable) if model.pruner else [],
+        "max_length": reading.max_length,
+        "rows": evidence.source,
+        "test": result.get("metrics", {}).get("test", {}),
+        "int8": None,
+        "machine": machine(),
+        "versions": {"kdray": kdray.__version__, **more},
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _refuse_own_task(name: str) -> None:
+    if name not in TASKS or not type(TASKS[name]).__module__.startswith("kdray.tasks."):
+        raise ConfigError(
+            f"task {name!r} turns logits into predictions by code of its own, which a bundle does not run; take the "
+            "format hf."
+        )
+
+
+def _write_hf(model: TrainedModel, wanted: Expected, draft: Path) -> Agreement:
+    """Copy the folder and read it with transformers.pipeline, some rows and all edge cases."""
+    write_saved(model, draft)
+    rows = [*zip(*(column[:HF_ROWS] for column in wanted.columns), strict=True)]
+    edges = model.shortened([list(column) for column in zip(*wanted.edges, strict=True)])
+    scored = np.concatenate([wanted.logits[:HF_ROWS], wanted.edge_logits])
+    check_export(draft, [*rows, *zip(*edges, strict=True)], torch.from_numpy(scored))
+    again = TrainedModel(draft, model.reading, {}, model.pruner)
+    loaded = again.load_model()
+    found = agreement(
+        model,
+        wanted,
+        again.logits(loaded, wanted.columns, precision="fp32"),
+        [again.logits(loaded, edges, precision="fp32")],
+    )
+    if fault := fault_of_fp32(found):
+        raise RunError(f"the export is refused, {fault}: {found.figures}.")
+    return found
+
+
+def _write_runtime(model: TrainedModel, tokenizer: Any, about: Mapping[str, Any], draft: Path) -> None:
+    """Everything but the graph and the card."""
+    from tokenizers import Tokenizer
+
+    copy: Any = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    copy.enable_truncation(model.reading.max_length, strategy="longest_first", direction="right")
+    copy.enable_padding(direction="right", pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
+    copy.save(str(draft / "tokenizer.json"))
+    scripts = [predict.__file__]
+    if model.pruner is not None:
+        model.pruner.save(draft)
+        scripts += [sentences.__file__, importance.__file__]
+    for script in scripts:
+        shutil.copyfile(script, draft / Path(script).name)
+    pins = "".join(f"{name}=={number}\n" for name, number in runtime_versions().items())
+    (draft / "requirements.txt").write_text(pins)
+    (draft / "Dockerfile").write_text(DOCKERFILE)
+    _write_json(draft / "bundle.json", about)
+
+
+def _write_onnx(model: TrainedModel, loaded: tuple[Any, Any], wanted: Expected, draft: Path) -> Agreement:
+    rows = model.rows(loaded[1], [[text] * 2 for text in wanted.edges[-1]])
+    batch = rows.batch(np.arange(2), torch.device("cpu"))
+    write_graph(loaded[0], {name: batch[name] for name in inputs_of(loaded[1])}, draft / "model.onnx")
+    found = compare(predict.load(draft), model, wanted)
+    if fault := fault_of_fp32(found):
+        raise RunError(f"the ONNX export is refused, {fault}: {found.figures}.")
+    return found
+
+
+def _write_int8(
+    model: TrainedModel, wanted: Expected, draft: Path, tolerance: float, reduce_range: bool | None
+) -> tuple[Agreement, dict[str, Any]]:
+    """Replace the graph by the first int8 graph that passes."""
+    vnni = predict.has_vnni(predict.processor_flags())
+    reduce_range = not vnni if reduce_range is None else reduce_range
+    tried: list[dict[str, Any]] = []
+    sample = _sample(list(zip(*wanted.evidence.columns, strict=True)))
+    with tempfile.TemporaryDirectory(prefix="kdray-int8-") as place:
+        ways = attempts(
+            draft / "model.onnx",
+            reduce_range=reduce_range,
+            run=lambda graph: predict.load(draft, graph=graph).logits(sample),
+            calibration=_calibration(predict.load(draft), wanted.evidence),
+            folder=Path(place),
+        )
+        for number, way in enumerate(ways):
+            file = Path(place) / f"{number}.onnx"
+            found, record = _tried(way, file, draft, model, wanted, tolerance)
+            tried.append(record)
+            if found is not None and record["fault"] is None:
+                shutil.move(file, draft / "model.onnx")
+                return found, {
+                    "kept": way.name,
+                    "tried": tried,
+                    "tolerance": tolerance,
+                    "least_equal_labels": EQUAL_LABELS,
+                    "reduce_range": reduce_range,
+                    "vnni": vnni,
+                    "calibration": wanted.evidence.calibration_source,
+                }
+    figures = "; ".join(f"{each['name']}: {each['fault']}" for each in tried)
+    raise RunError(
+        f"no int8 graph loses at most {tolerance:g} points of {model.reading.metrics[0]} with "
+        f"{100 * EQUAL_LABELS:g} % equal labels, so none is kept ({figures}); raise the tolerance, or take the "
+        "format onnx."
+    )
+
+
+def _tried(
+    way: Attempt, file: Path, draft: Path, model: TrainedModel, wanted: Expected, tolerance: float
+) -> tuple[Agreement | None, dict[str, Any]]:
+    """What one way to quantize gives, and its line in the table."""
+    try:
+        way.write(file)
+        found = compare(predict.load(draft, graph=file), model, wanted)
+    except Exception as error:  # onnxruntime raises many kinds
+        nothing = {"score": None, "lost_points": None, "equal_labels": None, "difference": None, "megabytes": None}
+        log.warning("%s: %s: %s", way.name, type(error).__name__, error)
+        return None, {"name": way.name, **nothing, "fault": f"it fails ({type(error).__name__})"}
+    fault = fault_of_int8(found, tolerance)
+    log.info("%s: %s: %s", way.name, fault or "kept", found.figures)
+    shown = {name: getattr(found, name) for name in ("score", "lost_points", "equal_labels", "difference")}
+    return found, {"name": way.name, **shown, "megabytes": file.stat().st_size / 1e6, "fault": fault}
+
+
+def _calibration(bundle: predict.Bundle, evidence: Evidence) -> list[dict[str, np.ndarray]]:
+    rows = list(zip(*evidence.calibration, strict=True))
+    return [bundle.encode(rows[at : at + CALIBRATION_BATCH]) for at in range(0, len(rows), CALIBRATION_BATCH)]
+
+
+def _sample(rows: Sequence[Any]) -> list[Any]:
+    return [rows[at] for at in np.unique(np.linspace(0, len(rows) - 1, SAMPLE_ROWS).astype(int))]
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

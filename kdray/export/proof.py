@@ -1,0 +1,145 @@
+"""The proof of an export: its logits are compared with those of the model it came from, row by row."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from kdray.errors import RunError
+from kdray.export.evidence import Evidence, edge_cases
+from kdray.export.predict import Bundle
+from kdray.export.trained import TrainedModel
+from kdray.tasks import Task, get_metric, get_task, score_one
+
+FP32_DIFFERENCE = 1e-4  # in logits
+EQUAL_LABELS = 0.99  # of the rows, for int8
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the model itself computes in float32: logits of the rows, and of the edge cases each read alone.
+
+    Attributes:
+        columns: The texts of the rows by field, shortened by the model's pruner.
+    """
+
+    evidence: Evidence
+    columns: list[list[str]]
+    edges: list[tuple[str, ...]]
+    logits: np.ndarray
+    edge_logits: np.ndarray
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """An export against its model.
+
+    Attributes:
+        difference: The largest, in logits, over rows and edge cases.
+        equal_labels: The share of rows with equal labels; None where the task has no labels.
+        equal_edges: The same of the edge cases.
+        metric: The score that `model_score` and `score` are, on the rows.
+        lost_points: What the export is worse by, in hundredths.
+    """
+
+    rows: int
+    edge_cases: int
+    difference: float
+    equal_labels: float | None
+    equal_edges: float | None
+    metric: str
+    model_score: float
+    score: float
+    lost_points: float
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def figures(self) -> str:
+        labels = "" if self.equal_labels is None else f", {100 * self.equal_labels:.2f} % equal labels"
+        return (
+            f"largest difference {self.difference:.3g} in logits{labels}, {self.metric} {self.score:.4f} against "
+            f"{self.model_score:.4f}"
+        )
+
+
+def expected(model: TrainedModel, loaded: tuple[Any, Any], evidence: Evidence) -> Expected:
+    """Compute what the export is compared with; edge cases one by one, so that padding cannot hide a fault."""
+    columns, edges = model.shortened(evidence.columns), edge_cases(evidence.columns)
+    alone = [model.logits(loaded, model.shortened([[text] for text in row]), precision="fp32") for row in edges]
+    logits = model.logits(loaded, columns, precision="fp32")
+    return Expected(evidence, columns, edges, logits, np.concatenate(alone))
+
+
+def compare(bundle: Bundle, model: TrainedModel, wanted: Expected) -> Agreement:
+    """Run the bundle on the same rows, and on the edge cases in one batch of mixed lengths and one by one.
+
+    Raises:
+        RunError: The bundle shortens a text in another way than the model's pruner.
+    """
+    if bundle.prune is not None:
+        _check_pruning(bundle, model, wanted)
+    logits = bundle.logits(list(zip(*wanted.evidence.columns, strict=True)))
+    edges = [bundle.logits(wanted.edges, batch_rows=rows) for rows in (len(wanted.edges), 1)]
+    return agreement(model, wanted, logits, edges)
+
+
+def agreement(model: TrainedModel, wanted: Expected, logits: np.ndarray, edges: Sequence[np.ndarray]) -> Agreement:
+    """
+    Args:
+        logits: Of the export, for the rows.
+        edges: Of the export, for the edge cases; once or several times.
+    """
+    task, metric = get_task(model.reading.task), model.reading.metrics[0]
+    ours, theirs = np.concatenate(edges), np.concatenate([wanted.edge_logits] * len(edges))
+    scores = [score_one(metric, wanted.evidence.targets, each, task) for each in (wanted.logits, logits)]
+    lost = scores[0] - scores[1] if get_metric(metric).higher_is_better else scores[1] - scores[0]
+    return Agreement(
+        rows=len(logits),
+        edge_cases=len(wanted.edges),
+        difference=float(np.abs(np.concatenate([logits - wanted.logits, ours - theirs])).max()),
+        equal_labels=_equal_labels(task, logits, wanted.logits),
+        equal_edges=_equal_labels(task, ours, theirs),
+        metric=metric,
+        model_score=scores[0],
+        score=scores[1],
+        lost_points=100 * lost,
+    )
+
+
+def fault_of_fp32(found: Agreement) -> str | None:
+    """Why a float32 export is refused; None where it may be kept."""
+    if not found.difference <= FP32_DIFFERENCE:  # also NaN
+        return f"logits differ by more than {FP32_DIFFERENCE:g}"
+    return "labels differ" if {found.equal_labels, found.equal_edges} - {None, 1.0} else None
+
+
+def fault_of_int8(found: Agreement, tolerance: float) -> str | None:
+    """Why an int8 export is refused; None where it may be kept.
+
+    Args:
+        tolerance: Points (hundredths) of the metric that it may lose.
+    """
+    if not np.isfinite(found.difference):
+        return "logits are not finite"
+    if not found.lost_points <= tolerance + 1e-9:
+        return f"it loses {found.lost_points:.2f} points, more than {tolerance:g}"
+    if found.equal_labels is not None and found.equal_labels < EQUAL_LABELS:
+        return f"only {100 * found.equal_labels:.2f} % of the labels are equal"
+    return None
+
+
+def _check_pruning(bundle: Bundle, model: TrainedModel, wanted: Expected) -> None:
+    assert bundle.prune is not None
+    for name, texts, pruned in zip(model.reading.fields, wanted.evidence.columns, wanted.columns, strict=True):
+        if name in model.reading.prunable and bundle.prune(texts) != pruned:
+            raise RunError(f"the exported pruner shortens texts of {name} in another way than the model's own pruner.")
+
+
+def _equal_labels(task: Task, ours: np.ndarray, theirs: np.ndarray) -> float | None:
+    found: Sequence[Any] = [task.predictions(each).classes for each in (ours, theirs)]
+    if found[0] is None:
+        return None
+    return float((found[0] == found[1]).reshape(len(ours), -1).all(axis=1).mean())

@@ -1,0 +1,163 @@
+"""A trained classifier on disk: how it reads rows, what it scored, its pruner, and the corpus it was trained on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from kdray.corpora import encode, load_corpus
+from kdray.distillation import Ref
+from kdray.errors import ConfigError
+from kdray.evaluate import predict
+from kdray.models import load_classifier, load_config, load_tokenizer
+from kdray.models.folders import read_json
+from kdray.pruning import Pruner
+from kdray.pruning.units import Role, prunable_fields
+from kdray.records import Settings
+from kdray.store import Artifact, Store
+from kdray.tasks import TASKS, get_task
+from kdray.train import Rows
+
+FILE = "kdray.json"  # what a saved classifier needs in its Hugging Face folder
+BATCH_ROWS = 64
+PLAIN_TOKENS = 512  # that a plain folder of transformers reads at most
+
+
+class Reading(Settings):
+    """How a classifier reads a row, and what its outputs mean.
+
+    Attributes:
+        fields: The texts of a row, one or two, by name.
+        prunable: Those of `fields` that pruning may shorten.
+    """
+
+    labels: tuple[str, ...]
+    fields: tuple[str, ...]
+    prunable: tuple[str, ...]
+    max_length: int
+    precision: Literal["fp32", "bf16"]
+    task: str
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained classifier: an ordinary Hugging Face folder and what is known of it.
+
+    Attributes:
+        folder: The Hugging Face folder.
+        result: Scores, history and cost, as `result.json` holds them; empty where nothing is known.
+        pruner: What shortens texts before they are read; None where the model was trained on whole texts.
+        corpus: The folder of the corpus in the store; None where it is not known.
+    """
+
+    folder: Path
+    reading: Reading = field(repr=False)
+    result: Mapping[str, Any] = field(repr=False)
+    pruner: Pruner | None = field(default=None, repr=False)
+    corpus: Path | None = field(default=None, repr=False)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the model's outputs, in their order."""
+        return self.reading.labels or get_task(self.reading.task).outputs
+
+    def load_model(self) -> tuple[Any, Any]:
+        """The model, in eval mode on the CPU in float32, and its tokenizer."""
+        model = load_classifier(self.folder, labels=self.outputs, seed=0)
+        return model, load_tokenizer(self.folder, model)
+
+    def shortened(self, columns: Sequence[list[str]]) -> list[list[str]]:
+        """The texts of each field as the model reads them: pruned, where it was trained on pruned texts."""
+        if self.pruner is None:
+            return list(columns)
+        named = zip(self.reading.fields, columns, strict=True)
+        return [self.pruner.prune(column) if name in self.reading.prunable else column for name, column in named]
+
+    def rows(self, tokenizer: Any, columns: Sequence[list[str]]) -> Rows:
+        """Texts, already shortened, as token ids."""
+        encoded = encode(tokenizer, columns, max_length=self.reading.max_length)
+        number = len(columns[0])
+        return Rows([str(row) for row in range(number)], encoded, torch.full((number,), -1), tokenizer.pad_token_id)
+
+    def logits(
+        self, loaded: tuple[Any, Any], columns: Sequence[list[str]], *, precision: Literal["fp32", "bf16"]
+    ) -> np.ndarray:
+        """Logits of texts, already shortened, float32 [rows, outputs]."""
+        if not columns[0]:
+            return np.zeros((0, len(self.outputs)), dtype=np.float32)
+        model, tokenizer = loaded
+        device = next(model.parameters()).device
+        return predict(model, self.rows(tokenizer, columns), batch_size=BATCH_ROWS, device=device, precision=precision)
+
+
+def trained_parts(
+    model: Artifact, corpus: Artifact, pruned: Artifact | None = None
+) -> tuple[Path, Reading, dict[str, Any], Pruner | None, Path]:
+    """What a `TrainedModel` is made of, from the artifacts of a training and its corpus."""
+    result, stored = json.loads(model.file("result.json").read_text()), load_corpus(corpus.folder)
+    spec = result["spec"]
+    shortens = pruned is not None and pruned.summary["level"] == "sentence"
+    pruner = Pruner.load(pruned.file("pruner.json").parent) if pruned is not None and shortens else None
+    roles: list[tuple[str, Role]] = [(each.name, each.role) for each in stored.task.fields]
+    reading = Reading(
+        labels=tuple(spec["labels"]),
+        fields=tuple(each.name for each in stored.task.fields),
+        prunable=tuple(prunable_fields(roles, prune_pairs=pruner is not None and pruner.settings.prune_pairs)),
+        max_length=spec["train"]["max_length"],
+        precision=spec["train"]["precision"],
+        task=stored.task.kind,
+        metrics=stored.task.metrics,
+    )
+    return model.file("model"), reading, result, pruner, corpus.folder
+
+
+def open_trained(where: str | Path) -> TrainedModel:
+    """A classifier that `Student.save` wrote, that a store holds (its folder or the folder `model` in it), or a plain
+    folder of transformers, which reads one text of as many tokens as its tokenizer allows (at most 512).
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    folder = Path(where).expanduser()
+    if (folder / FILE).is_file():
+        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        pruner = Pruner.load(folder) if (folder / "pruner.json").is_file() else None
+        return TrainedModel(folder, Reading.model_validate(document["reading"]), document["result"], pruner)
+    artifact = folder.parent if folder.name == "model" else folder
+    if (artifact / "manifest.json").is_file() and (artifact / "result.json").is_file():
+        return TrainedModel(*_stored_parts(artifact.resolve()))
+    if (folder / "config.json").is_file():
+        return TrainedModel(folder, _plain_reading(folder), {})
+    raise ConfigError(
+        f"{where} is no trained classifier: expected a folder of Student.save ({FILE}), the folder of a training in a "
+        "store (manifest.json and result.json), or a folder of transformers (config.json)."
+    )
+
+
+def _stored_parts(folder: Path) -> tuple[Path, Reading, dict[str, Any], Pruner | None, Path]:
+    store, spec = Store(str(folder.parents[1])), json.loads((folder / "result.json").read_text())["spec"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    model = Ref(stage=manifest["stage"], name=manifest["name"], digest=manifest["digest"]).open(store)
+    pruned = Ref.model_validate(spec["pruned_corpus"]).open(store) if spec["pruned_corpus"] else None
+    return trained_parts(model, Ref.model_validate(spec["corpus"]).open(store), pruned)
+
+
+def _plain_reading(folder: Path) -> Reading:
+    config, tokenizer = load_config(folder), read_json(folder / "tokenizer_config.json")
+    kinds = [each for each in TASKS.values() if each.problem_type == getattr(config, "problem_type", None)]
+    task = kinds[0] if kinds else TASKS["regression" if config.num_labels == 1 else "single_label"]
+    limits = (tokenizer.get("model_max_length"), getattr(config, "max_position_embeddings", None))
+    return Reading(
+        labels=tuple(str(config.id2label[number]) for number in range(config.num_labels)),
+        fields=("text",),
+        prunable=(),
+        max_length=min(PLAIN_TOKENS, *(int(each) for each in limits if each)),
+        precision="fp32",
+        task=task.name,
+        metrics=task.metrics,
+    )

@@ -1,0 +1,78 @@
+"""`kdray export` from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+
+from kdray.cli import main
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plain folder of transformers."""
+    folder = tmp_path_factory.mktemp("plain") / "model"
+    return tiny.save_fine_tuned(folder, tiny.classifier(seed=3, layers=1), tiny.LABELS)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    file.write_text("\n".join(json.dumps(tiny.opinion(number)) for number in range(20)))
+    return file
+
+
+def test_a_folder_of_transformers_is_exported_and_the_figures_are_printed(
+    fine_tuned: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", str(fine_tuned), "--format", "hf", "--out", str(tmp_path / "out"), "--rows", str(rows)]
+    assert main([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["proof"]["rows"] == 20
+    assert document["labels"] == list(tiny.LABELS)
+    assert main(command) == 2
+    assert "out: the folder exists already" in capsys.readouterr().err
+    command[command.index("--out") + 1] = str(tmp_path / "more" / "out")
+    assert main(command) == 0
+    assert f"The bundle is in {tmp_path / 'more' / 'out'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"student": "nowhere"}, "nowhere is no trained classifier: expected a folder of Student.save"),
+        ({"--rows": "none.csv"}, "none.csv: expected a file that exists and ends in .parquet, .csv, .jsonl."),
+        ({"--tolerance": "-1"}, "tolerance = -1 is out of range; allowed are 0 to 100 points."),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    change: dict[str, str],
+    said: str,
+    fine_tuned: Path,
+    rows: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = {"--out": str(tmp_path / "out"), "--rows": str(rows), "--format": "hf", **change}
+    student = given.pop("student", str(fine_tuned))
+    assert main(["export", student, *(word for pair in given.items() for word in pair)]) == 2
+    assert capsys.readouterr().err.startswith(f"kdray: {said}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"text": "a film"}, 'has no column "label" for label'),
+        ({"text": "a film", "label": "odd"}, "is 'odd'; allowed are 0 (negative), 1 (positive)"),
+        ({"text": "", "label": "positive"}, 'column "text" is empty'),
+    ],
+)
+def test_bad_rows_are_named(
+    line: dict[str, str], said: str, fine_tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(line))
+    command = ["export", str(fine_tuned), "--out", str(tmp_path / "out"), "--rows", str(tmp_path / "rows.jsonl")]
+    assert main(command) == 2
+    assert said in capsys.readouterr().err

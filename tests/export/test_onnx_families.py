@@ -1,0 +1,60 @@
+"""Each family is exported to ONNX with the logits of torch, or refused in a sentence, as docs/models.md has it."""
+
+from pathlib import Path
+
+import families
+import numpy as np
+import pytest
+import torch
+
+from kdray.errors import ConfigError
+from kdray.export.graph import inputs_of, write_graph
+from kdray.models import forward, keep_layers, load_classifier, load_tokenizer
+
+PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+DOCUMENTED = {
+    cells[0].strip("` "): cells[3].strip()
+    for cells in (line.strip("|").split("|") for line in PAGE.splitlines() if line.startswith("| `"))
+}
+
+
+def random_rows(names: list[str], rows: int, tokens: int) -> dict[str, torch.Tensor]:
+    draw = torch.Generator().manual_seed(rows * tokens)
+    ids = torch.randint(5, 13, (rows, tokens), generator=draw)
+    mask = torch.ones_like(ids)
+    if tokens > 3:
+        ids[0, -2:], mask[0, -2:] = 0, 0
+    every = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+    if tokens > 3:
+        every["token_type_ids"][:, 2:] = 1
+    return {name: every[name] for name in names}
+
+
+FAST = ("longformer", "modernbert")
+EVERY = [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in (*families.SUPPORTED, "albert")]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_graph_of_a_family_gives_the_logits_of_torch(name: str, tmp_path: Path) -> None:
+    import onnxruntime
+
+    folder = families.save(tmp_path / "m", {**families.SUPPORTED, **families.REFUSED}[name], classes=3)
+    model = load_classifier(folder, labels=("x", "y", "z"), seed=0)
+    if name != "albert":
+        keep_layers(model, (0,))
+    names = list(inputs_of(load_tokenizer(folder, model)))
+    file = tmp_path / "m.onnx"
+    if DOCUMENTED[name] == "no":
+        with pytest.raises(ConfigError, match=rf"^a model of family {name} cannot be exported to ONNX \(.*\)\.$"):
+            write_graph(model, random_rows(names, 2, 9), file)
+        return
+    assert DOCUMENTED[name] == "yes"
+    write_graph(model, random_rows(names, 2, 9), file)
+    session = onnxruntime.InferenceSession(str(file))
+    for shape in ((1, 1), (1, 2), (2, 9), (3, 100)):
+        batch = random_rows(names, *shape)
+        with torch.no_grad():
+            wanted = model(**batch).logits if name == "albert" else forward(model, batch, frozenset()).logits
+        found = session.run(None, {key: value.numpy() for key, value in batch.items()})[0]
+        np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4, rtol=0)
+    assert wanted.std(0).min() > 1e-3, "logits that are all the same show nothing"
