@@ -7,6 +7,7 @@ from typing import Any
 from kdray.corpora import kdray_data
 from kdray.engines.choice import EngineChoice, Local
 from kdray.experiments.replay import past_trial, retrain, student_of
+from kdray.export.folder import new_folder
 from kdray.stages import Context
 from kdray.store import Store
 
