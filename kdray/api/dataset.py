@@ -43,7 +43,10 @@ class Dataset:
 
     @staticmethod
     def load(name: str, **options: Any) -> "Dataset":
-        """A named corpus (`rte`, `sst2`, `sample`, ...); `options` are settings of `corpus`, such as `limit=500`.
+        """A named corpus (`rte`, `sample`, ...) or your own (`file.py:function`).
+
+        Args:
+            options: Settings of `corpus`, such as `limit=500`.
 
         >>> Dataset.load("sample")
         Dataset(name='sample', options={'name': 'sample'}, notes=())

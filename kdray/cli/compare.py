@@ -68,7 +68,7 @@ def _compare(
 ) -> None:
     check_shared_flags(arguments)
     run = run_config(task, arguments, base, on_sample)
-    name = arguments.name or f"{run.corpus.name}-{what.replace(' ', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = arguments.name or f"{run.corpus.label}-{what.replace(' ', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
     seeds = seeds_of(arguments)
     from kdray.api.experiments import compare_variants
     from kdray.experiments.documents import Provenance

@@ -248,7 +248,9 @@ def _name(run: RunConfig, arguments: argparse.Namespace) -> str:
     if not arguments.storage:
         there = [name for name in there if store.exists(f"sweeps/{name}/study.db")]
     if arguments.resume:
-        mine = [n for n in there if n == arguments.name or (not arguments.name and n.startswith(f"{run.corpus.name}-"))]
+        mine = [
+            n for n in there if n == arguments.name or (not arguments.name and n.startswith(f"{run.corpus.label}-"))
+        ]
         if not mine:
             raise ConfigError(
                 f"--resume: store {run.store!r} holds no sweep {arguments.name or 'of ' + run.corpus.name}."
@@ -256,7 +258,7 @@ def _name(run: RunConfig, arguments: argparse.Namespace) -> str:
         return mine[-1]
     if arguments.name in there:
         raise ConfigError(f"sweep {arguments.name!r} is in the store already; use --resume or choose another --name.")
-    return arguments.name or f"{run.corpus.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return arguments.name or f"{run.corpus.label}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _resume(command: str, name: str) -> str:

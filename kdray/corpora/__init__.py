@@ -3,6 +3,7 @@
 from kdray.corpora.batches import length_batches
 from kdray.corpora.encoding import Encoded, collate, encode
 from kdray.corpora.finding import kdray_data, resolve_auto
+from kdray.corpora.own import OwnCorpus, corpus
 from kdray.corpora.reading import Corpus, fingerprint, read_corpus
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.splits import choose
@@ -18,12 +19,14 @@ __all__ = [
     "CorpusSettings",
     "Encoded",
     "Field",
+    "OwnCorpus",
     "Role",
     "StoredCorpus",
     "StoredTask",
     "Task",
     "choose",
     "collate",
+    "corpus",
     "encode",
     "fingerprint",
     "kdray_data",

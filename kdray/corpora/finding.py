@@ -4,13 +4,14 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pyarrow as pa
 
 from kdray.corpora import hub
 from kdray.corpora.files import READERS, find_file, read_table
 from kdray.corpora.notes import SplitFacts, check_rows, manifest_of
+from kdray.corpora.own import checked, own_corpus
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.tasks import TASKS, TRAIN, Field, Task
 from kdray.errors import ConfigError
@@ -122,21 +123,39 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
             f"folder {folder.resolve().name} has no test split and no validation split: a file of one of the two, with "
             f"one of {_SUFFIXES}, is needed."
         )
-    kind = get_task(settings.task)
     # a user's folder may be called rte: its name must not make it look like the named corpus
-    task = Task(
-        f"folder-{folder.resolve().name}",
-        settings.fields,
-        settings.labels or kind.outputs,
-        metrics=kind.metrics,
-        kind=settings.task,
-        test_split="test" if has_test else "validation",
-        validation_split="validation" if has_test and has_validation else None,
-    )
+    task = _task_of(settings, f"folder-{folder.resolve().name}", has_test=has_test, has_validation=has_validation)
     raw = _from_folder(folder, task, origin=f"folder {folder.resolve().name}")
     if not task.fields:
         task = dataclasses.replace(task, fields=_only_text(raw, settings.columns))
     return task, raw
+
+
+def from_function(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
+    """A corpus from outside of kdray (see `kdray.corpora.corpus`).
+
+    Raises:
+        ConfigError: it cannot be found, its settings do not fit together, or a split is missing.
+    """
+    own, shown = own_corpus(settings.name), PurePath(settings.name).name
+    given = checked(own.settings.model_dump() | ({"metrics": settings.metrics} if settings.metrics else {}))
+    tables = own.tables(shown)
+    task = _task_of(given, f"own-{settings.label}", has_test="test" in tables, has_validation="validation" in tables)
+    used = {split: tables[split] for split in task.needed_splits}
+    return task, RawCorpus(used, shown, {split: f"{shown}, {split}" for split in used})
+
+
+def _task_of(settings: CorpusSettings, name: str, *, has_test: bool, has_validation: bool) -> Task:
+    kind = get_task(settings.task)
+    return Task(
+        name,
+        settings.fields,
+        settings.labels or kind.outputs,
+        metrics=settings.metrics or kind.metrics,
+        kind=settings.task,
+        test_split="test" if has_test else "validation",
+        validation_split="validation" if has_test and has_validation else None,
+    )
 
 
 def _looked_in(name: str, data_dir: Path | None) -> str:

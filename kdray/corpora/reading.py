@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kdray.corpora.finding import RawCorpus, from_name, from_user
+from kdray.corpora.finding import RawCorpus, from_function, from_name, from_user
 from kdray.corpora.notes import overlap_note, size_note
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.splits import carve, limit_rows
@@ -56,7 +56,10 @@ def read_corpus(settings: CorpusSettings, *, data_dir: Path | None) -> Corpus:
         ConfigError: the corpus cannot be found, or one of its files, rows or columns is not as it must be.
     """
     assert settings.name != "auto", "resolve_auto comes first"
-    task, raw = from_user(settings) if settings.name == "folder" else from_name(settings.name, data_dir)
+    if settings.is_own:
+        task, raw = from_function(settings)
+    else:
+        task, raw = from_user(settings) if settings.name == "folder" else from_name(settings.name, data_dir)
     if settings.metrics:
         task = dataclasses.replace(task, metrics=settings.metrics)
     _refuse_unused(settings, task)

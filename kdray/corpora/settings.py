@@ -19,7 +19,8 @@ class CorpusSettings(Settings):
     """Which corpus, and how it is read.
 
     Attributes:
-        name: a named task, `sample`, `folder` (the user's own files), or `auto`, which `resolve_auto` replaces.
+        name: a named task, `sample`, `folder` (the user's own files), `auto`, which `resolve_auto` replaces, or a
+            function with the decorator `kdray.corpora.corpus` as `module:function` or `file.py:function`.
         path: the folder with `train` and `test` (or `validation`) as .parquet, .csv or .jsonl; only with `folder`.
         columns: field name, `label` or `id` to the column that holds it; a name that is left out is the column itself.
         fields: the texts of a row and their roles; left out, a single text column is the `body`.
@@ -48,10 +49,20 @@ class CorpusSettings(Settings):
     split_seed: Annotated[int, Setting(ge=0, le=4_294_967_295)] = 0
     limit: Annotated[int, Setting(ge=1, le=1_000_000_000)] | None = None
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a function from outside of kdray, whose settings are checked when it is read."""
+        return ":" in self.name
+
+    @property
+    def label(self) -> str:
+        """The name in short, for names in the store."""
+        return self.name.rpartition(":")[2]
+
     @model_validator(mode="after")
     def _name_is_known(self) -> "CorpusSettings":
         allowed = (*TASKS, "folder", "auto")
-        if self.name not in allowed:
+        if self.name not in allowed and not self.is_own:
             raise ValueError(f"name = {self.name}, allowed are {', '.join(allowed)}; for your own files use folder")
         return self
 
@@ -120,7 +131,7 @@ class CorpusSettings(Settings):
 
     @model_validator(mode="after")
     def _metrics_are_known(self) -> "CorpusSettings":
-        for name in self.metrics:
+        for name in () if self.is_own else self.metrics:
             try:
                 check_metric(name, self._kind())
             except ConfigError as error:
@@ -130,6 +141,10 @@ class CorpusSettings(Settings):
     @property
     def main_metric(self) -> str:
         """The metric that models are selected on."""
+        if self.is_own:
+            from kdray.corpora.own import own_corpus  # imports this module
+
+            return (self.metrics or (own_corpus(self.name).settings.main_metric,))[0]
         named = TASKS[self.name].metrics if self.name in TASKS else self._kind().metrics
         return (self.metrics or named)[0]
 

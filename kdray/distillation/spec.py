@@ -3,8 +3,9 @@
 from typing import Any, Literal, Self
 
 from kdray.errors import RunError
-from kdray.methods import MethodSource, TrainedMethod, define, sources_of
+from kdray.methods import TrainedMethod, sources_of
 from kdray.models import ModelInfo, resolve_encoder
+from kdray.origin import Source, define
 from kdray.records import Settings
 from kdray.store import Artifact, Store
 from kdray.train import TrainSettings
@@ -109,5 +110,5 @@ class FitSpec(Settings):
     @classmethod
     def of_message(cls, message: dict[str, Any]) -> Self:
         """The spec that another process of this program sent by `message`."""
-        define(MethodSource.model_validate(source) for source in message["sources"])
+        define(Source.model_validate(source) for source in message["sources"])
         return cls.model_validate(message["spec"])

@@ -4,17 +4,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from kdray import origin
 from kdray.config import RunConfig, merge, parse
 from kdray.distillation import Ref, TeacherRef
 from kdray.experiments.reported import BUDGET, VALUE
-from kdray.methods import MethodSource, define, sources_of
+from kdray.methods import sources_of
+from kdray.origin import Source, define
 from kdray.records import Settings
 from kdray.stages import Context, InProcess, Prepared, assistant_of, distill, with_pruning
 from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 from kdray.tasks import best_of
 
-SOURCES = "method_sources"  # beside the sections of a run's settings, on their way to a worker
+SOURCES = "sources"  # beside the sections of a run's settings, on their way to a worker
 
 
 class Shared(Settings):
@@ -29,12 +31,13 @@ class Shared(Settings):
 
 
 def sendable(run: RunConfig) -> dict[str, Any]:
-    """The settings of a run for `distill_one` in another process, with the source of a method from outside of kdray.
+    """The settings of a run for `distill_one` in another process, with the source of what is from outside of kdray.
 
     Raises:
-        ConfigError: The method has no source that a worker could import.
+        ConfigError: A class has no source that a worker could import.
     """
-    return run.model_dump(mode="json") | {SOURCES: [source.model_dump() for source in sources_of(run.method)]}
+    sources = [*sources_of(run.method), *origin.sources_of([run.prune.policy])]
+    return run.model_dump(mode="json") | {SOURCES: [source.model_dump() for source in sources]}
 
 
 def distill_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: str = "distill") -> Artifact:
@@ -43,7 +46,7 @@ def distill_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: st
     Args:
         stage: Another name makes another student of the same settings.
     """
-    define(MethodSource.model_validate(source) for source in plain[SOURCES])
+    define(Source.model_validate(source) for source in plain[SOURCES])
     run = parse({key: value for key, value in plain.items() if key != SOURCES}, source="trial")
     store = Store(run.store)
     context = Context(store, InProcess(), data_dir=None, is_trial=True)

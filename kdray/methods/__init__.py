@@ -33,10 +33,9 @@ from kdray.methods.minilm import MiniLM
 from kdray.methods.minilmv2 import MiniLMv2
 from kdray.methods.mtbert import MTBERT
 from kdray.methods.muki import MUKI
-from kdray.methods.origin import MethodSource
 from kdray.methods.pd import PD
 from kdray.methods.pkd import PKD
-from kdray.methods.registry import METHODS, AnyMethod, TrainedMethod, define, method_class, parse_method, sources_of
+from kdray.methods.registry import METHODS, AnyMethod, TrainedMethod, parse_method, sources_of
 from kdray.methods.rlkd import RLKD
 from kdray.methods.takd import TAKD
 from kdray.methods.tinybert import TinyBERT
@@ -73,7 +72,6 @@ __all__ = [
     "LossTerm",
     "Method",
     "MethodOutput",
-    "MethodSource",
     "MethodState",
     "MiniLM",
     "MiniLMv2",
@@ -86,8 +84,6 @@ __all__ = [
     "TeacherStudent",
     "TinyBERT",
     "TrainedMethod",
-    "define",
-    "method_class",
     "parse_method",
     "sources_of",
 ]

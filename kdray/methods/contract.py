@@ -7,19 +7,16 @@ weighs them and the loop reduces once, by the global number of rows that a term 
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
-from typing import Any, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import ConfigDict
-from pydantic.fields import FieldInfo
 from torch import Tensor, nn
 
 from kdray.errors import ConfigError
-from kdray.methods.origin import is_shipped, name_of
 from kdray.models import ModelInfo
-from kdray.records import Settings
+from kdray.origin import OpenSettings
 from kdray.seeds import seed_of
 from kdray.signals import TOKEN_NEEDS, Need, Signals
 from kdray.tasks import SINGLE_LABEL, Task
@@ -191,12 +188,11 @@ _OF_DISTRIBUTIONS = ("temperature", "t2_scaling", "direction", "reduction", "com
 Status = Literal["as published", "gaps filled", "task variant", "reconstruction"]
 
 
-class Method(Settings):
+class Method(OpenSettings):
     """A frozen settings record with pure functions.
 
-    A subclass outside of kdray is a method of its own, whatever it inherits from. Its `name` is filled in: where it is
-    defined, and a hash of its source (see `kdray.methods.origin`). It writes its settings as fields, `needs`, `weights`
-    (and `schedule` where these change), and `losses` or `terms`.
+    A subclass outside of kdray is a method of its own (see `kdray.origin`). It writes its settings as fields, `needs`,
+    `weights` (and `schedule` where these change), and `losses` or `terms`.
 
     Attributes:
         title, source, access: Shown by `kdray methods`.
@@ -213,28 +209,6 @@ class Method(Settings):
     max_teachers: ClassVar[int | None] = 1
     allows_class_subsets: ClassVar[bool] = False
     any_task: ClassVar[bool] = False
-
-    name: str
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **settings: Any) -> None:
-        super().__pydantic_init_subclass__(**settings)
-        if is_shipped(cls):
-            return
-        own = name_of(cls)
-        cls.model_fields["name"] = FieldInfo.from_annotated_attribute(Literal[own], own)  # pyright: ignore[reportArgumentType]
-        cls.model_rebuild(force=True)
-
-    @property
-    def label(self) -> str:
-        """The name in short, for titles and artifacts: of a class from outside, the class's own name."""
-        return self.name.partition("@")[0].rpartition(":")[2].rpartition(".")[2]
-
-    @property
-    def identity(self) -> str:
-        """The name in digests: of a class from a file, without the folder that the file is in."""
-        reference, colon, rest = self.name.rpartition(":")
-        return f"{PurePath(reference).name}{colon}{rest}"
 
     def refuse_idle(self, names: Iterable[str], *, because: str) -> None:
         """For validators: refuse settings that were changed although they have no effect.

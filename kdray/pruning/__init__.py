@@ -4,6 +4,7 @@ from kdray.pruning.apply import originals
 from kdray.pruning.fitting import Fit, fit, fit_scores
 from kdray.pruning.importance import TermCounts, count_terms, freeze, score
 from kdray.pruning.picture import picture
+from kdray.pruning.policies import PruningPolicy
 from kdray.pruning.pruner import Pruner
 from kdray.pruning.settings import PruneSettings, resolve_level
 from kdray.pruning.summary import changed_texts, summary
@@ -17,6 +18,7 @@ __all__ = [
     "PruneSettings",
     "Pruned",
     "Pruner",
+    "PruningPolicy",
     "TermCounts",
     "changed_texts",
     "count_terms",

@@ -12,79 +12,89 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from kdray.records import Settings
+from kdray.errors import ConfigError
+from kdray.origin import OpenSettings, opened
 
 MedoidRule = Literal["star", "nn", "kmeans", "gmm", "spectral", "agglomerative", "mean_shift", "none"]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-class LowerTail(Settings):
+class PruningPolicy(OpenSettings):
+    """A frozen settings record that decides which units are candidates for removal, by their importance.
+
+    A subclass outside of kdray is a policy of its own (see `kdray.origin`); it writes its settings as fields, and
+    `threshold`.
+
+    Attributes:
+        default_keep_medoids: The medoids that are always kept, unless `keep_medoids` names others.
+        default_max_prune_rate: The largest share of units below the threshold, unless `max_prune_rate` is another one.
+    """
+
+    default_keep_medoids: ClassVar[MedoidRule] = "none"
+    default_max_prune_rate: ClassVar[float] = 0.5
+
+    def threshold(self, importance: Floats) -> float:
+        """The importance below which a unit is a candidate; it is frozen, and decides about later texts too.
+
+        Args:
+            importance: [units] of the training split, from 0 to 1.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no threshold")
+
+    def drop(self, importance: Floats) -> Mask:
+        """Which units are candidates, [units]; those below the threshold, unless a policy says otherwise."""
+        return importance < self.threshold(importance)
+
+
+class LowerTail(PruningPolicy):
     """Below the mean by more than ``deviations`` standard deviations: 31 % of a normal distribution at 0.5."""
 
     default_keep_medoids: ClassVar[MedoidRule] = "star"
-    default_max_prune_rate: ClassVar[float] = 0.5
 
-    name: Literal["lower_tail"] = "lower_tail"
+    name: Literal["lower_tail"] = "lower_tail"  # pyright: ignore[reportIncompatibleVariableOverride]
     deviations: float = Field(default=0.5, ge=0, le=10)
 
     def threshold(self, importance: Floats) -> float:
         return float(importance.mean() - self.deviations * importance.std())
 
-    def drop(self, importance: Floats) -> Mask:
-        return importance < self.threshold(importance)
 
+class _TwoStages(PruningPolicy):
+    """Below a percentile, then below the survivors' mean plus some standard deviations."""
 
-class AsPrinted(Settings):
-    """The two stages as printed: below a percentile, then below the survivors' mean plus some standard deviations."""
-
-    default_keep_medoids: ClassVar[MedoidRule] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0  # a guard would make it another policy: it removes about 95 %
 
-    name: Literal["literal"] = "literal"
     percentile: float = Field(default=80.0, ge=0, le=100)
     deviations: float = Field(default=0.5, ge=0, le=10)
 
     def threshold(self, importance: Floats) -> float:
         return two_stage_threshold(importance, self.percentile, self.deviations)
 
-    def drop(self, importance: Floats) -> Mask:
-        return importance < self.threshold(importance)
+
+class AsPrinted(_TwoStages):
+    """The two stages as printed."""
+
+    name: Literal["literal"] = "literal"  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
-class LiteralCenters(Settings):
+class LiteralCenters(_TwoStages):
     """The printed thresholds, and the abstract's sentence that cluster medoids are preserved."""
 
     default_keep_medoids: ClassVar[MedoidRule] = "nn"
-    default_max_prune_rate: ClassVar[float] = 1.0
 
-    name: Literal["literal_centers"] = "literal_centers"
-    percentile: float = Field(default=80.0, ge=0, le=100)
-    deviations: float = Field(default=0.5, ge=0, le=10)
-
-    def threshold(self, importance: Floats) -> float:
-        return two_stage_threshold(importance, self.percentile, self.deviations)
-
-    def drop(self, importance: Floats) -> Mask:
-        return importance < self.threshold(importance)
+    name: Literal["literal_centers"] = "literal_centers"  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
-class BottomQuintile(Settings):
+class BottomQuintile(PruningPolicy):
     """Below the 20th percentile: "80 %" read as the share that is kept."""
 
-    default_keep_medoids: ClassVar[MedoidRule] = "none"
-    default_max_prune_rate: ClassVar[float] = 0.5
-
-    name: Literal["bottom_quintile"] = "bottom_quintile"
+    name: Literal["bottom_quintile"] = "bottom_quintile"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def threshold(self, importance: Floats) -> float:
         return float(np.percentile(importance, 20))
 
-    def drop(self, importance: Floats) -> Mask:
-        return importance < self.threshold(importance)
 
-
-class MatchRate(Settings):
+class MatchRate(PruningPolicy):
     """The given share with the lowest importance, the later of equals first: any rate, by construction.
 
     A field that must keep a sentence keeps the earliest of equals, so a larger share drops what a smaller one does.
@@ -92,10 +102,9 @@ class MatchRate(Settings):
     The frozen threshold is the lowest importance kept, so it never removes more than the share, and less with equals.
     """
 
-    default_keep_medoids: ClassVar[MedoidRule] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0
 
-    name: Literal["match_rate"] = "match_rate"
+    name: Literal["match_rate"] = "match_rate"  # pyright: ignore[reportIncompatibleVariableOverride]
     rate: float = Field(gt=0, lt=1)
 
     def threshold(self, importance: Floats) -> float:
@@ -108,13 +117,12 @@ class MatchRate(Settings):
         return dropped
 
 
-class Keep(Settings):
+class Keep(PruningPolicy):
     """The control: nothing is dropped."""
 
-    default_keep_medoids: ClassVar[MedoidRule] = "none"
     default_max_prune_rate: ClassVar[float] = 1.0
 
-    name: Literal["none"] = "none"
+    name: Literal["none"] = "none"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def threshold(self, importance: Floats) -> float:
         return 0.0
@@ -123,8 +131,19 @@ class Keep(Settings):
         return np.zeros(len(importance), dtype=np.bool_)
 
 
+class Fitted(PruningPolicy):
+    """In a saved pruner, a policy from outside of kdray: the threshold was fitted, and its code is not loaded."""
+
+    default_keep_medoids: ClassVar[MedoidRule] = "star"
+
+    def threshold(self, importance: Floats) -> float:
+        raise ConfigError(f"policy {self.name} of a saved pruner cannot be fitted again; prune with the policy itself.")
+
+
 Policy = Annotated[
-    LowerTail | AsPrinted | LiteralCenters | BottomQuintile | MatchRate | Keep, Field(discriminator="name")
+    LowerTail | AsPrinted | LiteralCenters | BottomQuintile | MatchRate | Keep,
+    Field(discriminator="name"),
+    *opened(PruningPolicy, "prune.policy.name"),
 ]
 
 

@@ -15,6 +15,7 @@ from kdray.pruning.apply import drop_sentences
 from kdray.pruning.clusters import Clusters
 from kdray.pruning.decisions import PolicyDecision, decided
 from kdray.pruning.importance import Scale, TermStatistics, score
+from kdray.pruning.policies import Fitted
 from kdray.pruning.sentences import SPLITTER_VERSION
 from kdray.pruning.settings import PruneSettings
 from kdray.pruning.units import Level, text_column, units_of
@@ -124,7 +125,7 @@ class Pruner:
             raise ConfigError(f"{path} is damaged (its seal does not fit its contents); fit it again.")
         try:
             return cls(
-                PruneSettings.model_validate(content["settings"]),
+                _settings(content["settings"]),
                 content["level"],
                 TermStatistics(content["num_units"], content["idf"]),
                 Scale(content["lo"], content["hi"]),
@@ -132,6 +133,13 @@ class Pruner:
             )
         except (KeyError, ValidationError) as error:
             raise ConfigError(f"{path} is damaged ({str(error).splitlines()[0]}); fit it again.") from error
+
+
+def _settings(plain: dict[str, Any]) -> PruneSettings:
+    """Those of a saved pruner, without the code of a policy from outside."""
+    name = plain["policy"]["name"]
+    policy = Fitted(name=name) if ":" in name else plain["policy"]
+    return PruneSettings.model_validate({**plain, "policy": policy})
 
 
 def _read(path: Path) -> dict[str, Any]:

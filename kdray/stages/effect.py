@@ -75,7 +75,7 @@ def pruning_effect(
     times: list[dict[str, Any]] = []
     whole_time = model.timed(lambda: report.slice(0, TIMED_ROWS))
     for settings in _every_policy(run.prune, stored.task.name):
-        row: dict[str, Any] = {"policy": settings.policy.name}
+        row: dict[str, Any] = {"policy": settings.policy.label}
         if pruner_of is not None:
             is_own = settings.policy.name == run.prune.policy.name
             pruner = (_stored(prepared.pruned_corpus) if is_own else None) or pruner_of(settings)
@@ -86,7 +86,7 @@ def pruning_effect(
             row |= {"base macro F1": plain["macro_f1"], "macro F1": found["macro_f1"]}
             first = report.slice(0, TIMED_ROWS)
             mine = model.timed(lambda: prune_table(first, roles, pruner, is_train=False).table)  # noqa: B023
-            times.append({"policy": settings.policy.name} | whole_time.against(mine))
+            times.append({"policy": settings.policy.label} | whole_time.against(mine))
         kept = _kept(whole, embeddings, settings)
         if kept is not None:
             on_kept = score_all(stored.task.metrics, labels[kept], base[kept])
@@ -202,7 +202,7 @@ def _every_policy(section: PruneSettings, task: str) -> list[PruneSettings]:
                 continue
             policy = {"name": name, "rate": PRINTED_RATES[task]}
         found.append(PruneSettings.model_validate(plain | {"policy": policy}))
-    return found
+    return found if own in found else [own, *found]
 
 
 def _kept(whole: pa.Table, embeddings: Sequence[np.ndarray], settings: PruneSettings) -> np.ndarray | None:

@@ -58,13 +58,14 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
     settings = PruneSettings.model_validate(section.model_dump(exclude={"embedders"}))
     embedders = embedders_of(section, teachers, context)
     plain = settings.model_dump(mode="json")
+    plain["policy"]["name"] = settings.policy.identity
     inputs = {"corpus": corpus.digest} | {f"embedder{i}": each.digest for i, each in enumerate(embedders)}
     work = context.store.work(digest_of("prune", settings=plain, inputs=inputs))
     task = load_stored(corpus).task.name
     with metrics.tagged(task=task):
         artifact = context.make(
             "prune",
-            f"{task}-{settings.policy.name}",
+            f"{task}-{settings.policy.label}",
             settings=plain,
             inputs=inputs,
             build=lambda draft: _Pruning(settings, load_stored(corpus), embedders, draft, context, work).build(),
@@ -149,7 +150,7 @@ class _Pruning:
         info = dict(self.stored.info) | {"rows": {split: table.num_rows for split, table in splits.items()}}
         save_splits(splits, {"task": _task(self.stored), "info": info}, draft.folder)
         return summary(trained_artifact.decisions, train) | {
-            "policy": settings.policy.name,
+            "policy": settings.policy.label,
             "level": level,
             "silhouette": trained_artifact.silhouette,
             "duplicates": found,

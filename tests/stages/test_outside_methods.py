@@ -104,12 +104,12 @@ def test_a_module_of_the_working_directory_is_found(tmp_path: Path, monkeypatch:
     [
         ("{folder}/none.py:MyKD", r"file .*none.py cannot be read .*: No such file"),
         ("{folder}/my_method.py:Other", r"this class does not exist in .*my_method.py"),
-        ("{folder}/my_method.py:kd_rows", r"it is not a subclass of kdray.methods.Method"),
-        ("{folder}/broken.py:MyKD", r"method file .*broken.py cannot be run \(ZeroDivisionError: division by zero\)"),
+        ("{folder}/my_method.py:kd_rows", r"it is not a subclass of Method"),
+        ("{folder}/broken.py:MyKD", r"file .*broken.py cannot be run \(ZeroDivisionError: division by zero\)"),
         ("no_such_module_here:MyKD", r"module no_such_module_here cannot be imported \(ModuleNotFoundError"),
-        ("kdray.methods:KD", r"is kdray's own method; use its name, kd"),
+        ("kdray.methods:KD", r"is kdray's own; use its name, kd"),
         ("{folder}/my_method.py:MyKD@0123456789abcdef", r"the source of .*my_method.py is another one now"),
-        (":MyKD", r"expected module:Class or file.py:Class"),
+        (":MyKD", r"expected module:NAME or file.py:NAME"),
     ],
 )
 def test_what_cannot_be_found_ends_in_one_sentence(file: Path, name: str, sentence: str) -> None:
@@ -186,4 +186,4 @@ except ConfigError as error:
     names = [lines[0] for lines in found]
     assert names[0] == names[1] != names[2]
     assert names[0].startswith("__main__:Mine@")
-    assert "method Mine is defined in a notebook or in the script that runs" in found[0][1]
+    assert "class Mine is defined in a notebook or in the script that runs" in found[0][1]
