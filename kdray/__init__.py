@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from kdray import engines, functional, methods, testing
     from kdray.api.dataset import Dataset
+    from kdray.api.deployed import predict_files, serve
     from kdray.api.experiments import Comparison, Search, compare, search
     from kdray.api.models import Encoder, Student, Teacher
     from kdray.api.runs import Pruned, distill, prune
@@ -37,7 +38,9 @@ _ATTRIBUTES = {
     "Teacher": "kdray.api.models",
     "TrainSettings": "kdray.train",
     "distill": "kdray.api.runs",
+    "predict_files": "kdray.api.deployed",
     "prune": "kdray.api.runs",
+    "serve": "kdray.api.deployed",
 }
 _MODULES = {
     "engines": "kdray.engines",
@@ -64,8 +67,10 @@ __all__ = [
     "engines",
     "functional",
     "methods",
+    "predict_files",
     "prune",
     "search",
+    "serve",
     "testing",
 ]
 

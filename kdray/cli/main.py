@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_model
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of
 from kdray.errors import KdrayError, RunError, Terminated
 from kdray.log import configure
@@ -112,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--storage", help="URL of the study's database, if the sweep has one")
     add_engine_flags(trial)
     _add_export(commands, common)
+    add_predict(commands, common)
+    add_serve(commands, common)
     commands.add_parser("methods", help="list the methods", parents=[common])
     commands.add_parser("corpora", help="list the named corpora", parents=[common])
     return parser
@@ -234,6 +237,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "trial": _trial,
     "best": _best,
     "export": _export,
+    "predict": predict_paths,
+    "serve": serve_model,
     "methods": _methods,
     "corpora": _corpora,
 }

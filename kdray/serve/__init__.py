@@ -1,0 +1,1 @@
+"""Predictions of a finished classifier: for whole files, and over HTTP."""

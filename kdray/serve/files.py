@@ -1,0 +1,310 @@
+"""Predictions for files: read in pieces, scored, and written beside the columns that the file had."""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+
+from kdray.errors import ConfigError
+from kdray.serve.scorer import Row, Scorer
+
+PIECE_ROWS = 4096
+PREDICTION, CONFIDENCE, PROBABILITY = "prediction", "confidence", "p:"
+REJECTED = ".rejected.jsonl"
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    Attributes:
+        columns: The column of each text of the model, by the text's name; one that is not named has its name.
+        abstain_below: A row whose confidence is lower has no prediction; None predicts every row.
+        probabilities: Also write the probability of every label.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    abstain_below: float | None = None
+    probabilities: bool = True
+
+
+@dataclass(frozen=True)
+class Counts:
+    """
+    Attributes:
+        rows: Read, with those that were rejected.
+        rejected: Rows without a prediction, listed in the side file with the reason.
+        abstained: Rows whose confidence is below the threshold.
+        truncated: Rows of which the model read only the beginning.
+    """
+
+    rows: int = 0
+    rejected: int = 0
+    abstained: int = 0
+    truncated: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        mine, theirs = asdict(self), asdict(other)
+        return Counts(**{name: mine[name] + theirs[name] for name in mine})
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a file.
+
+    Attributes:
+        first: The number of its first row in the file, from 1.
+        table: Rows that could be read.
+        numbers: Of these rows.
+        rejected: Rows that could not be read: number and reason.
+    """
+
+    table: pa.Table
+    numbers: Sequence[int]
+    rejected: Sequence[tuple[int, str]] = ()
+
+
+def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -> Counts:
+    """Write a file with the rows of `source` and their predictions, in their order.
+
+    Rows without a readable text are left out and listed in `<target>.rejected.jsonl` with the reason.
+
+    Args:
+        source: A file .parquet, .csv or .jsonl.
+        target: A new file of one of these kinds.
+
+    Raises:
+        ConfigError: A file has another suffix, the source cannot be read or lacks a column, or the target exists.
+    """
+    for path in (source, target):
+        if path.suffix not in WRITERS:
+            raise ConfigError(f"{path}: the suffix must be one of {', '.join(WRITERS)}.")
+    if target.exists():
+        raise ConfigError(f"{target} exists already; give the name of a new file.")
+    if not source.is_file():
+        raise ConfigError(f"{source} is not a file.")
+    counts = Counts()
+    side = target.with_name(target.name + REJECTED)
+    with _new_file(side) as rejected, _new_file(target) as draft:
+        with rejected.open("w", encoding="utf-8") as log, _writer(target.suffix, draft) as write:
+            for piece in READERS[source.suffix](source):
+                table, faults, counts_of_piece = _predicted(scorer, piece, options, source)
+                counts += counts_of_piece
+                write(table)
+                for number, reason in sorted([*piece.rejected, *faults]):
+                    log.write(json.dumps({"row": number, "reason": reason}, ensure_ascii=False) + "\n")
+        if not counts.rows:
+            raise ConfigError(f"{source} has no rows.")
+        if not counts.rejected:
+            rejected.unlink()
+    return counts
+
+
+def _predicted(
+    scorer: Scorer, piece: Piece, options: Options, source: Path
+) -> tuple[pa.Table, list[tuple[int, str]], Counts]:
+    names = [options.columns.get(name, name) for name in scorer.fields]
+    for name in names:
+        if name not in piece.table.column_names:
+            found = ", ".join(piece.table.column_names)
+            raise ConfigError(f"{source} has no column {name!r}; found: {found}. Name it with --column FIELD=COLUMN.")
+    rows: list[Row] = []
+    kept: list[int] = []
+    faults: list[tuple[int, str]] = []
+    for place, texts in enumerate(zip(*(piece.table[name].to_pylist() for name in names), strict=True)):
+        try:
+            rows.append(scorer.check(texts))
+            kept.append(place)
+        except ConfigError as error:
+            faults.append((piece.numbers[place], str(error)))
+    added, counts = _columns(scorer, rows, options)
+    table = piece.table.take(pa.array(kept, pa.int64()))
+    for name, column in added.items():
+        if name in table.column_names:
+            raise ConfigError(f"{source} has a column {name!r} already, which the prediction would have; rename it.")
+        table = table.append_column(name, column)
+    total = len(piece.table) + len(piece.rejected)
+    return table, faults, Counts(total, len(faults) + len(piece.rejected)) + counts
+
+
+def _columns(scorer: Scorer, rows: Sequence[Row], options: Options) -> tuple[dict[str, pa.Array], Counts]:
+    """The columns of predictions, by name."""
+    if scorer.task == "regression":
+        kind: Any = pa.float64()
+    else:
+        kind = pa.list_(pa.string()) if scorer.task == "multi_label" else pa.string()
+    if not rows:
+        values, truncated = np.zeros((0, max(1, len(scorer.labels))), np.float32), np.zeros(0, bool)
+    else:
+        scores = scorer.score(rows)
+        values, truncated = scores.values, scores.truncated
+    chosen = scorer.predictions(values)
+    counts = Counts(truncated=int(truncated.sum()))
+    if scorer.task == "regression":
+        return {PREDICTION: pa.array(chosen, kind)}, counts
+    added: dict[str, pa.Array] = {}
+    if scorer.task == "single_label":
+        confidence = values.max(axis=1, initial=0)
+        if options.abstain_below is not None:
+            unsure = confidence < options.abstain_below
+            chosen = [None if no else label for no, label in zip(unsure, chosen, strict=True)]
+            counts += Counts(abstained=int(unsure.sum()))
+        added = {CONFIDENCE: pa.array(confidence, pa.float32())}
+    if options.probabilities:
+        added |= {PROBABILITY + name: pa.array(values[:, place]) for place, name in enumerate(scorer.labels)}
+    return {PREDICTION: pa.array(chosen, kind), **added}, counts
+
+
+def _parquet_pieces(path: Path) -> Iterator[Piece]:
+    first = 1
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(PIECE_ROWS):
+                table = pa.Table.from_batches([batch])
+                table.validate(full=True)
+                yield Piece(table, range(first, first + len(table)))
+                first += len(table)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}.") from error
+
+
+def _csv_pieces(path: Path) -> Iterator[Piece]:
+    """Every cell as text. A row with another number of cells than the header is rejected."""
+    bad: dict[int, str] = {}
+
+    def rejected(row: Any) -> str:
+        bad[row.number - 1] = f"{row.actual_columns} cells, but the header has {row.expected_columns}"
+        return "skip"
+
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file), [])
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{path} has two columns of one name; rename one.")
+    convert = pc.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+    parse = pc.ParseOptions(newlines_in_values=True, invalid_row_handler=rejected)
+    number, told = 0, 0
+    try:
+        with pc.open_csv(path, pc.ReadOptions(use_threads=False), parse, convert) as reader:
+            for batch in reader:
+                numbers: list[int] = []
+                while len(numbers) < len(batch):
+                    number += 1
+                    if number not in bad:
+                        numbers.append(number)
+                yield Piece(pa.Table.from_batches([batch]), numbers, list(bad.items())[told:])
+                told = len(bad)
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        raise ConfigError(f"{path} cannot be read as csv: {str(error).splitlines()[0]}.") from error
+    if len(bad) > told:
+        yield Piece(pa.table({name: pa.array([], pa.string()) for name in names}), [], list(bad.items())[told:])
+
+
+def _jsonl_pieces(path: Path) -> Iterator[Piece]:
+    """A line that is no JSON object is rejected. A column of objects, or of several kinds, becomes JSON text."""
+    kinds: dict[str, set[type]] = {}
+    for _, row in _json_lines(path):
+        if isinstance(row, dict):
+            for name, value in row.items():
+                kinds.setdefault(name, set()).add(type(value))
+    schema = pa.schema([(name, _arrow_type(found - {type(None)})) for name, found in kinds.items()])
+    rows: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    bad: list[tuple[int, str]] = []
+    for number, row in _json_lines(path):
+        if isinstance(row, str):
+            bad.append((number, row))
+        else:
+            rows.append({name: _as_type(row.get(name), schema.field(name).type) for name in schema.names})
+            numbers.append(number)
+        if len(rows) + len(bad) == PIECE_ROWS:
+            yield Piece(pa.Table.from_pylist(rows, schema), numbers, bad)
+            rows, numbers, bad = [], [], []
+    if rows or bad:
+        yield Piece(pa.Table.from_pylist(rows, schema), numbers, bad)
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Each line that is not blank: its number, and the object or what is wrong with it."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                json.dumps(row, ensure_ascii=False).encode()
+            except (ValueError, RecursionError) as error:  # also of half a surrogate pair, or bytes that are no UTF-8
+                yield number, f"not JSON ({error})"
+            else:
+                yield number, row if isinstance(row, dict) else "not a JSON object"
+
+
+def _arrow_type(kinds: set[type]) -> Any:
+    if kinds <= {int, float} and kinds:
+        return pa.float64() if float in kinds else pa.int64()
+    return pa.bool_() if kinds == {bool} else pa.string()
+
+
+def _as_type(value: Any, kind: Any) -> Any:
+    if value is None or isinstance(value, str) or kind != pa.string():
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+READERS: Mapping[str, Callable[[Path], Iterator[Piece]]] = {
+    ".parquet": _parquet_pieces,
+    ".csv": _csv_pieces,
+    ".jsonl": _jsonl_pieces,
+}
+
+
+@contextmanager
+def _new_file(target: Path) -> Generator[Path]:
+    """A draft beside `target`, which is renamed to it at the end (unless it was removed), or removed after an error."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        if draft.exists():
+            draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writer(suffix: str, path: Path) -> Generator[Callable[[pa.Table], None]]:
+    with ExitStack() as stack:
+        writers: list[Any] = []
+
+        def write(table: pa.Table) -> None:
+            if suffix == ".jsonl":
+                file = writers[0] if writers else stack.enter_context(path.open("w", encoding="utf-8"))
+                writers[:] = [file]
+                file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in table.to_pylist())
+                return
+            plain = table if suffix == ".parquet" else _without_lists(table)
+            if not writers:
+                kind: Any = pq.ParquetWriter if suffix == ".parquet" else pc.CSVWriter
+                writers.append(stack.enter_context(kind(path, plain.schema)))
+            writers[0].write_table(plain)
+
+        yield write
+
+
+def _without_lists(table: pa.Table) -> pa.Table:
+    """Lists as JSON texts: a cell of CSV holds one value."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_nested(column.type):
+            texts = [json.dumps(value, ensure_ascii=False, default=str) for value in table[column.name].to_pylist()]
+            table = table.set_column(place, column.name, pa.array(texts, pa.string()))
+    return table
+
+
+WRITERS = (".parquet", ".csv", ".jsonl")

@@ -1,0 +1,106 @@
+"""Predictions for a folder of files, each by itself, so that a stopped command goes on with the files that are left."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from kdray.engines.base import Engine
+from kdray.errors import ConfigError
+from kdray.serve.files import WRITERS, Counts, Options, predict_file
+from kdray.serve.loading import open_scorer
+from kdray.serve.scorer import Scorer
+from kdray.store import file_sha256
+
+log = logging.getLogger(__name__)
+
+RECORD = "kdray-predict.json"  # of the model and options that made the files of a folder
+WEIGHTS = ("*.onnx", "*.onnx.data", "*.safetensors", "bundle.json", "kdray.json", "config.json", "tokenizer.json")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file."""
+
+    model: Path
+    source: Path
+    target: Path
+    options: Options
+    threads: int
+
+
+def predict_folder(
+    model: Path,
+    source: Path,
+    target: Path,
+    options: Options,
+    engine: Engine,
+    *,
+    suffix: str | None,
+    cpus: int,
+    gpus: float,
+) -> dict[str, Counts]:
+    """Write predictions for every file of a folder; files that are there already are kept.
+
+    Args:
+        target: A folder; it may hold files of an earlier call with the same model and options.
+        suffix: Of the files that are written; None: of each file's own kind.
+        cpus: Processors, and threads, for one file.
+
+    Returns:
+        The counts of each file that was written now, by its name.
+
+    Raises:
+        ConfigError: The folder has no file to read, or `target` holds predictions of another model or options.
+    """
+    sources = sorted(path for path in source.iterdir() if path.suffix in WRITERS and path.is_file())
+    if not sources:
+        raise ConfigError(f"{source} has no file with one of the suffixes {', '.join(WRITERS)}.")
+    targets = [target / (path.stem + (suffix or path.suffix)) for path in sources]
+    if len(set(targets)) < len(targets):
+        raise ConfigError(f"{source} has two files of one name that differ in their suffix only; rename one.")
+    _check_record(model, target, options)
+    jobs = [Job(model, *both, options, cpus) for both in zip(sources, targets, strict=True) if not both[1].exists()]
+    if len(jobs) < len(sources):
+        log.info("%d of %d files have predictions already", len(sources) - len(jobs), len(sources))
+    titles = [f"predict {job.source.name}" for job in jobs]
+    ended = engine.run_many(jobs, predicted, titles=titles, cpus=cpus, gpus=gpus)
+    found: dict[str, Counts] = {}
+    for number, counts in ended:
+        found[jobs[number].target.name] = counts
+        log.info("%s: %d rows", jobs[number].target, counts.rows)
+    return found
+
+
+def predicted(job: Job) -> Counts:
+    """Of one file; a process loads its model once."""
+    return predict_file(_loaded(job.model, job.threads), job.source, job.target, job.options)
+
+
+@cache
+def _loaded(model: Path, threads: int) -> Scorer:
+    return open_scorer(model, threads=threads)
+
+
+def _check_record(model: Path, target: Path, options: Options) -> None:
+    wanted = {"model": _digest(model), "options": asdict(options)}
+    path = target / RECORD
+    if not path.exists():
+        target.mkdir(parents=True, exist_ok=True)
+        if others := _names(target):
+            raise ConfigError(f"{target} holds other files ({others}); give a new folder.")
+        path.write_text(json.dumps(wanted) + "\n", encoding="utf-8")
+    elif json.loads(path.read_text(encoding="utf-8")) != wanted:
+        raise ConfigError(f"{target} holds predictions of another model or with other options; give a new folder.")
+
+
+def _names(folder: Path) -> str:
+    names: Sequence[str] = sorted(path.name for path in folder.iterdir())
+    return ", ".join(names[:3])
+
+
+def _digest(model: Path) -> dict[str, str]:
+    files = {path for pattern in WEIGHTS for path in model.glob(pattern)}
+    return {path.name: file_sha256(path) for path in sorted(files)}

@@ -1,0 +1,92 @@
+"""Which classifier a folder holds."""
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kdray.errors import ConfigError
+from kdray.export import predict
+from kdray.export.trained import TrainedModel, open_trained
+from kdray.serve.scorer import Row, Scorer
+
+
+class _Onnx:
+    """A bundle with an ONNX graph."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._bundle = predict.load(folder, threads=threads)
+        self.about, self.tokenizer = self._bundle.about, self._bundle.tokenizer
+
+    def shortened(self, rows: Sequence[Row]) -> list[Row]:
+        """The texts as the graph reads them: pruned, where it was trained on pruned texts."""
+        if self._bundle.prune is None:
+            return list(rows)
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        named = zip(self.about["fields"], columns, strict=True)
+        prunable: list[str] = self.about["prunable"]
+        return list(zip(*(self._bundle.prune(c) if name in prunable else c for name, c in named), strict=True))
+
+    def logits_of(self, rows: Sequence[Row]) -> np.ndarray:
+        return self._bundle.logits(rows)
+
+
+class _Torch:
+    """A model of torch, on a GPU where there is one."""
+
+    def __init__(self, trained: TrainedModel) -> None:
+        self._trained = trained
+        model, tokenizer = trained.load_model()
+        self._loaded = model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+        self.tokenizer = tokenizer.backend_tokenizer
+
+    def shortened(self, rows: Sequence[Row]) -> list[Row]:
+        """As `_Onnx.shortened`."""
+        return list(zip(*self._columns(rows), strict=True))
+
+    def logits_of(self, rows: Sequence[Row]) -> np.ndarray:
+        return self._trained.logits(self._loaded, self._columns(rows), precision=self._trained.reading.precision)
+
+    def _columns(self, rows: Sequence[Row]) -> list[list[str]]:
+        columns = [[row[place] for row in rows] for place in range(len(self._trained.reading.fields))]
+        return self._trained.shortened(columns)
+
+
+def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
+    """Load a bundle, a saved student, a student of a store, or a folder of transformers.
+
+    Args:
+        threads: Of one prediction of an ONNX graph; 0 takes all processors.
+
+    Raises:
+        ConfigError: The folder holds none of these, or a package is missing.
+    """
+    folder = Path(where).expanduser()
+    about = _about(folder)
+    if about is not None and about["format"] != "hf":
+        if importlib.util.find_spec("onnxruntime") is None:
+            raise ConfigError(f"{where} is an ONNX bundle, which needs onnxruntime: pip install 'kdray[export]'.")
+        onnx = _Onnx(folder, threads)
+        return Scorer(
+            folder, onnx, about["task"], _labels(about), tuple(about["fields"]), about["max_length"], onnx.tokenizer
+        )
+    trained = open_trained(where)
+    reading, loaded = trained.reading, _Torch(trained)
+    return Scorer(folder, loaded, reading.task, reading.labels, reading.fields, reading.max_length, loaded.tokenizer)
+
+
+def _about(folder: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder / 'bundle.json'} cannot be read ({error}); export the bundle again.") from error
+
+
+def _labels(about: dict[str, Any]) -> tuple[str, ...]:
+    return () if about["task"] == "regression" else tuple(about["labels"])

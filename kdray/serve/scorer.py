@@ -1,0 +1,120 @@
+"""A classifier that scores rows: an ONNX bundle, a saved student, or a folder of transformers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from kdray.errors import ConfigError
+
+Row = tuple[str, ...]
+THRESHOLD = 0.5  # of a label, where a row may have several
+
+
+@dataclass(frozen=True)
+class Scores:
+    """
+    Attributes:
+        values: Probabilities, float32 [rows, labels]; of regression the value, float32 [rows, 1].
+        truncated: Whether the model reads only the beginning of a row, bool [rows].
+    """
+
+    values: np.ndarray
+    truncated: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A loaded classifier; the fields say what its rows and outputs are.
+
+    Attributes:
+        source: Its folder.
+        model: A `Bundle` of an ONNX graph, or a `Classifier` of torch.
+        labels: Of its outputs, in their order; empty for regression.
+        fields: The texts of a row, one or two, by name.
+    """
+
+    source: Path
+    model: Any
+    task: str
+    labels: tuple[str, ...]
+    fields: tuple[str, ...]
+    max_length: int
+    tokenizer: Any
+
+    def check(self, row: Any) -> Row:
+        """The texts of one row.
+
+        Args:
+            row: A text, or a list of texts, one for each field.
+
+        Raises:
+            ConfigError: It is something else.
+        """
+        texts: Any = (row,) if isinstance(row, str) else row
+        if not isinstance(texts, list | tuple) or len(texts) != len(self.fields):
+            kind = "a text" if len(self.fields) == 1 else f"a list of {len(self.fields)} texts"
+            raise ConfigError(f"expected {kind} ({', '.join(self.fields)}), found {_shown(row)}")
+        for name, text in zip(self.fields, texts, strict=True):
+            if text is None:
+                raise ConfigError(f"the text {name!r} is missing")
+            if not isinstance(text, str):
+                raise ConfigError(f"the text {name!r} is {_shown(text)}, not a text")
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise ConfigError(f"the text {name!r} is not valid Unicode (half of a surrogate pair)") from None
+        return tuple(texts)
+
+    def score(self, rows: Sequence[Row]) -> Scores:
+        """Score rows that `check` accepted."""
+        logits = self.model.logits_of(rows).astype(np.float64)
+        return Scores(_values(self.task, logits).astype(np.float32), self._truncated(rows))
+
+    def predictions(self, values: np.ndarray) -> list[Any]:
+        """The label of each row; a list of labels where a row may have several; a number for regression."""
+        if self.task == "regression":
+            return [float(value) for value in values[:, 0]]
+        if self.task == "multi_label":
+            return [[self.labels[column] for column in np.flatnonzero(row >= THRESHOLD)] for row in values]
+        return [self.labels[column] for column in values.argmax(1)]
+
+    def _truncated(self, rows: Sequence[Row]) -> np.ndarray:
+        found = np.zeros(len(rows), bool)
+        # a token has one character at least, so shorter rows cannot be too long
+        long = [number for number, row in enumerate(rows) if sum(map(len, row)) >= self.max_length - self._specials]
+        if long:
+            texts = self.model.shortened([rows[number] for number in long])
+            encoded = self._whole.encode_batch([each[0] if len(each) == 1 else each for each in texts])
+            found[long] = [len(each.ids) > self.max_length for each in encoded]
+        return found
+
+    @cached_property
+    def _whole(self) -> Any:
+        """The tokenizer without truncation."""
+        tokenizer: Any = Tokenizer.from_str(self.tokenizer.to_str())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    @cached_property
+    def _specials(self) -> int:
+        return self.tokenizer.num_special_tokens_to_add(len(self.fields) == 2)
+
+
+def _values(task: str, logits: np.ndarray) -> np.ndarray:
+    if task == "regression":
+        return logits
+    if task == "multi_label":
+        return 1 / (1 + np.exp(-logits))
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,77 @@
+"""Run the service with uvicorn: on loopback without a token, elsewhere with one."""
+
+import os
+import secrets
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from kdray.errors import ConfigError
+from kdray.serve.loading import open_scorer
+from kdray.serve.settings import ServeSettings
+
+MODEL, SETTINGS, THREADS = "KDRAY_SERVE_MODEL", "KDRAY_SERVE_SETTINGS", "KDRAY_SERVE_THREADS"
+TOKEN = "KDRAY_SERVE_TOKEN"  # noqa: S105 - the name of a variable
+GRACE_SECONDS = 30
+
+
+def run(model: str, *, host: str, port: int, workers: int, threads: int, settings: ServeSettings) -> None:
+    """Serve until the process is told to stop; requests that have begun are answered first.
+
+    Args:
+        host: An address to listen on. On another than loopback, callers must give a token.
+        workers: Processes; one that dies is replaced.
+        threads: Of one prediction; 0 takes all processors.
+
+    Raises:
+        ConfigError: The model or an argument cannot be used, or the package `uvicorn` is missing.
+    """
+    try:
+        import uvicorn
+    except ImportError:
+        raise ConfigError("kdray serve needs fastapi and uvicorn: pip install 'kdray[serve]'.") from None
+    if not 0 <= port < 65536:
+        raise ConfigError(f"--port {port}: it must be 0 to 65535.")
+    if workers < 1:
+        raise ConfigError(f"--workers {workers}: it must be 1 or more.")
+    settings = with_token(settings, host)
+    open_scorer(model, threads=threads)  # what is wrong with it is said once, before a worker starts
+    os.environ |= {MODEL: str(Path(model).expanduser()), SETTINGS: settings.model_dump_json(), THREADS: str(threads)}
+    uvicorn.run(
+        "kdray.serve.server:from_environment",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+    )
+
+
+def with_token(settings: ServeSettings, host: str) -> ServeSettings:
+    """The settings with a token where one is needed: `KDRAY_SERVE_TOKEN`, or a random one, which is printed."""
+    given = os.environ.get(TOKEN)
+    if given is not None and len(given) < 16:
+        raise ConfigError(f"{TOKEN} has {len(given)} characters; give 16 or more, or unset it for a random token.")
+    if given is None and is_loopback(host):
+        return settings
+    token = given or secrets.token_urlsafe(32)
+    if given is None:
+        print(f"token: {token} (set {TOKEN} to choose one)", flush=True)  # noqa: T201 - for the caller's eyes only
+    return settings.model_copy(update={"token": token})
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def from_environment() -> Any:
+    """The application of a worker process."""
+    from kdray.serve.app import make_app
+
+    scorer = open_scorer(os.environ[MODEL], threads=int(os.environ[THREADS]))
+    return make_app(scorer, ServeSettings.model_validate_json(os.environ[SETTINGS]))

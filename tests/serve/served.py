@@ -1,0 +1,1 @@
+TEXTS = ["good film", "bad film it was", "the very bad film", "a good and very good film"]

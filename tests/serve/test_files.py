@@ -1,0 +1,143 @@
+"""Predictions for files and folders."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+import pytest
+from served import TEXTS
+
+from kdray.engines.local import InProcess
+from kdray.errors import ConfigError
+from kdray.serve import files
+from kdray.serve.files import Counts, Options, predict_file
+from kdray.serve.folders import predict_folder
+from kdray.serve.loading import open_scorer
+
+
+@pytest.fixture
+def scorer(student):
+    return open_scorer(student)
+
+
+def table_of(texts, **more):
+    return pa.table({"id": [f"r{i}" for i in range(len(texts))], "text": texts, **more})
+
+
+@pytest.mark.parametrize("target", ["out.parquet", "out.csv", "out.jsonl"])
+@pytest.mark.parametrize("source", ["in.parquet", "in.csv", "in.jsonl"])
+def test_every_kind_of_file_keeps_its_columns_and_order(scorer, tmp_path, monkeypatch, source, target):
+    monkeypatch.setattr(files, "PIECE_ROWS", 3)  # several pieces
+    table = table_of(TEXTS * 2, stars=[1, 2, 3, 4] * 2)
+    path = tmp_path / source
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    elif path.suffix == ".csv":
+        pc.write_csv(table, path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    counts = predict_file(scorer, path, tmp_path / target, Options())
+    assert counts == Counts(rows=8)
+    found = read(tmp_path / target)
+    assert [row["id"] for row in found] == [f"r{i}" for i in range(8)]
+    assert [int(row["stars"]) for row in found] == [1, 2, 3, 4] * 2
+    scores = scorer.score([(text,) for text in TEXTS * 2]).values
+    assert [row["prediction"] for row in found] == scorer.predictions(scores)
+    assert [float(row["p:positive"]) for row in found] == pytest.approx(scores[:, 1].tolist(), abs=1e-6)
+    assert [float(row["confidence"]) for row in found] == pytest.approx(scores.max(1).tolist(), abs=1e-6)
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([source, target])
+
+
+def read(path):
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    if path.suffix == ".csv":
+        return pc.read_csv(path).to_pylist()
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_bad_rows_go_to_a_side_file_with_their_reason(scorer, tmp_path):
+    pq.write_table(table_of(["good", None, "bad"]), tmp_path / "in.parquet")
+    counts = predict_file(scorer, tmp_path / "in.parquet", tmp_path / "out.parquet", Options())
+    assert (counts.rows, counts.rejected) == (3, 1)
+    assert [row["id"] for row in read(tmp_path / "out.parquet")] == ["r0", "r2"]
+    side = [json.loads(line) for line in (tmp_path / "out.parquet.rejected.jsonl").read_text().splitlines()]
+    assert side == [{"row": 2, "reason": "the text 'text' is missing"}]
+
+
+def test_lines_of_csv_with_other_numbers_of_cells_are_rejected(scorer, tmp_path):
+    (tmp_path / "in.csv").write_text('id,text\na,"good\nfilm"\nb,bad,film\nc,bad\n')
+    counts = predict_file(scorer, tmp_path / "in.csv", tmp_path / "out.jsonl", Options())
+    assert (counts.rows, counts.rejected) == (3, 1)
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == ["a", "c"]
+    assert json.loads((tmp_path / "out.jsonl.rejected.jsonl").read_text()) == {
+        "row": 2,
+        "reason": "3 cells, but the header has 2",
+    }
+
+
+def test_lines_that_are_no_json_objects_are_rejected(scorer, tmp_path):
+    lines = ['{"text": "good"}', "{", "[1]", '{"text": 3}', '{"text": "\\ud800"}', '{"text": "bad", "more": {"a": 1}}']
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    counts = predict_file(scorer, tmp_path / "in.jsonl", tmp_path / "out.jsonl", Options())
+    assert (counts.rows, counts.rejected) == (6, 3)
+    assert [row["text"] for row in read(tmp_path / "out.jsonl")] == ["good", "3", "bad"]
+    side = (tmp_path / "out.jsonl.rejected.jsonl").read_text().splitlines()
+    assert [json.loads(line)["row"] for line in side] == [2, 3, 5]
+
+
+def test_an_unsure_row_has_no_prediction(scorer, tmp_path):
+    pq.write_table(table_of(TEXTS), tmp_path / "in.parquet")
+    confidence = scorer.score([(text,) for text in TEXTS]).values.max(1)
+    threshold = float(sorted(confidence)[2])
+    counts = predict_file(
+        scorer, tmp_path / "in.parquet", tmp_path / "out.parquet", Options(abstain_below=threshold, probabilities=False)
+    )
+    found = read(tmp_path / "out.parquet")
+    assert counts.abstained == 2
+    assert [row["prediction"] is None for row in found] == (confidence < threshold).tolist()
+    assert "p:positive" not in found[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "said"),
+    [
+        ({"id": ["a"]}, {}, r"in.parquet has no column 'text'; found: id. Name it with --column FIELD=COLUMN"),
+        ({"text": ["a"], "prediction": ["b"]}, {}, "has a column 'prediction' already"),
+        ({"text": ["a"]}, {"columns": {"text": "review"}}, "has no column 'review'; found: text"),
+        ({"text": pa.array([], pa.string())}, {}, "has no rows"),
+    ],
+)
+def test_a_file_that_cannot_be_used_leaves_nothing_behind(scorer, tmp_path, table, options, said):
+    pq.write_table(pa.table(table), tmp_path / "in.parquet")
+    with pytest.raises(ConfigError, match=said):
+        predict_file(scorer, tmp_path / "in.parquet", tmp_path / "out.parquet", Options(**options))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+def test_an_existing_file_is_never_replaced(scorer, tmp_path):
+    pq.write_table(table_of(TEXTS), tmp_path / "in.parquet")
+    (tmp_path / "out.csv").write_text("mine")
+    with pytest.raises(ConfigError, match="exists already"):
+        predict_file(scorer, tmp_path / "in.parquet", tmp_path / "out.csv", Options())
+    with pytest.raises(ConfigError, match=r"the suffix must be one of"):
+        predict_file(scorer, tmp_path / "in.parquet", tmp_path / "out.xlsx", Options())
+
+
+def test_a_folder_goes_on_with_the_files_that_are_left(student, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        pq.write_table(table_of(TEXTS), tmp_path / "in" / f"{name}.parquet")
+    more = {"suffix": ".jsonl", "cpus": 1, "gpus": 0}
+    out = tmp_path / "out"
+    first = predict_folder(student, tmp_path / "in", out, Options(), InProcess(), **more)
+    assert first == {"a.jsonl": Counts(4), "b.jsonl": Counts(4)}
+    before = (out / "a.jsonl").stat().st_mtime_ns
+    (out / "b.jsonl").unlink()
+    assert list(predict_folder(student, tmp_path / "in", out, Options(), InProcess(), **more)) == ["b.jsonl"]
+    assert (out / "a.jsonl").stat().st_mtime_ns == before
+    with pytest.raises(ConfigError, match="predictions of another model or with other options"):
+        predict_folder(student, tmp_path / "in", out, Options(abstain_below=0.9), InProcess(), **more)
+    with pytest.raises(ConfigError, match="holds other files"):
+        predict_folder(student, tmp_path / "in", tmp_path, Options(), InProcess(), **more)
