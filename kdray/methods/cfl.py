@@ -26,10 +26,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from kdray.methods.batchwise import value_per_row, whole_batch
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Ranks, TeacherStudent, all_asked
+from kdray.methods.contract import Batch, LossTerm, MethodOutput, Ranks, TeacherStudent, all_asked
 from kdray.methods.integration import check_disjoint, check_gold_labels, joint_kd_rows
 from kdray.methods.layers import state_rows
-from kdray.methods.losses import Direction, unit, wide
+from kdray.methods.losses import unit, wide
+from kdray.methods.soft_labels import SoftTargets
 from kdray.signals import Need, Signals
 
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -37,11 +38,10 @@ LEAST_DISTANCE = 1e-12
 States = Float[Tensor, "batch tokens width"]
 
 
-class CFL(Method):
+class CFL(SoftTargets):
     """Joint soft labels, and last layers whose distributions agree in a space that preserves the teachers' features.
 
     Attributes:
-        temperature: Softens the joint logits and the student's; above 0.
         alpha: Weight of the KD term, 0 to 1; the hard labels get 1 − alpha. Features always have weight 1.
     """
 
@@ -53,10 +53,7 @@ class CFL(Method):
     allows_class_subsets: ClassVar[bool] = True
 
     name: Literal["cfl"] = "cfl"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
-    t2_scaling: bool = True
-    direction: Direction = "forward"
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "CFL":

@@ -36,17 +36,16 @@ from kdray.methods.contract import (
 )
 from kdray.methods.ens_u import EnsU
 from kdray.methods.ens_w import EnsW
-from kdray.methods.losses import Direction, Reduction, unit
+from kdray.methods.losses import unit
 from kdray.methods.rlkd import RLKD
+from kdray.methods.soft_labels import SoftLabels
 from kdray.signals import Need
 
 
-class CKDSP(Method):
+class CKDSP(SoftLabels):
     """One of the ensembles, and a pull towards the teachers' view of the text.
 
     Attributes:
-        temperature: Applied to each teacher before averaging; above 0.
-        alpha: Weight of the KD term, 0 to 1.
         combine_teachers: Equal weights (`u`), by accuracy (`w`), or chosen for each row by a policy (`rlkd`).
         combine: Average probabilities (`prob`) or logits (`logit`).
         reward_number: Of the policy, as in `rlkd`.
@@ -62,17 +61,12 @@ class CKDSP(Method):
     max_teachers: ClassVar[int | None] = None
 
     name: Literal["ckdsp"] = "ckdsp"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
-    alpha: float = Field(default=0.5, ge=0, le=1)
     combine_teachers: Literal["u", "w", "rlkd"] = "u"
     combine: Literal["prob", "logit"] = "prob"
     reward_number: Literal[1, 2, 3] = 2
     gamma: float = Field(default=0.5, gt=0, lt=1)
     ensemble_epochs: int = Field(default=1, ge=0, le=1000)
     eta: float = Field(default=0.0, ge=0, le=1e6, examples=[0.1])
-    t2_scaling: bool = True
-    direction: Direction = "forward"
-    reduction: Reduction = "batchmean"
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "CKDSP":

@@ -21,14 +21,15 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from kdray.errors import ConfigError
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Ranks, Status, TeacherStudent
+from kdray.methods.contract import Batch, LossTerm, MethodOutput, Ranks, Status, TeacherStudent
 from kdray.methods.layers import middle_depth, projected, student_projection
-from kdray.methods.losses import Direction, entropy_rows, kd_rows, log_probs, mse_rows, unit
+from kdray.methods.losses import entropy_rows, kd_rows, log_probs, mse_rows, unit
 from kdray.methods.selection import Strategy, most, uncertainty
+from kdray.methods.soft_labels import SoftTargets
 from kdray.signals import Need
 
 
-class DeKD(Method):
+class DeKD(SoftTargets):
     """Selected rows only; certain ones from the teacher, uncertain ones from the assistant; aligned layers.
 
     Attributes:
@@ -47,7 +48,6 @@ class DeKD(Method):
     status: ClassVar[Status] = "gaps filled"
 
     name: Literal["dekd"] = "dekd"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
     r: float = Field(default=0.5, gt=0, le=1)
     strategy: Strategy = "entropy"
     assistant: bool = True
@@ -58,8 +58,6 @@ class DeKD(Method):
     granularity: Literal["batch", "instance"] = "batch"
     ce_on: Literal["all", "selected"] = "all"
     kd_term: Literal["kl", "mse"] = "kl"
-    t2_scaling: bool = True
-    direction: Direction = "forward"
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "DeKD":

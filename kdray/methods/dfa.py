@@ -20,20 +20,20 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from kdray.errors import ConfigError
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, TeacherStudent, all_asked
+from kdray.methods.contract import Batch, LossTerm, MethodOutput, TeacherStudent, all_asked
 from kdray.methods.integration import check_disjoint, check_gold_labels, joint_kd_rows
 from kdray.methods.layers import map_vectors, state_rows, uniform_layers
-from kdray.methods.losses import Direction, wide
+from kdray.methods.losses import wide
+from kdray.methods.soft_labels import SoftTargets
 from kdray.signals import Need, Signals
 
 ALL_LAYERS = -1
 
 
-class DFA(Method):
+class DFA(SoftTargets):
     """Joint soft labels, and layers amalgamated by an encoder that is trained to give the teachers' features back.
 
     Attributes:
-        temperature: Softens the joint logits and the student's; above 0.
         alpha: Weight of the KD term, 0 to 1; the hard labels get 1 − alpha. Features always have weight 1.
         align_number: How many layers are copied, the last ones; -1 is all of the student's.
     """
@@ -46,10 +46,7 @@ class DFA(Method):
     allows_class_subsets: ClassVar[bool] = True
 
     name: Literal["dfa"] = "dfa"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
-    t2_scaling: bool = True
-    direction: Direction = "forward"
     align_number: int = Field(default=1, ge=ALL_LAYERS, le=1000, examples=[ALL_LAYERS])
 
     @model_validator(mode="after")

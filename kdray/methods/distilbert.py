@@ -17,17 +17,17 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Status, TeacherStudent
+from kdray.methods.contract import Batch, LossTerm, MethodOutput, Status, TeacherStudent
 from kdray.methods.layers import projected, student_projection, token_mean
-from kdray.methods.losses import Direction, kd_rows, log_probs, unit, wide
+from kdray.methods.losses import kd_rows, log_probs, unit, wide
+from kdray.methods.soft_labels import SoftTargets
 from kdray.signals import Need
 
 
-class DistilBERT(Method):
+class DistilBERT(SoftTargets):
     """Soft labels, hard labels and the cosine of the last hidden states.
 
     Attributes:
-        temperature: Softens both distributions; above 0.
         kd_weight: Of the soft labels.
         hard_weight: Of the hard labels.
         cos_weight: Of the cosine; 0 needs logits only.
@@ -43,8 +43,6 @@ class DistilBERT(Method):
     kd_weight: float = Field(default=5.0, ge=0, le=1e6)
     hard_weight: float = Field(default=2.0, ge=0, le=1e6)
     cos_weight: float = Field(default=1.0, ge=0, le=1e6)
-    t2_scaling: bool = True
-    direction: Direction = "forward"
 
     @model_validator(mode="after")
     def _learns_to_classify(self) -> "DistilBERT":

@@ -12,20 +12,15 @@ from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 
-from kdray.methods.contract import Batch, Method, MethodOutput, MethodState, PriorOutputs
+from kdray.methods.contract import Batch, MethodOutput, MethodState, PriorOutputs
 from kdray.methods.ensembles import accuracies, labeled, soft_terms
-from kdray.methods.losses import Direction, Reduction, ensemble_log_probs
+from kdray.methods.losses import ensemble_log_probs
+from kdray.methods.soft_labels import SoftLabels
 
 
-class EnsBest(Method):
-    """Soft labels of the teacher that is best before the training starts.
-
-    Attributes:
-        temperature: Softens both distributions; above 0.
-        alpha: Weight of the KD term, 0 to 1.
-    """
+class EnsBest(SoftLabels):
+    """Soft labels of the teacher that is best before the training starts."""
 
     title: ClassVar[str] = "Best-Single-Ensemble"
     source: ClassVar[str] = "S0 Table 4; Yuan et al. 2021"
@@ -33,19 +28,11 @@ class EnsBest(Method):
     max_teachers: ClassVar[int | None] = None
 
     name: Literal["ens_best"] = "ens_best"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
-    alpha: float = Field(default=0.5, ge=0, le=1)
-    t2_scaling: bool = True
-    direction: Direction = "forward"
-    reduction: Reduction = "batchmean"
 
     def prepare(self, evidence: PriorOutputs) -> MethodState:
         right = accuracies(labeled(evidence.validation, method="ens_best", split="validation"))
         best = right.argmax()  # the first of equals
         return {"weights": F.one_hot(best, len(right)).to(torch.float32), "accuracy": right}
-
-    def weights(self) -> dict[str, float]:
-        return {"hard": 1 - self.alpha, "kd": self.alpha}
 
     def terms(self, step: Batch) -> MethodOutput:
         target = ensemble_log_probs(

@@ -11,20 +11,15 @@ Differs from the source: with gradient accumulation every micro-batch draws its 
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 
-from kdray.methods.contract import Batch, Method, MethodOutput
+from kdray.methods.contract import Batch, MethodOutput
 from kdray.methods.ensembles import soft_terms
-from kdray.methods.losses import Direction, Reduction, log_probs
+from kdray.methods.losses import log_probs
+from kdray.methods.soft_labels import SoftLabels
 
 
-class EnsRand(Method):
-    """Soft labels of one teacher, drawn by the counter: all workers draw the same.
-
-    Attributes:
-        temperature: Softens both distributions; above 0.
-        alpha: Weight of the KD term, 0 to 1.
-    """
+class EnsRand(SoftLabels):
+    """Soft labels of one teacher, drawn by the counter: all workers draw the same."""
 
     title: ClassVar[str] = "Rand-Single-Ensemble"
     source: ClassVar[str] = "S0 Table 4; Yuan et al. 2021"
@@ -32,14 +27,6 @@ class EnsRand(Method):
     max_teachers: ClassVar[int | None] = None
 
     name: Literal["ens_rand"] = "ens_rand"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
-    alpha: float = Field(default=0.5, ge=0, le=1)
-    t2_scaling: bool = True
-    direction: Direction = "forward"
-    reduction: Reduction = "batchmean"
-
-    def weights(self) -> dict[str, float]:
-        return {"hard": 1 - self.alpha, "kd": self.alpha}
 
     def terms(self, step: Batch) -> MethodOutput:
         drawn = int(torch.randint(len(step.teachers), (), generator=step.generator("teacher")))

@@ -11,19 +11,17 @@ Differs from the source: one KL to the average, not the average of KLs (equal gr
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, all_asked
+from kdray.methods.contract import Batch, LossTerm, MethodOutput, all_asked
 from kdray.methods.ensembles import soft_terms
-from kdray.methods.losses import Direction, Reduction, ensemble_log_probs, mse_rows
+from kdray.methods.losses import ensemble_log_probs, mse_rows
+from kdray.methods.soft_labels import SoftLabels
 
 
-class EnsU(Method):
+class EnsU(SoftLabels):
     """Soft labels averaged over all teachers.
 
     Attributes:
-        temperature: Applied to each teacher before averaging; above 0.
-        alpha: Weight of the KD term, 0 to 1.
         combine: Average probabilities (`prob`) or logits (`logit`).
     """
 
@@ -35,15 +33,7 @@ class EnsU(Method):
     any_task: ClassVar[bool] = True
 
     name: Literal["ens_u"] = "ens_u"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
-    alpha: float = Field(default=0.5, ge=0, le=1)
     combine: Literal["prob", "logit"] = "prob"
-    t2_scaling: bool = True
-    direction: Direction = "forward"
-    reduction: Reduction = "batchmean"
-
-    def weights(self) -> dict[str, float]:
-        return {"hard": 1 - self.alpha, "kd": self.alpha}
 
     def terms(self, step: Batch) -> MethodOutput:
         share = [1 / len(step.teachers)] * len(step.teachers)

@@ -14,17 +14,16 @@ import torch
 from pydantic import Field, field_validator
 
 from kdray.errors import ConfigError
-from kdray.methods.contract import Batch, Method, MethodOutput, MethodState, PriorOutputs, Status, TeacherStudent
+from kdray.methods.contract import Batch, MethodOutput, MethodState, PriorOutputs, Status, TeacherStudent
 from kdray.methods.ensembles import accuracies, labeled, soft_terms
-from kdray.methods.losses import Direction, Reduction, ensemble_log_probs
+from kdray.methods.losses import ensemble_log_probs
+from kdray.methods.soft_labels import SoftLabels
 
 
-class EnsW(Method):
+class EnsW(SoftLabels):
     """Soft labels averaged over all teachers, the better ones weighing more.
 
     Attributes:
-        temperature: Applied to each teacher before averaging; above 0.
-        alpha: Weight of the KD term, 0 to 1.
         shares: One number a teacher, 0 or more, scaled to sum 1; None takes the accuracies.
         combine: Average probabilities (`prob`) or logits (`logit`).
     """
@@ -36,13 +35,8 @@ class EnsW(Method):
     max_teachers: ClassVar[int | None] = None
 
     name: Literal["ens_w"] = "ens_w"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
-    alpha: float = Field(default=0.5, ge=0, le=1)
     shares: tuple[Annotated[float, Field(ge=0, le=1e6)], ...] | None = Field(default=None, examples=[(0.5, 0.3, 0.2)])
     combine: Literal["prob", "logit"] = "prob"
-    t2_scaling: bool = True
-    direction: Direction = "forward"
-    reduction: Reduction = "batchmean"
 
     @field_validator("shares")
     @classmethod
@@ -70,9 +64,6 @@ class EnsW(Method):
                 "method ens_w: no teacher is right on any validation row; check the order of their labels."
             )
         return {"weights": worth / worth.sum()}
-
-    def weights(self) -> dict[str, float]:
-        return {"hard": 1 - self.alpha, "kd": self.alpha}
 
     def terms(self, step: Batch) -> MethodOutput:
         target = ensemble_log_probs(

@@ -1,6 +1,4 @@
-"""What the ensembles share: settings of the soft labels, the one KL to a target, and how good each teacher is."""
-
-from typing import Protocol
+"""What the ensembles share: the one KL to a target, and how good each teacher is."""
 
 import torch
 from jaxtyping import Float
@@ -8,20 +6,8 @@ from torch import Tensor
 
 from kdray.errors import ConfigError
 from kdray.methods.contract import Batch, LossTerm, MethodOutput, TeacherLogits, all_asked
-from kdray.methods.losses import Direction, Logits, Reduction, kd_rows, mean_of_labels
-
-
-class SoftLabels(Protocol):
-    """The settings of a KD term towards one target distribution."""
-
-    @property
-    def temperature(self) -> float: ...
-    @property
-    def t2_scaling(self) -> bool: ...
-    @property
-    def direction(self) -> Direction: ...
-    @property
-    def reduction(self) -> Reduction: ...
+from kdray.methods.losses import Logits, kd_rows, mean_of_labels
+from kdray.methods.soft_labels import SoftLabels
 
 
 def soft_rows(target: Logits, student: Logits, settings: SoftLabels) -> Float[Tensor, " batch"]:

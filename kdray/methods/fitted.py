@@ -5,24 +5,23 @@ from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor
 
 from kdray.errors import ConfigError
-from kdray.methods.contract import Batch, Method, MethodOutput, MethodState, TeacherLogits
+from kdray.methods.contract import Batch, MethodOutput, MethodState, TeacherLogits
 from kdray.methods.ensembles import accuracies, labeled, soft_terms
-from kdray.methods.losses import Direction, Logits, Reduction, ensemble_log_probs, log_probs
+from kdray.methods.losses import Logits, ensemble_log_probs, log_probs
+from kdray.methods.soft_labels import SoftLabels
 
 Mode = Literal["weights", "stacking"]
 Combine = Literal["prob", "logit"]
 
 
-class FittedEnsemble(Method):
+class FittedEnsemble(SoftLabels):
     """Soft labels of an ensemble that was fitted to the labels of one split; that split is the subclass's matter.
 
     Attributes:
-        temperature: Softens the target and the student; above 0.
-        alpha: Weight of the KD term, 0 to 1.
         mode: One weight a teacher (`weights`), or a regression on all their probabilities (`stacking`).
         combine: With `weights`: average probabilities (`prob`) or logits (`logit`).
     """
@@ -30,22 +29,14 @@ class FittedEnsemble(Method):
     min_teachers: ClassVar[int] = 2
     max_teachers: ClassVar[int | None] = None
 
-    temperature: float = Field(default=5.0, gt=0, le=1000)
-    alpha: float = Field(default=0.5, ge=0, le=1)
     mode: Mode = "weights"
     combine: Combine = "prob"
-    t2_scaling: bool = True
-    direction: Direction = "forward"
-    reduction: Reduction = "batchmean"
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "FittedEnsemble":
         if self.mode == "stacking":
             self.refuse_idle(("combine",), because="mode is stacking")
         return self
-
-    def weights(self) -> dict[str, float]:
-        return {"hard": 1 - self.alpha, "kd": self.alpha}
 
     def terms(self, step: Batch) -> MethodOutput:
         target = fitted_target(step, self.mode, combine=self.combine, temperature=self.temperature)

@@ -12,16 +12,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput
-from kdray.methods.losses import Direction, Reduction, kd_rows, log_probs, mean_of_labels, mse_rows
+from kdray.methods.contract import Batch, LossTerm, MethodOutput
+from kdray.methods.losses import kd_rows, log_probs, mean_of_labels, mse_rows
+from kdray.methods.soft_labels import SoftLabels
 
 
-class KD(Method):
+class KD(SoftLabels):
     """Soft labels of one teacher.
 
     Attributes:
-        temperature: Softens both distributions; above 0.
-        alpha: Weight of the KD term, 0 to 1; the hard labels get 1 − alpha.
         alpha_end: Where alpha ends, if it moves: linearly with the steps of the training. None keeps it as it is.
         kd_term: `kl`, or `mse` between logits (temperature, T², direction and reduction are then refused).
     """
@@ -32,13 +31,8 @@ class KD(Method):
     any_task: ClassVar[bool] = True
 
     name: Literal["kd"] = "kd"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
-    alpha: float = Field(default=0.5, ge=0, le=1)
     alpha_end: float | None = Field(default=None, ge=0, le=1, examples=[0.2])
     kd_term: Literal["kl", "mse"] = "kl"
-    t2_scaling: bool = True
-    direction: Direction = "forward"
-    reduction: Reduction = "batchmean"
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "KD":
@@ -47,9 +41,6 @@ class KD(Method):
         if self.alpha_end == self.alpha:
             raise ValueError(f"alpha_end = {self.alpha_end} is alpha itself, so nothing would move; leave it out")
         return self
-
-    def weights(self) -> dict[str, float]:
-        return {"hard": 1 - self.alpha, "kd": self.alpha}
 
     def schedule(self, step: Batch) -> dict[str, float]:
         if self.alpha_end is None:

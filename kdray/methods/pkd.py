@@ -19,19 +19,18 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from kdray.errors import ConfigError
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, TeacherStudent
+from kdray.methods.contract import Batch, LossTerm, MethodOutput, TeacherStudent
 from kdray.methods.ensembles import soft_rows
 from kdray.methods.layers import patient_differences, projected, refuse_shallow_teachers, student_projection
-from kdray.methods.losses import Direction, Reduction, log_probs
+from kdray.methods.losses import log_probs
+from kdray.methods.soft_labels import SoftLabels
 from kdray.signals import Need
 
 
-class PKD(Method):
+class PKD(SoftLabels):
     """Soft labels and normalized [CLS] vectors of one teacher.
 
     Attributes:
-        temperature: Softens both distributions; above 0.
-        alpha: Weight of the KD term, 0 to 1; the hard labels get 1 − alpha.
         beta: Weight of the [CLS] vectors; 0 is `kd`.
         layers: Which teacher layers are copied: spread evenly (`skip`) or the ones below the `last`.
         scale: The squared distances as a mean over layers and width, or as their sum.
@@ -41,14 +40,9 @@ class PKD(Method):
     source: ClassVar[str] = "Sun et al. 2019; S0 §4.2"
 
     name: Literal["pkd"] = "pkd"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
-    alpha: float = Field(default=0.5, ge=0, le=1)
     beta: float = Field(default=100.0, ge=0, le=1e6)
     layers: Literal["skip", "last"] = "skip"
     scale: Literal["elementmean", "sum"] = "elementmean"
-    t2_scaling: bool = True
-    direction: Direction = "forward"
-    reduction: Reduction = "batchmean"
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "PKD":

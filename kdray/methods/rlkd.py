@@ -25,7 +25,6 @@ from torch import nn
 from kdray.methods.contract import (
     Batch,
     LossTerm,
-    Method,
     MethodOutput,
     Phase,
     Probe,
@@ -36,7 +35,7 @@ from kdray.methods.contract import (
 )
 from kdray.methods.ens_u import EnsU
 from kdray.methods.ensembles import soft_rows
-from kdray.methods.losses import Direction, Reduction, cross_entropy_rows, log_probs
+from kdray.methods.losses import cross_entropy_rows, log_probs
 from kdray.methods.policy import (
     Policy,
     SelectionLogits,
@@ -47,17 +46,16 @@ from kdray.methods.policy import (
     sample_teachers,
     selected_teachers,
 )
+from kdray.methods.soft_labels import SoftLabels
 from kdray.signals import Need
 
 HELD_OUT = 0.1  # of the training rows, for reward 3
 
 
-class RLKD(Method):
+class RLKD(SoftLabels):
     """Student and policy take turns by epochs, after a start with all teachers.
 
     Attributes:
-        temperature: Softens every teacher and the student; above 0.
-        alpha: Weight of the KD term, 0 to 1.
         reward_number: What the policy is rewarded for, see Formula.
         gamma: Weight of the losses against the accuracy in reward 3, in (0, 1).
         episode_steps: The accuracy of reward 3 is measured again after so many steps, and in every epoch.
@@ -76,7 +74,6 @@ class RLKD(Method):
 
     name: Literal["rlkd"] = "rlkd"  # pyright: ignore[reportIncompatibleVariableOverride]
     temperature: float = Field(default=10.0, gt=0, le=1000)
-    alpha: float = Field(default=0.5, ge=0, le=1)
     reward_number: Literal[1, 2, 3] = 2
     gamma: float = Field(default=0.5, gt=0, lt=1)
     episode_steps: int = Field(default=200, ge=1, le=1_000_000)
@@ -85,9 +82,6 @@ class RLKD(Method):
     policy_rate: float = Field(default=1e-3, gt=0, le=1)
     ensemble_epochs: int = Field(default=1, ge=0, le=1000)
     policy_epochs: int = Field(default=1, ge=1, le=1000)
-    t2_scaling: bool = True
-    direction: Direction = "forward"
-    reduction: Reduction = "batchmean"
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "RLKD":
@@ -125,9 +119,6 @@ class RLKD(Method):
         width = (pair.student if self.sentence == "student" else pair.teachers[0]).width
         heard_of = len(pair.teachers) if self.policy == "joint" else 1
         return nn.ModuleDict({"policy": Policy(len(pair.teachers), width + heard_of * (pair.student.classes + 1))})
-
-    def weights(self) -> dict[str, float]:
-        return {"hard": 1 - self.alpha, "kd": self.alpha}
 
     def terms(self, step: Batch) -> MethodOutput:
         _, selection_logits = self._seen(step)

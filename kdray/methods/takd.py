@@ -16,18 +16,17 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from kdray.errors import ConfigError
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput
+from kdray.methods.contract import Batch, LossTerm, MethodOutput
 from kdray.methods.ensembles import soft_rows
 from kdray.methods.layers import middle_depth
-from kdray.methods.losses import Direction, Reduction, log_probs
+from kdray.methods.losses import log_probs
+from kdray.methods.soft_labels import SoftLabels
 
 
-class TAKD(Method):
+class TAKD(SoftLabels):
     """Soft labels of the last assistant; the teacher is not used directly.
 
     Attributes:
-        temperature: Softens both distributions; above 0.
-        alpha: Weight of the KD term, 0 to 1.
         depths: Layers of each assistant, from the teacher downwards; None is one, in the geometric middle, rounded up.
     """
 
@@ -35,12 +34,7 @@ class TAKD(Method):
     source: ClassVar[str] = "Mirzadeh et al. 2020; S1"
 
     name: Literal["takd"] = "takd"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
-    alpha: float = Field(default=0.5, ge=0, le=1)
     depths: tuple[Annotated[int, Field(ge=1, le=1000)], ...] | None = Field(default=None, examples=[(6, 4)])
-    t2_scaling: bool = True
-    direction: Direction = "forward"
-    reduction: Reduction = "batchmean"
 
     @field_validator("depths")
     @classmethod

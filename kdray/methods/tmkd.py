@@ -22,15 +22,16 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, Status, TeacherStudent, all_asked
+from kdray.methods.contract import Batch, LossTerm, MethodOutput, Phase, Status, TeacherStudent, all_asked
 from kdray.methods.layers import map_vectors
-from kdray.methods.losses import Direction, Logits, kd_rows, log_probs, mse_rows
+from kdray.methods.losses import Logits, kd_rows, log_probs, mse_rows
+from kdray.methods.soft_labels import SoftTargets
 from kdray.signals import Need
 
 HEAD_STD = 0.02
 
 
-class TMKD(Method):
+class TMKD(SoftTargets):
     """Every teacher's logits by themselves, without an ensemble.
 
     Attributes:
@@ -50,9 +51,6 @@ class TMKD(Method):
     name: Literal["tmkd"] = "tmkd"  # pyright: ignore[reportIncompatibleVariableOverride]
     alpha: float = Field(default=0.5, ge=0, le=1)
     kd_term: Literal["mse", "kl"] = "mse"
-    temperature: float = Field(default=5.0, gt=0, le=1000)
-    t2_scaling: bool = True
-    direction: Direction = "forward"
     first_epochs: int = Field(default=1, ge=0, le=1000)
     heads: Literal["shared", "multi"] = "shared"
 

@@ -15,16 +15,16 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, TeacherStudent, all_asked
+from kdray.methods.contract import Batch, LossTerm, MethodOutput, TeacherStudent, all_asked
 from kdray.methods.integration import check_gold_labels, classes_of
-from kdray.methods.losses import Direction, kd_rows, log_probs
+from kdray.methods.losses import kd_rows, log_probs
+from kdray.methods.soft_labels import SoftTargets
 
 
-class UHC(Method):
+class UHC(SoftTargets):
     """Each teacher is compared with the student's distribution over that teacher's classes.
 
     Attributes:
-        temperature: Softens all distributions; above 0.
         alpha: Weight of the KD term, 0 to 1; the hard labels get 1 − alpha.
     """
 
@@ -35,10 +35,7 @@ class UHC(Method):
     allows_class_subsets: ClassVar[bool] = True
 
     name: Literal["uhc"] = "uhc"  # pyright: ignore[reportIncompatibleVariableOverride]
-    temperature: float = Field(default=5.0, gt=0, le=1000)
     alpha: float = Field(default=0.5, ge=0, le=1)
-    t2_scaling: bool = True
-    direction: Direction = "forward"
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "UHC":
