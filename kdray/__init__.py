@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from kdray import engines, functional, methods, testing
+    from kdray.api.bench import Benchmark, benchmark
     from kdray.api.dataset import Dataset
     from kdray.api.deployed import predict_files, serve
     from kdray.api.experiments import Comparison, Search, compare, search
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Loaded on first use, so that `import kdray` is quick and the command line loads only what it needs.
 _ATTRIBUTES = {
+    "Benchmark": "kdray.api.bench",
+    "benchmark": "kdray.api.bench",
     "Comparison": "kdray.api.experiments",
     "Search": "kdray.api.experiments",
     "compare": "kdray.api.experiments",
@@ -50,6 +53,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "Benchmark",
     "Comparison",
     "Dataset",
     "Encoder",
@@ -62,6 +66,7 @@ __all__ = [
     "Teacher",
     "TrainSettings",
     "__version__",
+    "benchmark",
     "compare",
     "distill",
     "engines",

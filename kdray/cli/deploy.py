@@ -1,10 +1,13 @@
-"""`kdray export`: a bundle of a student that agrees with it."""
+"""`kdray export`: a bundle of a student that agrees with it. `kdray bench`: how fast bundles and students are."""
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kdray.cli.show import table
+from kdray.errors import ConfigError
 
 
 def export_student(
@@ -22,3 +25,44 @@ def export_student(
         print(table([{"format": about["format"], **about["proof"]}]))
         print(f"\nThe bundle is in {out}")
     return {"out": str(out), **about}
+
+
+def show_benchmark(
+    models: Sequence[str], *, texts: Path | None, batches: str, threads: str | None, seconds: float, quiet: bool
+) -> dict[str, Any]:
+    """Measure and print two tables unless `quiet`; a warning where the machine was busy."""
+    from kdray.api.bench import benchmark
+
+    found = benchmark(
+        models,
+        texts=texts,
+        batches=_numbers("--batches", batches),
+        threads=None if threads is None else _numbers("--threads", threads),
+        seconds=seconds,
+    )
+    if not quiet:
+        shown = ("model", "length", "tokens", "batch", "threads", "p50_ms", "p95_ms", "p99_ms", "rows_per_second")
+        rows = [
+            {name: row[name] for name in shown}
+            | {"model_p50_ms": row["without_tokenizer"]["p50_ms"], "times_faster": row["times_faster"]}
+            | {"quiet": "yes" if row["quiet"] else "NO"}
+            for row in found.rows
+        ]
+        machine = found.machine
+        print(f"{machine['processor']}, {machine['cores']} cores, {', '.join(machine['instruction_set'])}\n")
+        print(table(found.candidates), end="\n\n")
+        print(table(rows))
+        print("\nWith the tokenizer, but for model_p50_ms; times_faster compares p50 with that of the first model.")
+    if found.load.sentence:
+        print(f"kdray: {found.load.sentence}", file=sys.stderr)
+    return found.plain()
+
+
+def _numbers(flag: str, given: str) -> list[int]:
+    try:
+        found = [int(each) for each in given.split(",")]
+    except ValueError:
+        found = [0]
+    if min(found) < 1:
+        raise ConfigError(f"{flag} {given}: expected whole numbers of 1 or more, separated by commas.")
+    return found

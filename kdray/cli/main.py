@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands, common)
     add_predict(commands, common)
     add_serve(commands, common)
+    _add_bench(commands, common)
     commands.add_parser("methods", help="list the methods", parents=[common])
     commands.add_parser("corpora", help="list the named corpora", parents=[common])
     return parser
@@ -145,6 +146,16 @@ def _add_export(commands: Any, common: argparse.ArgumentParser) -> None:
     export.add_argument("--tolerance", type=float, default=0.5, help="points that int8 may lose (default 0.5)")
     export.add_argument("--rows", type=Path, metavar="FILE", help="rows to compare on (default: validation rows)")
     export.add_argument("--reduce-range", action="store_true", help="7-bit weights, for processors without VNNI")
+
+
+def _add_bench(commands: Any, common: argparse.ArgumentParser) -> None:
+    what = "latency, throughput, size, memory and cold start of bundles and students, on a quiet machine"
+    bench = commands.add_parser("bench", help=what, description=what, parents=[common])
+    bench.add_argument("models", nargs="+", metavar="MODEL", help="bundle, student or folder; FOLDER@bf16 runs in bf16")
+    bench.add_argument("--texts", type=Path, metavar="FILE", help="rows to time (default: validation rows)")
+    bench.add_argument("--batches", default="1,8,32", help="rows classified at once (default 1,8,32)")
+    bench.add_argument("--threads", help="numbers of threads (default: 1, and all cores)")
+    bench.add_argument("--seconds", type=float, default=2.0, help="for each row of the table (default 2)")
 
 
 def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
@@ -231,6 +242,13 @@ def _export(arguments: argparse.Namespace) -> Any:
     return export_student(arguments.student, **{name: getattr(arguments, name) for name in names}, quiet=arguments.json)
 
 
+def _bench(arguments: argparse.Namespace) -> Any:
+    from kdray.cli.deploy import show_benchmark
+
+    names = ("texts", "batches", "threads", "seconds")
+    return show_benchmark(arguments.models, **{name: getattr(arguments, name) for name in names}, quiet=arguments.json)
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "report": _report,
     "store": _store,
@@ -239,6 +257,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "export": _export,
     "predict": predict_paths,
     "serve": serve_model,
+    "bench": _bench,
     "methods": _methods,
     "corpora": _corpora,
 }

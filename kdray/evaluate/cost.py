@@ -1,7 +1,5 @@
-"""What a model costs: parameters, FLOPs by formula, measured latency."""
+"""What a model costs: parameters, FLOPs by formula, and a latency for orientation."""
 
-import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,10 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdray.evaluate.latency import median_ms
 from kdray.models import forward, max_tokens, num_layers
-
-WARM_UP = 3
-REPEATS = 10
 
 
 @dataclass(frozen=True)
@@ -20,7 +16,8 @@ class Cost:
     """Attributes:
     flops: Of one row of `tokens` tokens, one multiply-add counted as two.
     tokens: 128, or fewer if the model takes no more.
-    latency_ms: Median time of a forward pass over one row of `tokens` tokens on `device` with `threads` threads.
+    latency_ms: Median time of a forward pass over one row of `tokens` tokens on `device` with `threads` threads, right
+        after training, beside whatever else ran; `kdray bench` measures alone.
     """
 
     parameters: int
@@ -45,7 +42,7 @@ def cost_of(model: Any, *, device: torch.device, tokens: int = 128) -> Cost:
         parameters=sum(p.numel() for p in model.parameters()),
         layers=layers,
         flops=flops_of(layers=layers, width=width, tokens=tokens),
-        latency_ms=1000 * _median_seconds(model, batch, device),
+        latency_ms=_latency_ms(model, batch, device),
         tokens=tokens,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
@@ -57,13 +54,11 @@ def flops_of(*, layers: int, width: int, tokens: int) -> int:
     return 2 * layers * (12 * tokens * width**2 + 2 * tokens**2 * width)
 
 
-def _median_seconds(model: Any, batch: Mapping[str, Tensor], device: torch.device) -> float:
-    seconds: list[float] = []
+def _latency_ms(model: Any, batch: Mapping[str, Tensor], device: torch.device) -> float:
+    def work() -> None:
+        forward(model, batch, frozenset())
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
     with torch.inference_mode():
-        for _ in range(WARM_UP + REPEATS):
-            start = time.perf_counter()
-            forward(model, batch, frozenset())
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[WARM_UP:])
+        return median_ms(work)

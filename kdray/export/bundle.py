@@ -33,7 +33,7 @@ from kdray.export.proof import (
 from kdray.export.quantize import Attempt, attempts
 from kdray.export.trained import FILE, TrainedModel
 from kdray.models import check_export
-from kdray.pruning import importance, sentences
+from kdray.pruning import Pruner, importance, sentences
 from kdray.tasks import TASKS
 
 log = logging.getLogger(__name__)
@@ -100,6 +100,12 @@ def export_bundle(
         _write_json(draft / "bundle.json", about)
         (draft / "README.md").write_text(bundle_card(about), encoding="utf-8")
     return about
+
+
+def open_bundle(folder: Path, *, threads: int = 0) -> predict.Bundle:
+    """An ONNX bundle in this process, with kdray's own pruner: no code of the bundle is run."""
+    prune = Pruner.load(folder).prune if (folder / "pruner.json").is_file() else None
+    return predict.Bundle(folder, threads=threads, prune=prune)
 
 
 def write_saved(model: TrainedModel, folder: Path) -> None:
@@ -185,10 +191,15 @@ def _write_onnx(model: TrainedModel, loaded: tuple[Any, Any], wanted: Expected, 
     rows = model.rows(loaded[1], [[text] * 2 for text in wanted.edges[-1]])
     batch = rows.batch(np.arange(2), torch.device("cpu"))
     write_graph(loaded[0], {name: batch[name] for name in inputs_of(loaded[1])}, draft / "model.onnx")
-    found = compare(predict.load(draft), model, wanted)
+    found = compare(_opened(draft), model, wanted)
     if fault := fault_of_fp32(found):
         raise RunError(f"the ONNX export is refused, {fault}: {found.figures}.")
     return found
+
+
+def _opened(draft: Path, graph: Path | None = None) -> predict.Bundle:
+    """With the draft's own copies of the pruner's modules, so that these are compared too."""
+    return predict.load(draft, graph=graph, code=draft)
 
 
 def _write_int8(
@@ -203,8 +214,8 @@ def _write_int8(
         ways = attempts(
             draft / "model.onnx",
             reduce_range=reduce_range,
-            run=lambda graph: predict.load(draft, graph=graph).logits(sample),
-            calibration=_calibration(predict.load(draft), wanted.evidence),
+            run=lambda graph: _opened(draft, graph).logits(sample),
+            calibration=_calibration(_opened(draft), wanted.evidence),
             folder=Path(place),
         )
         for number, way in enumerate(ways):
@@ -236,7 +247,7 @@ def _tried(
     """What one way to quantize gives, and its line in the table."""
     try:
         way.write(file)
-        found = compare(predict.load(draft, graph=file), model, wanted)
+        found = compare(_opened(draft, file), model, wanted)
     except Exception as error:  # onnxruntime raises many kinds
         nothing = {"score": None, "lost_points": None, "equal_labels": None, "difference": None, "megabytes": None}
         log.warning("%s: %s: %s", way.name, type(error).__name__, error)

@@ -97,17 +97,19 @@ class Bundle:
         return [{"label": labels[int(row.argmax())], "probabilities": _named(labels, row)} for row in scores]
 
 
-def load(folder: str | Path, *, threads: int = 0, graph: Path | None = None) -> Bundle:
-    """The bundle in a folder, with its pruner if it has one."""
+def load(
+    folder: str | Path, *, threads: int = 0, graph: Path | None = None, code: Path = Path(__file__).parent
+) -> Bundle:
+    """The bundle in a folder, with its pruner if it has one; `code` has the pruner's two modules."""
     place = Path(folder)
-    prune = own_pruner(place) if (place / "pruner.json").is_file() else None
+    prune = own_pruner(place, code) if (place / "pruner.json").is_file() else None
     return Bundle(place, threads=threads, prune=prune, graph=graph)
 
 
-def own_pruner(folder: Path) -> Prune:
-    """Pruning by the files of a bundle: `pruner.json`, and kdray's `sentences.py` and `importance.py`."""
+def own_pruner(folder: Path, code: Path) -> Prune:
+    """Pruning by `pruner.json` of a bundle, with kdray's `sentences.py` and `importance.py` in the folder `code`."""
     saved = json.loads((folder / "pruner.json").read_text(encoding="utf-8"))
-    sentences, importance = _module(folder / "sentences.py"), _module(folder / "importance.py")
+    sentences, importance = _module(code / "sentences.py"), _module(code / "importance.py")
     scale = importance.Scale(saved["lo"], saved["hi"])
     terms = importance.TermStatistics(saved["num_units"], saved["idf"])
     settings = saved["settings"]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from kdray.errors import ConfigError
-from kdray.export import predict
+from kdray.export.bundle import open_bundle
 from kdray.export.trained import TrainedModel, open_trained
 from kdray.serve.scorer import Row, Scorer
 
@@ -19,7 +19,7 @@ class _Onnx:
     """A bundle with an ONNX graph."""
 
     def __init__(self, folder: Path, threads: int) -> None:
-        self._bundle = predict.load(folder, threads=threads)
+        self._bundle = open_bundle(folder, threads=threads)
         self.about, self.tokenizer = self._bundle.about, self._bundle.tokenizer
 
     def shortened(self, rows: Sequence[Row]) -> list[Row]:

@@ -4,8 +4,6 @@ S0 very probably scored the pruned data on fewer rows than the base: whole examp
 apart: all rows with shortened texts, and the rows that are kept as they are, with their share of all rows.
 """
 
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +16,7 @@ from kdray.config import RunConfig
 from kdray.corpora import TEST, encode
 from kdray.errors import ConfigError
 from kdray.evaluate import predict
-from kdray.evaluate.cost import REPEATS, WARM_UP
+from kdray.evaluate.latency import median_ms
 from kdray.models import load_classifier, load_tokenizer
 from kdray.pruning import Pruner, PruneSettings, count_terms, fit, freeze, prune_table, score, units_of
 from kdray.pruning.importance import Scale
@@ -168,23 +166,14 @@ class _Model:
         table = make()
         rows = self.rows(table)
         return _Times(
-            making=_median_ms(make),
-            encoding=_median_ms(lambda: self.rows(table)),
-            forward=_median_ms(lambda: self._logits(rows)),
+            making=median_ms(make),
+            encoding=median_ms(lambda: self.rows(table)),
+            forward=median_ms(lambda: self._logits(rows)),
             tokens=int(rows.encoded.lengths.sum()),
         )
 
     def _logits(self, rows: Rows) -> np.ndarray:
         return predict(self.model, rows, batch_size=BATCH_ROWS, device=self.device, precision="fp32")
-
-
-def _median_ms(work: Callable[[], Any]) -> float:
-    seconds: list[float] = []
-    for _ in range(WARM_UP + REPEATS):
-        start = time.perf_counter()
-        work()  # the last logits are on the CPU, so a GPU has ended when this returns
-        seconds.append(time.perf_counter() - start)
-    return 1000 * statistics.median(seconds[WARM_UP:])
 
 
 def _every_policy(section: PruneSettings, task: str) -> list[PruneSettings]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
-from kdray.evaluate import cost, cost_of
+from kdray.evaluate import cost, cost_of, latency
 
 
 @pytest.mark.parametrize(("pad", "tokens"), [(0, 19), (1, 18)])
@@ -25,5 +25,5 @@ def test_the_first_passes_are_not_timed(monkeypatch):
         clock[0] += next(passes)
 
     monkeypatch.setattr(cost, "forward", forward)
-    monkeypatch.setattr(cost.time, "perf_counter", lambda: clock[0])
-    assert cost._median_seconds(None, {}, torch.device("cpu")) == 8.5
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: clock[0])
+    assert cost._latency_ms(None, {}, torch.device("cpu")) == 8500

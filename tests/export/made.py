@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import tiny
 import torch
 
 from kdray.export.evidence import Evidence, evidence_for
 from kdray.export.trained import Reading, TrainedModel
 from kdray.models import load_tokenizer, save_classifier
+from kdray.pruning import Pruner, PruneSettings, fit, units_of
 
 TEXTS = [tiny.opinion(number)["text"] for number in range(60)]
 LABELS = [tiny.opinion(number)["label"] for number in range(60)]
@@ -55,3 +57,11 @@ def rows_file(file: Path, **columns: Sequence[Any]) -> Path:
 
 def evidence(model: TrainedModel, folder: Path, **columns: Sequence[Any]) -> Evidence:
     return evidence_for(model, rows_file(folder / "rows.jsonl", **columns))
+
+
+def pruner() -> Pruner:
+    """Fitted on texts of several sentences."""
+    texts = [f"{a} It was a film. {b} very very" for a, b in zip(TEXTS, reversed(TEXTS), strict=True)]
+    table = pa.table({"id": range(len(texts)), "text": texts})
+    settings = PruneSettings.model_validate({"policy": "lower_tail", "keep_medoids": "none", "level": "sentence"})
+    return fit(units_of(table, ["text"]), [], settings, level="sentence").pruner

@@ -10,7 +10,6 @@ from typing import Any
 import made
 import numpy as np
 import onnxruntime
-import pyarrow as pa
 import pytest
 import tiny
 import torch
@@ -20,7 +19,6 @@ from kdray.export import graph, predict
 from kdray.export.bundle import export_bundle
 from kdray.export.trained import TrainedModel, open_trained
 from kdray.models import save_classifier
-from kdray.pruning import Pruner, PruneSettings, fit, units_of
 
 FORBIDDEN = ("torch", "transformers", "kdray", "onnx", "ray", "sklearn", "scipy", "pandas", "pyarrow")
 ALONE = """
@@ -150,24 +148,17 @@ def test_an_hf_bundle_is_read_by_transformers_and_by_kdray(model: TrainedModel, 
     assert torch_labels(again, made.TEXTS) == torch_labels(model, made.TEXTS)
 
 
-def pruner() -> Pruner:
-    texts = [f"{a} It was a film. {b} very very" for a, b in zip(made.TEXTS, reversed(made.TEXTS), strict=True)]
-    table = pa.table({"id": range(len(texts)), "text": texts})
-    settings = PruneSettings.model_validate({"policy": "lower_tail", "keep_medoids": "none", "level": "sentence"})
-    return fit(units_of(table, ["text"]), [], settings, level="sentence").pruner
-
-
 def test_a_student_of_pruned_texts_takes_its_pruner_along(
     model: TrainedModel, tmp_path: Path, same_graph: None
 ) -> None:
-    found = pruner()
+    found = made.pruner()
     pruned = TrainedModel(model.folder, model.reading, {}, found)
     texts = [f"{a}. It was a film. {b}! very, very" for a, b in zip(made.TEXTS, reversed(made.TEXTS), strict=True)]
     texts += ["", "...", "Mr. A. was. It? \u2026 no.", "one. two. three. four. good. bad."]
     out = tmp_path / "out"
     rows = {"text": [text for text in texts if text], "label": ["positive"] * (len(texts) - 1)}
     export_bundle(pruned, out, evidence=made.evidence(pruned, tmp_path, **rows))
-    assert predict.own_pruner(out)(texts) == found.prune(texts) != texts
+    assert predict.own_pruner(out, out)(texts) == found.prune(texts) != texts
     assert [row["label"] for row in alone(out, texts)] == torch_labels(pruned, texts)
     assert "`predict.py` shortens each text first" in (out / "README.md").read_text()
 
@@ -175,10 +166,10 @@ def test_a_student_of_pruned_texts_takes_its_pruner_along(
 def test_a_bundle_that_prunes_in_another_way_is_refused(
     model: TrainedModel, tmp_path: Path, same_graph: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pruned = TrainedModel(model.folder, model.reading, {}, pruner())
+    pruned = TrainedModel(model.folder, model.reading, {}, made.pruner())
     texts = [f"{text}. a film." for text in made.TEXTS]
     evidence = made.evidence(pruned, tmp_path, text=texts, label=made.LABELS)
-    monkeypatch.setattr(predict, "own_pruner", lambda folder: list)
+    monkeypatch.setattr(predict, "own_pruner", lambda folder, code: list)
     with pytest.raises(RunError, match="the exported pruner shortens texts of text in another way"):
         export_bundle(pruned, tmp_path / "out", evidence=evidence)
 
