@@ -1,4 +1,4 @@
-"""Classes that are not part of kdray (a method, a pruning policy): their names, their source, and how workers get it.
+"""Classes that are not part of kdray (methods, architectures, policies): their names, source, and how workers get it.
 
 The name of such a class is `REFERENCE:CLASS@HASH`. The reference is a module (`my_module`) or a file (`my_method.py`),
 the hash is one of the source that defines the class and its bases. So artifacts of different sources never mix, and a
@@ -116,6 +116,8 @@ def class_named(base: type[T], name: str, key: str) -> type[T]:
     if not (isinstance(found, type) and issubclass(found, base)):
         what = "this class does not exist" if found is None else f"it is not a subclass of {base.__name__}"
         raise ConfigError(f"{key} = {name!r}: {what} in {reference}.")
+    if left := sorted(getattr(found, "__abstractmethods__", ())):
+        raise ConfigError(f"{key} = {name!r}: the class leaves out {left[0]}, which {base.__name__} needs.")
     if is_shipped(found):
         raise ConfigError(f"{key} = {name!r} is kdray's own; use its name, {default_name(found)}.")
     if wanted and not default_name(found).endswith(f"@{wanted}"):
@@ -124,6 +126,12 @@ def class_named(base: type[T], name: str, key: str) -> type[T]:
             f"{place}."
         )
     return found
+
+
+def defined(base: type[T], name: str) -> type[T] | None:
+    """The class of this name that this process has defined, by whichever module or file; None if it has not."""
+    own = name.rpartition(":")[2]
+    return next((known for known in _subclasses(base) if default_name(known).rpartition(":")[2] == own), None)
 
 
 def object_named(place: str, key: str) -> Any:

@@ -12,7 +12,7 @@ SETTINGS = tune_mrpc.SETTINGS | {"method": {"name": "dekd"}}
 
 
 def variants(run: RunConfig) -> dict[str, dict[str, Any]]:
-    depths = range(run.student.layers + 1, run.teachers[0].depth)
+    depths = range(run.student.depth + 1, run.teachers[0].depth)
     every = {f"assistant of {depth} layers": {"method": {"assistant": True, "ta_depth": depth}} for depth in depths}
     return {"no assistant": {"method": {"assistant": False, "ta_depth": None}}, **every}
 

@@ -56,9 +56,9 @@ def space(trial: Any, run: RunConfig) -> dict[str, Any]:
 def assistant(trial: Any, run: RunConfig) -> dict[str, Any]:
     """DeKD's, of any depth between student and teacher; none where they are neighbours."""
     deepest = run.teachers[0].depth - 1
-    if run.student.layers >= deepest:
+    if run.student.depth >= deepest:
         return {"assistant": False}
-    return {"ta_depth": trial.suggest_int("ta_depth", run.student.layers + 1, deepest)}
+    return {"ta_depth": trial.suggest_int("ta_depth", run.student.depth + 1, deepest)}
 
 
 def starts(run: RunConfig) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ class Encoder:
 
     Attributes:
         name: Hugging Face id, local folder, or `minilm`.
-        layers: How many layers the student has.
+        layers: How many layers the student has, or which: 0-based, from the bottom to the top.
         init: Take the `bottom` layers, or `skip` evenly up to the last.
 
     >>> Encoder("minilm", layers=2)
@@ -41,12 +41,13 @@ class Encoder:
     """
 
     name: str = "minilm"
-    layers: int = 3
+    layers: int | Sequence[int] = 3
     init: Literal["bottom", "skip"] = "bottom"
 
     @property
     def settings(self) -> StudentSettings:
-        return StudentSettings(encoder=self.name, layers=self.layers, init=self.init, init_from="encoder")
+        layers = self.layers if isinstance(self.layers, int) else tuple(self.layers)
+        return StudentSettings(encoder=self.name, layers=layers, init=self.init, init_from="encoder")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
 from kdray.export.trained import trained_parts
 from kdray.methods import KD, FineTune, Method
+from kdray.models import Architecture
 from kdray.pruning import Pruner
 from kdray.stages import Context, prepare
 from kdray.stages import distill as distill_stage
@@ -65,7 +66,7 @@ def distill(
     teacher: Teacher | Sequence[Teacher] | None,
     data: Dataset | Pruned,
     *,
-    student: Encoder | StudentSettings | None = None,
+    student: Encoder | Architecture | StudentSettings | None = None,
     method: Method | None = None,
     train: Mapping[str, Any] | TrainSettings | None = None,
     store: str = "store",
@@ -132,7 +133,7 @@ def run_of(
     teacher: Teacher | Sequence[Teacher] | None,
     data: Dataset | Pruned,
     *,
-    student: Encoder | StudentSettings | None,
+    student: Encoder | Architecture | StudentSettings | None,
     method: Method | None,
     train: Mapping[str, Any] | TrainSettings | None,
     store: str,
@@ -149,9 +150,15 @@ def run_of(
             "corpus": corpus.settings,
             "prune": section,
             "teachers": tuple(each.settings for each in teachers),
-            "student": student.settings if isinstance(student, Encoder) else student,
+            "student": _student(student),
             "method": method or (KD() if teachers else FineTune()),
             "train": train if isinstance(train, TrainSettings) else dict(train or {}),
             **sections,
         }
     )
+
+
+def _student(given: Encoder | Architecture | StudentSettings) -> StudentSettings:
+    if isinstance(given, Architecture):
+        return StudentSettings.model_validate({"architecture": given})
+    return given.settings if isinstance(given, Encoder) else given

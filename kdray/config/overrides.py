@@ -10,9 +10,15 @@ from kdray.config.schema import below, may_be_null, wants_text
 from kdray.config.yaml_text import read_yaml
 from kdray.errors import ConfigError
 
-TAGS = ("method.name", "assistant.method.name", "prune.policy.name")  # they decide which settings are next to them
+# They decide which settings are next to them.
+TAGS = ("method.name", "assistant.method.name", "prune.policy.name", "student.architecture.name")
 _NOTHING: tuple[Any, ...] = ("none", {"name": "none"})  # how a policy may be written that prunes nothing
-_BEGIN = {"method": {"name": RunConfig().method.name}, "policy": {"name": RunConfig().prune.policy.name}}
+_BEGIN = {
+    "method": {"name": RunConfig().method.name},
+    "policy": {"name": RunConfig().prune.policy.name},
+    "architecture": {"name": RunConfig().student.architecture.name},
+}
+_BY_NAME = ("policy", "architecture")  # sections that may be given by their name alone
 _Change = tuple[tuple[str, ...], Any]
 
 
@@ -90,7 +96,8 @@ def _hints(path: tuple[str, ...]) -> list[Any]:
 
 def _decides(path: tuple[str, ...], value: Any) -> bool:
     """Whether it decides which other settings there are."""
-    return ".".join(path) in TAGS or (path == ("prune", "policy") and value in _NOTHING)
+    by_name = path == ("student", "architecture") or (path == ("prune", "policy") and value in _NOTHING)
+    return by_name or ".".join(path) in TAGS
 
 
 def _set(whole: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
@@ -125,8 +132,8 @@ def _descend(here: Any, part: str, key: str) -> Any:
         raise ConfigError(f"override {key}: {part!r} is below a plain value.")
     if here.get(part) is None:  # pyright: ignore[reportUnknownMemberType]
         here[part] = dict(_BEGIN.get(part, {}))  # missing, or a section that the file leaves empty
-    if part == "policy" and isinstance(here[part], str):
-        here[part] = {"name": here[part]}  # a policy's name is short for it
+    if part in _BY_NAME and isinstance(here[part], str):
+        here[part] = {"name": here[part]}
     return here[part]  # pyright: ignore[reportUnknownVariableType]
 
 

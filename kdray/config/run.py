@@ -12,6 +12,8 @@ from kdray.records import Name, Settings
 from kdray.teachers import TeacherSettings
 from kdray.train import TrainSettings
 
+ENCODER = "minilm"  # of a student whose encoder is left out
+
 
 class PruneSection(PruneSettings):
     """Pruning, and whose embeddings make its graph.
@@ -80,6 +82,14 @@ class RunConfig(Settings):
     method: AnyMethod = KD()
     train: TrainSettings = TrainSettings()
     work: WorkSettings = WorkSettings()
+
+    @property
+    def student_encoder(self) -> str:
+        """The encoder that the student's layers, or its tokenizer, stem from."""
+        student = self.student
+        if student.init_from != "encoder" or (student.encoder is None and self.teachers and not student.is_transformer):
+            return self.teachers[0].encoder
+        return student.encoder or ENCODER
 
     @model_validator(mode="after")
     def _teachers_have_names(self) -> "RunConfig":
@@ -156,7 +166,7 @@ class RunConfig(Settings):
             raise ValueError("student.init_from = teacher, but there are no teachers")
         if self.student.init_from != "encoder" and self.teachers:
             first, encoder = self.teachers[0], self.student.encoder
-            if encoder not in (StudentSettings().encoder, first.encoder):
+            if encoder not in (None, first.encoder):
                 raise ValueError(
                     f"student.encoder = {encoder} has no effect: init_from = {self.student.init_from} takes layers "
                     f"that stem from teacher {first.name}, whose encoder is {first.encoder}; leave it out"

@@ -10,9 +10,8 @@ from kdray.models import (
     check_saves,
     keep_layers,
     layers_to_keep,
-    load_classifier,
     load_tokenizer,
-    num_layers,
+    model_info,
     reorder_classes,
     resolve_encoder,
     tokenizer_digest,
@@ -35,11 +34,11 @@ def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store:
     weights = folder if source.member_index is None else folder / str(source.member_index)
     columns = task_columns(label_names(folder), labels, name=folder.name) if source.pretrained_head else None
     has_head = source.artifact is not None or source.pretrained_head
-    model = load_classifier(weights, labels=labels, seed=seed, head="own" if has_head else "fresh")
+    model = source.architecture.build(weights, labels=labels, seed=seed, head="own" if has_head else "fresh")
     if columns is not None:
         reorder_classes(model, columns, labels)
     if source.layers is not None:
-        keep_layers(model, layers_to_keep(source.init, keep=source.layers, of=num_layers(model)))
+        keep_layers(model, layers_to_keep(source.init, keep=source.layers, of=model_info(model, "").layers))
     tokenizer = load_tokenizer(folder, model)
     check_saves(model, tokenizer, source.encoder or folder.name)
     return model, tokenizer

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kdray.models import TRANSFORMER, Architecture
+
 CARD = """---
-library_name: transformers
+library_name: {library}
 pipeline_tag: text-classification
 tags: [kdray, knowledge-distillation]
 ---
 # {title}
 
-A text classifier made by kdray {kdray}: {layers} layers, {parameters:,} parameters, method `{method}`.
+A text classifier made by kdray {kdray}: {layers}, {parameters:,} parameters, method `{method}`.
 
 | split | {names} |
 |---|{rule}|
@@ -18,10 +20,7 @@ A text classifier made by kdray {kdray}: {layers} layers, {parameters:,} paramet
 
 {report}
 
-```python
-from transformers import pipeline
-classify = pipeline("text-classification", "PATH/TO/THIS/FOLDER", truncation=True)
-```
+{usage}
 
 It reads {tokens} tokens of a row at most, as in its training.
 
@@ -30,7 +29,7 @@ Selection used the split `select`; `report` was never selected on.
 """
 
 
-def model_card(result: Mapping[str, Any]) -> str:
+def model_card(result: Mapping[str, Any], architecture: Architecture) -> str:
     """Markdown with a Hugging Face header. `result` is the document saved as result.json."""
     spec, scores = result["spec"], result["metrics"]
     names = list(scores["test"])
@@ -39,9 +38,11 @@ def model_card(result: Mapping[str, Any]) -> str:
     trained = f"Trained on {result['rows']['train']:,} rows for {len(result['history'])} epochs"
     kept = f"(epoch {result['best_epoch']} kept), seed {spec['train']['seed']}."
     return CARD.format(
+        library=architecture.library,
+        usage=architecture.usage,
         title=result["title"],
         kdray=result["versions"]["kdray"],
-        layers=result["cost"]["layers"],
+        layers=architecture.label if architecture != TRANSFORMER else f"{result['cost']['layers']} layers",
         parameters=result["cost"]["parameters"],
         method=spec["method"]["name"],
         tokens=spec["train"]["max_length"],

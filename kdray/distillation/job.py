@@ -20,7 +20,7 @@ from kdray.distillation.spec import FitSpec, TeacherRef
 from kdray.evaluate import cost_of, predict
 from kdray.log import stopwatch
 from kdray.methods import Method, MethodState, PriorOutputs, Reward, TeacherLogits, TeacherStudent
-from kdray.models import check_export, load_classifier, load_tokenizer, model_info, save_classifier
+from kdray.models import architecture_of, check_export, load_classifier, load_tokenizer, model_info, save_classifier
 from kdray.seeds import seed_of
 from kdray.store import Store
 from kdray.tasks import baseline, get_metric, get_task, score_all
@@ -193,7 +193,7 @@ class TrainingJob:
             save_classifier(model, tokenizer, Path(folder) / "model", max_length=self.spec.train.max_length)
             if not self.spec.joint_with:  # several models in one folder are only on their way to folders of their own
                 self._check_export(Path(folder) / "model", model, tokenizer)
-                (Path(folder) / "model" / "README.md").write_text(model_card(document))
+                (Path(folder) / "model" / "README.md").write_text(model_card(document, architecture_of(model)))
             _write_json(Path(folder) / "result.json", document)
             self.store.work(self.spec.digest).save_result(Path(folder))
 

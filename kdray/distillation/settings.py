@@ -1,28 +1,79 @@
 """Settings of students and assistants."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from kdray.methods import KD
+from kdray.models import TRANSFORMER, AnyArchitecture
 from kdray.records import Name, Settings
 from kdray.train import TrainSettings
 
+MOST_LAYERS = 1000
+Layers = Annotated[int, Field(ge=1, le=MOST_LAYERS)] | tuple[int, ...]
+
 
 class StudentSettings(Settings):
-    """The student: layers of an encoder, of the first teacher, or of the method's assistant.
+    """The student: layers of an encoder, of the first teacher, or of the method's assistant; or another architecture.
 
     Attributes:
-        encoder: Where the layers come from with `init_from: encoder`; else left out, or the first teacher's.
-        layers: How many layers it has.
+        architecture: `transformer`; `bilstm`, `textcnn` or a class of your own (`my_architecture.py:Mine`), whose
+            tokenizer, and word vectors where it uses these, are those of the encoder, teacher or assistant.
+        encoder: Where the layers come from with `init_from: encoder`; else left out, or the first teacher's. Left out,
+            it is `minilm`, or, for another architecture, the first teacher's.
+        layers: How many layers it has, or which: 0-based, from the bottom to the top.
         init: Take the `bottom` layers, or `skip` evenly up to the last.
         init_from: `encoder` (fresh classifier) or `teacher`, `assistant` (their fine-tuned layers and classifier).
     """
 
-    encoder: Name = "minilm"
-    layers: int = Field(default=3, ge=1, le=1000)
+    architecture: AnyArchitecture = TRANSFORMER
+    encoder: Name | None = None
+    layers: Layers = 3
     init: Literal["bottom", "skip"] = "bottom"
     init_from: Literal["encoder", "teacher", "assistant"] = "encoder"
+
+    @property
+    def is_transformer(self) -> bool:
+        return self.architecture == TRANSFORMER
+
+    @property
+    def depth(self) -> int:
+        """How many layers it has; 1 for another architecture."""
+        if not self.is_transformer:
+            return 1
+        return self.layers if isinstance(self.layers, int) else len(self.layers)
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _layers_are_there(cls, given: Any) -> Any:
+        """With the errors of one field instead of those of a union."""
+        if isinstance(given, int):
+            if given < 1:
+                raise PydanticKnownError("greater_than_equal", {"ge": 1})
+            if given > MOST_LAYERS:
+                raise PydanticKnownError("less_than_equal", {"le": MOST_LAYERS})
+            return given
+        every: list[Any] = list(given) if isinstance(given, list | tuple) else []  # pyright: ignore[reportUnknownArgumentType]
+        numbers = all(isinstance(each, int) and 0 <= each < MOST_LAYERS for each in every)
+        if not (every and numbers and every == sorted(set(every))):
+            found = f", found {every}" if isinstance(given, list | tuple) else ""
+            raise ValueError(
+                "expected a number of layers, or different layers from the bottom to the top, counted from 0, such as "
+                f"[0, 2, 4]{found}"
+            )
+        return given
+
+    @model_validator(mode="after")
+    def _cuts_have_an_effect(self) -> "StudentSettings":
+        fields = type(self).model_fields
+        if not self.is_transformer:
+            idle = [name for name in ("layers", "init") if getattr(self, name) != fields[name].default]
+            if idle:
+                raise ValueError(f"{idle[0]} has no effect on a {self.architecture.label}; leave it out")
+        if not isinstance(self.layers, int) and self.init != fields["init"].default:
+            raise ValueError("init has no effect where layers lists the layers; leave it out")
+        return self
 
 
 class AssistantSettings(Settings):

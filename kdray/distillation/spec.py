@@ -2,9 +2,10 @@
 
 from typing import Any, Literal, Self
 
+from kdray import origin
 from kdray.errors import RunError
 from kdray.methods import TrainedMethod, sources_of
-from kdray.models import ModelInfo, resolve_encoder
+from kdray.models import TRANSFORMER, AnyArchitecture, ModelInfo, resolve_encoder
 from kdray.origin import Source, define
 from kdray.records import Settings
 from kdray.store import Artifact, Store
@@ -33,15 +34,17 @@ class ModelSource(Settings):
     """Where a model's first weights come from: an encoder by name, or an artifact's model; and which layers of it.
 
     Attributes:
-        layers: How many layers to keep; None keeps all.
+        architecture: What is built of it.
+        layers: How many layers to keep, or which, 0-based; None keeps all.
         member: Which of the artifact's models, where it holds several that were trained together.
         classes_from_elsewhere: It is a classifier made elsewhere, whose classes may stand in another order.
     """
 
+    architecture: AnyArchitecture = TRANSFORMER
     encoder: str | None = None
     artifact: Ref | None = None
     member_index: int | None = None
-    layers: int | None = None
+    layers: int | tuple[int, ...] | None = None
     init: Literal["bottom", "skip"] = "bottom"
     pretrained_head: bool = False
 
@@ -99,13 +102,13 @@ class FitSpec(Settings):
     evaluate_only: bool = False
 
     def message(self) -> dict[str, Any]:
-        """Plain values for a worker in another process, with the source of a method from outside of kdray.
+        """Plain values for a worker in another process, with the sources of classes from outside of kdray.
 
         Raises:
-            ConfigError: The method has no source that a worker could import.
+            ConfigError: A class has no source that a worker could import.
         """
-        sources = [source.model_dump() for source in sources_of(self.method)]
-        return {"spec": self.model_dump(mode="json"), "sources": sources}
+        sources = [*sources_of(self.method), *origin.sources_of([self.model.architecture])]
+        return {"spec": self.model_dump(mode="json"), "sources": [source.model_dump() for source in sources]}
 
     @classmethod
     def of_message(cls, message: dict[str, Any]) -> Self:

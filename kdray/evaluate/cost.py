@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdray.evaluate.latency import median_ms
-from kdray.models import forward, max_tokens, num_layers
+from kdray.models import architecture_of, forward, max_tokens, model_info
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,18 @@ class Cost:
 
 def cost_of(model: Any, *, device: torch.device, tokens: int = 128) -> Cost:
     """Count and time `model` (in eval mode) on one row of `tokens` tokens."""
-    layers, width = num_layers(model), int(model.config.hidden_size)
     tokens = min(tokens, max_tokens(model) or tokens)
     row = torch.full((1, tokens), 1, dtype=torch.long, device=device)
     batch = {"input_ids": row, "attention_mask": torch.ones_like(row)}
     return Cost(
         parameters=sum(p.numel() for p in model.parameters()),
-        layers=layers,
-        flops=flops_of(layers=layers, width=width, tokens=tokens),
+        layers=model_info(model, "").layers,
+        flops=architecture_of(model).flops(model, tokens=tokens),
         latency_ms=_latency_ms(model, batch, device),
         tokens=tokens,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
     )
-
-
-def flops_of(*, layers: int, width: int, tokens: int) -> int:
-    """2L(12nd² + 2n²d): the linear maps and the attention of L layers over one row, without embeddings and head."""
-    return 2 * layers * (12 * tokens * width**2 + 2 * tokens**2 * width)
 
 
 def _latency_ms(model: Any, batch: Mapping[str, Tensor], device: torch.device) -> float:

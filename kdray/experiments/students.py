@@ -36,7 +36,7 @@ def sendable(run: RunConfig) -> dict[str, Any]:
     Raises:
         ConfigError: A class has no source that a worker could import.
     """
-    sources = [*sources_of(run.method), *origin.sources_of([run.prune.policy])]
+    sources = [*sources_of(run.method), *origin.sources_of([run.prune.policy, run.student.architecture])]
     return run.model_dump(mode="json") | {SOURCES: [source.model_dump() for source in sources]}
 
 

@@ -18,7 +18,7 @@ from kdray.errors import ConfigError
 from kdray.models import ModelInfo
 from kdray.origin import OpenSettings
 from kdray.seeds import seed_of
-from kdray.signals import TOKEN_NEEDS, Need, Signals
+from kdray.signals import TEACHER_NEEDS, TOKEN_NEEDS, Need, Signals
 from kdray.tasks import SINGLE_LABEL, Task
 
 
@@ -266,6 +266,7 @@ class Method(OpenSettings):
         if given < self.min_teachers or (most is not None and given > most):
             allowed = f"{self.min_teachers}" if most == self.min_teachers else f"{self.min_teachers} or more"
             raise ConfigError(f"method {self.name} works with {allowed} teacher(s), {given} given.")
+        self._check_signals(pair.student)
         self.check_task(pair.task)
         self._check_soft_labels(pair)
         if pair.task.class_scores and pair.student.classes < 2:
@@ -292,6 +293,16 @@ class Method(OpenSettings):
                 "only some; take a method that merges teachers of different classes, such as uhc."
             )
         _check_subsets(self.name, pair)
+
+    def _check_signals(self, student: ModelInfo) -> None:
+        """Refuse a student whose architecture lacks a signal."""
+        needs = frozenset[Need]().union(*(phase.method.needs for phase in self.phases(1))) - TEACHER_NEEDS
+        gives = needs if student.gives is None else student.gives
+        if missing := sorted(needs.difference(gives)):
+            raise ConfigError(
+                f"method {self.name} compares the student's {missing[0]}, but {student.name} gives only "
+                f"{', '.join(gives)}; take a method that needs only logits, such as kd."
+            )
 
     def check_task(self, task: Task) -> None:
         """

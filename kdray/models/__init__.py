@@ -1,34 +1,58 @@
 """Encoders and classifiers: where they come from, how deep they are, what a forward pass gives."""
 
+from kdray.models.architecture import Architecture, Head
 from kdray.models.attention import num_heads, split_heads
-from kdray.models.depth import keep_layers, layers_to_keep, num_layers
+from kdray.models.bilstm import BiLSTM
+from kdray.models.depth import layers_to_keep, num_layers
 from kdray.models.encoders import (
     Encoder,
-    Head,
     encoder_layers,
-    load_classifier,
     load_config,
     load_tokenizer,
     max_tokens,
     reorder_classes,
     resolve_encoder,
-    save_classifier,
     tokenizer_digest,
 )
 from kdray.models.export import check_export
-from kdray.models.forward import forward
-from kdray.models.info import ModelInfo, folder_info, model_info
+from kdray.models.info import ModelInfo
 from kdray.models.joint import JointClassifier
+from kdray.models.kinds import (
+    TRANSFORMER,
+    AnyArchitecture,
+    architecture_at,
+    architecture_of,
+    folder_info,
+    forward,
+    keep_layers,
+    load_classifier,
+    model_info,
+    save_classifier,
+)
 from kdray.models.memory import asking_bytes, training_bytes
+from kdray.models.network import Network, NetworkModel, Words
 from kdray.models.precision import Precision, autocast, resolve_precision
 from kdray.models.roundtrip import check_saves, check_signals, check_tokens
+from kdray.models.textcnn import TextCNN
+from kdray.models.transformer import Transformer
 
 __all__ = [
+    "TRANSFORMER",
+    "AnyArchitecture",
+    "Architecture",
+    "BiLSTM",
     "Encoder",
     "Head",
     "JointClassifier",
     "ModelInfo",
+    "Network",
+    "NetworkModel",
     "Precision",
+    "TextCNN",
+    "Transformer",
+    "Words",
+    "architecture_at",
+    "architecture_of",
     "asking_bytes",
     "autocast",
     "check_export",

@@ -38,8 +38,19 @@ def num_layers(model: nn.Module) -> int:
     return len(encoder_blocks(model))
 
 
-def layers_to_keep(init: Literal["bottom", "skip"], *, keep: int, of: int) -> list[int]:
-    """0-based layers: the lowest `keep`, or spread evenly with the last one in (docs/decisions.md D15)."""
+def layers_to_keep(init: Literal["bottom", "skip"], *, keep: int | Sequence[int], of: int) -> list[int]:
+    """0-based layers: those given, the lowest `keep`, or spread evenly with the last one in (docs/decisions.md D15).
+
+    Raises:
+        ConfigError: There are not so many.
+    """
+    if not isinstance(keep, int):
+        if beyond := [layer for layer in keep if layer >= of]:
+            raise ConfigError(
+                f"student.layers = {list(keep)} names layer {beyond[0]}, but the model it is taken from has the layers "
+                f"0 to {of - 1}."
+            )
+        return list(keep)
     if not 1 <= keep <= of:
         raise ConfigError(f"student.layers = {keep}, but the model it is taken from has {of} layers (1 to {of}).")
     if init == "bottom":
@@ -47,7 +58,7 @@ def layers_to_keep(init: Literal["bottom", "skip"], *, keep: int, of: int) -> li
     return [int(i * of / keep + 0.5) - 1 for i in range(1, keep + 1)]
 
 
-def keep_layers(model: nn.Module, layers: Sequence[int]) -> None:
+def cut_layers(model: nn.Module, layers: Sequence[int]) -> None:
     """Cut `model` down, in place, to the given 0-based layers in the given order."""
     holder, name = _layer_list(model)
     every = getattr(holder, name)

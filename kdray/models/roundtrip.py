@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from kdray.errors import ConfigError
-from kdray.models.depth import num_layers
-from kdray.models.encoders import load_classifier, load_tokenizer, save_classifier
-from kdray.models.forward import forward
+from kdray.models.encoders import load_tokenizer
+from kdray.models.kinds import TRANSFORMER, architecture_of, forward, load_classifier, model_info, save_classifier
 
 PROBE_TOKENS = 8
 PADDING = 2  # tokens of the second row of the probe
@@ -33,15 +32,14 @@ def check_saves(model: Any, tokenizer: Any, name: str) -> None:
             save_classifier(model, tokenizer, folder)
         except Exception as error:  # transformers raises many kinds
             raise ConfigError(
-                f"{name} ({_family(model)}, {model.config.num_hidden_layers} layers) cannot be saved: "
-                f"{type(error).__name__}: {str(error).splitlines()[0]}"
+                f"{name} ({_described(model)}) cannot be saved: {type(error).__name__}: {str(error).splitlines()[0]}"
             ) from error
-        again = load_classifier(folder, labels=list(model.config.id2label.values()), seed=0, head="own")
+        again = load_classifier(folder)
         load_tokenizer(folder)
     before, after = probe_logits(model), probe_logits(again)
     if not torch.allclose(before, after, rtol=1e-4, atol=1e-5):
         raise ConfigError(
-            f"{name} ({_family(model)}, {model.config.num_hidden_layers} layers) gives other logits once it is saved "
+            f"{name} ({_described(model)}) gives other logits once it is saved "
             f"and loaded again (largest difference {float((before - after).abs().max()):.3g}), so the trained model "
             "could not be kept; keep all layers, or take another encoder."
         )
@@ -52,7 +50,8 @@ def check_tokens(model: Any, tokenizer: Any, folder: Path) -> None:
     Raises:
         ConfigError: The tokenizer has no words, or gives tokens that the model has no embedding for.
     """
-    words, rows = tokenizer.get_vocab(), int(model.get_input_embeddings().num_embeddings)
+    table: Any = getattr(model, "get_input_embeddings", None)
+    words, rows = tokenizer.get_vocab(), int(table().num_embeddings if table else model.config.vocab_size)
     if len(words) <= len(tokenizer.all_special_ids):
         raise ConfigError(f"the tokenizer in {folder} has special tokens only: every word would be an unknown token.")
     if beyond := sorted(word for word, number in words.items() if number >= rows):
@@ -69,28 +68,33 @@ def check_signals(model: Any, needs: frozenset[str], name: str) -> None:
         ConfigError: The model has no list of layers, cannot run, or does not give the signals of `needs`; `cls` is
             refused where the first token has not seen the others; or a row's scores depend on the padding after it.
     """
-    num_layers(model)  # refuses a family that has no list of them
+    info = model_info(model, name)  # refuses a family of transformers that has no list of layers
+    vector = "sent_emb" if info.gives is None or "sent_emb" in info.gives else "logits"
     batch = probe(model)
     alone = {name: value[1:, :-PADDING] for name, value in batch.items()}
     try:
         with torch.no_grad():
-            signals = forward(model, batch, needs | {"cls", "sent_emb"})
-            own = forward(model, alone, frozenset({"sent_emb"})).sent_emb
+            signals = forward(model, batch, needs | ({"cls", vector} & architecture_of(model).gives))
+            padded, own = getattr(signals, vector), getattr(forward(model, alone, frozenset({vector})), vector)
     except ConfigError:
         raise
     except Exception as error:  # whatever a family raises that kdray cannot run
         raise ConfigError(f"{name}: kdray cannot run {_family(model)} ({type(error).__name__}: {error}).") from error
-    states, padded = signals.cls, signals.sent_emb
-    assert states is not None
-    assert padded is not None
-    assert own is not None
+    if signals.logits.shape != (len(batch["input_ids"]), info.classes):
+        raise ConfigError(
+            f"{name}: {_family(model)} gives logits of the shape {list(signals.logits.shape)} for 2 rows; expected is "
+            f"[2, {info.classes}], a number for each row and class."
+        )
+    advice = "read its attention_mask"
+    if architecture_of(model) == TRANSFORMER:
+        advice = "set the embedding of the padding token to zero and save the model again, or take another encoder"
     if float((padded[1] - own[0]).abs().max()) > 1e-3 * float(own.abs().max()):
         raise ConfigError(
             f"{name}: what {_family(model)} computes for a row depends on how far the row is padded, so its scores "
-            "change from batch to batch; set the embedding of the padding token to zero and save the model again, or "
-            "take another encoder."
+            f"change from batch to batch; {advice}."
         )
-    if "cls" in needs and torch.equal(states[0, -1], states[1, -1]):
+    first = signals.cls
+    if "cls" in needs and first is not None and torch.equal(first[0, -1], first[1, -1]):
         raise ConfigError(
             f"{name}: the first token of {_family(model)} does not see the tokens after it, so its state ('cls'), "
             "which the method compares, is the same for every text; take another encoder, or a method that "
@@ -114,5 +118,11 @@ def probe_logits(model: Any) -> Tensor:
         return forward(model, probe(model), frozenset()).logits
 
 
+def _described(model: Any) -> str:
+    layers = getattr(model.config, "num_hidden_layers", None)
+    return _family(model) + (f", {layers} layers" if layers else "")
+
+
 def _family(model: Any) -> str:
-    return f"family {model.config.model_type}"
+    kind = "family" if architecture_of(model) == TRANSFORMER else "architecture"
+    return f"{kind} {model.config.model_type}"

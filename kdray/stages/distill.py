@@ -1,5 +1,7 @@
 """Stage `distill`: one student."""
 
+from typing import Any
+
 from kdray.config import RunConfig
 from kdray.distillation import FitSpec, ModelSource, Ref, TeacherRef
 from kdray.methods import FineTune
@@ -53,8 +55,7 @@ def distill(run: RunConfig, prepared: Prepared, context: Context, *, stage: str 
 
 def no_kd_baseline(run: RunConfig) -> RunConfig:
     """The same student without a teacher: its layers, from the encoder they stem from, whole texts, hard labels."""
-    encoder = run.student.encoder if run.student.init_from == "encoder" else run.teachers[0].encoder
-    student = run.student.model_copy(update={"init_from": "encoder", "encoder": encoder})
+    student = run.student.model_copy(update={"init_from": "encoder", "encoder": run.student_encoder})
     prune = type(run.prune).model_validate({"policy": "none"})
     return run.model_copy(update={"student": student, "method": FineTune(), "prune": prune})
 
@@ -64,7 +65,7 @@ def assistant_of(run: RunConfig, prepared: Prepared, context: Context) -> Teache
     if not run.method.uses_assistant:
         return None
     nearest = prepared.teachers[0]
-    for depth in run.method.assistant_depths(student=run.student.layers, teacher=nearest.info.layers):
+    for depth in run.method.assistant_depths(student=run.student.depth, teacher=nearest.info.layers):
         nearest = assist(run, corpus=prepared.corpus, teacher=nearest, depth=depth, context=context)
     return nearest
 
@@ -79,9 +80,10 @@ def _read_by_teachers(run: RunConfig, prepared: Prepared) -> Artifact:
 
 def _source(run: RunConfig, prepared: Prepared, assistant: TeacherRef | None) -> ModelSource:
     student = run.student
+    layers = student.layers if student.is_transformer else None
+    shape: dict[str, Any] = {"architecture": student.architecture, "layers": layers, "init": student.init}
     if student.init_from == "encoder":
-        encoder = resolve_encoder(student.encoder).name
-        return ModelSource(encoder=encoder, layers=student.layers, init=student.init)
+        return ModelSource(encoder=resolve_encoder(run.student_encoder).name, **shape)
     origin = prepared.teachers[0] if student.init_from == "teacher" else assistant
     assert origin is not None, "RunConfig refuses init_from = assistant without one"
-    return ModelSource(artifact=origin.model, layers=student.layers, init=student.init)
+    return ModelSource(artifact=origin.model, **shape)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdray.distillation import FitSpec, ModelSource
-from kdray.models import resolve_precision
+from kdray.models import TRANSFORMER, resolve_precision
 from kdray.stages.context import Context
-from kdray.store import Artifact, Draft, digest_of
+from kdray.store import Artifact, Draft, digest_of, file_sha256
 from kdray.train import TrainSettings
 
 
@@ -51,7 +51,12 @@ def _settings(spec: FitSpec, *, workers: int) -> dict[str, Any]:
 
 
 def _shape(source: ModelSource) -> dict[str, Any]:
-    return source.model_dump(mode="json", include={"layers", "init"})
+    plain = source.model_dump(mode="json", include={"layers", "init"})
+    architecture = source.architecture
+    if architecture == TRANSFORMER:
+        return plain
+    files = {setting: file_sha256(file) for setting, file in architecture.files.items()}
+    return plain | {"architecture": {**architecture.model_dump(mode="json"), "name": architecture.identity, **files}}
 
 
 def _inputs(spec: FitSpec) -> dict[str, str]:

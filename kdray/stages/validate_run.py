@@ -10,24 +10,26 @@ from kdray.corpora import StoredTask
 from kdray.errors import ConfigError
 from kdray.methods import TeacherStudent
 from kdray.models import (
+    TRANSFORMER,
+    Architecture,
     Head,
     ModelInfo,
     check_saves,
     check_signals,
     check_tokens,
     encoder_layers,
-    folder_info,
     keep_layers,
     layers_to_keep,
-    load_classifier,
     load_tokenizer,
     max_tokens,
-    num_layers,
+    model_info,
     resolve_encoder,
 )
 from kdray.signals import TEACHER_NEEDS, Need
 from kdray.tasks import Task, get_task
 from kdray.teachers import TeacherSettings, label_names, task_columns
+
+_Cut = tuple[Literal["bottom", "skip"], int | tuple[int, ...]]
 
 
 def check_method(run: RunConfig, task: StoredTask) -> None:
@@ -70,16 +72,16 @@ def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> 
     if teachers:
         for number, teacher in enumerate(run.teachers):
             check_teacher_model(teacher, task, needs=needs, key=f"teachers.{number}")
-    student = run.student
-    cuts = [(student.init, student.layers)]
-    if student.init_from == "assistant":  # its depth is the method's
+    student, origin = run.student, run.student_encoder
+    if student.init_from == "assistant" and student.is_transformer:  # its depth is the method's
         return
-    if student.init_from == "encoder":
-        origin = student.encoder
+    cuts: list[_Cut] = [(student.init, student.layers)] if student.is_transformer else []
+    if student.init_from == "teacher" and cuts and run.teachers[0].layers:
+        cuts = [("bottom", run.teachers[0].layers), *cuts]
+    if student.is_transformer:
+        limit = _checked(origin, resolve_encoder(origin).digest, tuple(cuts), task.labels, "fresh", needs)
     else:
-        first = run.teachers[0]
-        origin, cuts = first.encoder, [*([("bottom", first.layers)] if first.layers else []), *cuts]
-    limit = _checked(origin, resolve_encoder(origin).digest, tuple(cuts), task.labels, "fresh", needs)
+        limit = _limit(origin, (), task.labels, "fresh", needs, student.architecture)
     _check_length(run.train.max_length, limit, "train", origin)
 
 
@@ -87,7 +89,7 @@ def check_teacher_model(
     teacher: TeacherSettings, task: StoredTask, *, needs: frozenset[Need] = frozenset(), key: str = "teachers"
 ) -> None:
     """The same of one teacher."""
-    cuts = (("bottom", teacher.layers),) if teacher.layers else ()
+    cuts: tuple[_Cut, ...] = (("bottom", teacher.layers),) if teacher.layers else ()
     encoder, labels = resolve_encoder(teacher.encoder), teacher.classes or task.labels
     limit = _checked(teacher.encoder, encoder.digest, cuts, labels, "own" if teacher.fine_tuned else "fresh", needs)
     if teacher.fine_tuned:
@@ -101,21 +103,33 @@ def check_teacher_model(
 def _checked(
     name: str,
     digest: str,
-    cuts: tuple[tuple[Literal["bottom", "skip"], int], ...],
+    cuts: tuple[_Cut, ...],
     labels: tuple[str, ...],
     head: Head,
     needs: frozenset[Need],
 ) -> int:
-    """The tokens that the cut model and its tokenizer can read of one row."""
     del digest  # part of the cache's key
+    return _limit(name, cuts, labels, head, needs, TRANSFORMER)
+
+
+def _limit(
+    name: str,
+    cuts: tuple[_Cut, ...],
+    labels: tuple[str, ...],
+    head: Head,
+    needs: frozenset[Need],
+    architecture: Architecture,
+) -> int:
+    """The tokens that the cut model and its tokenizer can read of one row."""
     folder = resolve_encoder(name).folder
-    model = load_classifier(folder, labels=labels, seed=0, head=head)
+    model = architecture.build(folder, labels=labels, seed=0, head=head)
     tokenizer = load_tokenizer(folder, model)
     check_tokens(model, tokenizer, folder)
     for init, keep in cuts:
-        keep_layers(model, layers_to_keep(init, keep=keep, of=num_layers(model)))
-    check_signals(model, needs, name)
-    check_saves(model, tokenizer, name)
+        keep_layers(model, layers_to_keep(init, keep=keep, of=model_info(model, name).layers))
+    shown = name if architecture == TRANSFORMER else f"student.architecture = {architecture.label}"
+    check_signals(model, needs, shown)
+    check_saves(model, tokenizer, shown)
     return min(max_tokens(model) or tokenizer.model_max_length, tokenizer.model_max_length)
 
 
@@ -147,25 +161,31 @@ def check_depths(run: RunConfig) -> None:
         if teacher.layers is not None and teacher.layers > (depth := encoder_layers(teacher.encoder)):
             raise ConfigError(f"teacher {teacher.name}: layers = {teacher.layers}, but {teacher.encoder} has {depth}.")
     student = run.student
-    if student.init_from != "assistant":  # the method decides how deep that is
-        depth = encoder_layers(student.encoder) if student.init_from == "encoder" else run.teachers[0].depth
+    if not student.is_transformer and student.layers != type(student)().layers:
+        raise ConfigError(f"student.layers has no effect on a {student.architecture.label}; leave it out.")
+    if student.is_transformer and student.init_from != "assistant":  # the method decides how deep that is
+        depth = encoder_layers(run.student_encoder) if student.init_from == "encoder" else run.teachers[0].depth
         layers_to_keep(student.init, keep=student.layers, of=depth)
 
 
 def _pair(run: RunConfig, labels: Sequence[str], task: Task) -> TeacherStudent:
-    make_teachers = run.teachers[: run.method.max_teachers]
-    origin = run.student.encoder if run.student.init_from == "encoder" else run.teachers[0].encoder
-    encoders = {origin, *(teacher.encoder for teacher in make_teachers)}
-    found = {encoder: folder_info(resolve_encoder(encoder).folder) for encoder in encoders}
+    every, student = run.teachers[: run.method.max_teachers], run.student
+
+    @cache
+    def whole(encoder: str) -> ModelInfo:
+        return TRANSFORMER.expected(resolve_encoder(encoder).folder)
 
     def info(encoder: str, name: str, layers: int | None, own: Sequence[str] = ()) -> ModelInfo:
-        whole = found[encoder]
         known = tuple(list(labels).index(label) for label in own) if own else None
-        return replace(whole, name=name, layers=layers or whole.layers, classes=len(own or labels), known=known)
+        found = whole(encoder)
+        return replace(found, name=name, layers=layers or found.layers, classes=len(own or labels), known=known)
 
-    teachers = tuple(info(teacher.encoder, teacher.name, teacher.layers, teacher.classes) for teacher in make_teachers)
+    teachers = tuple(info(teacher.encoder, teacher.name, teacher.layers, teacher.classes) for teacher in every)
     assistant = None
     if run.method.uses_assistant:
-        depths = run.method.assistant_depths(student=run.student.layers, teacher=teachers[0].layers)
-        assistant = info(make_teachers[0].encoder, "the assistant", depths[-1])
-    return TeacherStudent(info(origin, "student", run.student.layers), teachers, assistant, task)
+        depths = run.method.assistant_depths(student=student.depth, teacher=teachers[0].layers)
+        assistant = info(every[0].encoder, "the assistant", depths[-1])
+    if student.is_transformer:
+        return TeacherStudent(info(run.student_encoder, "student", student.depth), teachers, assistant, task)
+    mine = student.architecture.expected(resolve_encoder(run.student_encoder).folder, student.architecture.label)
+    return TeacherStudent(replace(mine, classes=len(labels)), teachers, assistant, task)

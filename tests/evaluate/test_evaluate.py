@@ -15,7 +15,7 @@ from kdray.evaluate import (
     spread,
     welch,
 )
-from kdray.evaluate.cost import flops_of
+from kdray.models.transformer import flops_of
 from kdray.tasks import baseline, score_all, score_one
 
 CPU = torch.device("cpu")

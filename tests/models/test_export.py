@@ -8,6 +8,7 @@ import torch
 from kdray.corpora import encode
 from kdray.errors import RunError
 from kdray.models import (
+    TRANSFORMER,
     check_export,
     forward,
     keep_layers,
@@ -16,7 +17,6 @@ from kdray.models import (
     reorder_classes,
     save_classifier,
 )
-from kdray.models.export import pipeline_scores
 from kdray.train import Rows
 
 WORDS = ["good", "bad", "film", "the", "a", "was", "very", "and", "it"]
@@ -48,7 +48,7 @@ def test_the_pipeline_gives_the_models_scores(name, max_length, pairs, tmp_path)
     folder, rows, logits = exported(tmp_path, name, max_length=max_length, pairs=pairs)
     assert logits.softmax(-1).std(0).min() > 1e-3, "scores that are all the same show nothing"
     check_export(folder, rows, logits)
-    torch.testing.assert_close(pipeline_scores(folder, rows), logits.softmax(-1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(TRANSFORMER.scores(folder, rows), logits.softmax(-1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -60,7 +60,7 @@ def test_problem_type_heads_and_label_orders(name, problem_type, head, labels, c
         tmp_path, name, max_length=20, labels=labels, columns=columns, head=head, problem_type=problem_type
     )
     check_export(folder, rows, logits)
-    torch.testing.assert_close(pipeline_scores(folder, rows), logits.softmax(-1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(TRANSFORMER.scores(folder, rows), logits.softmax(-1), rtol=1e-4, atol=1e-5)
     again = load_classifier(folder, labels=labels, seed=9)
     assert again.config.id2label == dict(enumerate(labels))
 
@@ -95,5 +95,5 @@ def test_an_export_with_other_scores_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"gives other scores in .* \(largest difference 0\.\d+\)"):
         check_export(folder, rows, logits.flip(1))
     (folder / "config.json").write_text("{}")
-    with pytest.raises(RunError, match=r"^the exported model cannot be read by transformers\.pipeline \("):
+    with pytest.raises(RunError, match=r"^the exported model cannot be read by transformers \("):
         check_export(folder, rows, logits)

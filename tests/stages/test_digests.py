@@ -73,7 +73,9 @@ COUNTS: dict[str, dict[str, Any]] = {
     },
     "distill": {
         "outputs.access": "online", "outputs.teacher_view": "pruned", "student.encoder": OTHER, "student.layers": 2,
-        "student.init": "skip", "student.init_from": "teacher", "method": {"temperature": 2.0}, **under("train", TRAIN),
+        "student.architecture": ({"name": "textcnn", "filters": 2}, {"student.layers": 3, "method.name": "kd"}),
+        "student.init": "skip",
+        "student.init_from": "teacher", "method": {"temperature": 2.0}, **under("train", TRAIN),
     },
 }  # fmt: skip
 
@@ -224,11 +226,11 @@ def known(places: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> K
 
 
 def keys_of(record: type[BaseModel], where: str = "") -> Iterator[str]:
-    """The dotted key of every setting, sections too; settings of a method or policy are looked at by themselves."""
+    """The dotted key of every setting, sections too; but for those of methods, policies and architectures."""
     for name, field in record.model_fields.items():
         key = f"{where}{name}"
         yield key
-        if key in ("method", "prune.policy"):
+        if key in ("method", "prune.policy", "student.architecture"):
             continue
         for inner in (field.annotation, *get_args(field.annotation)):
             if isinstance(inner, type) and issubclass(inner, BaseModel):

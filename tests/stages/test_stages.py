@@ -18,8 +18,7 @@ from kdray.corpora import load_corpus
 from kdray.distillation.job import EXPORT_ROWS
 from kdray.errors import ConfigError
 from kdray.evaluate import predict
-from kdray.models import load_classifier
-from kdray.models.export import pipeline_scores
+from kdray.models import TRANSFORMER, load_classifier
 from kdray.signals import Outputs
 from kdray.stages import Context, InProcess, distill, no_kd_baseline, outputs, prepare, read, teach
 from kdray.stages.train_stage import result_of
@@ -181,7 +180,7 @@ def test_the_kept_epoch_is_scored_once_and_its_scores_are_those_of_the_model(set
     assert counted == [len(rows["validation"])] * 3 + [len(rows["test"]), EXPORT_ROWS]  # the last: the export's check
     for split, labels in rows.items():
         texts = load_corpus(corpus.folder).table(split)["text"].to_pylist()
-        scores = pipeline_scores(student.file("model"), [(text,) for text in texts]).log().numpy()
+        scores = TRANSFORMER.scores(student.file("model"), [(text,) for text in texts]).log().numpy()
         metrics = result_of(student)["metrics"][split]
         assert metrics == score_all(tuple(metrics), labels, scores, SINGLE_LABEL)
 

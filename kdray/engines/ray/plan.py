@@ -114,8 +114,8 @@ def _teachers(run: RunConfig, engine: OnRay) -> list[Share]:
         return []
     cpus, gpus = engine.per_worker()
     workers = run.work.workers
-    each = [_training(teacher.encoder, teacher.layers, teacher.train, workers) for teacher in trained]
-    first = [_training(t.encoder, t.layers, t.init_from.train, workers) for t in trained if t.init_from]
+    each = [_training(_info(teacher.encoder), teacher.layers, teacher.train, workers) for teacher in trained]
+    first = [_training(_info(t.encoder), t.layers, t.init_from.train, workers) for t in trained if t.init_from]
     memory = max([sum(each) if run.teacher_training == "joint" else max(each), *first])
     how = "together" if run.teacher_training == "joint" else "one after the other"
     work = f"{len(trained)} teachers, {how}" if len(trained) > 1 else "teacher"
@@ -132,17 +132,18 @@ def _asked(run: RunConfig, engine: OnRay) -> list[Share]:
 
 
 def _student_bytes(run: RunConfig, workers: int) -> float:
-    provenance = run.student.encoder if run.student.init_from == "encoder" else run.teachers[0].encoder
-    memory = _training(provenance, run.student.layers, run.train, workers)
+    student = run.student
+    info = student.architecture.expected(resolve_encoder(run.student_encoder).folder)
+    memory = _training(info, student.depth, run.train, workers)
     if run.method.needs & TOKEN_NEEDS:  # the teachers run beside the student
         for teacher in run.teachers[: run.method.max_teachers]:
             memory += asking_bytes(_info(teacher.encoder), layers=teacher.layers) - PROCESS_BYTES
     return memory
 
 
-def _training(encoder: str, layers: int | None, train: TrainSettings, workers: int) -> float:
+def _training(info: ModelInfo, layers: int | None, train: TrainSettings, workers: int) -> float:
     rows = -(-train.batch_size // (train.accumulate * workers))
-    return training_bytes(_info(encoder), layers=layers, rows=rows, tokens=train.max_length)
+    return training_bytes(info, layers=layers, rows=rows, tokens=train.max_length)
 
 
 def _info(encoder: str) -> ModelInfo:
