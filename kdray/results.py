@@ -82,12 +82,38 @@ class Trial(Record):
     worker: str | None = None
 
 
+class Contender(Record):
+    """A trial whose settings were trained again on further seeds; `validation` is the mean of these."""
+
+    number: int
+    validation: float
+
+
+class Selection(Record):
+    """How the winner of a search was chosen: by the validation split, on seeds that the search did not use.
+
+    Attributes:
+        contenders: The best trials of the search, and trial 0, which has the default settings.
+        best: The trial with the best mean.
+        gain: By how much its mean is better than that of the defaults; negative is impossible, 0 is the defaults.
+        noise: The gain that chance alone may give.
+        winner: `best` where the gain is above the noise, otherwise 0.
+    """
+
+    seeds: tuple[int, ...]
+    contenders: tuple[Contender, ...]
+    best: int
+    gain: float
+    noise: float
+    winner: int
+
+
 class Best(Record):
-    """The best complete trial by `value`."""
+    """The winner: a complete trial and its validation score in the search, or the defaults (trial 0)."""
 
     number: int
     params: dict[str, Any]
-    value: float
+    value: float | None
 
 
 class Spread(Record):
@@ -265,6 +291,7 @@ class SweepResult(ResultBase):
     objectives: tuple[str, ...] = ()
     front: tuple[int, ...] | None = None
     confirmation: tuple[Confirmed, ...] = ()
+    selection: Selection | None = None
     stopped: str | None = None
 
 

@@ -92,6 +92,7 @@ def _parser(task: str) -> argparse.ArgumentParser:
     parser.add_argument("--storage", help="URL of the study's database, for several drivers (default: a SQLite file)")
     parser.add_argument("--objectives", default="metric", help="metric, and with commas latency, parameters")
     parser.add_argument("--depths", help="layers of students to search over, with commas (default: the base's)")
+    parser.add_argument("--candidates", type=int, default=3, help="best trials that are trained again at the end (3)")
     parser.add_argument("--sampling", choices=("tpe", "random"), default="tpe", help="how settings are chosen")
     parser.add_argument(
         "--pruning",
@@ -116,7 +117,7 @@ def _sweep(
     space: Space,
     starts: Starts,
 ) -> None:
-    check_shared_flags(arguments, "trials", "max_failures")
+    check_shared_flags(arguments, "trials", "candidates", "max_failures")
     for flag in ("max_hours", "max_gpu_hours"):
         if (value := getattr(arguments, flag)) is not None and value <= 0:
             raise ConfigError(f"--{flag.replace('_', '-')} {value:g}: it must be above 0.")
@@ -152,6 +153,7 @@ def _sweep(
         cpus=arguments.cpus_per_trial,
         gpus=arguments.gpus_per_trial,
         confirm_start=run.corpus.name != "sample",  # on the sample, short runs matter more than controls
+        candidates=arguments.candidates,
         storage=arguments.storage,
         pruning=arguments.pruning,
         sampling=arguments.sampling,

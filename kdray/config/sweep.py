@@ -55,6 +55,7 @@ class SweepConfig(Settings):
     epochs: int | None = Field(default=None, ge=1)
     objectives: str | None = None
     depths: str | None = None
+    candidates: int | None = Field(default=None, ge=1)
     sampling: Literal["tpe", "random"] | None = None
     pruning: Literal["asha", "median", "none"] | None = None
     track: str | None = None

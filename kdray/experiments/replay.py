@@ -1,7 +1,7 @@
 """One trial of a sweep by itself: its settings read from the study, its student trained anew or handed out."""
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -39,7 +39,7 @@ class RecordedTrial:
 
 
 def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | None) -> RecordedTrial:
-    """A trial by its number; None takes the best.
+    """A trial by its number; None takes the winner, or the best so far where the search has not ended.
 
     Raises:
         ConfigError: There is no such sweep or trial, or the trial has no settings.
@@ -49,9 +49,15 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
         raise ConfigError(f"store {store.uri!r} holds no sweep {sweep!r}; there are {known}.")
     check_place(storage, on_disk=store.is_local)
     folder = store.local_path(f"sweeps/{sweep}") if store.is_local else None
+    document = store.read_json(f"sweeps/{sweep}/result.json") if number is None else None
+    if document is not None:
+        number = document["best"]["number"]
     sweep_study = open_study(storage or _local(store, sweep), name=sweep, folder=folder, starts=[])
     with closing(sweep_study):
-        return _read(sweep_study, sweep, number, store)
+        past = _read(sweep_study, sweep, number, store)
+    if document is not None and past.digest is None:  # the defaults won, but their trial was stopped early
+        return replace(past, digest=document["confirmation"][0]["runs"][0])
+    return past
 
 
 def _read(sweep_study: SweepStudy, sweep: str, number: int | None, store: Store) -> RecordedTrial:

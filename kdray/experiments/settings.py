@@ -26,6 +26,7 @@ class SweepSettings:
         cpus: Processors of one trial.
         gpus: GPUs of one trial, may be a fraction.
         confirm_start: Confirm also the student's first weights without KD, where these are a teacher's layers.
+        candidates: How many of the best trials are trained on the seeds of the confirmation, beside the defaults.
         storage: SQLAlchemy URL of the study; None is a file in the sweep's folder, for one driver at a time.
         pruning: Which trials stop early, by their scores after each epoch; None is `asha`, but nothing with several
             objectives.
@@ -43,6 +44,7 @@ class SweepSettings:
     cpus: int = 1
     gpus: float = 0.0
     confirm_start: bool = True
+    candidates: int = 3
     storage: str | None = None
     pruning: Pruning | None = None
     sampling: Sampling = "tpe"

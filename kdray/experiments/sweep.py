@@ -4,6 +4,7 @@ import logging
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from kdray.errors import RunError
 from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate
 from kdray.experiments.documents import Provenance, facts_of, students, write
 from kdray.experiments.search import Driver, check, search
+from kdray.experiments.selection import select
 from kdray.experiments.settings import SearchResult, SweepSettings
 from kdray.experiments.students import Shared
 from kdray.secrets import without_passwords
@@ -52,15 +54,29 @@ def sweep(
     prepared = _timed("prepare", phases, lambda: prepare(run, context, every_teacher=True))
     found = _timed("search", phases, lambda: search(settings, run, prepared, context, driver))
     higher = get_metric(run.corpus.main_metric).higher_is_better
-    best = _best(found, higher_is_better=higher)
-    candidates = _candidates(settings, run, found, best, higher_is_better=higher)
+    contenders = _contenders(settings, run, found, higher_is_better=higher)
+    candidates = [*contenders.values(), *_others(settings, run, found, contenders, higher_is_better=higher)]
     log.info("confirm: %d candidates on seeds %s", len(candidates), list(seeds))
     confirmed = _timed(
         "confirm",
         phases,
         lambda: confirm(candidates, seeds, Shared.of(prepared), context.engine, cpus=settings.cpus, gpus=settings.gpus),
     )
-    document = _document(settings, run, prepared, context, found, best, provenance)
+    document = _document(settings, run, prepared, context, found, provenance)
+    selection = select(
+        {number: confirmed[each.label] for number, each in contenders.items()},
+        seeds,
+        searched=run.train.seed,
+        metric=document["metric"],
+        higher_is_better=higher,
+        rows=document["corpus"]["rows"]["validation"],
+    )
+    chosen = contenders[selection.winner]
+    document["selection"] = selection.plain()
+    document["best"] = _best(settings, found, selection.winner)
+    winner = replace(chosen, label=f"winner ({chosen.label})")
+    confirmed = {winner.label if label == chosen.label else label: results for label, results in confirmed.items()}
+    candidates = [winner, *(each for each in candidates if each is not chosen)]
     document["confirmation"] = students(candidates, confirmed, seeds, document["teachers"])
     document["seconds"] = {"total": time.time() - start, "by_phase": phases}
     _write(document, context, settings.name)
@@ -79,67 +95,80 @@ def _best_first(trial: Mapping[str, Any], *, higher_is_better: bool) -> tuple[fl
     return (-trial["value"] if higher_is_better else trial["value"], trial["number"])
 
 
-def _best(found: SearchResult, *, higher_is_better: bool) -> dict[str, Any]:
+def _best(settings: SweepSettings, found: SearchResult, number: int) -> dict[str, Any]:
+    """The winner as the search found it; the defaults may have failed there, or may have been stopped early."""
+    trial = next((each for each in found.trials if each["number"] == number), None)
+    params = settings.starts[0]["params"] if trial is None else trial["params"]
+    return {"number": number, "params": dict(params), "value": None if trial is None else trial["value"]}
+
+
+def _contenders(
+    settings: SweepSettings, run: RunConfig, found: SearchResult, *, higher_is_better: bool
+) -> dict[int, Candidate]:
+    """The defaults (trial 0) and the best trials, by their numbers.
+
+    Raises:
+        RunError: No trial finished.
+    """
     finished = [trial for trial in found.trials if trial["state"] == "complete"]
     if not finished:
         errors = {trial["error"] for trial in found.trials if trial["error"]}
         raise RunError(
             f"no trial finished; {len(found.trials)} ended without a student: {'; '.join(sorted(errors)) or 'stopped'}"
         )
-    best = min(finished, key=partial(_best_first, higher_is_better=higher_is_better))
-    return {"number": best["number"], "params": best["params"], "value": best["value"]}
+    best = sorted(finished, key=partial(_best_first, higher_is_better=higher_is_better))[: settings.candidates]
+    made = {0: Candidate("defaults (trial 0)", _changed(settings, run, settings.starts[0]["params"]))}
+    for trial in best:
+        student = _changed(settings, run, trial["params"])
+        made.setdefault(trial["number"], Candidate(f"trial {trial['number']}: {student.method.name}", student))
+    return made
 
 
-def _candidates(
+def _others(
     settings: SweepSettings,
     run: RunConfig,
     found: SearchResult,
-    best: dict[str, Any],
+    contenders: Mapping[int, Candidate],
     *,
     higher_is_better: bool,
 ) -> list[Candidate]:
-    """The winner, the no-KD baseline, vanilla KD as the base has it, the defaults where these are not that, and of
-    several objectives the cheaper students on the front."""
-    base = run.model_dump(mode="json")
-    vanilla = parse(merge(base, {"method.name": "kd"}), source="sweep")
-    defaults = parse(merge(base, _fixed(settings, settings.starts[0]["params"])), source="sweep")
-    winner = parse(merge(base, _fixed(settings, best["params"])), source="sweep")
-    candidates = [  # `most_candidates` counts them
-        Candidate(f"winner (trial {best['number']}: {winner.method.name})", winner),
-        Candidate(VANILLA, vanilla, "the base's settings"),
-        no_kd_candidate(run),
-    ]
+    """The no-KD baseline, vanilla KD as the base has it where the defaults are not that, the first weights without KD,
+    and of several objectives the cheaper students on the front."""
+    vanilla = parse(merge(run.model_dump(mode="json"), {"method.name": "kd"}), source="sweep")
+    candidates = [no_kd_candidate(run)]  # `most_candidates` counts them
+    if vanilla != contenders[0].run:
+        candidates.append(Candidate(VANILLA, vanilla, "the base's settings"))
     if _from_teacher(settings, run):
         started = run.model_copy(update={"method": no_kd_baseline(run).method})
         note = f"hard labels only, but its first weights are the {run.student.init_from}'s layers"
         candidates.append(Candidate("student from teacher layers, no KD", started, note))
     on_front = (trial for trial in found.trials if trial["number"] in (found.front or ()))
     others = sorted(
-        (trial for trial in on_front if trial["number"] != best["number"]),
+        (trial for trial in on_front if trial["number"] not in contenders),
         key=partial(_best_first, higher_is_better=higher_is_better),
     )
     for trial in others[:FRONT_STUDENTS]:
-        student = parse(merge(base, _fixed(settings, trial["params"])), source="sweep")
+        student = _changed(settings, run, trial["params"])
         candidates.append(Candidate(f"on the front (trial {trial['number']})", student))
-    if defaults != vanilla:
-        candidates.append(Candidate("defaults (trial 0)", defaults))
     return candidates
+
+
+def _changed(settings: SweepSettings, run: RunConfig, params: Mapping[str, Any]) -> RunConfig:
+    """The run with the settings of a trial."""
+    import optuna
+
+    fixed: Any = optuna.trial.FixedTrial(dict(params))
+    return parse(merge(run.model_dump(mode="json"), settings.space(fixed)), source="sweep")
 
 
 def most_candidates(settings: SweepSettings, run: RunConfig) -> int:
     """How many students the confirmation may train on each seed; those that turn out to be equal are trained once."""
     front = FRONT_STUDENTS if len(settings.objectives) > 1 else 0
-    return len(("winner", "vanilla", "alone", "defaults")) + _from_teacher(settings, run) + front
+    return settings.candidates + len(("defaults", "baseline", "vanilla")) + _from_teacher(settings, run) + front
 
 
 def _from_teacher(settings: SweepSettings, run: RunConfig) -> bool:
     return settings.confirm_start and run.student.init_from != "encoder"
-
-
-def _fixed(settings: SweepSettings, params: dict[str, Any]) -> dict[str, Any]:
-    import optuna
-
-    return settings.space(optuna.trial.FixedTrial(params))  # pyright: ignore[reportArgumentType]
 
 
 def _document(
@@ -148,14 +177,12 @@ def _document(
     prepared: Prepared,
     context: Context,
     found: SearchResult,
-    best: dict[str, Any],
     provenance: Provenance,
 ) -> dict[str, Any]:
     return {
         "kind": "sweep",
         **facts_of(settings.name, run, prepared, context, provenance),
         "trials": found.trials,
-        "best": best,
         "objectives": list(settings.objectives),
         "front": found.front,
         "importances": found.importances,

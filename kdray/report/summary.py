@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from kdray.report import formatting as fmt
 from kdray.report.formatting import Metric
-from kdray.results import ComparisonResult, Confirmed, Difference, RunResult, SweepResult
+from kdray.results import ComparisonResult, Confirmed, Difference, RunResult, Selection, SweepResult
 
 # The customary level; the page always prints p itself next to the word.
 SIGNIFICANT = 0.05
@@ -42,6 +42,8 @@ def sweep_verdict(result: SweepResult, metric: Metric) -> str:
         )
     ours = winner_first(result.confirmation)[0]
     label = ours.label[:1].upper() + ours.label[1:]
+    if result.selection is not None and result.selection.winner == 0:
+        label = "No candidate beats the default settings beyond the noise, so the defaults win"
     return f"{label}: {_score(ours, metric)} on the test split ({fmt.plural(len(ours.seeds), 'seed')})."
 
 
@@ -60,6 +62,8 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
             "Not confirmed: the best trial was not trained again on other seeds. It was selected by this score, "
             "so expect a lower score on new rows.",
         ]
+    if result.selection is not None:
+        found.append(selected(result.selection, metric))
     ours = winner_first(result.confirmation)[0]
     if ours.difference is None:
         found.append("Its difference to the no-KD baseline was not measured.")
@@ -74,6 +78,17 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
     if len(ours.seeds) < 2:
         found.append("One seed gives no standard deviation: a difference may be due to chance.")
     return found
+
+
+def selected(selection: Selection, metric: Metric) -> str:
+    """How the winner was chosen, with the figures."""
+    others = fmt.plural(len(selection.contenders) - 1, "candidate")
+    seeds = fmt.plural(len(selection.seeds), "seed")
+    start = f"{others} and the defaults were compared on the validation split with {seeds}: "
+    if selection.best == 0:
+        return f"{start}the defaults have the best mean."
+    figures = f"trial {selection.best} is ahead of the defaults by {metric.difference(selection.gain)}"
+    return f"{start}{figures}, the noise is {metric.difference(selection.noise).lstrip('+')}."
 
 
 def compared(difference: Difference, metric: Metric) -> str:

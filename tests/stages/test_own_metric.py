@@ -7,8 +7,6 @@ import pytest
 import tiny
 
 from kdray.config import parse
-from kdray.experiments.settings import SearchResult
-from kdray.experiments.sweep import _best  # pyright: ignore[reportPrivateUsage]
 from kdray.stages import Context, InProcess, distill, prepare, read
 from kdray.stages.train_stage import result_of
 from kdray.store import Store
@@ -50,12 +48,3 @@ def test_a_run_by_a_metric_of_ones_own(run_of, tmp_path):
     assert len({artifact.digest for artifact in store.artifacts("corpus")}) == 1
     read(run_of("accuracy").corpus, context)  # another metric is another corpus artifact: models are selected on it
     assert len({artifact.digest for artifact in store.artifacts("corpus")}) == 2
-
-
-def test_the_winner_of_a_search_has_the_best_score_in_the_metrics_direction():
-    trials = [
-        {"number": n, "state": "complete", "params": {}, "value": value, "error": None}
-        for n, value in enumerate((0.3, 0.1, 0.1, 0.5))
-    ]
-    assert _best(SearchResult(trials), higher_is_better=False)["number"] == 1
-    assert _best(SearchResult(trials), higher_is_better=True)["number"] == 3

@@ -1,0 +1,74 @@
+"""Which settings win a search: the best few trials are trained again on further seeds, beside the defaults.
+
+The best score of many trials is partly luck. So the candidates are the best trials by their validation score and the
+defaults; each is trained on every seed of the confirmation, and compared by its mean score on the validation split over
+the seeds that the search did not use. A candidate wins if its mean is better than that of the defaults by more than the
+noise; otherwise the defaults win. The test split has no part in it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kdray.results import Contender, Selection
+from kdray.tasks import best_of
+
+PROPORTIONS = frozenset({"accuracy"})  # means of rows that are right or wrong
+
+
+def select(
+    results: Mapping[int, Sequence[Mapping[str, Any]]],
+    seeds: Sequence[int],
+    *,
+    searched: int,
+    metric: str,
+    higher_is_better: bool,
+    rows: int,
+) -> Selection:
+    """Compare candidates with the defaults.
+
+    Args:
+        results: Number of a trial to one result document a seed; trial 0 is the defaults.
+        searched: The seed that the search trained with; it counts only where there is no other.
+        rows: Of the validation split.
+
+    Returns:
+        What was compared, and which trial wins.
+    """
+    further = [place for place, seed in enumerate(seeds) if seed != searched] or list(range(len(seeds)))
+    scores = {
+        number: [float(each[place]["metrics"]["validation"][metric]) for place in further]
+        for number, each in results.items()
+    }
+    means = {number: float(np.mean(each)) for number, each in scores.items()}
+    top = best_of(means.values(), higher_is_better=higher_is_better)
+    best = next(number for number in means if means[number] == top)
+    gain = (means[best] - means[0]) * (1 if higher_is_better else -1)
+    noise = math.hypot(
+        _standard_error(scores[best]), _standard_error(scores[0]), row_noise(metric, means[0], rows) or 0.0
+    )
+    return Selection(
+        seeds=tuple(seeds[place] for place in further),
+        contenders=tuple(Contender(number=number, validation=means[number]) for number in scores),
+        best=best,
+        gain=gain,
+        noise=noise,
+        winner=best if gain > noise else 0,
+    )
+
+
+def row_noise(metric: str, score: float, rows: int) -> float | None:
+    """The standard error of a score from the choice of the rows: √(p(1 − p) / rows).
+
+    None where the metric is not a mean of rows that are right or wrong.
+    """
+    if metric not in PROPORTIONS or rows < 1 or not 0 <= score <= 1:
+        return None
+    return math.sqrt(score * (1 - score) / rows)
+
+
+def _standard_error(scores: Sequence[float]) -> float:
+    """Of the mean over seeds; 0 of one seed, of which nothing is known."""
+    return float(np.std(scores, ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else 0.0
