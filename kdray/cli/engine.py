@@ -1,6 +1,8 @@
-"""The flags that choose where the work of a command runs."""
+"""The flags that choose where the work of a command runs, and paths on a command line."""
 
 import argparse
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdray.engines.ray.access import check_access
@@ -9,6 +11,11 @@ from kdray.errors import ConfigError
 
 if TYPE_CHECKING:  # the choice loads torch
     from kdray.engines.choice import EngineChoice
+
+
+def user_path(text: str) -> Path:
+    """A path with ~ as the home folder, which a shell leaves as it is in --export=~/out."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - without a home folder, Path.expanduser raises
 
 
 def add_engine_flags(parser: argparse.ArgumentParser) -> None:

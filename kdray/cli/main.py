@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_model
-from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of
+from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of, user_path
 from kdray.errors import KdrayError, RunError, Terminated
 from kdray.log import configure
 
@@ -92,13 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, what in STAGES.items():
         stage = commands.add_parser(name, help=what, description=what, parents=[common])
-        stage.add_argument("file", type=Path, help="run file (YAML), for example recipes/rte.yaml")
+        stage.add_argument("file", type=user_path, help="run file (YAML), for example recipes/rte.yaml")
         stage.add_argument("overrides", nargs="*", metavar="key=value", help="for example method.temperature=4")
         add_engine_flags(stage)
         if name == "prune":
             stage.add_argument("--show", type=int, default=3, metavar="N", help="texts to show, before and after (3)")
     sweep = commands.add_parser("sweep", help="run a sweep file or a sweep script", parents=[common], add_help=False)
-    sweep.add_argument("script", type=Path, help="for example sweeps/sample.yaml or sweeps/tune_rte.py")
+    sweep.add_argument("script", type=user_path, help="for example sweeps/sample.yaml or sweeps/tune_rte.py")
     report = commands.add_parser("report", help="write HTML pages for everything in a store", parents=[common])
     report.add_argument("store", help="folder or URI")
     _add_store(commands, common)
@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     trial.add_argument("number", type=int, help="of the trial")
     best = commands.add_parser("best", help="the best trial of a sweep, and its student", parents=[common])
     best.add_argument("sweep", help="name of the sweep")
-    best.add_argument("--export", type=Path, metavar="DIR", help="copy the student's Hugging Face folder to DIR")
+    best.add_argument("--export", type=user_path, metavar="DIR", help="copy the student's Hugging Face folder to DIR")
     for one in (trial, best):
         one.add_argument("--store", default="store", help="folder or URI (default store)")
         one.add_argument("--storage", help="URL of the study's database, if the sweep has one")
@@ -142,9 +142,9 @@ def _add_export(commands: Any, common: argparse.ArgumentParser) -> None:
     export = commands.add_parser("export", help=what, description=what, parents=[common])
     export.add_argument("student", help="folder of Student.save, of a student in a store, or of transformers")
     export.add_argument("--format", choices=FORMATS, default="onnx", help="(default onnx)")
-    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    export.add_argument("--out", type=user_path, required=True, metavar="DIR", help="a new folder")
     export.add_argument("--tolerance", type=float, default=0.5, help="points that int8 may lose (default 0.5)")
-    export.add_argument("--rows", type=Path, metavar="FILE", help="rows to compare on (default: validation rows)")
+    export.add_argument("--rows", type=user_path, metavar="FILE", help="rows to compare on (default: validation rows)")
     export.add_argument("--reduce-range", action="store_true", help="7-bit weights, for processors without VNNI")
 
 

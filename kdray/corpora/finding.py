@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -124,7 +125,8 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
             f"one of {_SUFFIXES}, is needed."
         )
     # a user's folder may be called rte: its name must not make it look like the named corpus
-    task = _task_of(settings, f"folder-{folder.resolve().name}", has_test=has_test, has_validation=has_validation)
+    name = re.sub(r"[^A-Za-z0-9._+-]", "_", folder.resolve().name)
+    task = _task_of(settings, f"folder-{name}", has_test=has_test, has_validation=has_validation)
     raw = _from_folder(folder, task, origin=f"folder {folder.resolve().name}")
     if not task.fields:
         task = dataclasses.replace(task, fields=_only_text(raw, settings.columns))
