@@ -318,8 +318,10 @@ def test_optunas_database_repeats_no_call_by_itself(tmp_path: Path) -> None:
 # torch
 
 
-def test_torch_has_no_public_name_for_matrix_units() -> None:
-    assert isinstance(compat.has_amx(), bool)
+@pytest.mark.parametrize("has_units", [True, False])
+def test_torch_has_no_public_name_for_matrix_units(monkeypatch: pytest.MonkeyPatch, has_units: bool) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_units)
+    assert compat.has_amx() is has_units
     assert [name for name in dir(torch.cpu) if "amx" in name and name[0] != "_"] == []
 
 

@@ -237,9 +237,11 @@ def test_aws_nodes_have_security_groups_of_their_own() -> None:
 
 def test_google_nodes_are_in_a_network_of_their_own() -> None:
     """Ray gives a node type without one the project's first, which is usually the open default network."""
-    for name, node in read(CLUSTER / "gcp.yaml")["available_node_types"].items():
-        for interface in node["node_config"].get("networkInterfaces", [{}]):
-            assert interface.get("subnetwork", "").endswith("/subnetworks/kdray"), name
+    google = read(CLUSTER / "gcp.yaml")["available_node_types"]
+    interfaces = {name: node["node_config"].get("networkInterfaces", [{}]) for name, node in google.items()}
+    networks = {name: [each.get("subnetwork", "").rpartition("/")[2] for each in of] for name, of in interfaces.items()}
+    assert networks == {name: ["kdray"] for name in google}
+    assert len(google) > 1
 
 
 def test_only_one_kind_of_worker_can_be_taken_back() -> None:
