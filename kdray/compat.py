@@ -276,7 +276,7 @@ def trial_id(trial: "optuna.Trial | optuna.trial.FrozenTrial") -> int:
 
 def database_of(study: "optuna.Study") -> Any:
     """The `RDBStorage` of a study, under Optuna's cache."""
-    return study._storage._backend  # pyright: ignore[reportUnknownVariableType]
+    return study._storage._backend
 
 
 def silent_trials(study: "optuna.Study") -> list[int]:

@@ -304,4 +304,4 @@ def _code(value: Any) -> str:
 
 
 def _constant(value: Any) -> str:
-    return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)

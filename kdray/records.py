@@ -30,7 +30,7 @@ class Settings(BaseModel):
                 problem = PydanticCustomError("kind", "expected {wanted}", {"wanted": wanted})
                 line = InitErrorDetails(type=problem, loc=(name,), input=given[name])
                 raise ValidationError.from_exception_data(cls.__name__, [line])
-        return given  # pyright: ignore[reportUnknownVariableType]
+        return given
 
 
 def options(hint: Any) -> list[Any]:
@@ -46,7 +46,7 @@ def wrong_kind(value: Any, kinds: list[Any]) -> str | None:
     """What is expected in place of a value that pydantic would convert without a word; None where it fits."""
     if isinstance(value, list | tuple):
         inner = [option for kind in kinds if get_origin(kind) is tuple for option in options(get_args(kind)[0])]
-        found = (wrong_kind(each, inner) for each in value)  # pyright: ignore[reportUnknownVariableType]
+        found = (wrong_kind(each, inner) for each in value)
         return next((each for each in found if each), None)
     if any(_is_text(kind) for kind in kinds) or value is None:
         return None

@@ -80,7 +80,7 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
         return {}
     if not isinstance(plain, dict):
         raise ConfigError(f"{path}: expected sections such as corpus: and method:, found a {type(plain).__name__}.")
-    return plain  # pyright: ignore[reportUnknownVariableType]
+    return plain
 
 
 def _first(error: ValidationError) -> str:

@@ -54,7 +54,7 @@ def _flat(changes: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[_Chang
     for key, value in changes.items():
         path = (*above, *(key.split(".") if not above else (key,)))
         if isinstance(value, Mapping):
-            yield from _flat(value, path)  # pyright: ignore[reportUnknownArgumentType]
+            yield from _flat(value, path)
         else:
             yield path, value
 
@@ -127,14 +127,14 @@ def _prune_nothing(section: dict[str, Any]) -> None:
 
 def _descend(here: Any, part: str, key: str) -> Any:
     if isinstance(here, list):
-        return here[_index(here, part, key)]  # pyright: ignore[reportUnknownArgumentType]
+        return here[_index(here, part, key)]
     if not isinstance(here, dict):
         raise ConfigError(f"override {key}: {part!r} is below a plain value.")
-    if here.get(part) is None:  # pyright: ignore[reportUnknownMemberType]
+    if here.get(part) is None:
         here[part] = dict(_BEGIN.get(part, {}))  # missing, or a section that the file leaves empty
     if part in _BY_NAME and isinstance(here[part], str):
         here[part] = {"name": here[part]}
-    return here[part]  # pyright: ignore[reportUnknownVariableType]
+    return here[part]
 
 
 def _index(items: list[Any], part: str, key: str) -> int:

@@ -104,7 +104,7 @@ class SweepConfig(Settings):
         for key in self._keys_of(run.method.name):
             value: Any = plain
             for part in key.split("."):
-                value = value[int(part)] if isinstance(value, list) else value.get(part)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+                value = value[int(part)] if isinstance(value, list) else value.get(part)
             if not _holds(self.space[key], value):
                 raise ConfigError(
                     f"space: {key} of the run is {value!r}, which is outside {_shown(self.space[key])}; trial 0 is the "

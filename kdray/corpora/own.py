@@ -98,7 +98,7 @@ def _table(rows: Any, shown: str) -> pa.Table:
         if isinstance(rows, pa.Table):
             found = rows
         elif isinstance(rows, Mapping):
-            found = pa.table(dict(rows))  # pyright: ignore[reportUnknownArgumentType]
+            found = pa.table(dict(rows))
         elif hasattr(rows, "iloc"):
             found = pa.Table.from_pandas(rows, preserve_index=False)
         else:

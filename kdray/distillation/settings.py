@@ -54,7 +54,7 @@ class StudentSettings(Settings):
             if given > MOST_LAYERS:
                 raise PydanticKnownError("less_than_equal", {"le": MOST_LAYERS})
             return given
-        every: list[Any] = list(given) if isinstance(given, list | tuple) else []  # pyright: ignore[reportUnknownArgumentType]
+        every: list[Any] = list(given) if isinstance(given, list | tuple) else []
         numbers = all(isinstance(each, int) and 0 <= each < MOST_LAYERS for each in every)
         if not (every and numbers and every == sorted(set(every))):
             found = f", found {every}" if isinstance(given, list | tuple) else ""

@@ -181,8 +181,8 @@ def _same_base(sweep_study: SweepStudy, run: RunConfig, settings: SweepSettings)
 
 def _first_difference(known: Any, given: Any, key: str = "") -> str:
     if isinstance(known, dict) and isinstance(given, dict):
-        for name in {**known, **given}:  # pyright: ignore[reportUnknownVariableType]
-            if known.get(name) != given.get(name):  # pyright: ignore[reportUnknownMemberType]
+        for name in {**known, **given}:
+            if known.get(name) != given.get(name):
                 inner = f"{key}.{name}".lstrip(".")
-                return _first_difference(known.get(name), given.get(name), inner)  # pyright: ignore[reportUnknownMemberType]
+                return _first_difference(known.get(name), given.get(name), inner)
     return f"{key} was {known!r}, is {given!r}"

@@ -27,9 +27,9 @@ from torch import Tensor, nn
 
 from kdray.methods.batchwise import value_per_row, whole_batch
 from kdray.methods.contract import Batch, LossTerm, MethodOutput, Ranks, TeacherStudent, all_asked
-from kdray.methods.integration import check_disjoint, check_gold_labels, joint_kd_rows
+from kdray.methods.integration import check_disjoint, check_gold_labels, joint_logits
 from kdray.methods.layers import state_rows
-from kdray.methods.losses import unit, wide
+from kdray.methods.losses import log_probs, unit, wide
 from kdray.methods.soft_labels import SoftTargets
 from kdray.signals import Need, Signals
 
@@ -86,7 +86,7 @@ class CFL(SoftTargets):
         return {"hard": 1 - self.alpha, "kd": self.alpha, "mmd": 1.0, "reconstruction": 1.0}
 
     def terms(self, step: Batch) -> MethodOutput:
-        rows = joint_kd_rows(step, temperature=self.temperature, t2_scaling=self.t2_scaling, direction=self.direction)
+        rows = self.kl(log_probs(joint_logits(step), self.temperature), step.student.logits)
         mask = step.student.mask
         assert mask is not None
         theirs = [_last_layer(teacher) for teacher in step.teachers]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from kdray.errors import ConfigError
 from kdray.methods.contract import Batch, LossTerm, MethodOutput, Ranks, Status, TeacherStudent
 from kdray.methods.layers import middle_depth, projected, student_projection
-from kdray.methods.losses import entropy_rows, kd_rows, log_probs, mse_rows, unit
+from kdray.methods.losses import entropy_rows, log_probs, mse_rows, unit
 from kdray.methods.selection import Strategy, most, uncertainty
 from kdray.methods.soft_labels import SoftTargets
 from kdray.signals import Need
@@ -141,14 +141,7 @@ class DeKD(SoftTargets):
     ) -> Float[Tensor, " batch"]:
         if self.kd_term == "mse":
             return mse_rows(teacher, student)
-        return kd_rows(
-            log_probs(teacher, self.temperature),
-            student,
-            temperature=self.temperature,
-            t2_scaling=self.t2_scaling,
-            direction=self.direction,
-            reduction="batchmean",
-        )
+        return self.kl(log_probs(teacher, self.temperature), student)
 
     def _alignment(self, step: Batch, selected: Bool[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         teacher, student = step.teachers[0].cls, step.student.cls

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from kdray.errors import ConfigError
 from kdray.methods.contract import Batch, LossTerm, MethodOutput, TeacherStudent, all_asked
-from kdray.methods.integration import check_disjoint, check_gold_labels, joint_kd_rows
+from kdray.methods.integration import check_disjoint, check_gold_labels, joint_logits
 from kdray.methods.layers import map_vectors, state_rows, uniform_layers
-from kdray.methods.losses import wide
+from kdray.methods.losses import log_probs, wide
 from kdray.methods.soft_labels import SoftTargets
 from kdray.signals import Need, Signals
 
@@ -92,7 +92,7 @@ class DFA(SoftTargets):
         return {"hard": 1 - self.alpha, "kd": self.alpha, "amalgamation": 1.0, "reconstruction": 1.0}
 
     def terms(self, step: Batch) -> MethodOutput:
-        rows = joint_kd_rows(step, temperature=self.temperature, t2_scaling=self.t2_scaling, direction=self.direction)
+        rows = self.kl(log_probs(joint_logits(step), self.temperature), step.student.logits)
         amalgamation, reconstruction = self._features(step)
         terms = {
             "kd": LossTerm(rows),

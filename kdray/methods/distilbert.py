@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from kdray.methods.contract import Batch, LossTerm, MethodOutput, Status, TeacherStudent
 from kdray.methods.layers import projected, student_projection, token_mean
-from kdray.methods.losses import kd_rows, log_probs, unit, wide
+from kdray.methods.losses import log_probs, unit, wide
 from kdray.methods.soft_labels import SoftTargets
 from kdray.signals import Need
 
@@ -64,14 +64,7 @@ class DistilBERT(SoftTargets):
         return names | ({"cosine": self.cos_weight} if self.cos_weight else {})
 
     def terms(self, step: Batch) -> MethodOutput:
-        rows = kd_rows(
-            log_probs(step.teachers[0].logits, self.temperature),
-            step.student.logits,
-            temperature=self.temperature,
-            t2_scaling=self.t2_scaling,
-            direction=self.direction,
-            reduction="batchmean",
-        )
+        rows = self.kl(log_probs(step.teachers[0].logits, self.temperature), step.student.logits)
         terms = {"kd": LossTerm(rows)}
         if self.cos_weight:
             terms["cosine"] = LossTerm(_cosine_rows(step))

@@ -6,20 +6,8 @@ from torch import Tensor
 
 from kdray.errors import ConfigError
 from kdray.methods.contract import Batch, LossTerm, MethodOutput, TeacherLogits, all_asked
-from kdray.methods.losses import Logits, kd_rows, mean_of_labels
+from kdray.methods.losses import Logits, mean_of_labels
 from kdray.methods.soft_labels import SoftLabels
-
-
-def soft_rows(target: Logits, student: Logits, settings: SoftLabels) -> Float[Tensor, " batch"]:
-    """The KL between a target (log-probabilities, at the temperature of `settings`) and the student's logits."""
-    return kd_rows(
-        target,
-        student,
-        temperature=settings.temperature,
-        t2_scaling=settings.t2_scaling,
-        direction=settings.direction,
-        reduction=settings.reduction,
-    )
 
 
 def soft_terms(step: Batch, target: Logits, settings: SoftLabels, *, of_one: bool = False) -> MethodOutput:
@@ -30,7 +18,7 @@ def soft_terms(step: Batch, target: Logits, settings: SoftLabels, *, of_one: boo
     """
     student = step.task.distributions(step.student.logits)
     assert student is not None, "values have no target distribution"
-    term = LossTerm(mean_of_labels(soft_rows(target, student, settings)))
+    term = LossTerm(mean_of_labels(settings.kl(target, student, reduction=settings.reduction)))
     return MethodOutput({"kd": term}, queries={"teacher": term.covered()} if of_one else all_asked(step, term))
 
 

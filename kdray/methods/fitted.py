@@ -116,9 +116,9 @@ def _least(loss: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
     def closure() -> Tensor:
         optimizer.zero_grad()
         value = loss(x)
-        value.backward()  # pyright: ignore[reportUnknownMemberType]
+        value.backward()
         return value
 
     with torch.enable_grad():
-        optimizer.step(closure)  # pyright: ignore[reportArgumentType]
+        optimizer.step(closure)
     return x.detach()

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from kdray.errors import ConfigError
 from kdray.methods.contract import Batch, TeacherStudent
-from kdray.methods.losses import Direction, kd_rows, log_probs
 
 
 def check_gold_labels(method: str, pair: TeacherStudent, *, alpha: float) -> None:
@@ -61,17 +60,3 @@ def joint_logits(step: Batch) -> Float[Tensor, "batch classes"]:
     joint = torch.empty_like(step.student.logits, dtype=parts[0].dtype)
     joint[:, order] = torch.cat(parts, dim=1)
     return joint
-
-
-def joint_kd_rows(
-    step: Batch, *, temperature: float, t2_scaling: bool, direction: Direction
-) -> Float[Tensor, " batch"]:
-    """KD to the joint logits."""
-    return kd_rows(
-        log_probs(joint_logits(step), temperature),
-        step.student.logits,
-        temperature=temperature,
-        t2_scaling=t2_scaling,
-        direction=direction,
-        reduction="batchmean",
-    )

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from kdray.methods.contract import Batch, LossTerm, MethodOutput
-from kdray.methods.losses import kd_rows, log_probs, mean_of_labels, mse_rows
+from kdray.methods.losses import log_probs, mean_of_labels, mse_rows
 from kdray.methods.soft_labels import SoftLabels
 
 
@@ -53,13 +53,6 @@ class KD(SoftLabels):
         if self.kd_term == "mse" or teacher is None or student is None:
             rows = mse_rows(step.teachers[0].logits, step.student.logits)
         else:
-            rows = kd_rows(
-                log_probs(teacher, self.temperature),
-                student,
-                temperature=self.temperature,
-                t2_scaling=self.t2_scaling,
-                direction=self.direction,
-                reduction=self.reduction,
-            )
+            rows = self.kl(log_probs(teacher, self.temperature), student, reduction=self.reduction)
         term = LossTerm(mean_of_labels(rows))
         return MethodOutput({"kd": term}, queries={"teacher": term.covered()})

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from kdray.errors import ConfigError
 from kdray.methods.contract import Batch, LossTerm, MethodOutput, TeacherStudent
-from kdray.methods.ensembles import soft_rows
 from kdray.methods.layers import patient_differences, projected, refuse_shallow_teachers, student_projection
 from kdray.methods.losses import log_probs
 from kdray.methods.soft_labels import SoftLabels
@@ -74,7 +73,9 @@ class PKD(SoftLabels):
         return names | ({"layers": self.beta} if self.beta else {})
 
     def terms(self, step: Batch) -> MethodOutput:
-        rows = soft_rows(log_probs(step.teachers[0].logits, self.temperature), step.student.logits, self)
+        rows = self.kl(
+            log_probs(step.teachers[0].logits, self.temperature), step.student.logits, reduction=self.reduction
+        )
         terms = {"kd": LossTerm(rows)}
         if self.beta:
             terms["layers"] = LossTerm(self._patience(step))

@@ -34,7 +34,6 @@ from kdray.methods.contract import (
     all_asked,
 )
 from kdray.methods.ens_u import EnsU
-from kdray.methods.ensembles import soft_rows
 from kdray.methods.losses import cross_entropy_rows, log_probs
 from kdray.methods.policy import (
     Policy,
@@ -123,7 +122,8 @@ class RLKD(SoftLabels):
     def terms(self, step: Batch) -> MethodOutput:
         _, selection_logits = self._seen(step)
         student = step.student.logits
-        each = torch.stack([soft_rows(log_probs(t.logits, self.temperature), student, self) for t in step.teachers], 1)
+        targets = [log_probs(teacher.logits, self.temperature) for teacher in step.teachers]
+        each = torch.stack([self.kl(target, student, reduction=self.reduction) for target in targets], 1)
         chosen = selected_teachers(sample_teachers(step, selection_logits), selection_logits).to(each.dtype)
         term = LossTerm((each * chosen).sum(1) / chosen.sum(1))
         # Every teacher is queried for every row: the policy reads its output.

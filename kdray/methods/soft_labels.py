@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from kdray.methods.contract import Method
-from kdray.methods.losses import Direction, Reduction
+from kdray.methods.losses import Direction, Logits, Reduction, Rows, kd_rows
 
 
 class SoftTargets(Method):
@@ -18,6 +18,22 @@ class SoftTargets(Method):
     temperature: float = Field(default=5.0, gt=0, le=1000)
     t2_scaling: bool = True
     direction: Direction = "forward"
+
+    def kl(self, target: Logits, student: Logits, *, reduction: Reduction = "batchmean") -> Rows:
+        """The KL of each row between a target and the student.
+
+        Args:
+            target: Log-probabilities at `temperature`.
+            student: Logits.
+        """
+        return kd_rows(
+            target,
+            student,
+            temperature=self.temperature,
+            t2_scaling=self.t2_scaling,
+            direction=self.direction,
+            reduction=reduction,
+        )
 
 
 class SoftLabels(SoftTargets):

@@ -17,7 +17,6 @@ from pydantic import Field, field_validator
 
 from kdray.errors import ConfigError
 from kdray.methods.contract import Batch, LossTerm, MethodOutput
-from kdray.methods.ensembles import soft_rows
 from kdray.methods.layers import middle_depth
 from kdray.methods.losses import log_probs
 from kdray.methods.soft_labels import SoftLabels
@@ -64,5 +63,5 @@ class TAKD(SoftLabels):
     def terms(self, step: Batch) -> MethodOutput:
         assert step.assistant is not None
         target = log_probs(step.assistant.logits, self.temperature)
-        term = LossTerm(soft_rows(target, step.student.logits, self))
+        term = LossTerm(self.kl(target, step.student.logits, reduction=self.reduction))
         return MethodOutput({"kd_assistant": term}, queries={"assistant": term.covered()})

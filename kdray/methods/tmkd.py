@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from kdray.methods.contract import Batch, LossTerm, MethodOutput, Phase, Status, TeacherStudent, all_asked
 from kdray.methods.layers import map_vectors
-from kdray.methods.losses import Logits, kd_rows, log_probs, mse_rows
+from kdray.methods.losses import Logits, log_probs, mse_rows
 from kdray.methods.soft_labels import SoftTargets
 from kdray.signals import Need
 
@@ -105,14 +105,7 @@ class TMKD(SoftTargets):
     def _distance(self, teacher: Logits, student: Logits) -> Float[Tensor, " batch"]:
         if self.kd_term == "mse":
             return mse_rows(teacher, student)
-        return kd_rows(
-            log_probs(teacher, self.temperature),
-            student,
-            temperature=self.temperature,
-            t2_scaling=self.t2_scaling,
-            direction=self.direction,
-            reduction="batchmean",
-        )
+        return self.kl(log_probs(teacher, self.temperature), student)
 
 
 def head(width: int, classes: int) -> nn.Linear:

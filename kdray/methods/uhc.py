@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from kdray.methods.contract import Batch, LossTerm, MethodOutput, TeacherStudent, all_asked
 from kdray.methods.integration import check_gold_labels, classes_of
-from kdray.methods.losses import kd_rows, log_probs
+from kdray.methods.losses import log_probs
 from kdray.methods.soft_labels import SoftTargets
 
 
@@ -52,14 +52,7 @@ class UHC(SoftTargets):
 
     def terms(self, step: Batch) -> MethodOutput:
         parts = [
-            kd_rows(
-                log_probs(teacher.logits, self.temperature),
-                step.student.logits[:, classes],
-                temperature=self.temperature,
-                t2_scaling=self.t2_scaling,
-                direction=self.direction,
-                reduction="batchmean",
-            )
+            self.kl(log_probs(teacher.logits, self.temperature), step.student.logits[:, classes])
             for teacher, classes in zip(step.teachers, classes_of(step), strict=True)
         ]
         term = LossTerm(torch.stack(parts).sum(0))

@@ -39,20 +39,6 @@ class Weights(Protocol):
 
 
 @dataclass(frozen=True)
-class MatrixWeights:
-    """Weights given as a symmetric matrix [nodes, nodes]."""
-
-    matrix: Floats
-
-    @property
-    def num_nodes(self) -> int:
-        return len(self.matrix)
-
-    def rows(self, start: int, stop: int) -> Ints:
-        return _rounded(self.matrix[start:stop], start)
-
-
-@dataclass(frozen=True)
 class CosineWeights:
     """Weights that are dot products of vectors [nodes, width] of length 1, or 0 for a unit without an embedding."""
 

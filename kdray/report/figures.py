@@ -173,7 +173,7 @@ class _Word(str):
     """A category that optuna shows without quotes."""
 
     __slots__ = ()
-    __repr__ = str.__str__  # pyright: ignore[reportAssignmentType]
+    __repr__ = str.__str__
 
 
 def study_of(result: SweepResult, metric: Metric, *, history: str = "value") -> "Study":

@@ -7,11 +7,12 @@ import tiny
 from hypothesis import given
 from hypothesis import settings as rounds
 from hypothesis import strategies as st
+from matrices import MatrixWeights
 
 from kdray.config import parse
 from kdray.pruning import duplicates, graph, parts
 from kdray.pruning.duplicates import find_duplicates, near_duplicates
-from kdray.pruning.graph import CosineWeights, MatrixWeights, unit_vectors
+from kdray.pruning.graph import CosineWeights, unit_vectors
 from kdray.pruning.settings import DuplicateSettings
 from kdray.stages import Context, InProcess, prepare
 from kdray.store import Store

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matrices import MatrixWeights
 from sklearn.metrics import silhouette_samples
 
 from kdray.errors import ConfigError
 from kdray.pruning import clusters as clusters_module
 from kdray.pruning import graph
 from kdray.pruning.clusters import nn_medoids, profile, silhouette, silhouettes, star_clusters
-from kdray.pruning.graph import MatrixWeights, cosine_weights, unit_vectors
+from kdray.pruning.graph import cosine_weights, unit_vectors
 
 
 def symmetric(n: int, upper: list[float]) -> np.ndarray:
