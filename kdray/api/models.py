@@ -35,19 +35,23 @@ class Encoder:
         name: Hugging Face id, local folder, or `minilm`.
         layers: How many layers the student has, or which: 0-based, from the bottom to the top.
         init: Take the `bottom` layers, or `skip` evenly up to the last.
+        vocabulary: `trim` keeps the tokens that the training rows use.
 
-    >>> Encoder("minilm", layers=2)
-    Encoder(name='minilm', layers=2, init='bottom')
+    >>> Encoder("minilm", layers=2).layers
+    2
     """
 
     name: str = "minilm"
     layers: int | Sequence[int] = 3
     init: Literal["bottom", "skip"] = "bottom"
+    vocabulary: Literal["full", "trim"] = "full"
 
     @property
     def settings(self) -> StudentSettings:
         layers = self.layers if isinstance(self.layers, int) else tuple(self.layers)
-        return StudentSettings(encoder=self.name, layers=layers, init=self.init, init_from="encoder")
+        return StudentSettings(
+            encoder=self.name, layers=layers, init=self.init, init_from="encoder", vocabulary=self.vocabulary
+        )
 
 
 @dataclass(frozen=True)

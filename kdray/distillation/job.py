@@ -13,14 +13,24 @@ import transformers
 
 import kdray
 from kdray import metrics
-from kdray.corpora import VALIDATION, StoredCorpus, choose, encode, load_corpus
+from kdray.corpora import TRAIN, VALIDATION, StoredCorpus, choose, encode, load_corpus
 from kdray.distillation.build import build_model, build_together
 from kdray.distillation.card import model_card
 from kdray.distillation.spec import FitSpec, TeacherRef
 from kdray.evaluate import cost_of, predict
 from kdray.log import stopwatch
 from kdray.methods import Method, MethodState, PriorOutputs, Reward, TeacherLogits, TeacherStudent
-from kdray.models import architecture_of, check_export, load_classifier, load_tokenizer, model_info, save_classifier
+from kdray.models import (
+    architecture_of,
+    changed_rows,
+    check_export,
+    check_saves,
+    load_classifier,
+    load_tokenizer,
+    model_info,
+    save_classifier,
+    trim_vocabulary,
+)
 from kdray.seeds import seed_of
 from kdray.store import Store
 from kdray.tasks import baseline, get_metric, get_task, score_all
@@ -82,6 +92,7 @@ class TrainingJob:
         )
         self.task = get_task(self.corpus.task.kind)
         self.metric = self.corpus.task.metrics[0]  # that models are selected on
+        self._vocabulary: dict[str, int] | None = None
         self._latest: dict[str, float] = {}  # scores on validation
         self._selected: dict[int, dict[str, float]] = {}  # after each epoch; empty for those before a stop
 
@@ -91,9 +102,10 @@ class TrainingJob:
             model, tokenizer = self._model(seed)
             helper = self.spec.assistant
             teachers = tuple(teacher.info for teacher in self.spec.teachers)
-            pair = TeacherStudent(
-                model_info(model, "student", tokenizer), teachers, helper.info if helper else None, self.task
-            )
+            student = model_info(model, "student", tokenizer)  # the training rows get the same tokens after trimming
+            if self.spec.model.vocabulary == "trim":
+                tokenizer = self._trimmed(model, tokenizer)
+            pair = TeacherStudent(student, teachers, helper.info if helper else None, self.task)
             self.method.check(pair)
             whole_rows = self._rows(tokenizer, self.pruned_corpus, "train")
             train_rows, reward_rows = split_reward_rows(whole_rows, self.method.reward, seed=self.spec.train.seed)
@@ -154,6 +166,25 @@ class TrainingJob:
             return build_model(spec.model, labels=spec.labels, seed=seed, store=self.store)
         return build_together((spec.model, *spec.joint_with), labels=spec.labels, seed=seed, store=self.store)
 
+    def _trimmed(self, model: Any, tokenizer: Any) -> Any:
+        """Cut the word table of `model`, in place; returns its tokenizer."""
+        before = int(model.config.vocab_size)
+        columns = self._texts(self.corpus, TRAIN)
+        trimmed = trim_vocabulary(model, tokenizer, [text for column in columns for text in column])
+        check_saves(model, trimmed, self.spec.title)
+        self._vocabulary = {
+            "tokens": int(model.config.vocab_size),
+            "before": before,
+            "validation_rows": len(self.corpus.table(VALIDATION)),
+            "validation_rows_changed": changed_rows(tokenizer, trimmed, self._texts(self.corpus, VALIDATION)),
+        }
+        return trimmed
+
+    @staticmethod
+    def _texts(corpus: StoredCorpus, split: str) -> list[list[str]]:
+        table = corpus.table(split)
+        return [table[field.name].to_pylist() for field in corpus.task.fields]
+
     def _finish(
         self, model: Any, tokenizer: Any, result: FitResult, prepared: MethodState, whole: Any, preparing: float
     ) -> None:
@@ -176,6 +207,7 @@ class TrainingJob:
             "rows": {"train": len(labels), "unlabeled": int((~self.task.labeled(labels)).sum()), "seen": result.rows},
             "majority": {split: self._baseline(split) for split in self.corpus.scored},
             "cost": cost.plain(),
+            "vocabulary": self._vocabulary,
             "seconds": {
                 "total": whole.seconds,
                 "prepare": preparing,
@@ -238,10 +270,9 @@ class TrainingJob:
         )
 
     def _rows(self, tokenizer: Any, corpus: StoredCorpus, split: str, *, max_length: int | None = None) -> Rows:
-        table = corpus.table(split)
-        texts = [table[field.name].to_pylist() for field in corpus.task.fields]
+        texts, ids = self._texts(corpus, split), corpus.table(split)["id"].to_pylist()
         encoded = encode(tokenizer, texts, max_length=max_length or self.spec.train.max_length)
-        return Rows(table["id"].to_pylist(), encoded, torch.from_numpy(corpus.labels(split)), tokenizer.pad_token_id)
+        return Rows(ids, encoded, torch.from_numpy(corpus.labels(split)), tokenizer.pad_token_id)
 
     def _prepared(self, train_rows: Rows) -> MethodState:
         outputs = [teacher.outputs.open(self.store).folder for teacher in self.spec.teachers]

@@ -25,6 +25,8 @@ class StudentSettings(Settings):
         layers: How many layers it has, or which: 0-based, from the bottom to the top.
         init: Take the `bottom` layers, or `skip` evenly up to the last.
         init_from: `encoder` (fresh classifier) or `teacher`, `assistant` (their fine-tuned layers and classifier).
+        vocabulary: `trim` keeps the tokens that the training rows use, and single characters, so that every text can
+            still be tokenized; `full` keeps all.
     """
 
     architecture: AnyArchitecture = TRANSFORMER
@@ -32,6 +34,7 @@ class StudentSettings(Settings):
     layers: Layers = 3
     init: Literal["bottom", "skip"] = "bottom"
     init_from: Literal["encoder", "teacher", "assistant"] = "encoder"
+    vocabulary: Literal["full", "trim"] = "full"
 
     @property
     def is_transformer(self) -> bool:
@@ -68,7 +71,7 @@ class StudentSettings(Settings):
     def _cuts_have_an_effect(self) -> "StudentSettings":
         fields = type(self).model_fields
         if not self.is_transformer:
-            idle = [name for name in ("layers", "init") if getattr(self, name) != fields[name].default]
+            idle = [name for name in ("layers", "init", "vocabulary") if getattr(self, name) != fields[name].default]
             if idle:
                 raise ValueError(f"{idle[0]} has no effect on a {self.architecture.label}; leave it out")
         if not isinstance(self.layers, int) and self.init != fields["init"].default:

@@ -36,6 +36,7 @@ class ModelSource(Settings):
     Attributes:
         architecture: What is built of it.
         layers: How many layers to keep, or which, 0-based; None keeps all.
+        vocabulary: `trim` keeps the tokens that the training rows use.
         member: Which of the artifact's models, where it holds several that were trained together.
         classes_from_elsewhere: It is a classifier made elsewhere, whose classes may stand in another order.
     """
@@ -47,6 +48,7 @@ class ModelSource(Settings):
     layers: int | tuple[int, ...] | None = None
     init: Literal["bottom", "skip"] = "bottom"
     pretrained_head: bool = False
+    vocabulary: Literal["full", "trim"] = "full"
 
     def digest(self) -> str:
         if self.artifact is not None:

@@ -35,6 +35,7 @@ from kdray.models.precision import Precision, autocast, resolve_precision
 from kdray.models.roundtrip import check_saves, check_signals, check_tokens
 from kdray.models.textcnn import TextCNN
 from kdray.models.transformer import Transformer
+from kdray.models.vocabulary import changed_rows, trim_vocabulary
 
 __all__ = [
     "TRANSFORMER",
@@ -55,6 +56,7 @@ __all__ = [
     "architecture_of",
     "asking_bytes",
     "autocast",
+    "changed_rows",
     "check_export",
     "check_saves",
     "check_signals",
@@ -78,4 +80,5 @@ __all__ = [
     "split_heads",
     "tokenizer_digest",
     "training_bytes",
+    "trim_vocabulary",
 ]

@@ -52,6 +52,8 @@ def _settings(spec: FitSpec, *, workers: int) -> dict[str, Any]:
 
 def _shape(source: ModelSource) -> dict[str, Any]:
     plain = source.model_dump(mode="json", include={"layers", "init"})
+    if source.vocabulary == "trim":
+        plain["vocabulary"] = "trim"
     architecture = source.architecture
     if architecture == TRANSFORMER:
         return plain

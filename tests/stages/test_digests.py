@@ -74,7 +74,7 @@ COUNTS: dict[str, dict[str, Any]] = {
     "distill": {
         "outputs.access": "online", "outputs.teacher_view": "pruned", "student.encoder": OTHER, "student.layers": 2,
         "student.architecture": ({"name": "textcnn", "filters": 2}, {"student.layers": 3, "method.name": "kd"}),
-        "student.init": "skip",
+        "student.init": "skip", "student.vocabulary": "trim",
         "student.init_from": "teacher", "method": {"temperature": 2.0}, **under("train", TRAIN),
     },
 }  # fmt: skip

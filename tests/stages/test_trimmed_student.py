@@ -1,0 +1,43 @@
+"""A student with a trimmed word table, from the settings to the exported folder."""
+
+import pytest
+import tiny
+
+from kdray.distillation import StudentSettings
+from kdray.stages import Context, InProcess, distill, prepare
+from kdray.stages.train_stage import result_of
+from kdray.store import Store
+
+
+def trained(store, encoder, corpus, **student):
+    run = tiny.run_config(
+        encoder,
+        corpus,
+        store=str(store),
+        student={"encoder": str(encoder), "layers": 1, **student},
+        method={"name": "tinybert"},
+        train=tiny.training(2),
+    )
+    context = Context(Store(run.store), InProcess(), None)
+    return distill(run, prepare(run, context), context)
+
+
+def test_a_trimmed_student_scores_as_the_full_one_on_texts_of_its_words(tiny_encoder, tiny_corpus, tmp_path):
+    """All rows use all words, so only unused tokens go, and hidden states of the same tokens are compared."""
+    full = result_of(trained(tmp_path / "store", tiny_encoder, tiny_corpus))
+    trimmed_artifact = trained(tmp_path / "store", tiny_encoder, tiny_corpus, vocabulary="trim")
+    trimmed = result_of(trimmed_artifact)
+    assert trimmed["metrics"] == full["metrics"]
+    assert full["vocabulary"] is None
+    counts = trimmed["vocabulary"]
+    assert counts["validation_rows_changed"] == 0
+    assert counts["before"] == len(tiny.WORDS)
+    assert counts["tokens"] <= counts["before"]
+    assert full["cost"]["parameters"] - trimmed["cost"]["parameters"] == tiny.WIDTH * (
+        counts["before"] - counts["tokens"]
+    )
+
+
+def test_other_architectures_keep_their_vocabulary():
+    with pytest.raises(ValueError, match="vocabulary has no effect on a bilstm; leave it out"):
+        StudentSettings.model_validate({"architecture": "bilstm", "vocabulary": "trim"})
