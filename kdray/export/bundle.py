@@ -32,7 +32,7 @@ from kdray.export.proof import (
 )
 from kdray.export.quantize import Attempt, attempts
 from kdray.export.trained import FILE, TrainedModel
-from kdray.models import check_export
+from kdray.models import architecture_of, check_export
 from kdray.pruning import Pruner, importance, sentences
 from kdray.tasks import TASKS
 
@@ -90,6 +90,7 @@ def export_bundle(
         loaded = model.load_model()
         wanted = expected(model, loaded, evidence)
         if format == "hf":
+            about["usage"] = architecture_of(loaded[0]).usage
             about["proof"] = _write_hf(model, wanted, draft).plain()
         else:
             _write_runtime(model, loaded[1], about, draft)

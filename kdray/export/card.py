@@ -52,10 +52,7 @@ docker build -t classifier . && docker run --rm -i classifier < rows.jsonl
 HF_USE = """
 ## Use
 
-```python
-from transformers import pipeline
-classify = pipeline("text-classification", "PATH/TO/THIS/FOLDER", truncation=True)
-```
+{usage}
 """
 
 PRUNED = """
@@ -92,7 +89,9 @@ def bundle_card(about: Mapping[str, Any]) -> str:
             else ("`predict.py` shortens each text first, by `pruner.json`.")
         )
         text += PRUNED.format(how=how)
-    return text + (HF_USE if is_hf else ONNX_USE.format(example=" ".join(['"a text"'] * len(about["fields"]))))
+    if is_hf:
+        return text + HF_USE.format(usage=about["usage"])
+    return text + ONNX_USE.format(example=" ".join(['"a text"'] * len(about["fields"])))
 
 
 def _meaning(task: str, labels: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Each family is exported to ONNX with the logits of torch, or refused in a sentence, as docs/models.md has it."""
 
 from pathlib import Path
+from typing import Any
 
 import families
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from kdray.errors import ConfigError
 from kdray.export.graph import inputs_of, write_graph
-from kdray.models import forward, keep_layers, load_classifier, load_tokenizer
+from kdray.models import BiLSTM, TextCNN, keep_layers, load_classifier, load_tokenizer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
 DOCUMENTED = {
@@ -30,14 +31,25 @@ def random_rows(names: list[str], rows: int, tokens: int) -> dict[str, torch.Ten
     return {name: every[name] for name in names}
 
 
+def check_logits(model: Any, names: list[str], file: Path) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file))
+    for shape in ((1, 1), (1, 2), (2, 9), (3, 100)):
+        batch = random_rows(names, *shape)
+        with torch.no_grad():
+            wanted = model(**batch).logits
+        found = session.run(None, {key: value.numpy() for key, value in batch.items()})[0]
+        np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4, rtol=0)
+    assert wanted.std(0).min() > 1e-3, "logits that are all the same show nothing"
+
+
 FAST = ("longformer", "modernbert")
 EVERY = [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in (*families.SUPPORTED, "albert")]
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_graph_of_a_family_gives_the_logits_of_torch(name: str, tmp_path: Path) -> None:
-    import onnxruntime
-
     folder = families.save(tmp_path / "m", {**families.SUPPORTED, **families.REFUSED}[name], classes=3)
     model = load_classifier(folder, labels=("x", "y", "z"), seed=0)
     if name != "albert":
@@ -50,11 +62,26 @@ def test_the_graph_of_a_family_gives_the_logits_of_torch(name: str, tmp_path: Pa
         return
     assert DOCUMENTED[name] == "yes"
     write_graph(model, random_rows(names, 2, 9), file)
-    session = onnxruntime.InferenceSession(str(file))
-    for shape in ((1, 1), (1, 2), (2, 9), (3, 100)):
-        batch = random_rows(names, *shape)
-        with torch.no_grad():
-            wanted = model(**batch).logits if name == "albert" else forward(model, batch, frozenset()).logits
-        found = session.run(None, {key: value.numpy() for key, value in batch.items()})[0]
-        np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4, rtol=0)
-    assert wanted.std(0).min() > 1e-3, "logits that are all the same show nothing"
+    check_logits(model, names, file)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        TextCNN(filters=4, embedding=8),
+        BiLSTM(hidden=8, embedding=8, dense=8),
+        pytest.param(BiLSTM(hidden=8, embedding=8, dense=8, layers=2), marks=pytest.mark.slow),
+    ],
+    ids=["textcnn", "bilstm", "bilstm of two layers"],
+)
+def test_networks_are_exported_and_a_bilstm_of_several_layers_is_refused(
+    architecture: TextCNN | BiLSTM, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    model = architecture.build(tiny_encoder, labels=("x", "y", "z"), seed=0)
+    names = list(inputs_of(load_tokenizer(tiny_encoder, model)))
+    if isinstance(architecture, BiLSTM) and architecture.layers > 1:
+        with pytest.raises(ConfigError, match=r"^a model of family bilstm cannot be exported to ONNX"):
+            write_graph(model, random_rows(names, 2, 9), tmp_path / "m.onnx")
+        return
+    write_graph(model, random_rows(names, 2, 9), tmp_path / "m.onnx")
+    check_logits(model, names, tmp_path / "m.onnx")
