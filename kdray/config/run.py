@@ -176,6 +176,11 @@ class RunConfig(Settings):
             raise ValueError(f"student.init_from = teacher, but teacher {first} scores only some classes")
         if self.student.init_from == "assistant" and not self.method.uses_assistant:
             raise ValueError(f"student.init_from = assistant, but method {self.method.name} uses no assistant")
+        if self.student.init_from == "assistant" and self.student.is_transformer and not self.assistant.is_transformer:
+            label = self.assistant.architecture.label
+            raise ValueError(
+                f"student.init_from = assistant, but the assistant is a {label}, which has no layers to take"
+            )
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
-from kdray.methods import KD
+from kdray.methods import KD, AnyMethod
 from kdray.models import TRANSFORMER, AnyArchitecture
 from kdray.records import Name, Settings
 from kdray.train import TrainSettings
@@ -83,9 +83,34 @@ class AssistantSettings(Settings):
     """How assistants are distilled from the first teacher. Not part of a trial: trials of one depth share one.
 
     Attributes:
+        architecture: As a student's. Of another one than `transformer` there is one assistant, whatever depths the
+            method has.
         init: Which of the teacher's layers it starts from.
+        method: It learns from one model, without an assistant of its own; without a name it is `kd`.
     """
 
+    architecture: AnyArchitecture = TRANSFORMER
     init: Literal["bottom", "skip"] = "skip"
-    method: KD = KD()
+    method: AnyMethod = KD()
     train: TrainSettings = TrainSettings(epochs=3, learning_rate=1e-4)
+
+    @property
+    def is_transformer(self) -> bool:
+        return self.architecture == TRANSFORMER
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _is_kd_without_a_name(cls, given: Any) -> Any:
+        return {"name": "kd", **given} if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _learns_from_one_model(self) -> "AssistantSettings":
+        method = self.method
+        if method.uses_assistant or method.max_teachers != 1 or method.dropout_passes:
+            raise ValueError(
+                f"method {method.label} does not distill an assistant: an assistant learns from one model by a method "
+                "such as kd or pkd"
+            )
+        if not self.is_transformer and self.init != type(self).model_fields["init"].default:
+            raise ValueError(f"init has no effect on a {self.architecture.label}; leave it out")
+        return self

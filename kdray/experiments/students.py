@@ -36,7 +36,9 @@ def sendable(run: RunConfig) -> dict[str, Any]:
     Raises:
         ConfigError: A class has no source that a worker could import.
     """
-    sources = [*sources_of(run.method), *origin.sources_of([run.prune.policy, run.student.architecture])]
+    assistant = run.assistant
+    others = [run.prune.policy, run.student.architecture, assistant.architecture]
+    sources = [*sources_of(run.method, assistant.method), *origin.sources_of(others)]
     return run.model_dump(mode="json") | {SOURCES: [source.model_dump() for source in sources]}
 
 

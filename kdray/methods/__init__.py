@@ -16,6 +16,7 @@ from kdray.methods.contract import (
     TeacherLogits,
     TeacherStudent,
 )
+from kdray.methods.cos_adaptive import CosAdaptive
 from kdray.methods.dekd import DeKD
 from kdray.methods.dfa import DFA
 from kdray.methods.distilbert import DistilBERT
@@ -59,6 +60,7 @@ __all__ = [
     "UHC",
     "AnyMethod",
     "Batch",
+    "CosAdaptive",
     "DeKD",
     "DistilBERT",
     "EnsBest",

@@ -9,6 +9,7 @@ from kdray import origin
 from kdray.methods.cfl import CFL
 from kdray.methods.ckdsp import CKDSP
 from kdray.methods.contract import Method
+from kdray.methods.cos_adaptive import CosAdaptive
 from kdray.methods.dekd import DeKD
 from kdray.methods.dfa import DFA
 from kdray.methods.distilbert import DistilBERT
@@ -38,6 +39,7 @@ from kdray.origin import Source, opened
 AnyMethod = Annotated[
     FineTune
     | KD
+    | CosAdaptive
     | EnsU
     | DeKD
     | EnsW

@@ -8,7 +8,8 @@ Refuses: several teachers, other class counts, depths that do not decrease from 
 Defaults: T = 5, α = 0.5 as `kd`; one assistant in the geometric middle of teacher and student (S1 Figure 3: 6
     is best between 3 and 12, 9 between 6 and 12).
 Differs from the source: T² on (D2); Mirzadeh et al. average the KL over classes too, which `reduction: elementmean`
-    copies; the arrows before the last have the settings of the run's `assistant` section.
+    copies; the arrows before the last have the settings of the run's `assistant` section, which may be
+    of another architecture and method.
 """
 
 from typing import Annotated, ClassVar, Literal

@@ -1,5 +1,7 @@
 """Stage `assist`: a teacher assistant of a given depth, distilled from a deeper model; one for all trials."""
 
+from collections.abc import Sequence
+
 from kdray.config import RunConfig
 from kdray.distillation import FitSpec, ModelSource, Ref, TeacherRef
 from kdray.stages.context import Context
@@ -9,20 +11,31 @@ from kdray.stages.train_stage import resolve_training, trained_artifact
 from kdray.store import Artifact
 
 
-def assist(run: RunConfig, *, corpus: Artifact, teacher: TeacherRef, depth: int, context: Context) -> TeacherRef:
-    """The assistant with `depth` layers and its outputs."""
-    task = load_stored(corpus).task
-    name = f"{teacher.info.name}-ta{depth}"
+def assist(run: RunConfig, *, corpus: Artifact, teacher: TeacherRef, depth: int | None, context: Context) -> TeacherRef:
+    """The assistant with `depth` layers, or None for another architecture, and its outputs."""
+    task, architecture = load_stored(corpus).task, run.assistant.architecture
+    name = f"{teacher.info.name}-{architecture.label if depth is None else f'ta{depth}'}"
     spec = FitSpec(
         store=context.store.uri,
         digest="",
         title=f"assist {task.name}/{name}",
         corpus=Ref.to(corpus),
         labels=task.labels,
-        model=ModelSource(artifact=teacher.model, layers=depth, init=run.assistant.init),
+        model=ModelSource(architecture=architecture, artifact=teacher.model, layers=depth, init=run.assistant.init),
         method=run.assistant.method,
         teachers=(teacher,),
         train=resolve_training(run.assistant.train),
     )
     assistant = trained_artifact("assist", f"{task.name}-{name}", spec, context)
     return outputs(assistant, corpus, context, name=name, quality_check=run.outputs.quality_check)
+
+
+def assistant_depths(run: RunConfig, *, teacher: int) -> Sequence[int | None]:
+    """The layers of each assistant between a teacher of that depth and the student; None is another architecture.
+
+    Raises:
+        ConfigError: There is no depth between them.
+    """
+    if not run.assistant.is_transformer:
+        return (None,)
+    return run.method.assistant_depths(student=run.student.depth, teacher=teacher)

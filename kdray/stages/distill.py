@@ -6,7 +6,7 @@ from kdray.config import RunConfig
 from kdray.distillation import FitSpec, ModelSource, Ref, TeacherRef
 from kdray.methods import FineTune
 from kdray.models import resolve_encoder
-from kdray.stages.assistant import assist
+from kdray.stages.assistant import assist, assistant_depths
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
 from kdray.stages.outputs import mc_dropout_outputs, outputs_on_view
@@ -65,7 +65,7 @@ def assistant_of(run: RunConfig, prepared: Prepared, context: Context) -> Teache
     if not run.method.uses_assistant:
         return None
     nearest = prepared.teachers[0]
-    for depth in run.method.assistant_depths(student=run.student.depth, teacher=nearest.info.layers):
+    for depth in assistant_depths(run, teacher=nearest.info.layers):
         nearest = assist(run, corpus=prepared.corpus, teacher=nearest, depth=depth, context=context)
     return nearest
 

@@ -12,7 +12,9 @@ import pyarrow as pa
 from kdray import metrics
 from kdray.corpora import StoredCorpus
 from kdray.distillation import Ref, TeacherRef
-from kdray.models import folder_info
+from kdray.engines import InProcess
+from kdray.models import architecture_at, folder_info
+from kdray.origin import Source, define, sources_of
 from kdray.signals import OUTPUT_KINDS, OutputsWriter
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
@@ -30,6 +32,8 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
         ConfigError: The teacher is no better than the majority class (unless `quality_check` is off).
     """
     stored = load_stored(corpus)
+    whole = folder_info(teacher.file("model"), name)
+    kinds = [kind for kind in OUTPUT_KINDS if whole.gives is None or kind in whole.gives]
     labels: list[str] = result_of(teacher)["spec"]["labels"]
     artifact = _cache_outputs(
         teacher,
@@ -38,15 +42,14 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
         name=name,
         artifact=f"{stored.task.name}-{name}",
         title=f"outputs {stored.task.name}/{name}",
-        kinds=OUTPUT_KINDS,
+        kinds=kinds,
         splits=stored.splits,
         settings={"quality_check": quality_check},
-        inference=partial(load_teacher, kinds=OUTPUT_KINDS),
+        inference=partial(load_teacher, kinds=kinds),
         check=partial(_check_quality, name, stored, labels) if quality_check else None,
     )
     known = None if tuple(labels) == stored.task.labels else tuple(map(stored.task.labels.index, labels))
-    info = replace(folder_info(teacher.file("model"), name), known=known)
-    return TeacherRef(info=info, model=Ref.to(teacher), outputs=Ref.to(artifact))
+    return TeacherRef(info=replace(whole, known=known), model=Ref.to(teacher), outputs=Ref.to(artifact))
 
 
 def outputs_on_view(teacher: TeacherRef, pruned_corpus: Artifact, context: Context) -> TeacherRef:
@@ -92,9 +95,10 @@ def _cache_outputs(
     stored, spec = load_stored(corpus), result_of(teacher)["spec"]
     reading = {"max_length": spec["train"]["max_length"], "precision": spec["train"]["precision"]}
     fields = [field.name for field in stored.task.fields]
-    loader = partial(
-        inference, context.store.uri, Ref.to(teacher), name=name, labels=spec["labels"], fields=fields, **reading
-    )
+    architecture = architecture_at(teacher.file("model"))
+    sources = () if isinstance(context.engine, InProcess) else tuple(sources_of([architecture]))
+    where = {"sources": sources, "name": name, "labels": spec["labels"], "fields": fields}
+    loader = partial(inference, context.store.uri, Ref.to(teacher), **where, **reading)
     settings = {"kinds": list(kinds), **settings, **reading}
     inputs = {"teacher": teacher.digest, "corpus": corpus.digest}
     work = context.store.work(digest_of("outputs", settings=settings, inputs=inputs))
@@ -116,9 +120,15 @@ def _cache_outputs(
 
 
 def load_teacher(
-    store: str, teacher: Ref, *, kind: type[TeacherInference] = TeacherInference, **settings: Any
+    store: str,
+    teacher: Ref,
+    *,
+    kind: type[TeacherInference] = TeacherInference,
+    sources: Sequence[Source] = (),
+    **settings: Any,
 ) -> TeacherInference:
-    """A teacher ready to answer, on whichever node this runs."""
+    """A teacher ready to answer, on whichever node this runs; `sources` are those of its architecture."""
+    define(sources)
     return kind(teacher.open(Store(store)).file("model"), **settings)
 
 

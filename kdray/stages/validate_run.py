@@ -26,6 +26,7 @@ from kdray.models import (
     resolve_encoder,
 )
 from kdray.signals import TEACHER_NEEDS, Need
+from kdray.stages.assistant import assistant_depths
 from kdray.tasks import Task, get_task
 from kdray.teachers import TeacherSettings, label_names, task_columns
 
@@ -72,6 +73,8 @@ def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> 
     if teachers:
         for number, teacher in enumerate(run.teachers):
             check_teacher_model(teacher, task, needs=needs, key=f"teachers.{number}")
+    if run.method.uses_assistant and not run.assistant.is_transformer:
+        _limit(run.teachers[0].encoder, (), task.labels, "fresh", frozenset(), run.assistant.architecture)
     student, origin = run.student, run.student_encoder
     if student.init_from == "assistant" and student.is_transformer:  # its depth is the method's
         return
@@ -183,8 +186,13 @@ def _pair(run: RunConfig, labels: Sequence[str], task: Task) -> TeacherStudent:
     teachers = tuple(info(teacher.encoder, teacher.name, teacher.layers, teacher.classes) for teacher in every)
     assistant = None
     if run.method.uses_assistant:
-        depths = run.method.assistant_depths(student=student.depth, teacher=teachers[0].layers)
-        assistant = info(every[0].encoder, "the assistant", depths[-1])
+        depth, label = assistant_depths(run, teacher=teachers[0].layers)[-1], "the assistant"
+        if depth is None:
+            folder = resolve_encoder(every[0].encoder).folder
+            assistant = replace(run.assistant.architecture.expected(folder, label), classes=len(labels))
+        else:
+            assistant = info(every[0].encoder, label, depth)
+        run.assistant.method.check(TeacherStudent(assistant, teachers, None, task))
     if student.is_transformer:
         return TeacherStudent(info(run.student_encoder, "student", student.depth), teachers, assistant, task)
     mine = student.architecture.expected(resolve_encoder(run.student_encoder).folder, student.architecture.label)

@@ -241,7 +241,12 @@ def test_a_patience_that_cannot_run_out_is_refused(run_file):
     assert load(run_file, ["train.epochs=3", "train.patience=2"]).train.patience == 2
 
 
-@pytest.mark.parametrize("name", ["dekd", "my_module:MyKD"])
-def test_an_assistant_is_distilled_by_kd_alone(run_file, name):
-    sentence = f"run.yaml: assistant.method.name: Input should be 'kd' (found '{name}')."
+@pytest.mark.parametrize("name", ["dekd", "ens_u"])
+def test_an_assistant_learns_from_one_model_without_an_assistant(run_file, name):
+    sentence = (
+        f"run.yaml: assistant: method {name} does not distill an assistant: an assistant learns from one model by a "
+        "method such as kd or pkd."
+    )
     assert refusal(run_file, f"assistant.method.name={name}") == sentence
+    assert load(run_file, ["assistant.method.name=pkd"]).assistant.method.name == "pkd"
+    assert load(run_file, ["assistant.method.temperature=2"]).assistant.method.name == "kd"

@@ -250,3 +250,55 @@ def test_a_file_of_word_vectors_is_read_and_its_content_is_in_the_digest(plain, 
     glove.write_text("good 1 2 3\nfilm -1 0.5\n")
     with pytest.raises(ConfigError, match=r"line 2 has 2 values, lines before it another number"):
         BiLSTM(vectors=str(glove)).build(Path(plain["teachers"][0]["encoder"]), labels=("a", "b"), seed=1)
+
+
+@pytest.mark.parametrize("assistant", ["transformer", "bilstm", "file"])
+def test_a_chain_of_assistants_goes_over_any_architectures(plain, prepared, file, assistant) -> None:
+    named = {"bilstm": {"name": "bilstm", **SMALL["bilstm"]}, "file": {"name": f"{file}:MyLSTM", "hidden": 8}}
+    section = {"train": tiny.training(1), "architecture": named.get(assistant, assistant)}
+    settings = {"name": "textcnn", **SMALL["textcnn"]}
+    made = student(plain, prepared, settings, method={"name": "takd"}, assistant=section, **QUICK)
+    spec = result_of(made)["spec"]
+    assert spec["model"]["architecture"]["name"] == "textcnn"
+    label = {"file": "MyLSTM", "transformer": "ta2"}.get(assistant, assistant)  # ⌈√(1·4)⌉ layers below the teacher
+    assert spec["assistant"]["info"]["name"] == f"t-{label}"
+    kept = Store(plain["store"]).find(**spec["assistant"]["outputs"])
+    assert kept is not None
+    assert {path.name.split(".")[1] for path in kept.folder.glob("train.*.npy")} == (
+        {"logits", "cls", "sent_emb"} if assistant == "transformer" else {"logits"}
+    )
+
+
+def test_an_assistant_learns_by_another_method(plain, prepared) -> None:
+    student_of = {"encoder": plain["teachers"][0]["encoder"], "layers": 1}
+    section = {"train": tiny.training(1), "method": {"name": "pkd"}}
+    more = {"method": {"name": "takd"}, **QUICK, "student": student_of}
+    patient = student(plain, prepared, "transformer", assistant=section, **more)
+    plainly = student(plain, prepared, "transformer", assistant={"train": tiny.training(1)}, **more)
+    assert patient.digest != plainly.digest
+    network = {**section, "architecture": "textcnn"}
+    with pytest.raises(
+        ConfigError, match=r"method pkd compares the student's cls, but the assistant gives only logits"
+    ):
+        student(plain, prepared, "transformer", assistant=network, **more)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"assistant": {"method": {"name": "takd"}}}, r"assistant: method takd does not distill an assistant"),
+        ({"assistant": {"method": {"name": "ens_u"}}}, r"assistant: method ens_u does not distill an assistant"),
+        ({"assistant": {"architecture": "bilstm", "init": "bottom"}}, r"assistant: init has no effect on a bilstm"),
+        (
+            {
+                "assistant": {"architecture": "bilstm"},
+                "student": {"init_from": "assistant"},
+                "method": {"name": "takd"},
+            },
+            r"the assistant is a bilstm, which has no layers to take",
+        ),
+    ],
+)
+def test_assistants_that_cannot_be_made_are_refused(settings, sentence) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        parse(settings, source="test")

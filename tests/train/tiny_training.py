@@ -98,6 +98,7 @@ CASES = {
     "ens_lr_train": Case({"name": "ens_lr_train"}, {"batch_size": 6}),
     "ens_lr_dev": Case({"name": "ens_lr_dev"}, {"batch_size": 5}, unlabeled=(0, 2, 3)),
     "takd": Case({"name": "takd"}, {"batch_size": 6}),
+    "cos_adaptive": Case({"name": "cos_adaptive"}, {"batch_size": 5, "accumulate": 2}, unlabeled=(0, 2, 3)),
     "pd": Case({"name": "pd"}, {"batch_size": 5}, unlabeled=(0, 2, 3)),
     "uhc": Case({"name": "uhc"}, {"batch_size": 6}),
     "muki": Case({"name": "muki"}, {"batch_size": 5}),
