@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 import tiny
 
@@ -74,6 +75,8 @@ def test_serve_answers_on_loopback_and_ends_with_what_it_began(model):
                 time.sleep(0.2)
             found = answers(port, "/predict", b'{"texts": ["good film", "bad"]}')
             assert [each["label"] in tiny.LABELS for each in found["predictions"]] == [True, True]
+            sockets = psutil.Process(server.pid).net_connections(kind="inet")
+            assert {each.laddr for each in sockets if each.status == psutil.CONN_LISTEN} == {("127.0.0.1", port)}
         finally:
             server.terminate()
             _, log = server.communicate(timeout=60)
