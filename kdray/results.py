@@ -158,14 +158,21 @@ class Confirmed(Record):
 
 
 class Teacher(Record):
-    """A teacher; `majority` is the score of the majority class on the test split."""
+    """A teacher; `majority` is the score of the majority class on the test split.
+
+    Attributes:
+        train: Of predictions from a file: their score on the gold labels of train.
+        predicted: Of such: `rows` and `predicted` (rows) by split. Their scores are those of the predicted rows.
+    """
 
     name: str
+    train: float | None = None
     validation: float | None = None
     test: float | None = None
     majority: float | None = None
     parameters: int | None = None
     latency_ms: float | None = None
+    predicted: dict[str, dict[str, int]] | None = None
 
 
 class PruneExample(Record):

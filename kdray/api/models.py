@@ -197,7 +197,7 @@ class Student(Classifier):
 
 @dataclass(frozen=True)
 class Teacher:
-    """An encoder to fine-tune on the corpus, or a classifier that is fine-tuned already.
+    """An encoder to fine-tune on the corpus, a classifier that is fine-tuned already, or a file of predictions.
 
     Args:
         encoder: Hugging Face id, local folder, or `minilm`.
@@ -213,14 +213,30 @@ class Teacher:
     train: Mapping[str, Any] = field(default_factory=dict[str, Any])
     fine_tuned: bool = False
     fitted: Classifier | None = field(default=None, repr=False)
+    predictions: str | None = None
 
     @staticmethod
     def from_pretrained(folder: str, *, name: str = "teacher", max_length: int = 128) -> "Teacher":
         """A classifier that is fine-tuned for this task already; it is used as it is."""
         return Teacher(folder, name, {"max_length": max_length}, fine_tuned=True)
 
+    @staticmethod
+    def from_predictions(file: str | Path, *, name: str = "teacher") -> "Teacher":
+        """Labels, votes, probabilities or scores from elsewhere, such as a language model, for rows of the corpus.
+
+        Args:
+            file: parquet, CSV or JSON Lines with a column `id` or the texts, and `label`, `votes`, or `p:LABEL`,
+                `logp:LABEL` or `logit:LABEL` for every label (docs/runs.md); for all rows of train, or some.
+
+        >>> Teacher.from_predictions("labels.parquet", name="llm").settings.predictions
+        'labels.parquet'
+        """
+        return Teacher(name=name, predictions=str(file))
+
     @property
     def settings(self) -> TeacherSettings:
+        if self.predictions is not None:
+            return TeacherSettings(name=self.name, predictions=self.predictions)
         changes = {"train": dict(self.train)} if self.train else {}
         return TeacherSettings.model_validate(
             {"name": self.name, "encoder": self.encoder, "fine_tuned": self.fine_tuned, **changes}
@@ -232,6 +248,8 @@ class Teacher:
         Raises:
             ConfigError: The encoder or the data cannot be used.
         """
+        if self.predictions is not None:
+            raise ConfigError(f"teacher {self.name} is a file of predictions; hand it to kdray.distill as it is.")
         with (engine or Local()).start(WorkSettings()) as running:
             context = Context(Store(store), running, kdray_data())
             corpus = read(data.settings, context)
@@ -251,6 +269,8 @@ class Teacher:
         return self._ready().evaluate(data, metrics=metrics)
 
     def _ready(self) -> Classifier:
+        if self.predictions is not None:
+            raise ConfigError(f"teacher {self.name} is a file of predictions, without a model that reads texts.")
         if self.fitted is None:
             raise ConfigError(f"teacher {self.name} is not fitted yet; call teacher = teacher.fit(data) first.")
         return self.fitted

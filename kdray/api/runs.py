@@ -78,7 +78,7 @@ def distill(
     Args:
         teacher: One or several; None trains the student on hard labels alone.
         data: The rows; of a `Pruned`, the student is trained on the pruned texts.
-        student: None takes three layers of the first teacher.
+        student: None takes three layers of the first teacher, or of `minilm` where that is a file of predictions.
         method: None is vanilla KD, or fine-tuning where there is no teacher.
         train: Settings of the student's training, such as `{"epochs": 2, "learning_rate": 1e-4}`.
         store: Folder or URI that keeps everything that is made.
@@ -142,7 +142,7 @@ def run_of(
     """The settings of a run from the objects of the API."""
     teachers = (teacher,) if isinstance(teacher, Teacher) else tuple(teacher or ())
     if student is None:
-        student = FROM_TEACHER if teachers else Encoder()
+        student = FROM_TEACHER if teachers and teachers[0].predictions is None else Encoder()
     corpus, section = (data.data, data.settings) if isinstance(data, Pruned) else (data, NOTHING)
     return RunConfig.model_validate(
         {

@@ -1,17 +1,29 @@
 """One stage of a run and those before it, from the settings of the run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from kdray.config import RunConfig
 from kdray.corpora import kdray_data
+from kdray.distillation import TeacherRef
 from kdray.engines import Engine
 from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
 from kdray.pruning import changed_texts
-from kdray.stages import Context, Prepared, distill, load_stored, make_teachers, outputs, prepare, read, with_pruning
+from kdray.stages import (
+    Context,
+    Prepared,
+    distill,
+    load_stored,
+    make_teachers,
+    prepare,
+    read,
+    teacher_outputs,
+    with_pruning,
+)
+from kdray.stages.outputs import given_scores
 from kdray.stages.prune import needs_teachers
 from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
@@ -54,8 +66,7 @@ def _teach(run: RunConfig, context: Context) -> dict[str, Any]:
 
 def _outputs(run: RunConfig, context: Context) -> dict[str, Any]:
     corpus = read(run.corpus, context)
-    for name, model in make_teachers(run, corpus, context):
-        outputs(model, corpus, context, name=name, quality_check=run.outputs.quality_check)
+    teacher_outputs(run, corpus, context)
     return {"rows": [], "note": load_stored(corpus).info["note"]}
 
 
@@ -97,11 +108,19 @@ def _evaluate(run: RunConfig, context: Context) -> dict[str, Any]:
 def _student(run: RunConfig, prepared: Prepared, artifact: Artifact, context: Context) -> dict[str, Any]:
     result = result_of(artifact)
     rows = [_scored(f"student ({run.method.name})", result)]
-    rows += [_scored(t.info.name, result_of(t.model.open(context.store))) for t in prepared.teachers]
+    rows += [_teacher(teacher, result, context) for teacher in prepared.teachers]
     rows.append({"model": "majority class", "test": result["majority"]["test"]})
     folder = artifact.file("model") if context.store.is_local else context.store.uri_of(artifact.place("model"))
     note = load_stored(prepared.corpus).info["note"]
     return {"rows": rows, "model": str(folder), "result": result, "note": note}
+
+
+def _teacher(teacher: TeacherRef, student: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    if teacher.model is not None:
+        return _scored(teacher.info.name, result_of(teacher.model.open(context.store)))
+    found = given_scores(teacher.outputs.open(context.store))
+    scores = {split: values[found["metric"]] for split, values in found["metrics"].items()}
+    return {"model": f"{teacher.info.name} (predictions)", "metric": found["metric"], **scores}
 
 
 _STAGES: dict[str, Callable[[RunConfig, Context], dict[str, Any]]] = {

@@ -136,6 +136,35 @@ class RunConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _predictions_suffice(self) -> "RunConfig":
+        files = [teacher.name for teacher in self.teachers if teacher.predictions is not None]
+        first = self.teachers[: self.method.max_teachers]
+        used = [teacher.name for teacher in first if teacher.predictions is not None]
+        if not files:
+            return self
+        needs = frozenset[str]().union(*(phase.method.needs for phase in self.method.phases(1))) - {"logits"}
+        asks = {
+            f"method {self.method.name} needs {', '.join(sorted(needs))} of every teacher": bool(used and needs),
+            f"method {self.method.name} makes assistants from its teacher's layers": bool(
+                used and self.method.uses_assistant
+            ),
+            "student.init_from = teacher takes its layers": self.student.init_from == "teacher"
+            and self.teachers[0].predictions is not None,
+            "teacher_training = joint fine-tunes it": self.teacher_training == "joint",
+            "prune.embedders = teachers needs its embeddings": self.prune.needs_embeddings
+            and self.prune.embedders == "teachers",
+            "outputs.access = online runs it in every step": self.outputs.access == "online",
+            "outputs.teacher_view = pruned runs it on other texts": self.outputs.teacher_view == "pruned",
+        }
+        for reason, is_asked in asks.items():
+            if is_asked:
+                raise ValueError(
+                    f"teacher {(used or files)[0]} is a file of predictions without a model, but {reason}; change that "
+                    "setting, or take a teacher with an encoder"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _pruned_view_is_there(self) -> "RunConfig":
         if self.outputs.teacher_view == "pruned" and self.prune.policy.name == "none":
             raise ValueError("outputs.teacher_view = pruned, but prune.policy = none leaves every text as it is")

@@ -144,7 +144,7 @@ def _json_object(line: str, shown: str) -> Mapping[str, Any]:
 def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Array:
     values = [row.get(name) for row in rows]
     kinds = list(dict.fromkeys(type(value) for value in values if value is not None))
-    if len(kinds) > 1:
+    if len(kinds) > 1 and set(kinds) != {int, float}:  # 1 and 0.5 are both numbers
         row = next(i for i, value in enumerate(values) if type(value) is kinds[1])
         raise ConfigError(
             f'{shown}, row {row} (the first is 0), column "{name}" is of type {kinds[1].__name__}, but earlier rows '

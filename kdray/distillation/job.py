@@ -119,6 +119,7 @@ class TrainingJob:
                 reward_rows=reward_rows,
                 task=self.task,
                 known=tuple(teacher.info.known for teacher in self.spec.teachers),
+                predicted=_predicted_by_all(self._cached("train", train_rows.ids)),
             )
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_of(seed, "adapters"))
@@ -275,12 +276,11 @@ class TrainingJob:
         return Rows(ids, encoded, torch.from_numpy(corpus.labels(split)), tokenizer.pad_token_id)
 
     def _prepared(self, train_rows: Rows) -> MethodState:
-        outputs = [teacher.outputs.open(self.store).folder for teacher in self.spec.teachers]
-
         def answers(split: str, ids: Sequence[str], labels: torch.Tensor) -> TeacherLogits:
-            teachers = [CachedTeacher(folder, split, ids) for folder in outputs]
-            everyone, cpu = np.arange(len(ids)), torch.device("cpu")
-            return TeacherLogits(labels, tuple(t.signals_for(everyone, cpu, frozenset()).logits for t in teachers))
+            teachers, cpu = self._cached(split, ids), torch.device("cpu")
+            mask = _predicted_by_all(teachers)
+            rows = np.arange(len(ids)) if mask is None else np.flatnonzero(mask)
+            return TeacherLogits(labels[rows], tuple(t.signals_for(rows, cpu, frozenset()).logits for t in teachers))
 
         validation = self.corpus.table("validation")["id"].to_pylist()
         return self.method.prepare(
@@ -290,6 +290,10 @@ class TrainingJob:
             )
         )
 
+    def _cached(self, split: str, ids: Sequence[str]) -> list[CachedTeacher]:
+        folders = [teacher.outputs.open(self.store).folder for teacher in self.spec.teachers]
+        return [CachedTeacher(folder, split, ids) for folder in folders]
+
     def _teacher(self, teacher: TeacherRef, rows: Rows) -> Teacher:
         if self.spec.access == "online":
             return self._online(teacher, rows)
@@ -298,7 +302,7 @@ class TrainingJob:
         return MixedTeacher(cached, lambda: self._online(teacher, rows))
 
     def _online(self, teacher: TeacherRef, rows: Rows) -> OnlineTeacher:
-        artifact = teacher.model.open(self.store)
+        artifact = teacher.trained.open(self.store)
         own = json.loads(artifact.file("result.json").read_text())["spec"]["train"]
         folder = artifact.file("model")
         labels = self.spec.labels
@@ -310,6 +314,12 @@ class TrainingJob:
         at = {row: i for i, row in enumerate(full.ids)}
         same = full.take(np.array([at[row] for row in rows.ids]))
         return OnlineTeacher(model.to(self.device), same, student_rows=rows, precision=own["precision"])
+
+
+def _predicted_by_all(teachers: Sequence[CachedTeacher]) -> torch.Tensor | None:
+    """Which rows every teacher predicts; None is all of them."""
+    masks = [teacher.predicted for teacher in teachers if teacher.predicted is not None]
+    return torch.from_numpy(np.logical_and.reduce(masks)) if masks else None
 
 
 def _untrained() -> FitResult:

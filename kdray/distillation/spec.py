@@ -61,13 +61,20 @@ class TeacherRef(Settings):
     """A teacher: its model, its outputs, and its model info.
 
     Attributes:
+        model: None for predictions from a file.
         dropout_outputs: Its outputs with dropout, where a method needs them.
     """
 
     info: ModelInfo
-    model: Ref
+    model: Ref | None
     outputs: Ref
     dropout_outputs: Ref | None = None
+
+    @property
+    def trained(self) -> Ref:
+        """Its model, where settings that need one were refused for predictions from a file."""
+        assert self.model is not None, f"teacher {self.info.name} is a file of predictions"
+        return self.model
 
 
 class FitSpec(Settings):

@@ -12,9 +12,11 @@ import kdray
 from kdray import report, results
 from kdray.config import RunConfig
 from kdray.corpora import load_description
+from kdray.distillation import TeacherRef
 from kdray.evaluate import against, spread
 from kdray.experiments.confirm import BASELINE, Candidate
 from kdray.stages import Context, Prepared
+from kdray.stages.outputs import given_scores
 from kdray.stages.prune import record as pruning_record
 from kdray.stages.train_stage import result_of
 from kdray.tasks import best_of, get_metric
@@ -117,7 +119,18 @@ def write(document: Mapping[str, Any], context: Context, name: str) -> None:
     report.write_page(context.store, f"sweeps/{name}/report.html", result)
 
 
-def _teacher(ref: Any, context: Context, metric: str) -> dict[str, Any]:
+def _teacher(ref: TeacherRef, context: Context, metric: str) -> dict[str, Any]:
+    if ref.model is None:
+        found = given_scores(ref.outputs.open(context.store))
+        scores = {split: values[metric] for split, values in found["metrics"].items()}
+        return results.Teacher(
+            name=ref.info.name,
+            train=scores.get("train"),
+            validation=scores.get("validation"),
+            test=scores.get("test"),
+            majority=found["majority"]["test"],
+            predicted=found["rows"],
+        ).plain()
     result = result_of(ref.model.open(context.store))
     return results.Teacher(
         name=ref.info.name,

@@ -104,6 +104,8 @@ class Batch:
         known: The classes that each teacher scores (`ModelInfo.known`); empty if all of them score all.
         progress: The share of the schedule's steps that are done, 0 to 1.
         task: The task; only methods with `any_task` see others than a single label.
+        predicted: Rows that every teacher predicts; None is all of them. Of the others the objective counts only the
+            hard labels: their teacher logits are 0.
     """
 
     student: Signals
@@ -117,6 +119,7 @@ class Batch:
     known: tuple[tuple[int, ...] | None, ...] = ()
     progress: float = 0.0
     task: Task = SINGLE_LABEL
+    predicted: Bool[Tensor, " batch"] | None = None
 
     def detach(self) -> "Batch":
         return dataclasses.replace(self, student=self.student.detach())

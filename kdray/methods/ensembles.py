@@ -31,7 +31,8 @@ def labeled(answers: TeacherLogits, *, method: str, split: str) -> TeacherLogits
     rows = answers.labels >= 0
     if not rows.any():
         raise ConfigError(
-            f"method {method} weighs teachers by the labels of the {split} rows, but none of these has one."
+            f"method {method} weighs teachers by the labels of the {split} rows, but none of these has a label and a "
+            "prediction of every teacher."
         )
     return TeacherLogits(answers.labels[rows], tuple(logits[rows] for logits in answers.teachers))
 

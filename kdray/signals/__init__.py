@@ -1,7 +1,17 @@
 """Signals of a forward pass, and teacher outputs on disk."""
 
 from kdray.signals.needs import TEACHER_NEEDS, TOKEN_NEEDS, Need
-from kdray.signals.outputs import DTYPES, OUTPUT_KINDS, Outputs, OutputsWriter
+from kdray.signals.outputs import DTYPES, OUTPUT_KINDS, PREDICTED, Outputs, OutputsWriter
 from kdray.signals.signals import Signals
 
-__all__ = ["DTYPES", "OUTPUT_KINDS", "TEACHER_NEEDS", "TOKEN_NEEDS", "Need", "Outputs", "OutputsWriter", "Signals"]
+__all__ = [
+    "DTYPES",
+    "OUTPUT_KINDS",
+    "PREDICTED",
+    "TEACHER_NEEDS",
+    "TOKEN_NEEDS",
+    "Need",
+    "Outputs",
+    "OutputsWriter",
+    "Signals",
+]

@@ -14,6 +14,8 @@ from kdray.signals.signals import Signals
 OUTPUT_KINDS = ("logits", "cls", "sent_emb")  # of one pass; other signals are computed only for methods that need them
 DTYPES = {"logits": np.float32, "cls": np.float16, "sent_emb": np.float16, "mc_probs": np.float32}
 
+PREDICTED = ".predicted.npy"  # of predictions from a file: which rows have one
+
 
 class OutputsWriter:
     """Writes one split's outputs in any order of rows; `finish` refuses to end with a row missing."""
@@ -60,6 +62,8 @@ class Outputs:
             raise ConfigError(f"{folder.name} holds no outputs for the split {split!r}.")
         self._split = split
         self._position = {row: i for i, row in enumerate(json.loads(path.read_text()))}
+        mask = folder / f"{split}{PREDICTED}"
+        self._predicted = np.load(mask) if mask.exists() else None
         self._arrays: dict[str, Any] = {
             kind: np.load(file, mmap_mode="r") for kind in DTYPES if (file := folder / f"{split}.{kind}.npy").exists()
         }
@@ -84,6 +88,10 @@ class Outputs:
             raise ConfigError(
                 f"Teacher outputs of {self._split!r} hold no row {missing.args[0]!r}; they were made from other data."
             ) from None
+
+    def predicted(self, positions: np.ndarray) -> np.ndarray | None:
+        """Which of the rows have outputs, where predictions from a file may leave rows out; else None."""
+        return None if self._predicted is None else self._predicted[positions]
 
     def at(self, positions: np.ndarray, kinds: frozenset[str]) -> Signals:
         """The signals of the rows at `positions`, as float32 tensors."""

@@ -6,7 +6,7 @@ from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored, read
 from kdray.stages.distill import assistant_of, distill, no_kd_baseline
 from kdray.stages.outputs import outputs
-from kdray.stages.prepare import Prepared, make_teachers, prepare, with_pruning
+from kdray.stages.prepare import Prepared, make_teachers, prepare, teacher_outputs, with_pruning
 from kdray.stages.prune import prune
 from kdray.stages.teach import teach
 from kdray.stages.validate_run import check_depths, check_models
@@ -29,5 +29,6 @@ __all__ = [
     "prune",
     "read",
     "teach",
+    "teacher_outputs",
     "with_pruning",
 ]

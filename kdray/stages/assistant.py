@@ -21,7 +21,7 @@ def assist(run: RunConfig, *, corpus: Artifact, teacher: TeacherRef, depth: int 
         title=f"assist {task.name}/{name}",
         corpus=Ref.to(corpus),
         labels=task.labels,
-        model=ModelSource(architecture=architecture, artifact=teacher.model, layers=depth, init=run.assistant.init),
+        model=ModelSource(architecture=architecture, artifact=teacher.trained, layers=depth, init=run.assistant.init),
         method=run.assistant.method,
         teachers=(teacher,),
         train=resolve_training(run.assistant.train),

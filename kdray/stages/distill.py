@@ -87,4 +87,4 @@ def _source(run: RunConfig, prepared: Prepared, assistant: TeacherRef | None) ->
         return ModelSource(encoder=resolve_encoder(run.student_encoder).name, **shape)
     origin = prepared.teachers[0] if student.init_from == "teacher" else assistant
     assert origin is not None, "RunConfig refuses init_from = assistant without one"
-    return ModelSource(artifact=origin.model, **shape)
+    return ModelSource(artifact=origin.trained, **shape)

@@ -1,6 +1,9 @@
 """Stage `outputs`: what one teacher (or assistant) says of every row, once."""
 
+import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,16 +16,29 @@ from kdray import metrics
 from kdray.corpora import StoredCorpus
 from kdray.distillation import Ref, TeacherRef
 from kdray.engines import InProcess
+from kdray.errors import ConfigError
 from kdray.models import architecture_at, folder_info
 from kdray.origin import Source, define, sources_of
-from kdray.signals import OUTPUT_KINDS, OutputsWriter
+from kdray.signals import OUTPUT_KINDS, PREDICTED, OutputsWriter
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
 from kdray.stages.resumable_map import longest_first, map_resumable, parts_of
 from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Draft, Store, digest_of
-from kdray.tasks import get_task
-from kdray.teachers import MCDropoutInference, TeacherInference, check_quality
+from kdray.tasks import baseline, get_task, score_all
+from kdray.teachers import (
+    FLOOR,
+    SMOOTHING,
+    GivenLogits,
+    MCDropoutInference,
+    TeacherInference,
+    check_quality,
+    digest_of_file,
+    no_model,
+    read_predictions,
+)
+
+log = logging.getLogger(__name__)
 
 
 def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str, quality_check: bool) -> TeacherRef:
@@ -52,10 +68,57 @@ def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str,
     return TeacherRef(info=replace(whole, known=known), model=Ref.to(teacher), outputs=Ref.to(artifact))
 
 
+def given_outputs(
+    name: str, file: Path, corpus: Artifact, context: Context, *, quality_check: bool, is_part: bool
+) -> TeacherRef:
+    """Predictions from a file as the logits of a teacher without a model; and `scores.json`, what they are worth.
+
+    Args:
+        is_part: The corpus is a part of what it was made from, so the file may name rows that it lacks.
+
+    Raises:
+        ConfigError: The file cannot be used, or its predictions are no better than the majority class (unless
+            `quality_check` is off).
+    """
+    stored = load_stored(corpus)
+    fields, labels = [field.name for field in stored.task.fields], stored.task.labels
+
+    def build(draft: Draft) -> dict[str, Any]:
+        tables = {split: stored.table(split) for split in stored.splits}
+        given = read_predictions(file, tables, fields=fields, labels=labels, is_part=is_part)
+        for split, each in given.items():
+            ids = tables[split]["id"].to_pylist()
+            writer = OutputsWriter(draft.folder, split, ids, {"logits": (len(labels),)})
+            writer.write(ids, {"logits": each.logits})
+            writer.finish()
+            np.save(draft.folder / f"{split}{PREDICTED}", each.predicted)
+        if quality_check:
+            _check_given(name, stored, given)
+        scores = _scores_of_given(stored, given)
+        draft.file("scores.json").write_text(json.dumps(scores, indent=1) + "\n")
+        rows = ", ".join(f"{split} {each['predicted']:,} of {each['rows']:,}" for split, each in scores["rows"].items())
+        return {"predictions": rows, "kinds": "logits"}
+
+    made = context.make(
+        "outputs",
+        f"{stored.task.name}-{name}",
+        settings={"kinds": ["logits"], "quality_check": quality_check, "smoothing": SMOOTHING, "floor": FLOOR},
+        inputs={"predictions": digest_of_file(file), "corpus": corpus.digest},
+        build=build,
+    )
+    return TeacherRef(info=no_model(name, labels), model=None, outputs=Ref.to(made))
+
+
+def given_scores(outputs: Artifact) -> dict[str, Any]:
+    """Of predictions from a file: `metric`; `metrics` on the gold labels of the rows with a prediction, by split;
+    `majority`, of all rows, by scored split; and `rows` (`rows`, `predicted`) by split."""
+    return json.loads(outputs.file("scores.json").read_text())
+
+
 def outputs_on_view(teacher: TeacherRef, pruned_corpus: Artifact, context: Context) -> TeacherRef:
     """The same teacher with its outputs for the pruned texts of `pruned_corpus`."""
     return outputs(
-        teacher.model.open(context.store), pruned_corpus, context, name=teacher.info.name, quality_check=False
+        teacher.trained.open(context.store), pruned_corpus, context, name=teacher.info.name, quality_check=False
     )
 
 
@@ -63,7 +126,7 @@ def mc_dropout_outputs(teacher: TeacherRef, corpus: Artifact, context: Context, 
     """The same teacher with its mean probabilities over `passes` passes with dropout, on the train split."""
     task = load_stored(corpus).task.name
     artifact = _cache_outputs(
-        teacher.model.open(context.store),
+        teacher.trained.open(context.store),
         corpus,
         context,
         name=teacher.info.name,
@@ -166,6 +229,44 @@ def _check_quality(name: str, stored: StoredCorpus, labels: Sequence[str], folde
     return check_quality(
         name, metric=stored.task.metrics[0], logits=logits, labels=targets, split="validation", task=task
     )
+
+
+def _gold(stored: StoredCorpus, given: Mapping[str, GivenLogits], split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and logits of the rows that have a label and a prediction."""
+    targets = stored.labels(split)
+    rows = given[split].predicted & get_task(stored.task.kind).labeled(targets)
+    return targets[rows], given[split].logits[rows]
+
+
+def _check_given(name: str, stored: StoredCorpus, given: Mapping[str, GivenLogits]) -> None:
+    """On validation; on train if the file has no prediction there."""
+    for split in ("validation", "train"):
+        targets, logits = _gold(stored, given, split)
+        if len(targets):
+            task = get_task(stored.task.kind)
+            check_quality(name, metric=stored.task.metrics[0], logits=logits, labels=targets, split=split, task=task)
+            return
+    log.warning("teacher %s is not checked: no row has both a label and a prediction", name)
+
+
+def _scores_of_given(stored: StoredCorpus, given: Mapping[str, GivenLogits]) -> dict[str, Any]:
+    task, metric = get_task(stored.task.kind), stored.task.metrics[0]
+    scores: dict[str, dict[str, float]] = {}
+    for split in stored.splits:
+        with suppress(ConfigError):  # no such row, or a metric that is undefined for so few
+            scores[split] = score_all(stored.task.metrics, *_gold(stored, given, split), task)
+    return {
+        "metric": metric,
+        "metrics": scores,
+        "majority": {
+            split: baseline(metric, stored.labels(split), outputs=len(stored.task.labels), task=task)
+            for split in stored.scored
+        },
+        "rows": {
+            split: {"rows": len(each.predicted), "predicted": int(each.predicted.sum())}
+            for split, each in given.items()
+        },
+    }
 
 
 def _own_classes(targets: np.ndarray, stored: StoredCorpus, labels: Sequence[str]) -> np.ndarray:

@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kdray.config import RunConfig
 from kdray.distillation import TeacherRef
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored, read
-from kdray.stages.outputs import outputs
+from kdray.stages.outputs import given_outputs, outputs
 from kdray.stages.prune import needs_teachers, prune
 from kdray.stages.teach import teach, teach_together
 from kdray.stages.validate_run import check_depths, check_method, check_models, check_teacher_model
@@ -40,14 +41,31 @@ def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) ->
     check_method(run, task)
     check_models(run, task, teachers=every_teacher or _needs_teachers(run))
     asked = run if every_teacher else _of_use(run)
-    made = make_teachers(asked, corpus, context) if every_teacher or _needs_teachers(run) else ()
-    quality_check = run.outputs.quality_check
-    teachers = [outputs(model, corpus, context, name=name, quality_check=quality_check) for name, model in made]
+    teachers = teacher_outputs(asked, corpus, context) if every_teacher or _needs_teachers(run) else []
     return with_pruning(run, corpus, teachers, context)
 
 
+def teacher_outputs(run: RunConfig, corpus: Artifact, context: Context) -> list[TeacherRef]:
+    """The teachers of a run with their outputs, in their order; files of predictions are read before any training.
+
+    Raises:
+        ConfigError: A file of predictions or an encoder cannot be used, or a teacher is no better than chance.
+    """
+    quality_check, is_part = run.outputs.quality_check, run.corpus.limit is not None
+    found = {
+        teacher.name: given_outputs(
+            teacher.name, Path(teacher.predictions), corpus, context, quality_check=quality_check, is_part=is_part
+        )
+        for teacher in run.teachers
+        if teacher.predictions is not None
+    }
+    for name, model in make_teachers(run, corpus, context):
+        found[name] = outputs(model, corpus, context, name=name, quality_check=quality_check)
+    return [found[teacher.name] for teacher in run.teachers]
+
+
 def make_teachers(run: RunConfig, corpus: Artifact, context: Context) -> Iterator[tuple[str, Artifact]]:
-    """The teachers of a run by name, each by itself or all of them together.
+    """The models of a run's teachers by name, made each by itself or all of them together.
 
     Raises:
         ConfigError: One cannot be made from its encoder; said before any is trained.
@@ -59,7 +77,8 @@ def make_teachers(run: RunConfig, corpus: Artifact, context: Context) -> Iterato
         yield from teach_together(run.teachers, corpus, context).items()
         return
     for settings in run.teachers:
-        yield settings.name, teach(settings, corpus, context)
+        if settings.predictions is None:
+            yield settings.name, teach(settings, corpus, context)
 
 
 def with_pruning(run: RunConfig, corpus: Artifact, teachers: Sequence[TeacherRef], context: Context) -> Prepared:

@@ -105,14 +105,14 @@ def embedders_of(section: PruneSection, teachers: Sequence[TeacherRef], context:
     if not section.needs_embeddings:
         return []
     if section.embedders == "teachers":
-        return [Embedder(t.model.digest, partial(_teacher_embedder, context.store.uri, t)) for t in teachers]
+        return [Embedder(t.trained.digest, partial(_teacher_embedder, context.store.uri, t)) for t in teachers]
     return [Embedder(resolve_encoder(section.embedders).digest, partial(encoder_embedder, section.embedders))]
 
 
 def _teacher_embedder(store: str, teacher: TeacherRef) -> TeacherInference:
     labels = [str(i) for i in range(teacher.info.classes)]
     return load_teacher(
-        store, teacher.model, name=teacher.info.name, labels=labels, kinds=("sent_emb",), embeds_only=True, **READING
+        store, teacher.trained, name=teacher.info.name, labels=labels, kinds=("sent_emb",), embeds_only=True, **READING
     )
 
 

@@ -28,7 +28,7 @@ from kdray.models import (
 from kdray.signals import TEACHER_NEEDS, Need
 from kdray.stages.assistant import assistant_depths
 from kdray.tasks import Task, get_task
-from kdray.teachers import TeacherSettings, label_names, task_columns
+from kdray.teachers import TeacherSettings, label_names, no_model, task_columns
 
 _Cut = tuple[Literal["bottom", "skip"], int | tuple[int, ...]]
 
@@ -41,6 +41,12 @@ def check_method(run: RunConfig, task: StoredTask) -> None:
     for teacher in run.teachers:
         check_classes(teacher, task)
     kind = get_task(task.kind)
+    given = [teacher.name for teacher in run.teachers if teacher.predictions is not None]
+    if given and kind.target != "class":
+        raise ConfigError(
+            f"teacher {given[0]} is a file of predictions, which are read for rows of one class each, but the task is "
+            f"{kind.name}; take a teacher with an encoder."
+        )
     if not kind.class_scores:
         _check_other_task(run, kind)
     run.method.check(_pair(run, task.labels, kind))
@@ -91,7 +97,9 @@ def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> 
 def check_teacher_model(
     teacher: TeacherSettings, task: StoredTask, *, needs: frozenset[Need] = frozenset(), key: str = "teachers"
 ) -> None:
-    """The same of one teacher."""
+    """The same of one teacher; predictions from a file are no model."""
+    if teacher.predictions is not None:
+        return
     cuts: tuple[_Cut, ...] = (("bottom", teacher.layers),) if teacher.layers else ()
     encoder, labels = resolve_encoder(teacher.encoder), teacher.classes or task.labels
     limit = _checked(teacher.encoder, encoder.digest, cuts, labels, "own" if teacher.fine_tuned else "fresh", needs)
@@ -183,7 +191,12 @@ def _pair(run: RunConfig, labels: Sequence[str], task: Task) -> TeacherStudent:
         found = whole(encoder)
         return replace(found, name=name, layers=layers or found.layers, classes=len(own or labels), known=known)
 
-    teachers = tuple(info(teacher.encoder, teacher.name, teacher.layers, teacher.classes) for teacher in every)
+    teachers = tuple(
+        info(teacher.encoder, teacher.name, teacher.layers, teacher.classes)
+        if teacher.predictions is None
+        else no_model(teacher.name, labels)
+        for teacher in every
+    )
     assistant = None
     if run.method.uses_assistant:
         depth, label = assistant_depths(run, teacher=teachers[0].layers)[-1], "the assistant"

@@ -26,10 +26,12 @@ class Intermediate(Settings):
 
 
 class TeacherSettings(Settings):
-    """One teacher: an encoder, fine-tuned on the corpus, perhaps after an intermediate task.
+    """One teacher: an encoder, fine-tuned on the corpus, perhaps after an intermediate task; or a file of predictions.
 
     Attributes:
         name: Names it in logs, tables and the store.
+        predictions: A file with the predictions of a model (or people) elsewhere, as `kdray.teachers.predictions` reads
+            it; such a teacher has no other settings. Its bytes are in the digest.
         encoder: Hugging Face id, local folder, or `minilm`.
         fine_tuned: True: `encoder` is a classifier for this task already and is used as it is.
         layers: Keep only the bottom layers; None keeps all.
@@ -38,6 +40,7 @@ class TeacherSettings(Settings):
     """
 
     name: str = Field(default="teacher", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    predictions: Name | None = None
     encoder: Name = "minilm"
     fine_tuned: bool = False
     layers: int | None = Field(default=None, ge=1, le=1000)
@@ -62,6 +65,15 @@ class TeacherSettings(Settings):
         if self.classes and (self.fine_tuned or self.init_from):
             other = "fine_tuned" if self.fine_tuned else "init_from"
             raise ValueError(f"classes cannot be combined with {other}: that model's classes are given")
+        return self
+
+    @model_validator(mode="after")
+    def _predictions_stand_alone(self) -> "TeacherSettings":
+        fields = type(self).model_fields
+        if self.predictions is not None:
+            for name in ("encoder", "fine_tuned", "layers", "classes", "init_from", "train"):
+                if getattr(self, name) != fields[name].default:
+                    raise ValueError(f"predictions cannot be combined with {name}: kdray runs no model here")
         return self
 
     @field_validator("init_from", mode="before")

@@ -60,11 +60,16 @@ class Teacher(Protocol):
 
 
 class CachedTeacher:
-    """Signals from outputs on disk, matched by row id once and then read by position."""
+    """Signals from outputs on disk, matched by row id once and then read by position.
+
+    Attributes:
+        predicted: Which rows have a prediction, [rows]; None is all of them.
+    """
 
     def __init__(self, folder: Path, split: str, ids: Sequence[str], *, extra: Path | None = None) -> None:
         self._outputs = Outputs(folder, split, extra=extra)
         self._positions = self._outputs.positions(ids)
+        self.predicted = self._outputs.predicted(self._positions)
 
     def signals_for(self, indices: np.ndarray, device: torch.device, needs: frozenset[str]) -> Signals:
         return self._outputs.at(self._positions[indices], needs).to(device)

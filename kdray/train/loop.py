@@ -75,6 +75,7 @@ class TrainingData:
         prepared: What `Method.prepare` returned.
         reward_rows: The rows of `Method.reward`; None if it needs none.
         known: The classes that each teacher scores (`ModelInfo.known`); empty if all of them score all.
+        predicted: Rows that every teacher predicts, bool [rows]; None is all of them.
     """
 
     rows: Rows
@@ -84,6 +85,7 @@ class TrainingData:
     reward_rows: Rows | None = None
     known: tuple[tuple[int, ...] | None, ...] = ()
     task: Task = SINGLE_LABEL
+    predicted: Tensor | None = None
 
 
 class TrainableStudent(nn.Module):
@@ -225,8 +227,12 @@ class _Loop:
         self.optimizer.zero_grad(set_to_none=True)
 
     def _share(self, part: np.ndarray, batch: np.ndarray) -> MicroBatchFraction:
-        mine, every = (int(self.material.task.labeled(self.rows.labels[rows]).sum()) for rows in (part, batch))
-        return MicroBatchFraction(rows=len(part) / len(batch), labeled=mine / max(1, every))
+        predicted = self.material.predicted
+        return MicroBatchFraction(
+            rows=len(part) / len(batch),
+            labeled=_ratio(*(self.material.task.labeled(self.rows.labels[rows]) for rows in (part, batch))),
+            predicted=None if predicted is None else _ratio(predicted[part], predicted[batch]),
+        )
 
     def _micro_step(
         self,
@@ -254,6 +260,7 @@ class _Loop:
                 known=material.known,
                 progress=done / max(1, total),
                 task=material.task,
+                predicted=None if material.predicted is None else material.predicted[mine].to(self.device),
             )
             step_loss = objective(phase.method, step, self.ranks, share)
         if moves:
@@ -358,6 +365,10 @@ class _Loop:
         log.info("%s: resuming after epoch %d, step %d", self.hooks.title, self.state.epoch, self.state.step)
         for epoch in self.state.history:
             self.hooks.report(epoch)  # the caller of this process may not have received it
+
+
+def _ratio(mine: Tensor, every: Tensor) -> float:
+    return int(mine.sum()) / max(1, int(every.sum()))
 
 
 def _asked(mine: np.ndarray, part: np.ndarray) -> np.ndarray:

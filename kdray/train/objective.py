@@ -17,10 +17,12 @@ class MicroBatchFraction:
     Attributes:
         rows: Of its rows, above 0 to 1.
         labeled: Of its labeled rows, 0 to 1: hard labels are a mean over these, and micro-batches may differ in them.
+        predicted: Of its rows that every teacher predicts, 0 to 1; None is `rows`, as if they predict all.
     """
 
     rows: float = 1.0
     labeled: float = 1.0
+    predicted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,14 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
     weights, scheduled = method.weights(), method.schedule(step)
     _check(method, terms, {**weights, **scheduled})
 
-    covered = {name: term.covered() for name, term in terms.items()}
+    predicted = torch.ones_like(labeled) if step.predicted is None else step.predicted
+    covered = {name: term.covered() if name == "hard" else term.covered() & predicted for name, term in terms.items()}
     counts = {name: mask.sum() for name, mask in covered.items()}
     everywhere = ranks.sum(torch.stack(list(counts.values()))).clamp(min=1)
     sums = {name: torch.where(covered[name], term.values, 0.0).sum() for name, term in terms.items()}
-    shares = dict.fromkeys(terms, share.rows)
-    if answer.hard_rows is None:  # otherwise the method chose rows within the micro-batch
-        shares["hard"] = share.labeled
+    shares = dict.fromkeys(terms, share.rows if share.predicted is None else share.predicted)
+    # a method that chose rows did so within the micro-batch
+    shares["hard"] = share.labeled if answer.hard_rows is None else share.rows
     scale, totals = dict(weights), dict(sums)  # a number weighs the sum, a tensor each of its values
     for name, weight in scheduled.items():
         if isinstance(weight, Tensor):
@@ -77,7 +80,7 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
         sums={name: value.detach() for name, value in sums.items()},
         counts=counts,
         weighted={name: scale[name] * totals[name].detach() for name in scheduled},
-        queries={name: mask.sum() for name, mask in answer.queries.items()},
+        queries={name: (number * predicted).sum() for name, number in answer.queries.items()},
         answer=answer.detach(),
     )
 

@@ -222,7 +222,7 @@ def test_missing_labels_or_classes_are_refused():
     teachers = [knowing(k, y, 3, 2) for k in range(2)]
     blind = evidence(teachers, np.full(30, -1))
     for method in (EnsW(), EnsBest(), FittedOnValidation(), EnsLRTrain()):
-        with pytest.raises(ConfigError, match=f"method {method.name} .*none of these has one"):
+        with pytest.raises(ConfigError, match=f"method {method.name} .*none of these has a label and a prediction"):
             method.prepare(blind)
     two = y.clip(max=1)
     with pytest.raises(ConfigError, match="no validation row has class 2"):

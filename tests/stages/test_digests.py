@@ -105,6 +105,8 @@ NAMES = {
     # what is learned decides which other settings there are; see the test of it below
     "corpus.task",
     "teachers.0.init_from.corpus.task",
+    # the bytes of the file count and not its name; see test_given_teachers.py
+    "teachers.0.predictions",
 }
 SECTIONS = {
     "corpus",

@@ -1,6 +1,7 @@
 """The loop in one process: resuming, accumulation, which epoch is kept, and what is refused."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,10 +151,14 @@ def test_the_caller_may_stop_between_epochs(outputs, tmp_path):
 
 
 @pytest.mark.parametrize("accumulate", [2, 3, 5])
-@pytest.mark.parametrize("unlabeled", [(), (0, 2, 3, 7, 9, 12)], ids=["labeled", "some-unlabeled"])
-def test_accumulation_is_the_full_batch(outputs, accumulate, unlabeled):
-    whole = train(Case(KD_SETTINGS, {"batch_size": 5}, unlabeled=unlabeled), outputs)
-    parts = train(Case(KD_SETTINGS, {"batch_size": 5, "accumulate": accumulate}, unlabeled=unlabeled), outputs)
+@pytest.mark.parametrize(
+    "rows",
+    [{}, {"unlabeled": (0, 2, 3, 7, 9, 12)}, {"unpredicted": (0, 2, 3, 7, 9, 12)}],
+    ids=["all", "some-unlabeled", "some-unpredicted"],
+)
+def test_accumulation_is_the_full_batch(outputs, accumulate, rows):
+    whole = train(Case(KD_SETTINGS, {"batch_size": 5}, **rows), outputs)
+    parts = train(Case(KD_SETTINGS, {"batch_size": 5, "accumulate": accumulate}, **rows), outputs)
     assert parts.losses == pytest.approx(whole.losses, rel=1e-6)
     for name, tensor in whole.weights.items():
         if "key.bias" not in name:  # has no gradient but rounding
@@ -291,6 +296,21 @@ def test_rows_that_are_not_covered_do_not_count_whatever_they_hold():
     step_loss = objective(NeverCovers(), one_step([0, 1, 1]), SingleRank())
     assert torch.isfinite(step_loss.loss)
     assert step_loss.sums["none"].item() == 0
+
+
+def test_rows_that_a_teacher_does_not_predict_have_only_a_hard_loss():
+    step = replace(one_step([0, 1, -1]), predicted=torch.tensor([False, True, True]))
+    step = replace(
+        step, teachers=(Signals(torch.tensor([[50.0, -50.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)),)
+    )
+    method = KD(temperature=1, alpha=0.25)
+    step_loss = objective(method, step, SingleRank())
+    every = method.terms(step).terms["kd"].values
+    assert step_loss.sums["kd"].item() == pytest.approx(every[1:].sum().item(), abs=1e-12)
+    assert {name: count.item() for name, count in step_loss.counts.items()} == {"hard": 2, "kd": 2}
+    assert step_loss.queries["teacher"].item() == 2
+    hard = step_loss.sums["hard"].item() / 2
+    assert step_loss.loss.item() == pytest.approx(0.75 * hard + 0.25 * every[1:].mean().item(), abs=1e-12)
 
 
 def test_hard_labels_and_terms_have_their_own_number_of_rows():

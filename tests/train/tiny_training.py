@@ -42,6 +42,7 @@ class Case:
     """What is trained.
 
     Attributes:
+        unpredicted: Rows that no teacher predicts.
         members: How many models are trained together, as one.
         goes_on_from: Resume from the checkpoint that was the how-manieth to be saved.
     """
@@ -50,6 +51,7 @@ class Case:
     train: Mapping[str, Any] = field(default_factory=dict)
     rows: int = ROWS
     unlabeled: tuple[int, ...] = ()
+    unpredicted: tuple[int, ...] = ()
     dropout: float = 0.0
     online: bool = False
     members: int = 1
@@ -70,6 +72,7 @@ CASES = {
     "kd-online": Case(KD_SETTINGS, {"batch_size": 6}, online=True),
     "kd-unlabeled": Case(KD_SETTINGS, {"batch_size": 5}, unlabeled=(0, 2, 3, 7, 9, 12)),
     "kd-accumulated": Case(KD_SETTINGS, {"batch_size": 5, "accumulate": 2}, unlabeled=(0, 2, 3)),
+    "kd-partial": Case(KD_SETTINGS, {"batch_size": 5, "accumulate": 2}, unlabeled=(0, 2), unpredicted=(0, 1, 3, 8)),
     "ensemble": Case({"name": "ens_u", "temperature": 2.0}, {"batch_size": 5}),
     "finetune": Case({"name": "finetune"}, {"batch_size": 6}),
     "dekd-5": Case(DEKD, {"batch_size": 5}),
@@ -184,6 +187,8 @@ def train(
         model_info(student, "student"), (facts[0],) * number, facts[1] if method.uses_assistant else None
     )
     method.check(pair)
+    predicted = torch.ones(case.rows, dtype=torch.bool)
+    predicted[list(case.unpredicted)] = False
     torch.manual_seed(2)
     adapters = method.adapters(pair)
 
@@ -203,6 +208,7 @@ def train(
             teacher("assistant", 20) if method.uses_assistant else None,
             prepared=method.prepare(evidence_for(pair)),
             reward_rows=rows.take(np.flatnonzero(rows.labels.numpy() >= 0)) if method.reward else None,
+            predicted=predicted if case.unpredicted else None,
         ),
         settings=case.settings,
         hooks=Hooks(

@@ -109,7 +109,7 @@ def warnings(shares: Sequence[Share]) -> list[str]:
 
 
 def _teachers(run: RunConfig, engine: OnRay) -> list[Share]:
-    trained = [teacher for teacher in run.teachers if not teacher.fine_tuned]
+    trained = [teacher for teacher in run.teachers if not teacher.fine_tuned and teacher.predictions is None]
     if not trained or not run.method.max_teachers:
         return []
     cpus, gpus = engine.per_worker()
@@ -124,10 +124,11 @@ def _teachers(run: RunConfig, engine: OnRay) -> list[Share]:
 
 
 def _asked(run: RunConfig, engine: OnRay) -> list[Share]:
-    if not run.method.max_teachers:
+    asked = [teacher for teacher in run.teachers if teacher.predictions is None]
+    if not asked or not run.method.max_teachers:
         return []
     actors, cpus, gpus = engine.pool()
-    memory = max(asking_bytes(_info(teacher.encoder), layers=teacher.layers) for teacher in run.teachers)
+    memory = max(asking_bytes(_info(teacher.encoder), layers=teacher.layers) for teacher in asked)
     return [Share("outputs, embeddings, at most", actors, actors, cpus, gpus, memory)]
 
 
