@@ -141,6 +141,7 @@ class Confirmed(Record):
         retention: Student's score / teacher's score.
         distillation_ratio: (S_kd - S) / (T - S).
         runs: Digests of the students; students with equal digests are identical.
+        agreement: By teacher and split, the share of rows for which student and teacher predict the same class.
     """
 
     label: str
@@ -155,6 +156,7 @@ class Confirmed(Record):
     difference: Difference | None = None
     note: str | None = None
     runs: tuple[str, ...] = ()
+    agreement: dict[str, dict[str, float]] = {}
 
 
 class Teacher(Record):

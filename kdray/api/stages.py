@@ -116,11 +116,13 @@ def _student(run: RunConfig, prepared: Prepared, artifact: Artifact, context: Co
 
 
 def _teacher(teacher: TeacherRef, student: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    agreed = student.get("agreement", {}).get(teacher.info.name, {})
+    agreement = {f"agreement, {split}": share for split, share in agreed.items()}
     if teacher.model is not None:
-        return _scored(teacher.info.name, result_of(teacher.model.open(context.store)))
+        return _scored(teacher.info.name, result_of(teacher.model.open(context.store))) | agreement
     found = given_scores(teacher.outputs.open(context.store))
     scores = {split: values[found["metric"]] for split, values in found["metrics"].items()}
-    return {"model": f"{teacher.info.name} (predictions)", "metric": found["metric"], **scores}
+    return {"model": f"{teacher.info.name} (predictions)", "metric": found["metric"], **scores, **agreement}
 
 
 _STAGES: dict[str, Callable[[RunConfig, Context], dict[str, Any]]] = {

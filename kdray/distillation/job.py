@@ -3,7 +3,8 @@
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,15 @@ def split_reward_rows(rows: Rows, reward: Reward | None, *, seed: int) -> tuple[
     return rows.take(rest), rows.take(chosen)
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """What the student gave for a split: its scores, and its logits by row id."""
+
+    metrics: dict[str, float]
+    logits: np.ndarray
+    ids: Sequence[str]
+
+
 class TrainingJob:
     def __init__(self, spec: FitSpec, ranks: WorldRanks, report: Callable[[dict[str, Any]], None]) -> None:
         self.spec, self.ranks, self.report = spec, ranks, report
@@ -93,8 +103,8 @@ class TrainingJob:
         self.task = get_task(self.corpus.task.kind)
         self.metric = self.corpus.task.metrics[0]  # that models are selected on
         self._vocabulary: dict[str, int] | None = None
-        self._latest: dict[str, float] = {}  # scores on validation
-        self._selected: dict[int, dict[str, float]] = {}  # after each epoch; empty for those before a stop
+        self._latest: _Scored | None = None  # on validation
+        self._selected: dict[int, _Scored | None] = {}  # after each epoch; empty for those before a stop
 
     def run(self, whole: Any) -> None:
         with stopwatch() as preparing:
@@ -149,7 +159,7 @@ class TrainingJob:
 
     def _score_epoch(self, model: Any, validation: Rows) -> float:
         self._latest = self._scores(model, validation)
-        return self._latest[self.metric]
+        return self._latest.metrics[self.metric]
 
     def _report(self, epoch: dict[str, Any]) -> None:
         if self.ranks.rank == 0:
@@ -190,7 +200,7 @@ class TrainingJob:
         self, model: Any, tokenizer: Any, result: FitResult, prepared: MethodState, whole: Any, preparing: float
     ) -> None:
         with stopwatch() as evaluating:
-            scores = self._evaluate(model, tokenizer, self._selected.get(result.best_epoch))
+            scores, agreement = self._evaluate(model, tokenizer, self._selected.get(result.best_epoch))
             cost = cost_of(model, device=self.device)
         labels = self.pruned_corpus.labels("train")
         document = {
@@ -199,6 +209,7 @@ class TrainingJob:
             "metric": self.metric,
             "higher_is_better": get_metric(self.metric).higher_is_better,
             "metrics": scores,
+            "agreement": agreement,
             "best_epoch": result.best_epoch,
             "history": result.history,
             "weights": self.method.phases(self.spec.train.epochs)[-1].method.weights(),
@@ -240,22 +251,39 @@ class TrainingJob:
         logits = predict(model, rows, batch_size=EXPORT_ROWS, device=torch.device("cpu"), precision="fp32")
         check_export(folder, list(zip(*columns, strict=True)), torch.from_numpy(logits))
 
-    def _evaluate(self, model: Any, tokenizer: Any, validation: dict[str, float] | None) -> dict[str, dict[str, float]]:
-        """By split; what the kept epoch scored on validation is not measured again."""
+    def _evaluate(
+        self, model: Any, tokenizer: Any, validation: "_Scored | None"
+    ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+        """Scores by split, and the agreement with each teacher by split; what the kept epoch gave on validation is not
+        computed again."""
         known = {VALIDATION: validation} if validation else {}
-        scores = {
+        found = {
             s: known.get(s) or self._scores(model, self._rows(tokenizer, self.corpus, s)) for s in self.corpus.scored
         }
+        scores = {split: each.metrics for split, each in found.items()}
         if self.pruned_corpus is not self.corpus:
             for split in self.pruned_corpus.scored:  # the same rows with the texts that pruning left of them
-                scores[f"{split}_pruned"] = self._scores(model, self._rows(tokenizer, self.pruned_corpus, split))
-        return scores
+                rows = self._rows(tokenizer, self.pruned_corpus, split)
+                scores[f"{split}_pruned"] = self._scores(model, rows).metrics
+        return scores, self._agreement(found)
 
-    def _scores(self, model: Any, rows: Rows) -> dict[str, float]:
+    def _agreement(self, found: Mapping[str, "_Scored"]) -> dict[str, dict[str, float]]:
+        """By teacher and split, the share of its predicted rows for which the student predicts the same class."""
+        agreement: dict[str, dict[str, float]] = {teacher.info.name: {} for teacher in self.spec.teachers}
+        for split, scored in found.items() if self.task.target == "class" else ():
+            for teacher, cached in zip(self.spec.teachers, self._cached(split, scored.ids), strict=True):
+                given = np.ones(len(scored.ids), bool) if cached.predicted is None else cached.predicted
+                rows = np.flatnonzero(given)
+                if teacher.info.known is None and len(rows):  # a teacher of some classes has nothing to say of others
+                    theirs = cached.signals_for(rows, torch.device("cpu"), frozenset()).logits.numpy().argmax(1)
+                    agreement[teacher.info.name][split] = float((scored.logits[rows].argmax(1) == theirs).mean())
+        return {name: by_split for name, by_split in agreement.items() if by_split}
+
+    def _scores(self, model: Any, rows: Rows) -> "_Scored":
         precision = self.spec.train.precision
         assert precision != "auto"
         logits = predict(model, rows, batch_size=EVALUATION_ROWS, device=self.device, precision=precision)
-        return score_all(self.corpus.task.metrics, rows.labels.numpy(), logits, self.task)
+        return _Scored(score_all(self.corpus.task.metrics, rows.labels.numpy(), logits, self.task), logits, rows.ids)
 
     def _baseline(self, split: str) -> float:
         return baseline(self.metric, self.corpus.labels(split), outputs=len(self.spec.labels), task=self.task)

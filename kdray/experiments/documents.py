@@ -78,7 +78,7 @@ def students(
 
     baseline = scores(BASELINE, "test")
     higher = get_metric(confirmed[BASELINE][0]["metric"]).higher_is_better
-    teacher = best_of((t["test"] for t in teachers), higher_is_better=higher)
+    teacher = best_of((t["test"] for t in teachers if _is_whole(t)), higher_is_better=higher)
     rows: list[dict[str, Any]] = []
     for candidate in candidates:
         is_alone = candidate.label == BASELINE
@@ -102,6 +102,7 @@ def students(
             latency_ms=cost["latency_ms"],
             difference=None if is_alone else difference,
             note=candidate.note,
+            agreement=_mean_agreement([result.get("agreement", {}) for result in confirmed[candidate.label]]),
             runs=tuple(result["spec"]["digest"] for result in confirmed[candidate.label]),
         )
         rows.append(row.plain())
@@ -117,6 +118,20 @@ def write(document: Mapping[str, Any], context: Context, name: str) -> None:
     result = results.parse_result(document).plain()
     context.store.write_json(f"sweeps/{name}/result.json", result)
     report.write_page(context.store, f"sweeps/{name}/report.html", result)
+
+
+def _is_whole(teacher: Mapping[str, Any]) -> bool:
+    """Whether its score is that of every test row: predictions from a file may leave rows out."""
+    rows = (teacher["predicted"] or {}).get("test")
+    return teacher["test"] is not None and (rows is None or rows["predicted"] == rows["rows"])
+
+
+def _mean_agreement(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    return {
+        name: {split: sum(seed[name][split] for seed in seeds) / len(seeds) for split in by_split}
+        for name, by_split in seeds[0].items()
+        if all(name in seed for seed in seeds)
+    }
 
 
 def _teacher(ref: TeacherRef, context: Context, metric: str) -> dict[str, Any]:

@@ -48,7 +48,11 @@ def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ah
         is_twin = is_same(student, winner)
         badge = "the same settings as the winner" if is_twin else "not beaten by the winner" if is_ahead else ""
     method = student.method or ""
-    under = (method if method not in student.label else "", student.note or "")
+    agreed = [
+        f"agrees with {name} on {', '.join(f'{fmt.share(share)} ({split})' for split, share in splits.items())}"
+        for name, splits in student.agreement.items()
+    ]
+    under = (method if method not in student.label else "", student.note or "", *agreed)
     ratio = student.distillation_ratio
     return row(
         Cell(student.label, under=tuple(filter(None, under)), badge=badge, style="strong"),
@@ -102,8 +106,12 @@ def teachers(records: Sequence[Teacher], metric: Metric) -> Block:
 def _teacher(teacher: Teacher, metric: Metric) -> Row:
     test, majority = teacher.test, teacher.majority
     is_weak = test is not None and majority is not None and metric.gain(test - majority) <= 0
+    covered = [f"{s} {n['predicted']:,} of {n['rows']:,}" for s, n in (teacher.predicted or {}).items()]
+    under = (f"predictions from a file, scored where there are any: {', '.join(covered)}",) if covered else ()
+    if teacher.train is not None:
+        under = (*under, f"train: {metric.score(teacher.train)}")
     return row(
-        Cell(teacher.name, badge="does not beat the majority class" if is_weak else "", style="strong"),
+        Cell(teacher.name, under=under, badge="does not beat the majority class" if is_weak else "", style="strong"),
         *map(metric.score, (test, teacher.validation, majority)),
         fmt.parameters(teacher.parameters),
         fmt.milliseconds(teacher.latency_ms),

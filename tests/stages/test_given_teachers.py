@@ -11,7 +11,10 @@ import tiny
 from safetensors.numpy import load_file
 
 import kdray as kd
+from kdray.api.stages import run_stage
 from kdray.errors import ConfigError
+from kdray.experiments.compare import compare
+from kdray.experiments.documents import Provenance
 from kdray.signals import Outputs
 from kdray.stages import Context, InProcess, distill, prepare
 from kdray.stages.outputs import given_scores
@@ -111,6 +114,44 @@ def test_scores_are_those_of_the_predicted_rows_with_gold_labels(settings, train
     assert scores["rows"]["train"]["predicted"] == 4
     assert "test" not in scores["metrics"]
     assert set(scores["majority"]) == {"validation", "test"}
+
+
+def test_the_table_of_a_run_has_accuracy_and_agreement_and_no_cost(settings, trained, tmp_path):
+    known = trained[trained["id"].str.startswith("test:") | (trained.index < 20)].iloc[:-4]
+    run = settings(teachers=[given(save(tmp_path, known, "logit:"))])
+    document = run_stage(run, "evaluate")
+    _, teacher, _ = document["rows"]
+    assert teacher["model"] == "llm (predictions)"
+    assert not {"parameters", "latency_ms", "layers"} & set(teacher)
+    prepared, context = prepared_of(run)
+    folder = prepared.teachers[0].outputs.open(context.store).folder
+    table = pq.read_table(prepared.corpus.file("test.parquet")).slice(0, 12)
+    theirs = Outputs(folder, "test").array("logits")[:12].argmax(1)
+    assert teacher["test"] == (theirs == table["label"].to_numpy()).mean()
+    ours = kd.Student.load(document["model"]).predict(table["text"].to_pylist())
+    same_class = [tiny.LABELS[label] == our for label, our in zip(theirs, ours, strict=True)]
+    assert teacher["agreement, test"] == pytest.approx(np.mean(same_class))
+    assert document["result"]["agreement"]["llm"]["test"] == teacher["agreement, test"]
+    assert "agreement, validation" not in teacher
+
+
+def test_a_comparison_shows_the_agreement_and_takes_no_retention_from_a_part_of_test(settings, trained, tmp_path):
+    plain = settings(teachers=[given(save(tmp_path, trained.iloc[:-4], "logit:"))])
+    context = Context(Store(plain.store), InProcess(), data_dir=None)
+    facts = Provenance(requested="folder", command="kdray compare", resume="kdray compare")
+    document = compare(
+        "given", {"kd": {"method.name": "kd"}}, plain, context, seeds=[0, 1], cpus=1, gpus=0, provenance=facts
+    )
+    teacher, students = document["teachers"][0], document["confirmation"]
+    assert teacher["parameters"] is None
+    assert teacher["latency_ms"] is None
+    assert teacher["predicted"]["test"] == {"rows": 16, "predicted": 12}
+    of_kd = next(student for student in students if student["label"] == "kd")
+    assert of_kd["retention"] is None
+    assert set(of_kd["agreement"]["llm"]) == {"validation", "test"}
+    page = (Path(plain.store) / "sweeps" / "given" / "report.md").read_text()
+    assert "agrees with llm on" in page
+    assert "test 12 of 16" in page
 
 
 def test_predictions_no_better_than_the_majority_class_are_refused(settings, trained, tmp_path):
