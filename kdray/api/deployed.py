@@ -53,6 +53,8 @@ def predict_files(
     options = Options(dict(columns or {}), abstain_below)
     place, rows, target = (Path(each).expanduser() for each in (model, source, out))
     if not rows.is_dir():
+        if suffix is not None:
+            raise ConfigError(f"suffix = {suffix}: {source} is one file; give the name of the new file its suffix.")
         if engine is not None and not isinstance(engine, Local):
             raise ConfigError(f"{source} is one file: Ray shares the files of a folder; leave the engine out.")
         return {target.name: predict_file(open_scorer(place, threads=threads), rows, target, options)}

@@ -81,6 +81,8 @@ def serve_model(arguments: argparse.Namespace) -> dict[str, Any]:
         settings = ServeSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise ConfigError(f"{first['msg'].removeprefix('Value error, ')}.") from None
         flag = "--" + str(first["loc"][0]).replace("_", "-")
         raise ConfigError(f"{flag} {first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
     where = {name: getattr(arguments, name) for name in ("host", "port", "workers", "threads")}
@@ -94,5 +96,7 @@ def _columns(given: Sequence[str]) -> dict[str, str]:
         field, equals, column = each.partition("=")
         if not (field and equals and column):
             raise ConfigError(f"--column {each}: give FIELD=COLUMN, for example text=review.")
+        if field in found:
+            raise ConfigError(f"--column {each}: the column of {field} is given twice.")
         found[field] = column
     return found

@@ -44,7 +44,7 @@ def read_table(path: Path, shown: str) -> pa.Table:
     try:
         table = READERS[path.suffix](path, shown)
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{shown}, {_undecodable(path)}; save it as UTF-8, or correct the line.") from error
+        raise ConfigError(f"{shown}, {undecodable(path)}; save it as UTF-8, or correct the line.") from error
     except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"{shown} cannot be read as {path.suffix[1:]}: {reason.rstrip(chr(46))}.") from error
@@ -63,7 +63,7 @@ def _read_parquet(path: Path, shown: str) -> pa.Table:
     return table
 
 
-def _undecodable(path: Path) -> str:
+def undecodable(path: Path) -> str:
     """The first line that is not UTF-8."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):

@@ -99,6 +99,7 @@ def make_app(scorer: Scorer, settings: ServeSettings) -> FastAPI:
             await work
 
     app = FastAPI(title="kdray", version=kdray.__version__, lifespan=lifespan)
+    app.state.batcher = batcher
     app.add_middleware(_LimitBody, limit=settings.body_bytes)
     app.add_middleware(_Counted, metrics=metrics)
     app.exception_handler(RequestValidationError)(_refused)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from kdray.corpora.files import undecodable
 from kdray.errors import ConfigError
 from kdray.serve.scorer import Row, Scorer
 
@@ -91,11 +93,14 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
         raise ConfigError(f"{target} exists already; give the name of a new file.")
     if not source.is_file():
         raise ConfigError(f"{source} is not a file.")
+    if others := set(options.columns) - set(scorer.fields):
+        raise ConfigError(f"--column {min(others)}=...: the model has no such text; it has {', '.join(scorer.fields)}.")
+    names = [options.columns.get(name, name) for name in scorer.fields]
     counts = Counts()
     side = target.with_name(target.name + REJECTED)
     with _new_file(side) as rejected, _new_file(target) as draft:
         with rejected.open("w", encoding="utf-8") as log, _writer(target.suffix, draft) as write:
-            for piece in READERS[source.suffix](source):
+            for piece in _pieces(source, names):
                 table, faults, counts_of_piece = _predicted(scorer, piece, options, source)
                 counts += counts_of_piece
                 write(table)
@@ -106,6 +111,13 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
         if not counts.rejected:
             rejected.unlink()
     return counts
+
+
+def _pieces(source: Path, texts: Sequence[str]) -> Iterator[Piece]:
+    try:
+        yield from READERS[source.suffix](source, texts)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source}, {undecodable(source)}; save it as UTF-8, or correct the line.") from error
 
 
 def _predicted(
@@ -163,7 +175,8 @@ def _columns(scorer: Scorer, rows: Sequence[Row], options: Options) -> tuple[dic
     return {PREDICTION: pa.array(chosen, kind), **added}, counts
 
 
-def _parquet_pieces(path: Path) -> Iterator[Piece]:
+def _parquet_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
+    del texts
     first = 1
     try:
         with pq.ParquetFile(path) as file:
@@ -176,39 +189,47 @@ def _parquet_pieces(path: Path) -> Iterator[Piece]:
         raise ConfigError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}.") from error
 
 
-def _csv_pieces(path: Path) -> Iterator[Piece]:
-    """Every cell as text. A row with another number of cells than the header is rejected."""
-    bad: dict[int, str] = {}
-
-    def rejected(row: Any) -> str:
-        bad[row.number - 1] = f"{row.actual_columns} cells, but the header has {row.expected_columns}"
-        return "skip"
-
+def _csv_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
+    """Every cell as text. A row with another number of cells than the header is rejected; a blank line is nothing."""
+    del texts
+    csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        names = next(csv.reader(file), [])
-    if len(set(names)) < len(names):
-        raise ConfigError(f"{path} has two columns of one name; rename one.")
-    convert = pc.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    parse = pc.ParseOptions(newlines_in_values=True, invalid_row_handler=rejected)
-    number, told = 0, 0
-    try:
-        with pc.open_csv(path, pc.ReadOptions(use_threads=False), parse, convert) as reader:
-            for batch in reader:
-                numbers: list[int] = []
-                while len(numbers) < len(batch):
-                    number += 1
-                    if number not in bad:
-                        numbers.append(number)
-                yield Piece(pa.Table.from_batches([batch]), numbers, list(bad.items())[told:])
-                told = len(bad)
-    except (pa.ArrowException, OSError, UnicodeError) as error:
-        raise ConfigError(f"{path} cannot be read as csv: {str(error).splitlines()[0]}.") from error
-    if len(bad) > told:
-        yield Piece(pa.table({name: pa.array([], pa.string()) for name in names}), [], list(bad.items())[told:])
+        reader = csv.reader(file, strict=True)  # else a stray quote swallows the rows after it
+        begun = 1
+        try:
+            names = next(reader, [])
+            if len(set(names)) < len(names):
+                raise ConfigError(f"{path} has two columns of one name; rename one.")
+            begun = reader.line_num + 1
+            rows, numbers, bad, number = list[list[str]](), list[int](), list[tuple[int, str]](), 0
+            for row in reader:
+                number += bool(row)
+                if len(row) == len(names):
+                    rows.append(row)
+                    numbers.append(number)
+                elif row:
+                    bad.append((number, f"line {begun}: {len(row)} cells, but the header has {len(names)}"))
+                begun = reader.line_num + 1
+                if len(rows) + len(bad) == PIECE_ROWS:
+                    yield Piece(_text_table(names, rows), numbers, bad)
+                    rows, numbers, bad = [], [], []
+        except csv.Error as error:
+            raise ConfigError(
+                f"{path}, the row from line {begun} on cannot be read as csv ({error}): close its quotes, and double "
+                "quotes inside them."
+            ) from error
+    if rows or bad:
+        yield Piece(_text_table(names, rows), numbers, bad)
 
 
-def _jsonl_pieces(path: Path) -> Iterator[Piece]:
-    """A line that is no JSON object is rejected. A column of objects, or of several kinds, becomes JSON text."""
+def _text_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
+
+
+def _jsonl_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
+    """A line that is no JSON object is rejected, as is one in which something else stands for a text. Another column
+    of objects, or of several kinds, becomes JSON text."""
     kinds: dict[str, set[type]] = {}
     for _, row in _json_lines(path):
         if isinstance(row, dict):
@@ -219,8 +240,9 @@ def _jsonl_pieces(path: Path) -> Iterator[Piece]:
     numbers: list[int] = []
     bad: list[tuple[int, str]] = []
     for number, row in _json_lines(path):
-        if isinstance(row, str):
-            bad.append((number, row))
+        wrong = row if isinstance(row, str) else _not_a_text(row, texts)
+        if isinstance(row, str) or wrong:
+            bad.append((number, str(wrong)))
         else:
             rows.append({name: _as_type(row.get(name), schema.field(name).type) for name in schema.names})
             numbers.append(number)
@@ -229,6 +251,11 @@ def _jsonl_pieces(path: Path) -> Iterator[Piece]:
             rows, numbers, bad = [], [], []
     if rows or bad:
         yield Piece(pa.Table.from_pylist(rows, schema), numbers, bad)
+
+
+def _not_a_text(row: Mapping[str, Any], texts: Sequence[str]) -> str | None:
+    wrong = [name for name in texts if not isinstance(row.get(name), str | None)]
+    return f"the text {wrong[0]!r} is {json.dumps(row[wrong[0]])[:60]}, not a text" if wrong else None
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -258,7 +285,7 @@ def _as_type(value: Any, kind: Any) -> Any:
     return json.dumps(value, ensure_ascii=False)
 
 
-READERS: Mapping[str, Callable[[Path], Iterator[Piece]]] = {
+READERS: Mapping[str, Callable[[Path, Sequence[str]], Iterator[Piece]]] = {
     ".parquet": _parquet_pieces,
     ".csv": _csv_pieces,
     ".jsonl": _jsonl_pieces,

@@ -2,10 +2,11 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from kdray.engines.base import Engine
 from kdray.errors import ConfigError
@@ -61,22 +62,31 @@ def predict_folder(
     targets = [target / (path.stem + (suffix or path.suffix)) for path in sources]
     if len(set(targets)) < len(targets):
         raise ConfigError(f"{source} has two files of one name that differ in their suffix only; rename one.")
-    _check_record(model, target, options)
+    _record(model, dict(zip(targets, sources, strict=True)), target, options)
     jobs = [Job(model, *both, options, cpus) for both in zip(sources, targets, strict=True) if not both[1].exists()]
     if len(jobs) < len(sources):
         log.info("%d of %d files have predictions already", len(sources) - len(jobs), len(sources))
     titles = [f"predict {job.source.name}" for job in jobs]
     ended = engine.run_many(jobs, predicted, titles=titles, cpus=cpus, gpus=gpus)
     found: dict[str, Counts] = {}
+    faults: list[str] = []
     for number, counts in ended:
+        if isinstance(counts, str):
+            faults.append(counts)
+            continue
         found[jobs[number].target.name] = counts
         log.info("%s: %d rows", jobs[number].target, counts.rows)
+    if faults:  # the other files have their predictions
+        raise ConfigError(" ".join(faults))
     return found
 
 
-def predicted(job: Job) -> Counts:
-    """Of one file; a process loads its model once."""
-    return predict_file(_loaded(job.model, job.threads), job.source, job.target, job.options)
+def predicted(job: Job) -> Counts | str:
+    """Of one file, or what is wrong with it; a process loads its model once."""
+    try:
+        return predict_file(_loaded(job.model, job.threads), job.source, job.target, job.options)
+    except ConfigError as error:
+        return str(error)
 
 
 @cache
@@ -84,16 +94,29 @@ def _loaded(model: Path, threads: int) -> Scorer:
     return open_scorer(model, threads=threads)
 
 
-def _check_record(model: Path, target: Path, options: Options) -> None:
-    wanted = {"model": _digest(model), "options": asdict(options)}
+def _record(model: Path, sources: Mapping[Path, Path], target: Path, options: Options) -> None:
+    """Write down what the predictions are made from, before they are made; what is there must be of the same."""
+    wanted: dict[str, Any] = {"model": _digest(model), "options": asdict(options)}
+    files = {path.name: file_sha256(source) for path, source in sources.items()}
     path = target / RECORD
-    if not path.exists():
+    known: dict[str, str] = {}
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        known = found.pop("files")
+        if found != wanted:
+            raise ConfigError(f"{target} holds predictions of another model or with other options; give a new folder.")
+    else:
         target.mkdir(parents=True, exist_ok=True)
         if others := _names(target):
             raise ConfigError(f"{target} holds other files ({others}); give a new folder.")
-        path.write_text(json.dumps(wanted) + "\n", encoding="utf-8")
-    elif json.loads(path.read_text(encoding="utf-8")) != wanted:
-        raise ConfigError(f"{target} holds predictions of another model or with other options; give a new folder.")
+    for name, digest in files.items():
+        if (target / name).exists() and known.get(name) != digest:
+            raise ConfigError(
+                f"{target / name} has predictions of an earlier version of its file; remove it, or give a new folder."
+            )
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(wanted | {"files": known | files}) + "\n", encoding="utf-8")
+    draft.replace(path)
 
 
 def _names(folder: Path) -> str:

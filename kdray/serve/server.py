@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from kdray.serve.settings import ServeSettings
 
 MODEL, SETTINGS, THREADS = "KDRAY_SERVE_MODEL", "KDRAY_SERVE_SETTINGS", "KDRAY_SERVE_THREADS"
 TOKEN = "KDRAY_SERVE_TOKEN"  # noqa: S105 - the name of a variable
-GRACE_SECONDS = 30
+GRACE_SECONDS = 10  # for requests that have begun
 
 
 def run(model: str, *, host: str, port: int, workers: int, threads: int, settings: ServeSettings) -> None:
@@ -34,6 +35,7 @@ def run(model: str, *, host: str, port: int, workers: int, threads: int, setting
         raise ConfigError(f"--port {port}: it must be 0 to 65535.")
     if workers < 1:
         raise ConfigError(f"--workers {workers}: it must be 1 or more.")
+    check_address(host, port)
     settings = with_token(settings, host)
     open_scorer(model, threads=threads)  # what is wrong with it is said once, before a worker starts
     os.environ |= {MODEL: str(Path(model).expanduser()), SETTINGS: settings.model_dump_json(), THREADS: str(threads)}
@@ -47,6 +49,21 @@ def run(model: str, *, host: str, port: int, workers: int, threads: int, setting
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
     )
+
+
+def check_address(host: str, port: int) -> None:
+    """
+    Raises:
+        ConfigError: This machine cannot listen there.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"--host {host} --port {port}: this machine cannot listen there ({reason}).") from None
 
 
 def with_token(settings: ServeSettings, host: str) -> ServeSettings:

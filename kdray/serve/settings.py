@@ -1,6 +1,8 @@
 """What a service allows."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from kdray.records import Settings
 
@@ -26,3 +28,12 @@ class ServeSettings(Settings):
     characters: int = Field(default=100_000, ge=1, le=100_000_000)
     abstain_below: float | None = Field(default=None, ge=0, le=1)
     token: str | None = None
+
+    @model_validator(mode="after")
+    def _a_request_can_wait(self) -> Self:
+        if self.queue_rows < self.texts:
+            raise ValueError(
+                f"queue_rows = {self.queue_rows} is below texts = {self.texts}, so a request of so many texts would never "
+                "be answered; raise the first or lower the second"
+            )
+        return self

@@ -36,6 +36,8 @@ def test_predict_writes_a_file_and_prints_the_counts(model, tmp_path, capsys):
     ("more", "said"),
     [
         (["--column", "review"], "--column review: give FIELD=COLUMN"),
+        (["--column", "text=a", "--column", "text=b"], "the column of text is given twice"),
+        (["--suffix", ".csv"], "is one file; give the name of the new file its suffix"),
         (["--abstain-below", "2"], "abstain_below = 2: it must be 0 to 1"),
         (["--engine", "ray"], "is one file: Ray shares the files of a folder"),
         ([], "in.jsonl is not a file"),
@@ -52,6 +54,8 @@ def test_predict_refuses_what_it_cannot_do(model, tmp_path, capsys, more, said):
     [
         (["--port", "70000"], "--port 70000: it must be 0 to 65535"),
         (["--workers", "0"], "--workers 0: it must be 1 or more"),
+        (["--host", "192.0.2.1"], "--host 192.0.2.1 --port 8000: this machine cannot listen there"),
+        (["--queue-rows", "4"], "queue_rows = 4 is below texts = 1024"),
         (["--batch-rows", "0"], "--batch-rows 0: input should be greater than or equal to 1"),
     ],
 )

@@ -73,7 +73,7 @@ def test_lines_of_csv_with_other_numbers_of_cells_are_rejected(scorer, tmp_path)
     assert [row["id"] for row in read(tmp_path / "out.jsonl")] == ["a", "c"]
     assert json.loads((tmp_path / "out.jsonl.rejected.jsonl").read_text()) == {
         "row": 2,
-        "reason": "3 cells, but the header has 2",
+        "reason": "line 4: 3 cells, but the header has 2",
     }
 
 
@@ -81,10 +81,11 @@ def test_lines_that_are_no_json_objects_are_rejected(scorer, tmp_path):
     lines = ['{"text": "good"}', "{", "[1]", '{"text": 3}', '{"text": "\\ud800"}', '{"text": "bad", "more": {"a": 1}}']
     (tmp_path / "in.jsonl").write_text("\n".join(lines))
     counts = predict_file(scorer, tmp_path / "in.jsonl", tmp_path / "out.jsonl", Options())
-    assert (counts.rows, counts.rejected) == (6, 3)
-    assert [row["text"] for row in read(tmp_path / "out.jsonl")] == ["good", "3", "bad"]
+    assert (counts.rows, counts.rejected) == (6, 4)
+    assert [row["text"] for row in read(tmp_path / "out.jsonl")] == ["good", "bad"]
     side = (tmp_path / "out.jsonl.rejected.jsonl").read_text().splitlines()
-    assert [json.loads(line)["row"] for line in side] == [2, 3, 5]
+    assert [json.loads(line)["row"] for line in side] == [2, 3, 4, 5]
+    assert json.loads(side[2])["reason"] == "the text 'text' is 3, not a text"
 
 
 def test_an_unsure_row_has_no_prediction(scorer, tmp_path):
@@ -141,3 +142,46 @@ def test_a_folder_goes_on_with_the_files_that_are_left(student, tmp_path):
         predict_folder(student, tmp_path / "in", out, Options(abstain_below=0.9), InProcess(), **more)
     with pytest.raises(ConfigError, match="holds other files"):
         predict_folder(student, tmp_path / "in", tmp_path, Options(), InProcess(), **more)
+
+
+def test_a_stray_quote_swallows_no_rows(scorer, tmp_path):
+    (tmp_path / "in.csv").write_text('text\ngood\n"bad\n' + "film\n" * 50)
+    with pytest.raises(ConfigError, match=r"in.csv, the row from line 3 on cannot be read as csv .*: close its quotes"):
+        predict_file(scorer, tmp_path / "in.csv", tmp_path / "out.csv", Options())
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+@pytest.mark.parametrize("suffix", [".csv"])
+def test_bytes_that_are_no_text_are_named_by_their_line(scorer, tmp_path, suffix):
+    (tmp_path / f"in{suffix}").write_bytes(b"text\ngood\nb\xe4d\n")
+    with pytest.raises(ConfigError, match=r"in.csv, line 3 is not UTF-8 \(byte 0xe4\); save it as UTF-8"):
+        predict_file(scorer, tmp_path / f"in{suffix}", tmp_path / "out.csv", Options())
+
+
+def test_a_column_for_a_text_that_the_model_lacks_is_refused(scorer, tmp_path):
+    pq.write_table(table_of(TEXTS), tmp_path / "in.parquet")
+    with pytest.raises(ConfigError, match=r"--column title=...: the model has no such text; it has text"):
+        predict_file(scorer, tmp_path / "in.parquet", tmp_path / "out.csv", Options({"title": "text"}))
+
+
+def test_predictions_of_an_earlier_version_of_a_file_are_not_kept(student, tmp_path):
+    (tmp_path / "in").mkdir()
+    more = {"suffix": None, "cpus": 1, "gpus": 0}
+    pq.write_table(table_of(TEXTS), tmp_path / "in" / "a.parquet")
+    predict_folder(student, tmp_path / "in", tmp_path / "out", Options(), InProcess(), **more)
+    pq.write_table(table_of(TEXTS * 2), tmp_path / "in" / "a.parquet")
+    with pytest.raises(ConfigError, match=r"a.parquet has predictions of an earlier version of its file; remove"):
+        predict_folder(student, tmp_path / "in", tmp_path / "out", Options(), InProcess(), **more)
+    (tmp_path / "out" / "a.parquet").unlink()
+    assert predict_folder(student, tmp_path / "in", tmp_path / "out", Options(), InProcess(), **more) == {
+        "a.parquet": Counts(8)
+    }
+
+
+def test_a_bad_file_does_not_keep_the_others_from_their_predictions(student, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_bytes(b"text\n\xff\n")
+    (tmp_path / "in" / "b.csv").write_text("text\ngood\n")
+    with pytest.raises(ConfigError, match=r"a.csv, line 2 is not UTF-8"):
+        predict_folder(student, tmp_path / "in", tmp_path / "out", Options(), InProcess(), suffix=None, cpus=1, gpus=0)
+    assert (tmp_path / "out" / "b.csv").exists()

@@ -141,7 +141,9 @@ def test_a_batch_that_fails_ends_its_own_requests_only():
 
 
 def test_a_full_queue_refuses_further_rows(bundle):
-    with TestClient(make_app(open_scorer(bundle), ServeSettings(queue_rows=2))) as client:
+    with TestClient(make_app(open_scorer(bundle), ServeSettings(queue_rows=4, texts=4))) as client:
+        client.app.state.batcher._waiting += [(("a",), None)]  # pyright: ignore
         answer = client.post("/predict", json={"texts": TEXTS})
+        client.app.state.batcher._waiting.clear()  # pyright: ignore
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
