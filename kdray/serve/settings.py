@@ -33,7 +33,7 @@ class ServeSettings(Settings):
     def _a_request_can_wait(self) -> Self:
         if self.queue_rows < self.texts:
             raise ValueError(
-                f"queue_rows = {self.queue_rows} is below texts = {self.texts}, so a request of so many texts would never "
-                "be answered; raise the first or lower the second"
+                f"queue_rows = {self.queue_rows} is below texts = {self.texts}, so a request of so many texts would "
+                "never be answered; raise the first or lower the second"
             )
         return self
