@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from kdray.errors import ConfigError
 from kdray.utf8 import is_text
 
+_EXACT = 2**53  # whole numbers up to this one are the same as fractions
 _CSV_CELL_CHARACTERS = 64 << 20  # the csv module's own limit is 131,072
 
 
@@ -144,7 +145,9 @@ def _json_object(line: str, shown: str) -> Mapping[str, Any]:
 def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Array:
     values = [row.get(name) for row in rows]
     kinds = list(dict.fromkeys(type(value) for value in values if value is not None))
-    if len(kinds) > 1 and set(kinds) != {int, float}:  # 1 and 0.5 are both numbers
+    if set(kinds) == {int, float} and all(abs(v) <= _EXACT for v in values if type(v) is int):
+        values = [None if value is None else float(value) for value in values]  # 1 and 0.5 are both numbers
+    elif len(kinds) > 1:
         row = next(i for i, value in enumerate(values) if type(value) is kinds[1])
         raise ConfigError(
             f'{shown}, row {row} (the first is 0), column "{name}" is of type {kinds[1].__name__}, but earlier rows '
