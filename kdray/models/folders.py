@@ -12,6 +12,7 @@ from kdray.errors import ConfigError
 
 LFS_POINTER = b"version https://git-lfs"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+KERNEL_KEYS = ("attn_implementation", "experts_implementation")
 MOST_LAYERS = 1000
 MOST_VALUES = 10**7  # of one number in a configuration: widths, words, positions
 
@@ -43,15 +44,28 @@ def check_folder(folder: Path) -> None:
 def refuse_code(folder: Path) -> None:
     """
     Raises:
-        ConfigError: A configuration names Python code to be loaded from the folder or from elsewhere (`auto_map`).
+        ConfigError: A configuration names Python code to be loaded from the folder or from elsewhere (`auto_map`), a
+            kernel of a repository (`attn_implementation`), or quantized weights, whose readers are packages of others.
     """
     for name in ("config.json", "tokenizer_config.json"):
         file = folder / name
-        if file.is_file() and "auto_map" in read_json(file):
+        found = read_json(file) if file.is_file() else {}
+        if "auto_map" in found:
             raise ConfigError(
                 f"{file} has 'auto_map': the model needs Python code of its own, which kdray never runs; use a model "
                 "of a family that transformers contains."
             )
+        for key, value in _entries(found):
+            if any(name in key for name in KERNEL_KEYS) and "/" in json.dumps(value):
+                raise ConfigError(
+                    f"{file} has {key} = {value!r}: the code of a repository, which kdray never runs; take the key out "
+                    "of the file."
+                )
+            if key == "quantization_config" and value is not None:
+                raise ConfigError(
+                    f"{file} has 'quantization_config': kdray reads no quantized weights; use the folder of the model "
+                    "before it was quantized."
+                )
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -108,11 +122,17 @@ def _check_numbers(file: Path) -> None:
 
 
 def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for key, value in config.items():
-        if isinstance(value, dict):
-            yield from _numbers(cast(dict[str, Any], value))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
+    for key, value in _entries(config):
+        if isinstance(value, int | float) and not isinstance(value, bool):
             yield key, value
+
+
+def _entries(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys and values of a configuration and of those within it."""
+    for key, value in config.items():
+        yield key, value
+        if isinstance(value, dict):
+            yield from _entries(cast(dict[str, Any], value))
 
 
 def _check_weights(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """A table of word vectors that is random, an encoder's, or read from a text file such as GloVe's."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class WordNetwork(Network):
 
     @property
     def files(self) -> dict[str, Path]:
-        return {} if self.vectors in NOT_FILES else {"vectors": Path(self.vectors).expanduser()}
+        return {} if self.vectors in NOT_FILES else {"vectors": _regular(Path(self.vectors).expanduser())}
 
     def table(self, words: Words) -> nn.Embedding:
         """The padding token's vector is zero and stays so."""
@@ -57,7 +58,7 @@ class WordNetwork(Network):
             return None
         if self.vectors == "encoder":
             return _of_encoder(tokenizer, folder)
-        return _of_file(Path(self.vectors).expanduser(), tokenizer, generator)
+        return _of_file(_regular(Path(self.vectors).expanduser()), tokenizer, generator)
 
 
 def _of_encoder(tokenizer: Any, folder: Path) -> Float[Tensor, "words width"]:
@@ -69,23 +70,36 @@ def _of_encoder(tokenizer: Any, folder: Path) -> Float[Tensor, "words width"]:
     return table[: max(tokenizer.get_vocab().values()) + 1].float()
 
 
+def _regular(file: Path) -> Path:
+    """Before a device or a pipe is read, which may never end."""
+    if not file.is_file():
+        what = "is no regular file" if file.exists() else "does not exist"
+        raise ConfigError(f"student.architecture.vectors: {file} {what}; give a text file of word vectors.")
+    return file
+
+
 def _of_file(file: Path, tokenizer: Any, generator: torch.Generator) -> Float[Tensor, "words width"]:
     """
     Raises:
-        ConfigError: It cannot be read, holds lines of different widths, or none of the tokenizer's words.
+        ConfigError: It cannot be read, or holds lines of different widths, values that are not finite, a word twice, or
+            none of the tokenizer's words.
     """
     places: dict[str, list[int]] = {}
     for token, place in tokenizer.get_vocab().items():
         places.setdefault(token.lstrip("Ġ▁").lower(), []).append(place)  # how tokenizers mark the beginning of a word
-    found = dict[int, list[float]]()
+    found, lines_of = dict[int, list[float]](), dict[str, int]()
     try:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 word, *values = line.rstrip("\n").split(" ")
-                if word in places:
-                    found |= {place: [float(value) for value in values] for place in places[word]}
-                    if not values or len(values) != len(next(iter(found.values()))):
-                        raise ValueError(f"line {number} has {len(values)} values, lines before it another number")
+                if word not in places:
+                    continue
+                if (before := lines_of.setdefault(word, number)) != number:
+                    raise ValueError(f"line {number} has the word {word!r} of line {before} again")
+                vector = _values(values, number)
+                found |= dict.fromkeys(places[word], vector)
+                if len(vector) != len(next(iter(found.values()))):
+                    raise ValueError(f"line {number} has {len(vector)} values, lines before it another number")
     except (OSError, ValueError) as error:
         raise ConfigError(f"student.architecture.vectors: {file} cannot be read as word vectors ({error}).") from None
     if not found:
@@ -94,3 +108,13 @@ def _of_file(file: Path, tokenizer: Any, generator: torch.Generator) -> Float[Te
     table = torch.randn(max(tokenizer.get_vocab().values()) + 1, known.shape[1], generator=generator) * known.std()
     table[list(found)] = known
     return table
+
+
+def _values(values: list[str], line: int) -> list[float]:
+    try:
+        found = [float(value) for value in values]
+    except ValueError as error:
+        raise ValueError(f"line {line}: {error}") from None
+    if not found or not all(map(math.isfinite, found)):
+        raise ValueError(f"line {line} has values that are not finite numbers, or none")
+    return found

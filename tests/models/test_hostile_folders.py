@@ -80,6 +80,18 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: change(f, "tokenizer_config.json", auto_map={"AutoTokenizer": ["tokenization_a.A", None]}),
         r"enc/tokenizer_config\.json has 'auto_map'",
     ),
+    "a kernel of a repository": (
+        lambda f: change(f, "config.json", _attn_implementation="own-er/kernel"),
+        r"enc/config\.json has _attn_implementation = 'own-er/kernel': the code of a repository",
+    ),
+    "a kernel of a part": (
+        lambda f: change(f, "config.json", part={"attn_implementation": {"": "paged|a/b@v1:f"}}),
+        r"enc/config\.json has attn_implementation = .*'paged\|a/b@v1:f'",
+    ),
+    "quantized": (
+        lambda f: change(f, "config.json", quantization_config={"quant_method": "awq"}),
+        r"enc/config\.json has 'quantization_config'",
+    ),
     "pickle": (pickled, r"enc has no \*\.safetensors file \(pytorch_model\.bin may hold pickled code"),
     "a shard outside": (sharded, r"enc/model\.safetensors\.index\.json names the file '\.\./x\.safetensors'"),
     "a huge header": (lambda f: header(f, 2**62), r"enc/model\.safetensors is damaged or cut off"),
@@ -123,6 +135,11 @@ def test_code_is_refused_wherever_a_folder_is_loaded(load, name, folder, monkeyp
     with pytest.raises(ConfigError, match="has 'auto_map'"):
         load(folder)
     assert not (folder.parent / "canary").exists()
+
+
+def test_an_attention_of_transformers_is_allowed(folder: Path) -> None:
+    change(folder, "config.json", attn_implementation="sdpa", quantization_config=None)
+    assert resolve_encoder(str(folder)).folder == folder
 
 
 def test_code_beside_a_model_is_left_alone(folder: Path) -> None:

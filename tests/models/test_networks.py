@@ -84,3 +84,30 @@ def test_a_signal_that_a_network_lacks_is_refused_and_logits_are_float32(tiny_en
     assert forward(model.bfloat16(), batch, frozenset({"logits"})).logits.dtype == torch.float32
     with pytest.raises(ConfigError, match=r"architecture textcnn gives no cls, only logits\."):
         forward(model, batch, frozenset({"cls"}))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("good 1 2\nfilm 1 nan\n", r"glove\.txt cannot be .*\(line 2 has values that are not finite numbers, or none\)"),
+        ("good 1 inf\n", r"glove\.txt cannot be .*\(line 1 has values that are not finite"),
+        ("good\n", r"glove\.txt cannot be .*\(line 1 has values that are not finite numbers, or none\)"),
+        ("good 1 x\n", r"glove\.txt cannot be .*\(line 1: could not convert string to float: 'x'\)"),
+        ("good 1 2\nunseen 1 2\ngood 1 2\n", r"glove\.txt cannot be .*\(line 3 has the word 'good' of line 1 again\)"),
+        (None, r"glove\.txt does not exist; give a text file"),
+    ],
+)
+def test_bad_word_vectors_are_refused_with_file_and_line(lines, said, tiny_encoder, tmp_path) -> None:
+    file = tmp_path / "glove.txt"
+    if lines is not None:
+        file.write_text(lines)
+    with pytest.raises(ConfigError, match=said) as error:
+        TextCNN(filters=2, vectors=str(file)).build(tiny_encoder, labels=tiny.LABELS, seed=0)
+    assert "\n" not in str(error.value)
+
+
+def test_word_vectors_are_not_read_from_a_device(tiny_encoder) -> None:
+    cnn = TextCNN(filters=2, vectors="/dev/zero")
+    for read in (lambda: cnn.build(tiny_encoder, labels=tiny.LABELS, seed=0), lambda: cnn.files):
+        with pytest.raises(ConfigError, match="/dev/zero is no regular file; give a text file of word vectors"):
+            read()
