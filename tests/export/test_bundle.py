@@ -19,6 +19,7 @@ from kdray.export import graph, predict
 from kdray.export.bundle import export_bundle
 from kdray.export.trained import TrainedModel, open_trained
 from kdray.models import save_classifier
+from kdray.store import Draft, Store
 
 FORBIDDEN = ("torch", "transformers", "kdray", "onnx", "ray", "sklearn", "scipy", "pandas", "pyarrow")
 ALONE = """
@@ -98,6 +99,27 @@ def test_an_existing_folder_is_refused(model: TrainedModel, tmp_path: Path) -> N
     (tmp_path / "out").mkdir()
     with pytest.raises(ConfigError, match="out: the folder exists already; give another one"):
         export_bundle(model, tmp_path / "out", evidence=made.evidence(model, tmp_path))
+
+
+@pytest.mark.parametrize("format", ["hf", "onnx"])
+def test_a_folder_within_the_model_or_an_artifact_is_refused(model: TrainedModel, tmp_path: Path, format: Any) -> None:
+    def build(draft: Draft) -> dict[str, Any]:
+        shutil.copytree(model.folder, draft.file("model"))
+        return {}
+
+    made_artifact, _ = Store(str(tmp_path / "store")).make("distill", "s", settings={}, inputs={}, build=build)
+    own, evidence = shutil.copytree(model.folder, tmp_path / "own"), made.evidence(model, tmp_path)
+    (tmp_path / "link").symlink_to(own)
+    for out, what in (
+        (own / "x", "own is the folder of a model"),
+        (tmp_path / "link" / "a" / "x", "own is the folder of a model"),
+        (made_artifact.folder / "model" / "x", "model is the folder of a model"),
+        (made_artifact.folder / "x", "is an artifact of a store"),
+    ):
+        with pytest.raises(ConfigError, match=f"x: .*{what}, to which no file may be added; give a folder outside it"):
+            export_bundle(model, out, format=format, evidence=evidence)
+    assert {path.name for path in own.iterdir()} == {path.name for path in model.folder.iterdir()}
+    assert {path.name for path in made_artifact.path.iterdir()} == {"model", "manifest.json"}
 
 
 def test_a_graph_with_other_logits_is_refused_with_figures_and_leaves_nothing(
