@@ -8,17 +8,23 @@ from kdray.errors import ConfigError
 from kdray.store import Store
 from kdray.store.collect import Leftover, collect, listing, plain, usage, verify
 from kdray.store.manifest import SHORT
+from kdray.store.store import MARK
 
 
 def opened(uri: str) -> Store:
     """A store that is there.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It is not, or the folder is no store.
     """
     store = Store(uri)
     if not store.exists(""):
         raise ConfigError(f"store {uri!r} does not exist; give the folder or URI that kdray run used.")
+    if not store.is_store():
+        raise ConfigError(
+            f"{uri!r} is no store: it has neither {MARK} nor an artifact with a whole manifest; give the folder or URI "
+            "that kdray run used."
+        )
     return store
 
 

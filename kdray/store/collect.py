@@ -14,7 +14,7 @@ from kdray.store.drafts import drafts_of, remove_if_dead
 from kdray.store.manifest import MANIFEST, SHORT, damage
 from kdray.store.paths import NAME, fault_of_path, shown
 from kdray.store.seal import unsealed_bytes
-from kdray.store.store import OWN, Store
+from kdray.store.store import MARK, OWN, Store
 
 HOUR = 3600.0
 AGE_HOURS, AGE_HOURS_OF_BUCKETS = 24.0, 168.0  # nothing locks a bucket, so there only age is evidence
@@ -23,6 +23,7 @@ _OF_DIGEST = re.compile(rf".+-([0-9a-f]{{{SHORT}}})")
 _OF_WORK = re.compile(f"[0-9a-f]{{{SHORT}}}")
 _TEMPORARY = re.compile(r".+\.[0-9a-f]{8}\.tmp")
 _OF_SWEEP = re.compile(r"(.+)-\d{9,}")
+_OF_RAY = re.compile(r".+-([0-9a-f]{6}|\d{9,})")  # of a training, of a sweep
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def usage(store: Store) -> dict[str, int]:
     total: dict[str, int] = {}
     for entry in store.walk(""):
         top, below, _ = entry.where.partition("/")
-        area = top if below and (NAME.fullmatch(top) or top in OWN) else "other"
+        area = top if top == MARK or (below and (NAME.fullmatch(top) or top in OWN)) else "other"
         total[area] = total.get(area, 0) + entry.bytes
     return dict(sorted(total.items()))
 
@@ -198,7 +199,7 @@ def _logs(store: Store, hours: float) -> Iterator[tuple[str, str, str, str]]:
             return
     for name in store.children("ray"):
         where, of_sweep = f"ray/{name}", _OF_SWEEP.fullmatch(name)
-        if fault_of_path(where) or _is_link(store, where):
+        if not _OF_RAY.fullmatch(name) or fault_of_path(where) or _is_link(store, where):
             continue
         sweep = f"sweeps/{of_sweep[1]}" if of_sweep else ""
         if sweep and store.exists(sweep) and not store.exists(f"{sweep}/result.json"):

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OWNER = "owner.json"
+_OF_DRAFT = re.compile(r".+-[0-9a-f]{12}-[a-z0-9_]+")  # as `new_draft` names them
 
 
 class Owner(TypedDict):
@@ -77,11 +79,13 @@ def new_draft(drafts: Path, where: str, digest: str) -> DraftFolder:
 
 
 def drafts_of(store: "Store") -> Iterator[DraftFolder]:
-    """Every draft of a store that is there now. Links are left out."""
+    """Every draft of a store that is there now. Links, and folders that `new_draft` did not name, are left out."""
     drafts = drafts_folder(store)
     with suppress(FileNotFoundError, NotADirectoryError):
         yield from (
-            DraftFolder(place) for place in sorted(drafts.iterdir()) if place.is_dir() and not place.is_symlink()
+            DraftFolder(place)
+            for place in sorted(drafts.iterdir())
+            if _OF_DRAFT.fullmatch(place.name) and place.is_dir() and not place.is_symlink()
         )
 
 

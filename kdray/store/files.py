@@ -71,10 +71,10 @@ class Files:
         return f"{address.rstrip('/')}/{where}{mark}{options}"
 
     def children(self, where: str) -> list[str]:
-        """The names right below a folder; none if it is not there."""
+        """The names right below a folder; none if it is not there, or is a file."""
         place = self._at(where)
         if self.is_local:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 return sorted(path.name for path in Path(place).iterdir())
             return []
         selector = fs.FileSelector(place, allow_not_found=True)

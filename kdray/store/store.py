@@ -1,8 +1,9 @@
 """A store is a `pyarrow.fs` URI: a folder by default, `s3://`, `gs://` or a mounted share on a cluster.
 
 Layout: `<stage>/<name>-<digest12>/{files..., manifest.json}` for artifacts, `work/<digest12>/` for the checkpoints of
-what is still being made. `manifest.json` is written last; without it the artifact does not exist. Nothing can lock a
-bucket, so there each process that makes an artifact puts its files into a folder of its own, which the manifest names.
+what is still being made, and `kdray-store.json`, which tells a store from other folders. `manifest.json` is written
+last; without it the artifact does not exist. Nothing can lock a bucket, so there each process that makes an artifact
+puts its files into a folder of its own, which the manifest names.
 """
 
 import json
@@ -13,7 +14,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -35,7 +36,8 @@ from kdray.store.work import WorkFolder
 log = logging.getLogger(__name__)
 
 LONGEST_NAME = 200  # characters; a folder's name has the digest too
-OWN = frozenset({"drafts", "locks", "ray", "report", "sweeps", "work"})  # folders of a store that are no stages
+MARK = "kdray-store.json"  # in every store, from the first artifact that is made in it
+OWN = frozenset({MARK, "drafts", "locks", "ray", "report", "sweeps", "work"})  # of a store, and no stages
 
 
 class Store(Files):
@@ -99,6 +101,14 @@ class Store(Files):
         made = self.find(stage, name, digest)
         assert made is not None
         return made, False
+
+    def is_store(self) -> bool:
+        """Whether an artifact was ever made in this folder; stores of earlier versions have no mark, but manifests."""
+        if self.exists(MARK):
+            return True
+        with suppress(OSError):  # of folders that may not be read
+            return any(isinstance(found, Artifact) for stage in self.stages() for _, found in self.survey(stage))
+        return False
 
     def stages(self) -> list[str]:
         """The folders of a store that may hold artifacts."""
@@ -190,6 +200,8 @@ class Store(Files):
 
     def _build(self, where: str, manifest: dict[str, Any], build: Callable[[Draft], Mapping[str, Any]]) -> None:
         start = time.time()
+        if not self.exists(MARK):
+            self.write_json(MARK, {"layout": 1})
         draft = new_draft(drafts_folder(self), where, manifest["digest"])
         try:
             summary = build(Draft(draft.folder))

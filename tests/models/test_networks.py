@@ -89,7 +89,10 @@ def test_a_signal_that_a_network_lacks_is_refused_and_logits_are_float32(tiny_en
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("good 1 2\nfilm 1 nan\n", r"glove\.txt cannot be .*\(line 2 has values that are not finite numbers, or none\)"),
+        (
+            "good 1 2\nfilm 1 nan\n",
+            r"glove\.txt cannot be .*\(line 2 has values that are not finite numbers, or none\)",
+        ),
         ("good 1 inf\n", r"glove\.txt cannot be .*\(line 1 has values that are not finite"),
         ("good\n", r"glove\.txt cannot be .*\(line 1 has values that are not finite numbers, or none\)"),
         ("good 1 x\n", r"glove\.txt cannot be .*\(line 1: could not convert string to float: 'x'\)"),

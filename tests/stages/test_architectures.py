@@ -171,7 +171,7 @@ def test_methods_that_compare_layers_are_refused_before_anything_starts(plain, m
     sentence = rf"^method {method} compares the student's {signal}, but bilstm gives only logits; take .* such as kd\.$"
     with pytest.raises(ConfigError, match=sentence):
         prepare(run, Context(Store(run.store), InProcess(), None))
-    assert {path.name for path in (tmp_path / "none").iterdir()} == {"corpus", "drafts", "locks"}
+    assert {path.name for path in (tmp_path / "none").iterdir()} == {"corpus", "drafts", "locks", "kdray-store.json"}
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_leftovers_are_listed_and_removed_only_when_asked_for(store: Store) -> N
         store.write_bytes(where, b"x")
     store.write_bytes("sweeps/s/study.db", b"x")  # a sweep that has not ended
     store.write_bytes("sweeps/s/result.json.0123abcd.tmp", b"x")
-    dead, foreign = draft_of(store, host=socket.gethostname(), pid=dead_pid()), "drafts/without-a-note"
+    dead, foreign = draft_of(store, host=socket.gethostname(), pid=dead_pid()), f"drafts/teach-t-{SHORT}-without_a_note"
     store.local_path(foreign).mkdir()
     for where in (f"work/{SHORT}", "ray/t-abc123", "ray/s-1700000000", foreign, "sweeps"):
         old(store, where)
@@ -216,6 +216,47 @@ def test_the_draft_of_a_killed_command_is_cleared(store: Store) -> None:
     _, reused = store.make("teach", "t", settings=store_processes.SETTINGS, inputs={}, build=hostile.build)
     assert not reused
     assert store.children("drafts") == []
+
+
+@pytest.mark.parametrize("action", ["ls", "du", "gc", "verify"])
+def test_a_folder_that_is_no_store_is_refused(action: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for where in ("drafts/thesis", "src", f"work/{SHORT}", f"teach/n-{SHORT}"):
+        (tmp_path / "proj" / where).mkdir(parents=True)
+        (tmp_path / "proj" / where / "a").write_text("x")
+    (tmp_path / "proj" / "manifest.json").write_text("{}")
+    (tmp_path / "proj" / f"teach/n-{SHORT}" / "manifest.json").write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
+    flags = ["--delete", "--older-than", "0"] if action == "gc" else []
+    assert main(["store", action, str(tmp_path / "proj"), *flags]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "proj' is no store: it has neither kdray-store.json nor an artifact with a whole manifest; give" in said
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_store_of_earlier_versions_is_known_by_its_manifests(store: Store) -> None:
+    assert not store.is_store()
+    make(store, "teach", {})
+    assert store.is_store()
+    store.remove("kdray-store.json")
+    assert store.is_store()
+
+
+def test_only_names_of_kdray_are_removed_and_files_beside_them_are_left(store: Store) -> None:
+    make(store, "teach", {})
+    for where in ("drafts/thesis/a", "work/thesis/a", "ray/thesis/a", "teach/thesis/a", "sweeps/a", "notes.txt"):
+        store.write_bytes(where, b"x")
+    old(store, "")
+    assert found(store, delete=True) == {}
+    assert list(verify(store)) == []
+    assert len(listing(store)[0]) == 1
+
+
+@pytest.mark.parametrize("action", ["ls", "du", "gc", "verify"])
+def test_files_where_folders_are_expected_do_not_stop_the_command(action: str, store: Store) -> None:
+    make(store, "teach", {})
+    for where in ("work", "sweeps", "ray", "corpus"):
+        store.write_bytes(where, b"x")
+    assert main(["store", action, store.uri]) == 0
 
 
 def test_the_command_shows_and_removes(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

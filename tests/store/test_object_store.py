@@ -88,6 +88,17 @@ def test_copies_of_two_stores_are_kept_apart(store: Store) -> None:
     assert mine.folder != theirs.folder
 
 
+def test_a_bucket_is_a_store_once_an_artifact_was_made(store: Store) -> None:
+    store.write_bytes("drafts/thesis/a", b"x")
+    assert not store.is_store()
+    make(store)
+    assert store.exists("kdray-store.json")
+    assert store.is_store()
+    assert store.stages() == ["teach"]
+    store.remove("kdray-store.json")
+    assert store.is_store()
+
+
 def test_a_build_that_raises_leaves_nothing(store: Store, tmp_path: Path) -> None:
     def fails(draft: Draft) -> dict[str, Any]:
         build(draft)

@@ -446,6 +446,7 @@ def test_files_are_on_the_disk_before_the_manifest_is(store, monkeypatch):
         forced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         fsync(descriptor)
 
+    store.write_json("kdray-store.json", {})
     monkeypatch.setattr(os, "fsync", noting)
     make(store)
     assert sorted(forced[:-1]) == ["data.txt", "more.txt"]
