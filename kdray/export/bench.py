@@ -21,12 +21,11 @@ from kdray.corpora.files import READERS, read_table
 from kdray.errors import ConfigError, RunError
 from kdray.evaluate.latency import CpuTimes, Load, alone, cpu_times, interleaved, load_between
 from kdray.export import predict
-from kdray.export.bundle import open_bundle
+from kdray.export.bundle import open_bundle, read_bundle
 from kdray.export.graph import check_installed
 from kdray.export.machine import machine
 from kdray.export.trained import TrainedModel, open_trained
 from kdray.models import autocast, forward
-from kdray.models.folders import read_json
 from kdray.pruning import importance, sentences
 
 log = logging.getLogger(__name__)
@@ -190,7 +189,7 @@ def candidate_of(given: str | Path | TrainedModel) -> Candidate:
         check_installed()
         if precision:
             raise ConfigError(f"{given}: a bundle has the precision that it was exported with; leave out @{precision}.")
-        return InOnnx(str(given), folder, read_json(folder / "bundle.json"))
+        return InOnnx(str(given), folder, read_bundle(folder))
     model = open_trained(folder)
     return InTorch(str(given), model, precision or model.reading.precision, model.load_model())
 

@@ -34,6 +34,7 @@ from kdray.export.quantize import Attempt, attempts
 from kdray.export.trained import FILE, TrainedModel
 from kdray.models import architecture_of, check_export
 from kdray.pruning import Pruner, importance, sentences
+from kdray.store import file_sha256
 from kdray.tasks import TASKS
 
 log = logging.getLogger(__name__)
@@ -93,20 +94,40 @@ def export_bundle(
             about["usage"] = architecture_of(loaded[0]).usage
             about["proof"] = _write_hf(model, wanted, draft).plain()
         else:
-            _write_runtime(model, loaded[1], about, draft)
-            proof = _write_onnx(model, loaded, wanted, draft)
+            _write_runtime(model, loaded[1], draft)
+            proof = _write_onnx(model, loaded, about, wanted, draft)
             if format == "onnx-int8":
                 proof, about["int8"] = _write_int8(model, wanted, draft, tolerance, reduce_range)
             about["proof"] = proof.plain()
-        _write_json(draft / "bundle.json", about)
+        about = _write_about(draft, about)
         (draft / "README.md").write_text(bundle_card(about), encoding="utf-8")
     return about
 
 
 def open_bundle(folder: Path, *, threads: int = 0) -> predict.Bundle:
-    """An ONNX bundle in this process, with kdray's own pruner: no code of the bundle is run."""
-    prune = Pruner.load(folder).prune if (folder / "pruner.json").is_file() else None
-    return predict.Bundle(folder, threads=threads, prune=prune)
+    """An ONNX bundle in this process, with kdray's own pruner: no code of the bundle is run.
+
+    Raises:
+        ConfigError: A file of the bundle is not as it was exported, or cannot be used.
+    """
+    about = read_bundle(folder)
+    prune = Pruner.load(folder).prune if predict.PRUNER in about["files"] else None
+    try:
+        return predict.Bundle(folder, about, threads=threads, prune=prune)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def read_bundle(folder: Path) -> dict[str, Any]:
+    """What `bundle.json` of an ONNX bundle holds, once all files are compared with it.
+
+    Raises:
+        ConfigError: A file of the bundle is not as it was exported.
+    """
+    try:
+        return predict.read_about(folder)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def write_saved(model: TrainedModel, folder: Path) -> None:
@@ -168,8 +189,18 @@ def _write_hf(model: TrainedModel, wanted: Expected, draft: Path) -> Agreement:
     return found
 
 
-def _write_runtime(model: TrainedModel, tokenizer: Any, about: Mapping[str, Any], draft: Path) -> None:
-    """Everything but the graph and the card."""
+def _write_about(draft: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """`bundle.json`, with the hashes of the other files (of a Hugging Face folder none) and of itself."""
+    names = (predict.FILES | predict.PRUNER_FILES) if about["format"] != "hf" else set[str]()
+    files = {name: file_sha256(draft / name) for name in sorted(names) if (draft / name).is_file()}
+    whole = {**about, "files": files}
+    whole["digest"] = predict.digest_of(whole)
+    _write_json(draft / "bundle.json", whole)
+    return whole
+
+
+def _write_runtime(model: TrainedModel, tokenizer: Any, draft: Path) -> None:
+    """Everything but the graph, `bundle.json` and the card."""
     from tokenizers import Tokenizer
 
     copy: Any = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
@@ -185,13 +216,15 @@ def _write_runtime(model: TrainedModel, tokenizer: Any, about: Mapping[str, Any]
     pins = "".join(f"{name}=={number}\n" for name, number in runtime_versions().items())
     (draft / "requirements.txt").write_text(pins)
     (draft / "Dockerfile").write_text(DOCKERFILE)
-    _write_json(draft / "bundle.json", about)
 
 
-def _write_onnx(model: TrainedModel, loaded: tuple[Any, Any], wanted: Expected, draft: Path) -> Agreement:
+def _write_onnx(
+    model: TrainedModel, loaded: tuple[Any, Any], about: Mapping[str, Any], wanted: Expected, draft: Path
+) -> Agreement:
     rows = model.rows(loaded[1], [[text] * 2 for text in wanted.edges[-1]])
     batch = rows.batch(np.arange(2), torch.device("cpu"))
     write_graph(loaded[0], {name: batch[name] for name in inputs_of(loaded[1])}, draft / "model.onnx")
+    _write_about(draft, about)
     found = compare(_opened(draft), model, wanted)
     if fault := fault_of_fp32(found):
         raise RunError(f"the ONNX export is refused, {fault}: {found.figures}.")

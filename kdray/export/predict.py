@@ -8,10 +8,11 @@ is a JSON object. From Python: `import predict; predict.load(".").predict(["a ve
 """
 
 import argparse
+import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ import numpy as np
 from tokenizers import Tokenizer
 
 BATCH_ROWS = 32
+MOST_TOKENS = 1_000_000  # of a row
+FORMATS, TASKS = ("onnx", "onnx-int8"), ("single_label", "multi_label", "regression")
+GRAPH, TOKENIZER, PRUNER = "model.onnx", "tokenizer.json", "pruner.json"
+FILES, PRUNER_FILES = {GRAPH, TOKENIZER, "predict.py"}, {PRUNER, "sentences.py", "importance.py"}
+INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 Prune = Callable[[Sequence[str]], list[str]]
 
 
@@ -26,28 +32,51 @@ class Bundle:
     """A classifier: texts to token ids, the ONNX graph, logits to labels.
 
     Args:
-        folder: It has `bundle.json`, `tokenizer.json` and `model.onnx`.
+        folder: It has `tokenizer.json` and `model.onnx`.
+        about: What `read_about` gives for the folder.
         threads: Of one prediction; 0 takes all cores.
         prune: Shortens texts before they are read; `load` gives the one of the bundle.
         graph: Another file than `model.onnx`.
+
+    Raises:
+        ValueError: The tokenizer or the graph cannot be used, or the graph has not one output a label.
     """
 
     def __init__(
-        self, folder: Path, *, threads: int = 0, prune: Prune | None = None, graph: Path | None = None
+        self,
+        folder: Path,
+        about: dict[str, Any],
+        *,
+        threads: int = 0,
+        prune: Prune | None = None,
+        graph: Path | None = None,
     ) -> None:
+        self.about, self.prune, file = about, prune, graph or folder / GRAPH
+        try:
+            self.tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
+        except Exception as error:  # tokenizers raises no other class
+            raise _refused(folder / TOKENIZER, "is no tokenizer", error) from error
+        try:
+            self._start(file, threads)
+            found = self.forward(self.encode([["a"] * len(about["fields"])])).shape
+        except ImportError:
+            raise
+        except Exception as error:  # onnxruntime raises many kinds
+            raise _refused(file, "is no graph that can be run", error) from error
+        if found != (1, len(about["labels"])):
+            raise _refused(file, f"gives logits of shape {list(found)} for one row and {len(about['labels'])} labels")
+
+    def _start(self, graph: Path, threads: int) -> None:
         import onnxruntime  # kdray reads this file without it
 
-        self.about: dict[str, Any] = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        self.tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
         options: Any = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads take no time from others
-        self.session: Any = onnxruntime.InferenceSession(
-            str(graph or folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        self.session: Any = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         self.inputs = [each.name for each in self.session.get_inputs()]
-        self.prune = prune
+        if other := set(self.inputs) - INPUTS:
+            raise ValueError(f"it has the input {min(other)}")
 
     def encode(self, rows: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
         """Token ids of rows of one or two texts, padded to the longest: int64 [rows, tokens] by input."""
@@ -100,10 +129,67 @@ class Bundle:
 def load(
     folder: str | Path, *, threads: int = 0, graph: Path | None = None, code: Path = Path(__file__).parent
 ) -> Bundle:
-    """The bundle in a folder, with its pruner if it has one; `code` has the pruner's two modules."""
+    """The bundle in a folder, with its pruner if it has one; `code` has the pruner's two modules.
+
+    Raises:
+        ValueError: A file of the bundle is not as it was exported, or cannot be used.
+    """
     place = Path(folder)
-    prune = own_pruner(place, code) if (place / "pruner.json").is_file() else None
-    return Bundle(place, threads=threads, prune=prune, graph=graph)
+    about = read_about(place, unread={GRAPH} if graph else set())
+    prune = None
+    if PRUNER in about["files"]:
+        try:
+            prune = own_pruner(place, code)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise _refused(place / PRUNER, "is no pruner", error) from error
+    return Bundle(place, about, threads=threads, prune=prune, graph=graph)
+
+
+def read_about(folder: Path, *, unread: Set[str] = frozenset()) -> dict[str, Any]:
+    """What `bundle.json` holds, if it and all files of the bundle are as they were exported.
+
+    Args:
+        unread: Files that will not be used, so that they are not compared.
+
+    Raises:
+        ValueError: They are not, or a value is not allowed.
+    """
+    file = folder / "bundle.json"
+    try:
+        about: Any = json.loads(file.read_text(encoding="utf-8"))
+        whole = isinstance(about, dict) and about.get("digest") == digest_of(about)
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refused(file, "cannot be read", error) from error
+    if not whole:
+        raise _refused(file, "is damaged, was changed, or is of an earlier version (its digest does not fit)")
+    if fault := _fault_of(about):
+        raise _refused(file, f"has {fault}")
+    for name in sorted(about["files"].keys() - unread):
+        try:
+            same = sha256_of(folder / name) == about["files"][name]
+        except OSError as error:
+            raise _refused(folder / name, "cannot be read", error) from error
+        if not same:
+            raise _refused(folder / name, f"is not the file that was exported (its sha256 is not that of {file.name})")
+    return about
+
+
+def digest_of(about: Mapping[str, Any]) -> str:
+    """The sha256 (hex) of everything that `bundle.json` holds but the digest itself."""
+    plain = {key: value for key, value in about.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def sha256_of(file: Path) -> str:
+    """The sha256 (hex) of a regular file.
+
+    Raises:
+        OSError: It is missing, or a folder, a device or a pipe.
+    """
+    if file.exists() and not file.is_file():
+        raise OSError("it is no regular file")
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def own_pruner(folder: Path, code: Path) -> Prune:
@@ -141,6 +227,45 @@ def has_vnni(flags: frozenset[str]) -> bool:
     return bool(flags & {"avx512_vnni", "avx_vnni"})
 
 
+def _refused(file: Path, what: str, error: Exception | None = None) -> ValueError:
+    why = f" ({type(error).__name__}: {' '.join(str(error).split())[:200]})" if error else ""
+    return ValueError(f"{file} {what}{why}; export the bundle again.")
+
+
+def _fault_of(about: dict[str, Any]) -> str | None:
+    """The first value that is not allowed, or None."""
+    files: Any = about.get("files")
+    fields: Any = about.get("fields")
+    int8: Any = about.get("int8")
+    if about.get("format") not in FORMATS or about.get("task") not in TASKS:
+        given = f"the format {about.get('format')!r} and the task {about.get('task')!r}"
+        return f"{given}; allowed are {', '.join(FORMATS)} and {', '.join(TASKS)}"
+    if not isinstance(files, dict) or set(files) not in (FILES, FILES | PRUNER_FILES):
+        return f"other files than {', '.join(sorted(FILES))} and, with a pruner, {', '.join(sorted(PRUNER_FILES))}"
+    if not _are_names(about.get("labels"), 10**6):
+        return "labels that are not distinct texts"
+    if not _are_names(fields, 2) or "" in fields:
+        return "fields that are not one or two distinct texts"
+    prunable: Any = about.get("prunable")
+    if prunable != [] and not (_are_names(prunable, 2) and set(prunable) <= set(fields) and PRUNER in files):
+        return f"prunable = {prunable!r}; allowed are its fields, and none without {PRUNER}"
+    tokens: Any = about.get("max_length")
+    if type(tokens) is not int or not 1 <= tokens <= MOST_TOKENS:
+        return f"max_length = {tokens!r}; allowed are whole numbers from 1 to {MOST_TOKENS:,}"
+    if int8 is not None and not (isinstance(int8, dict) and isinstance(int8.get("reduce_range"), bool)):
+        return "int8 without reduce_range"
+    return None
+
+
+def _are_names(found: Any, most: int) -> bool:
+    return (
+        isinstance(found, list)
+        and 1 <= len(found) <= most
+        and all(isinstance(each, str) for each in found)
+        and len(set(found)) == len(found)
+    )
+
+
 def _module(file: Path) -> Any:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
@@ -170,11 +295,13 @@ def _main() -> int:
     parser.add_argument("--threads", type=int, default=0, help="of one prediction (default: all cores)")
     parser.add_argument("--bundle", type=Path, default=Path(__file__).parent, help="folder (default: this script's)")
     arguments = parser.parse_args()
-    bundle = load(arguments.bundle, threads=arguments.threads)
-    int8, flags = bundle.about.get("int8"), processor_flags()
-    if int8 and not int8["reduce_range"] and flags and not has_vnni(flags):
-        print("predict.py: this processor has no VNNI, so int8 may be less accurate than measured.", file=sys.stderr)
     try:
+        bundle = load(arguments.bundle, threads=arguments.threads)
+        int8, flags = bundle.about["int8"], processor_flags()
+        if int8 and not int8["reduce_range"] and flags and not has_vnni(flags):
+            print(
+                "predict.py: this processor has no VNNI, so int8 may be less accurate than measured.", file=sys.stderr
+            )
         rows = [arguments.texts] if arguments.texts else list(_lines(bundle.about["fields"]))
         for record in bundle.predict(rows):
             print(json.dumps(record, ensure_ascii=False))

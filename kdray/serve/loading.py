@@ -4,7 +4,7 @@ import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -66,11 +66,11 @@ def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
         ConfigError: The folder holds none of these, or a package is missing.
     """
     folder = Path(where).expanduser()
-    about = _about(folder)
-    if about is not None and about["format"] != "hf":
+    if _is_onnx(folder):
         if importlib.util.find_spec("onnxruntime") is None:
             raise ConfigError(f"{where} is an ONNX bundle, which needs onnxruntime: pip install 'kdray[export]'.")
         onnx = _Onnx(folder, threads)
+        about = onnx.about
         return Scorer(
             folder, onnx, about["task"], _labels(about), tuple(about["fields"]), about["max_length"], onnx.tokenizer
         )
@@ -79,13 +79,15 @@ def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
     return Scorer(folder, loaded, reading.task, reading.labels, reading.fields, reading.max_length, loaded.tokenizer)
 
 
-def _about(folder: Path) -> dict[str, Any] | None:
+def _is_onnx(folder: Path) -> bool:
+    """Whether there is a `bundle.json` of another format than `hf`; what it holds is checked when it is opened."""
     try:
-        return json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
+        about: Any = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{folder / 'bundle.json'} cannot be read ({error}); export the bundle again.") from error
+    return not isinstance(about, dict) or cast("dict[str, Any]", about).get("format") != "hf"
 
 
 def _labels(about: dict[str, Any]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import tiny
 import torch
 
+from kdray.export import predict
 from kdray.export.evidence import Evidence, evidence_for
 from kdray.export.trained import Reading, TrainedModel
 from kdray.models import load_tokenizer, save_classifier
@@ -57,6 +58,13 @@ def rows_file(file: Path, **columns: Sequence[Any]) -> Path:
 
 def evidence(model: TrainedModel, folder: Path, **columns: Sequence[Any]) -> Evidence:
     return evidence_for(model, rows_file(folder / "rows.jsonl", **columns))
+
+
+def change(folder: Path, **values: Any) -> None:
+    """Other values in `bundle.json` of a bundle, with the hashes of its files as they are now."""
+    about = json.loads((folder / "bundle.json").read_text()) | values
+    about |= {} if "files" in values else {"files": {name: predict.sha256_of(folder / name) for name in about["files"]}}
+    (folder / "bundle.json").write_text(json.dumps(about | {"digest": predict.digest_of(about)}))
 
 
 def pruner() -> Pruner:

@@ -13,7 +13,7 @@ import pytest
 from kdray.cli import main
 from kdray.errors import ConfigError, RunError
 from kdray.evaluate.latency import CpuTimes
-from kdray.export import bench
+from kdray.export import bench, predict
 from kdray.export.bench import Benchmark, candidate_of, run_benchmark
 from kdray.export.bundle import write_saved
 from kdray.export.trained import TrainedModel
@@ -145,6 +145,7 @@ def test_kdray_runs_no_code_of_a_bundle(onnx_bundle: Path, model: TrainedModel, 
     made.pruner().save(folder)
     for name in ("predict.py", "sentences.py", "importance.py"):
         (folder / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit(1)\n")
+    made.change(folder, files={name: predict.sha256_of(folder / name) for name in predict.FILES | predict.PRUNER_FILES})
     found = measured([folder])
     assert found.candidates[0]["cold_start_ms"] > 0
     assert not (tmp_path / "ran").exists()

@@ -1,9 +1,12 @@
 """A bundle holds what it needs, gives the labels of its model without torch, and is refused where it would not."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ import torch
 
 from kdray.errors import ConfigError, RunError
 from kdray.export import graph, predict
-from kdray.export.bundle import export_bundle
+from kdray.export.bundle import export_bundle, open_bundle
 from kdray.export.trained import TrainedModel, open_trained
 from kdray.models import save_classifier
 from kdray.store import Draft, Store
@@ -213,8 +216,7 @@ def test_pairs_are_read_as_pairs(model: TrainedModel, tmp_path: Path, same_graph
 @pytest.mark.parametrize("task", ["multi_label", "regression"])
 def test_other_tasks_give_labels_or_values(task: str, model: TrainedModel, onnx_bundle: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(onnx_bundle, tmp_path / "out")
-    about = json.loads((onnx_bundle / "bundle.json").read_text()) | {"task": task}
-    (folder / "bundle.json").write_text(json.dumps(about))
+    made.change(folder, task=task)
     logits = model.logits(model.load_model(), [made.TEXTS], precision="fp32")
     for found, row in zip(alone(folder, made.TEXTS), logits, strict=True):
         if task == "regression":
@@ -222,3 +224,75 @@ def test_other_tasks_give_labels_or_values(task: str, model: TrainedModel, onnx_
         else:
             assert found["labels"] == [label for label, value in zip(tiny.LABELS, row, strict=True) if value >= 0]
             assert list(found["probabilities"].values()) == pytest.approx(1 / (1 + np.exp(-row)), abs=1e-4)
+
+
+GRAPH, NAMES = "model.onnx", ["predict.py", "tokenizer.json", "model.onnx"]
+DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no labels": (lambda f: made.change(f, labels=[]), r"bundle\.json has labels that are not distinct texts"),
+    "equal labels": (lambda f: made.change(f, labels=["a", "a"]), r"bundle\.json has labels that are not distinct"),
+    "labels that are numbers": (lambda f: made.change(f, labels=[0, 1]), r"bundle\.json has labels that are not"),
+    "more labels": (
+        lambda f: made.change(f, labels=["a", "b", "c"]),
+        r"model\.onnx gives logits of shape \[1, 2\] for one row and 3 labels",
+    ),
+    "no fields": (lambda f: made.change(f, fields=[]), r"bundle\.json has fields that are not one or two"),
+    "an empty field": (lambda f: made.change(f, fields=[""]), r"bundle\.json has fields that are not one or two"),
+    "three fields": (lambda f: made.change(f, fields=["a", "b", "c"]), r"bundle\.json has fields that are not one or"),
+    "a length of text": (lambda f: made.change(f, max_length="9"), r"bundle\.json has max_length = '9'; allowed are"),
+    "no length": (lambda f: made.change(f, max_length=True), r"bundle\.json has max_length = True; allowed are"),
+    "another task": (lambda f: made.change(f, task="x"), r"bundle\.json has the format 'onnx' and the task 'x'; allow"),
+    "another format": (lambda f: made.change(f, format=[]), r"bundle\.json has the format \[\] and the task"),
+    "pruning without a pruner": (
+        lambda f: made.change(f, prunable=["text"]),
+        r"bundle\.json has prunable = \['text'\]; allowed are its fields, and none without pruner\.json",
+    ),
+    "int8 of another kind": (lambda f: made.change(f, int8=[1]), r"bundle\.json has int8 without reduce_range"),
+    "a file outside": (lambda f: made.change(f, files={"../x": "0"}), r"bundle\.json has other files than model\.onnx"),
+    "files as a list": (lambda f: made.change(f, files=NAMES), r"bundle\.json has other files than model\.onnx"),
+    "a value changed": (
+        lambda f: (f / "bundle.json").write_text((f / "bundle.json").read_text().replace("positive", "neutral")),
+        r"bundle\.json is damaged, was changed, or is of an earlier version",
+    ),
+    "not JSON": (lambda f: (f / "bundle.json").write_text("{"), r"bundle\.json cannot be read \(JSONDecodeError"),
+    "deep JSON": (lambda f: (f / "bundle.json").write_text("[" * 10**5), r"bundle\.json cannot be read \(Recursion"),
+    "a list": (lambda f: (f / "bundle.json").write_text("[]"), r"bundle\.json is damaged, was changed, or"),
+    "another graph": (lambda f: (f / GRAPH).write_bytes(b"x"), r"model\.onnx is not the file that was exported"),
+    "another tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), r"tokenizer\.json is not the file that"),
+    "another script": (lambda f: (f / "predict.py").write_text(""), r"predict\.py is not the file that was exported"),
+    "no graph": (lambda f: (f / GRAPH).unlink(), r"model\.onnx cannot be read \(FileNotFoundError"),
+    "a pipe": (
+        lambda f: ((f / GRAPH).unlink(), os.mkfifo(f / GRAPH)),
+        r"model\.onnx cannot be read \(OSError: it is no",
+    ),
+    "a graph of nothing": (
+        lambda f: ((f / GRAPH).write_bytes(b"x"), made.change(f)),
+        r"model\.onnx is no graph that can be run \(InvalidProtobuf",
+    ),
+    "a tokenizer of nothing": (
+        lambda f: ((f / "tokenizer.json").write_text("{}"), made.change(f)),
+        r"tokenizer\.json is no tokenizer \(Exception",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_bundle_that_is_damaged_or_changed_is_refused_with_its_file(
+    kind: str, onnx_bundle: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(onnx_bundle, tmp_path / "out")
+    damage, said = DAMAGED[kind]
+    damage(folder)
+    said = rf"^{re.escape(str(folder))}/{said}.*; export the bundle again\.$"
+    with pytest.raises(ValueError, match=said):
+        predict.load(folder)
+    with pytest.raises(ConfigError, match=said):
+        open_bundle(folder)
+
+
+def test_the_script_refuses_a_damaged_bundle_in_one_sentence(onnx_bundle: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(onnx_bundle, tmp_path / "out")
+    (folder / GRAPH).write_bytes(b"x")
+    command = [sys.executable, str(folder / "predict.py"), "a film"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert done.stderr.startswith(f"predict.py: {folder}/model.onnx is not the file that was exported")

@@ -1,9 +1,11 @@
 """The HTTP service, by its ASGI interface."""
 
 import asyncio
+import shutil
 
 import numpy as np
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from served import TEXTS
 
@@ -12,7 +14,7 @@ from kdray.serve.app import make_app
 from kdray.serve.batching import Batcher
 from kdray.serve.loading import open_scorer
 from kdray.serve.scorer import Scores
-from kdray.serve.server import TOKEN, is_loopback, with_token
+from kdray.serve.server import TOKEN, is_loopback, run, with_token
 from kdray.serve.settings import ServeSettings
 
 
@@ -70,6 +72,15 @@ def test_metrics_count_requests_and_texts(client):
     assert 'kdray_requests_total{status="200"}' in text
     assert "kdray_batch_rows_bucket" in text
     assert client.get("/docs").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "model.onnx", "tokenizer.json"])
+def test_a_damaged_bundle_is_refused_before_anything_listens(bundle, tmp_path, monkeypatch, name):
+    folder = shutil.copytree(bundle, tmp_path / "bundle")
+    (folder / name).write_bytes(b"[]")
+    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: pytest.fail("it listens"))
+    with pytest.raises(ConfigError, match=rf"bundle/{name} is .*; export the bundle again\.$"):
+        run(str(folder), host="127.0.0.1", port=0, workers=1, threads=1, settings=ServeSettings())
 
 
 def test_a_service_with_a_token_answers_nobody_without_it(bundle):
