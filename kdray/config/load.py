@@ -77,7 +77,7 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not valid YAML: it is not UTF-8 text.") from None
     if plain is None:
-        return {}
+        raise ConfigError(f"{path} is empty: expected sections such as corpus: and method:, one or more.")
     if not isinstance(plain, dict):
         raise ConfigError(f"{path}: expected sections such as corpus: and method:, found a {type(plain).__name__}.")
     return plain
@@ -108,7 +108,7 @@ def _first(error: ValidationError) -> str:
     if problem["type"] in _BEYOND:
         low, high = _bounds_at(problem["loc"])
         return f"{key} = {given}: allowed is a number from {low or 'any'} to {high or 'any'}."
-    message = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ").rstrip(".")
     shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{key}: {message}{shown}." if key else f"{message}."
 

@@ -147,7 +147,7 @@ def load_sweep(path: Path) -> SweepConfig:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}.") from None
+        raise ConfigError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ').rstrip('.')}.") from None
 
 
 def _suggested(trial: Any, key: str, choices: Range | Choices) -> Any:

@@ -47,9 +47,12 @@ def test_a_file_is_read_and_the_rest_is_default(run_file):
     assert run.train.epochs == RunConfig().train.epochs
 
 
-def test_nothing_at_all_is_the_defaults(tmp_path):
-    (tmp_path / "empty.yaml").write_text("# nothing\n")
-    assert load(tmp_path / "empty.yaml") == load(None) == RunConfig()
+def test_no_file_is_the_defaults_and_an_empty_file_is_refused(tmp_path):
+    assert load(None) == RunConfig()
+    for nothing in ("", "# nothing\n", "null\n", "---\n"):
+        (tmp_path / "empty.yaml").write_text(nothing)
+        with pytest.raises(ConfigError, match=r"empty\.yaml is empty: expected sections such as corpus:"):
+            load(tmp_path / "empty.yaml")
 
 
 def test_overrides_are_yaml_and_descend(run_file):
