@@ -8,8 +8,9 @@ worker that finds another source than the driver had refuses to train.
 import hashlib
 import importlib
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePath
 from types import CodeType, ModuleType
 from typing import Any, Literal, TypeVar, cast
@@ -17,7 +18,7 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import SerializationInfo, ValidatorFunctionWrapHandler, WrapSerializer, WrapValidator
 from pydantic.fields import FieldInfo
 
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, KdrayError
 from kdray.records import Settings
 
 REFERENCE = "__kdray_reference__"  # in a module that was loaded from a file: the path as it was given
@@ -119,7 +120,9 @@ def class_named(base: type[T], name: str, key: str) -> type[T]:
     if left := sorted(getattr(found, "__abstractmethods__", ())):
         raise ConfigError(f"{key} = {name!r}: the class leaves out {left[0]}, which {base.__name__} needs.")
     if is_shipped(found):
-        raise ConfigError(f"{key} = {name!r} is kdray's own; use its name, {default_name(found)}.")
+        known = found in _subclasses(base)
+        use = f"use its name, {default_name(found)}" if known else "it has no name; name a class derived from it"
+        raise ConfigError(f"{key} = {name!r} is kdray's own; {use}.")
     if wanted and not default_name(found).endswith(f"@{wanted}"):
         raise ConfigError(
             f"{key} = {name!r}: the source of {reference} is another one now; restore it, or use the new one by "
@@ -147,6 +150,52 @@ def object_named(place: str, key: str) -> Any:
     for part in qualified.split("."):
         found = getattr(found, part, None)
     return found
+
+
+@contextmanager
+def outside(what: str, code: type | Callable[..., Any]) -> Generator[None]:
+    """Around a call of a class or function from outside of kdray: what it raises becomes one sentence.
+
+    Errors of kdray and Ctrl-C stay what they are, and so do all errors of kdray's own classes.
+
+    Args:
+        what: How the sentence names it, such as `corpus my_reviews.py:reviews`.
+        code: The class or function.
+
+    Raises:
+        ConfigError: It raised an exception, also SystemExit; the exception is the cause.
+
+    >>> def half(number):
+    ...     return 1 / number
+    >>> with outside("function half", half):
+    ...     half(0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    kdray.errors.ConfigError: function half: it raised ZeroDivisionError: division by zero (line ...
+    """
+    try:
+        yield
+    except KdrayError:
+        raise
+    except (Exception, SystemExit) as error:
+        if is_shipped(code):
+            raise
+        own = [
+            line for frame, line in traceback.walk_tb(error.__traceback__)
+            if frame.f_globals.get("__name__") == code.__module__
+        ]  # fmt: skip
+        where = f" (line {own[-1]})" if own else ""
+        raise ConfigError(f"{what}: it raised {described(error)}{where}.") from error
+
+
+def outside_class(section: str, record: OpenSettings) -> AbstractContextManager[None]:
+    """`outside` for a call of a record's class; `section` is of the settings that name it."""
+    return outside(f"{section} {record.name.partition('@')[0]}", type(record))
+
+
+def described(error: BaseException) -> str:
+    """Type and first line of the text of an exception."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 
 
 def default_name(kind: type[OpenSettings]) -> str:
@@ -186,7 +235,7 @@ def _subclasses(kind: type[T]) -> Iterator[type[T]]:
         yield from _subclasses(each)
 
 
-def is_shipped(kind: type) -> bool:
+def is_shipped(kind: type | Callable[..., Any]) -> bool:
     return kind.__module__.partition(".")[0] == "kdray"
 
 
@@ -234,9 +283,9 @@ def module_of(reference: str, key: str) -> ModuleType:
     with _working_directory_importable():
         try:
             return importlib.import_module(reference)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(
-                f"{key}: module {reference} cannot be imported ({type(error).__name__}: {error}); name an "
+                f"{key}: module {reference} cannot be imported ({described(error)}); name an "
                 "installed module, one in the working directory, or a file (my_file.py:NAME)."
             ) from error
 
@@ -257,9 +306,9 @@ def run_text(reference: str, text: str) -> ModuleType:
     sys.modules[name] = module  # before it runs: annotations are looked up in it
     try:
         exec(compile(text, reference, "exec", dont_inherit=True), vars(module))  # noqa: S102 - as an import would
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise ConfigError(f"file {reference} cannot be run ({type(error).__name__}: {error}).") from error
+        raise ConfigError(f"file {reference} cannot be run ({described(error)}).") from error
     return module
 
 

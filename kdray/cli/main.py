@@ -67,9 +67,19 @@ def guarded(work: Callable[[], Any], *, debug: bool) -> int:
     except KeyboardInterrupt as stop:
         print("kdray: interrupted; rerun the same command to resume.", file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
+    except SystemExit as stop:
+        if _is_of_the_command(stop):
+            raise
+        return _say(stop, f"code from outside of kdray ended the command (SystemExit: {stop.code})", 1, debug=debug)
     except Exception as error:  # the last resort: a sentence instead of a traceback
         return _say(error, f"{type(error).__name__}: {error} (--debug shows where)", 1, debug=debug)
     return 0
+
+
+def _is_of_the_command(stop: SystemExit) -> bool:
+    """Whether the command line itself ended: after --help, a wrong flag or a sweep."""
+    frames = [frame for frame, _ in traceback.walk_tb(stop.__traceback__)]
+    return frames[-1].f_globals["__name__"].partition(".")[0] in ("argparse", "kdray")
 
 
 def _say(error: BaseException, sentence: str, code: int, *, debug: bool) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.tasks import Field
 from kdray.errors import ConfigError
-from kdray.origin import object_named
+from kdray.origin import object_named, outside
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,24 @@ class OwnCorpus:
         """The splits as tables.
 
         Raises:
-            ConfigError: A split is missing, or is no table.
+            ConfigError: The function raised an exception, a split is missing, unknown, or no table.
         """
-        splits = dict(self.read())
+        with outside(f"corpus {shown}", self.read):
+            found: Any = self.read()
+        if not isinstance(found, Mapping):
+            raise ConfigError(
+                f"corpus {shown} returned {type(found).__name__}; expected a mapping with {' and '.join(SPLITS)}, or "
+                "train and one of the others."
+            )
+        splits = cast("Mapping[str, Any]", found)
         if "train" not in splits or not {"test", "validation"} & set(splits):
-            raise ConfigError(f"{shown} returned the splits {', '.join(splits)}; train and test are needed.")
+            named = f"the splits {', '.join(map(str, splits))}" if splits else "no splits"
+            raise ConfigError(f"corpus {shown} returned {named}; train and test are needed.")
+        if unknown := [split for split in splits if split not in SPLITS]:
+            raise ConfigError(
+                f"corpus {shown} returned the split {unknown[0]!r}; allowed are {', '.join(SPLITS)}; rename it or "
+                "remove it."
+            )
         return {split: _table(rows, f"{shown}, {split}") for split, rows in splits.items()}
 
 
@@ -90,7 +105,8 @@ def checked(plain: Mapping[str, Any]) -> CorpusSettings:
     try:
         return CorpusSettings.model_validate(plain)
     except ValidationError as error:
-        raise ConfigError(f"corpus: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from None
+        sentence = error.errors()[0]["msg"].removeprefix("Value error, ").rstrip(".")
+        raise ConfigError(f"corpus: {sentence}.") from None
 
 
 def _table(rows: Any, shown: str) -> pa.Table:

@@ -19,6 +19,7 @@ from kdray.models.architecture import Architecture, Head, probabilities
 from kdray.models.encoders import drawn_from, load_tokenizer, tokenizer_digest
 from kdray.models.info import ModelInfo
 from kdray.models.network_config import NetworkConfig
+from kdray.origin import outside_class
 from kdray.signals import Need, Signals
 
 WEIGHTS = "model.safetensors"
@@ -179,7 +180,7 @@ class Network(Architecture):
         return probabilities(found, model.config.problem_type)
 
     def _made(self, config: NetworkConfig, vectors: Tensor | None, seed: int) -> NetworkModel:
-        with drawn_from(seed):
+        with drawn_from(seed), outside_class("architecture", self):
             network = self.network(Words(config.vocab_size, config.pad_token_id, vectors), config.num_labels)
         config.type_vocab_size = 2 if "token_type_ids" in inspect.signature(network.forward).parameters else 1
         return NetworkModel(self, network, config).eval()

@@ -14,7 +14,7 @@ from kdray.pruning.decisions import PolicyDecision, decided, field_groups
 from kdray.pruning.graph import MAX_UNITS, CosineWeights, unit_vectors
 from kdray.pruning.importance import Floats, Scale, TermStatistics, count_terms, freeze, score
 from kdray.pruning.parts import Runner, clusters_by_part
-from kdray.pruning.policies import Mask, limit_threshold
+from kdray.pruning.policies import Mask, dropped_by, limit_threshold, threshold_of
 from kdray.pruning.pruner import Pruner
 from kdray.pruning.settings import PruneSettings
 from kdray.pruning.sklearn_clustering import sklearn_clusters
@@ -73,9 +73,9 @@ def fit_scores(
     _check(units, embeddings, settings, level)
     scale = Scale.of(scores)
     importance = scale.importance(scores)
-    wanted = settings.policy.threshold(importance)
+    wanted = threshold_of(settings.policy, importance)
     threshold = limit_threshold(importance, wanted, settings.prune_rate_limit)
-    below = settings.policy.drop(importance)
+    below = dropped_by(settings.policy, importance)
     warnings: tuple[str, ...] = ()
     if threshold < wanted:
         warnings = (_warning(below, wanted, threshold, settings.prune_rate_limit),)

@@ -6,14 +6,15 @@ reading that comes near the last two. Percentiles are interpolated linearly, sta
 """
 
 import math
-from typing import Annotated, ClassVar, Literal
+from numbers import Real
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from kdray.errors import ConfigError
-from kdray.origin import OpenSettings, opened
+from kdray.origin import OpenSettings, opened, outside_class
 
 MedoidRule = Literal["star", "nn", "kmeans", "gmm", "spectral", "agglomerative", "mean_shift", "none"]
 Floats = npt.NDArray[np.float64]
@@ -45,6 +46,45 @@ class PruningPolicy(OpenSettings):
     def drop(self, importance: Floats) -> Mask:
         """Which units are candidates, [units]; those below the threshold, unless a policy says otherwise."""
         return importance < self.threshold(importance)
+
+
+def threshold_of(policy: PruningPolicy, importance: Floats) -> float:
+    """Its threshold.
+
+    Raises:
+        ConfigError: The policy is from outside of kdray; it raised an exception, or gave no finite number.
+    """
+    with outside_class("policy", policy):
+        found: Any = policy.threshold(importance)
+    if not isinstance(found, Real) or not math.isfinite(found):
+        raise ConfigError(
+            f"policy {policy.label}: threshold returned {_shown(found)}; expected one finite number, an importance "
+            "from 0 to 1."
+        )
+    return float(found)
+
+
+def dropped_by(policy: PruningPolicy, importance: Floats) -> Mask:
+    """The units that it drops, [units].
+
+    Raises:
+        ConfigError: The policy is from outside of kdray; it raised an exception, or gave no booleans of that shape.
+    """
+    with outside_class("policy", policy):
+        found: Any = policy.drop(importance)
+    if not isinstance(found, np.ndarray) or found.dtype != np.bool_ or found.shape != importance.shape:
+        raise ConfigError(
+            f"policy {policy.label}: drop returned {_shown(found)}; expected a numpy array of {len(importance)} "
+            "booleans, one for each unit."
+        )
+    return found
+
+
+def _shown(found: Any) -> str:
+    if isinstance(found, np.ndarray):
+        return f"an array of shape {found.shape} and type {found.dtype}"
+    kind = type(found).__name__
+    return f"{found!r} ({kind})" if isinstance(found, str | int | float) else kind
 
 
 class LowerTail(PruningPolicy):

@@ -20,7 +20,7 @@ from kdray.evaluate.latency import median_ms
 from kdray.models import load_classifier, load_tokenizer
 from kdray.pruning import Pruner, PruneSettings, count_terms, fit, freeze, prune_table, score, units_of
 from kdray.pruning.importance import Scale
-from kdray.pruning.policies import limit_threshold
+from kdray.pruning.policies import limit_threshold, threshold_of
 from kdray.pruning.units import Role, prunable_fields, row_units, text_column
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
@@ -109,7 +109,7 @@ def _frozen(train: pa.Table, names: Sequence[str], section: PruneSettings) -> Ca
     importance = scale.importance(scores)
 
     def pruner(settings: PruneSettings) -> Pruner:
-        wanted = settings.policy.threshold(importance)
+        wanted = threshold_of(settings.policy, importance)
         return Pruner(
             settings, "sentence", terms, scale, limit_threshold(importance, wanted, settings.prune_rate_limit)
         )

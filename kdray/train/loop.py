@@ -16,6 +16,7 @@ from kdray.corpora import length_batches
 from kdray.errors import RunError
 from kdray.methods import Batch, Method, MethodOutput, MethodState, Phase
 from kdray.models import autocast, forward
+from kdray.origin import outside_class
 from kdray.seeds import seed_of
 from kdray.signals import Need, Signals
 from kdray.tasks import SINGLE_LABEL, Task, is_better
@@ -215,7 +216,8 @@ class _Loop:
             self._move_student(phase, place)
         if phase.trains != "student":
             for step, answer in seen:
-                phase.method.learn(step, answer, self.probe)
+                with outside_class("method", phase.method):
+                    phase.method.learn(step, answer, self.probe)
 
     def _move_student(self, phase: Phase, place: tuple[int, int]) -> None:
         settings, (done, total) = self.settings, place

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kdray.errors import ConfigError
 from kdray.methods import Batch, LossTerm, Method, MethodOutput, Ranks
+from kdray.origin import outside_class
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,16 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
     """Weigh and reduce the method's terms and the hard-label term of one step. A term over no row contributes 0.
 
     Raises:
-        ConfigError: The method breaks its contract: another shape than one value a row, or weights of other terms.
+        ConfigError: The method breaks its contract: another shape than one value a row, or weights of other terms; or
+            it is from outside of kdray and raised an exception.
     """
-    answer = method.terms(step)
+    with outside_class("method", method):
+        answer = method.terms(step)
+        weights, scheduled = method.weights(), method.schedule(step)
     labeled = step.task.labeled(step.labels)
     hard = labeled if answer.hard_rows is None else labeled & answer.hard_rows
     losses = step.task.hard_rows(step.student.logits, step.labels) if answer.hard is None else answer.hard
     terms = {"hard": LossTerm(losses, hard), **answer.terms}
-    weights, scheduled = method.weights(), method.schedule(step)
     _check(method, terms, {**weights, **scheduled})
 
     predicted = torch.ones_like(labeled) if step.predicted is None else step.predicted

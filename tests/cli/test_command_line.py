@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -15,6 +16,7 @@ import yaml
 from kdray.api.stages import run_stage
 from kdray.cli import main
 from kdray.cli.listing import method_rows
+from kdray.cli.main import guarded
 from kdray.cli.runs import _show
 from kdray.cli.show import struck_out
 from kdray.config import merge, parse
@@ -186,3 +188,31 @@ def test_teach_and_outputs_show_the_note_on_the_corpus(command, tiny_encoder, tm
     changes = {"corpus.limit": 40, "outputs.quality_check": False, "store": str(tmp_path / "store")}
     _show(run_stage(parse(merge(plain, changes), source="test"), command))
     assert "Note on the corpus: limited to 40 of 48 train rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_error_of_a_corpus_function_is_a_sentence_and_with_debug_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], debug: bool
+) -> None:
+    (tmp_path / "c.py").write_text(
+        "from kdray.corpora import corpus\n@corpus(labels=['a', 'b'])\ndef rows():\n    return 1 / 0\n"
+    )
+    (tmp_path / "run.yaml").write_text("corpus: {name: 'c.py:rows'}\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["prune", "run.yaml", *["--debug"][:debug]]) == 2
+    written = capsys.readouterr().err
+    assert "kdray: corpus c.py:rows: it raised ZeroDivisionError: division by zero (line 4).\n" in written
+    assert ("Traceback" in written) is debug
+
+
+def test_code_that_ends_the_program_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    program: dict[str, Any] = {"__name__": "mine"}
+    exec("import sys\ndef work():\n    sys.exit(0)\n", program)
+    assert guarded(program["work"], debug=False) == 1
+    assert "code from outside of kdray ended the command (SystemExit: 0)" in capsys.readouterr().err
+
+
+def test_an_empty_run_file_starts_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "y.yaml").write_text("")
+    assert main(["run", str(tmp_path / "y.yaml")]) == 2
+    assert "y.yaml is empty: expected sections" in capsys.readouterr().err

@@ -59,10 +59,12 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_subclass_is_never_trained_as_its_parent(ready: Any) -> None:
-    with pytest.raises(RuntimeError, match="my own loss was called"):
+    called = r"^method test_outside_methods:Mine: it raised RuntimeError: my own loss was called \(line \d+\)\.$"
+    with pytest.raises(ConfigError, match=called) as found:
         distilled(ready, Mine())
+    assert isinstance(found.value.__cause__, RuntimeError)
     assert Mine().name != KD().name
-    with pytest.raises(RuntimeError, match="my own loss was called"):  # also after a way through plain values
+    with pytest.raises(ConfigError, match=called):  # also after a way through plain values
         distilled(ready, Mine().model_dump())
 
 
@@ -78,6 +80,28 @@ def test_a_method_named_in_yaml_trains_what_its_file_says(
     assert mine.digest != kd.digest
     weights = [(each.file("model") / "model.safetensors").read_bytes() for each in (mine, kd)]
     assert weights[0] == weights[1]  # the same formula by two sources
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("raise KeyError('boom')", r"it raised KeyError: 'boom' \(line \d+\)"),
+        ("raise SystemExit(0)", r"it raised SystemExit: 0 \(line \d+\)"),
+        ("return {}[0]", r"it raised KeyError: 0 \(line \d+\)"),
+    ],
+)
+def test_a_loss_that_raises_ends_in_a_sentence_with_its_class(
+    ready: Any, file: Path, statement: str, sentence: str
+) -> None:
+    file.write_text(MY_KD.replace("        target =", f"        {statement}\n        target ="))
+    with pytest.raises(ConfigError, match=rf"^method .*my_method\.py:MyKD: {sentence}\.$"):
+        distilled(ready, {"name": f"{file}:MyKD"})
+
+
+def test_ctrl_c_in_a_loss_stays_what_it_is(ready: Any, file: Path) -> None:
+    file.write_text(MY_KD.replace("        target =", "        raise KeyboardInterrupt\n        target ="))
+    with pytest.raises(KeyboardInterrupt):
+        distilled(ready, {"name": f"{file}:MyKD"})
 
 
 def test_the_source_is_in_the_digest_and_the_folder_is_not(ready: Any, file: Path, tmp_path: Path) -> None:
@@ -106,14 +130,17 @@ def test_a_module_of_the_working_directory_is_found(tmp_path: Path, monkeypatch:
         ("{folder}/my_method.py:Other", r"this class does not exist in .*my_method.py"),
         ("{folder}/my_method.py:kd_rows", r"it is not a subclass of Method"),
         ("{folder}/broken.py:MyKD", r"file .*broken.py cannot be run \(ZeroDivisionError: division by zero\)"),
+        ("{folder}/ends.py:MyKD", r"file .*ends.py cannot be run \(SystemExit: 0\)"),
         ("no_such_module_here:MyKD", r"module no_such_module_here cannot be imported \(ModuleNotFoundError"),
-        ("kdray.methods:KD", r"is kdray's own; use its name, kd"),
+        ("kdray.methods:KD", r"is kdray's own; use its name, kd\.$"),
+        ("kdray.methods:Method", r"is kdray's own; it has no name; name a class derived from it\.$"),
         ("{folder}/my_method.py:MyKD@0123456789abcdef", r"the source of .*my_method.py is another one now"),
         (":MyKD", r"expected module:NAME or file.py:NAME"),
     ],
 )
 def test_what_cannot_be_found_ends_in_one_sentence(file: Path, name: str, sentence: str) -> None:
     (file.parent / "broken.py").write_text("1 / 0\n")
+    (file.parent / "ends.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(ConfigError, match=sentence):
         parse({"method": {"name": name.format(folder=file.parent)}}, source="test")
 

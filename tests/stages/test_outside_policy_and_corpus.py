@@ -130,6 +130,25 @@ def test_the_corpus_is_read_as_its_decorator_says(files: Path, tiny_encoder: Pat
             "@TWO\ndef reviews():\n    rows = [{'text': 't', 'label': 'c'}]\n    return {'train': rows, 'test': rows}",
             "my_reviews.py:reviews, train, row 0",
         ),
+        ("@TWO\ndef reviews():\n    pass", r"^corpus my_reviews.py:reviews returned NoneType; expected a mapping with"),
+        ("@TWO\ndef reviews():\n    return {}", r"^corpus my_reviews.py:reviews returned no splits; train and test"),
+        (
+            "@TWO\ndef reviews(path):\n    return {}",
+            r"^corpus my_reviews.py:reviews: it raised TypeError: reviews\(\) missing 1 required positional argument",
+        ),
+        (
+            "@TWO\ndef reviews():\n    return 1 / 0",
+            r"^corpus my_reviews.py:reviews: it raised ZeroDivisionError: division by zero \(line 5\)\.$",
+        ),
+        (
+            "import sys\n@TWO\ndef reviews():\n    sys.exit(0)",
+            r"^corpus my_reviews.py:reviews: it raised SystemExit: 0 \(line 6\)\.$",
+        ),
+        (
+            "@TWO\ndef reviews():\n    rows = [{'text': 't', 'label': 'a'}]\n"
+            "    return {'train': rows, 'test': rows, 'dev': rows}",
+            "returned the split 'dev'; allowed are train, validation, test; rename it or remove it",
+        ),
     ],
 )
 def test_what_is_no_corpus_ends_in_one_sentence(files: Path, body: str, sentence: str) -> None:
@@ -150,3 +169,43 @@ def test_what_is_no_policy_ends_in_one_sentence(files: Path) -> None:
             parse({"prune": {"policy": name}}, source="test")
     with pytest.raises(ConfigError, match="shaer"):
         parse({"prune": {"policy": {"name": "quantile.py:Quantile", "shaer": 0.1}}}, source="test")
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (
+            "def threshold(self, i):\n        return float('nan')",
+            r"Odd: threshold returned nan \(float\); expected one finite",
+        ),
+        (
+            "def threshold(self, i):\n        return '0.3'",
+            r"Odd: threshold returned '0.3' \(str\); expected one finite number",
+        ),
+        (
+            "def threshold(self, i):\n        return i",
+            r"Odd: threshold returned an array of shape \(\d+,\) and type float64",
+        ),
+        (
+            "def threshold(self, i):\n        return None",
+            r"Odd: threshold returned NoneType; expected one finite number",
+        ),
+        (
+            "def threshold(self, i):\n        1 / 0",
+            r"odd.py:Odd: it raised ZeroDivisionError: division by zero \(line 4\)",
+        ),
+        ("def x(self):\n        pass", r"odd.py:Odd: it raised NotImplementedError: Odd has no threshold"),
+        (
+            "def threshold(self, i):\n        return 0.1\n    def drop(self, i):\n        return [True]",
+            r"Odd: drop returned list; expected a numpy array of \d+ booleans",
+        ),
+        (
+            "def threshold(self, i):\n        return 0.1\n    def drop(self, i):\n        return i",
+            r"Odd: drop returned an array of shape \(\d+,\) and type float64; expected a numpy array of \d+ booleans",
+        ),
+    ],
+)
+def test_a_policy_that_is_wrong_ends_in_one_sentence(files: Path, body: str, sentence: str) -> None:
+    (files / "odd.py").write_text(f"from kdray.pruning import PruningPolicy\nclass Odd(PruningPolicy):\n    {body}\n")
+    with pytest.raises(ConfigError, match=rf"^policy {sentence}"):
+        pruned(files, "prune.policy=odd.py:Odd")
