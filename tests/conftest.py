@@ -7,6 +7,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the network is wrong
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15, workers starve beside other tests and time out
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,14 @@ def real_corpora() -> Path:
     if "KDRAY_DATA" not in os.environ:
         pytest.skip("KDRAY_DATA names no folder of real corpora")
     return Path(os.environ["KDRAY_DATA"])
+
+
+@pytest.fixture(autouse=True)
+def _quiet_again() -> Iterator[None]:
+    """`main` sends kdray's log to the standard error of this test, which is closed when the next test runs."""
+    yield
+    root = logging.getLogger("kdray")
+    root.handlers, root.propagate = [], True
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,9 @@
 """What a user types, and what they read when it is wrong."""
 
 import json
-import logging
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +21,6 @@ from kdray.config import merge, parse
 from kdray.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _quiet_again() -> Iterator[None]:
-    """`main` sends kdray's log to the standard error of this test; the next test has another one."""
-    yield
-    root = logging.getLogger("kdray")
-    root.handlers, root.propagate = [], True
 
 
 def test_methods_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,6 @@
 """Paths on the command line are what a shell user means: spaces and marks as they are, ~ is the home folder."""
 
 import argparse
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +15,10 @@ HOME = ["~/runs #2", "~/a/b"]
 
 
 @pytest.fixture(autouse=True)
-def _somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    yield
-    root = logging.getLogger("kdray")  # `main` sends it to the standard error of this test
-    root.handlers, root.propagate = [], True
 
 
 def place(text: str, tmp_path: Path) -> Path:

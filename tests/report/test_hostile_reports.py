@@ -2,9 +2,8 @@
 
 import copy
 import json
-import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,6 @@ NASTY: tuple[Any, ...] = (
     "", None, True, -1, 0, 10**30, -1e308, 1e308, float("nan"), float("inf"), [], {}, [[[[]]]], [None],
     {SCRIPT: SCRIPT}, {"a": {SCRIPT: [1, 2]}}, [SCRIPT] * 3, "9" * 400, "2026-13-45T99:99:99Z",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _quiet_again() -> Iterator[None]:
-    """`main` sends kdray's log to the standard error of this test; the next test has another one."""
-    yield
-    root = logging.getLogger("kdray")
-    root.handlers, root.propagate = [], True
 
 
 class _Page(HTMLParser):
