@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from kdray.errors import ConfigError
 from kdray.methods import Batch, FineTune, Method, MethodOutput, TeacherStudent, parse_method
+from kdray.origin import described
 from kdray.signals import TOKEN_NEEDS, Need, Signals
 from kdray.testing.steps import (
     ROWS,
@@ -180,8 +181,11 @@ def other_signals_are_not_read(case: Case) -> None:
     )
     try:
         same = torch.equal(loss_of(case, less), loss_of(case, step))
-    except (AttributeError, TypeError, AssertionError) as error:
-        raise MethodFault(f"a signal is read that `needs` does not name ({type(error).__name__}: {error})") from error
+    except (ConfigError, AttributeError, TypeError, AssertionError) as error:
+        cause = error.__cause__ if isinstance(error, ConfigError) else error  # of a method from outside
+        if not isinstance(cause, AttributeError | TypeError | AssertionError):
+            raise
+        raise MethodFault(f"a signal is read that `needs` does not name ({described(cause)})") from error
     require(same, "the loss changes without signals that `needs` does not name")
 
 
