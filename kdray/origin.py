@@ -5,6 +5,7 @@ the hash is one of the source that defines the class and its bases. So artifacts
 worker that finds another source than the driver had refuses to train.
 """
 
+import ast
 import hashlib
 import importlib
 import sys
@@ -23,9 +24,12 @@ from kdray.records import Settings
 
 REFERENCE = "__kdray_reference__"  # in a module that was loaded from a file: the path as it was given
 TEXT = "__kdray_source__"  # the text that was run, whatever the file holds now
+FOLDER = "__kdray_folder__"  # where that file was; None in a worker that received its text
 MAIN = "__main__"
 LIBRARIES = ("kdray", "pydantic", "builtins", "abc", "typing")  # bases whose source is not the class's own
 HASH_DIGITS = 16
+_NOT_LOCAL = frozenset({*sys.stdlib_module_names, "kdray"})  # imports that no file beside it can be
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 class Source(Settings):
@@ -106,7 +110,8 @@ def class_named(base: type[T], name: str, key: str) -> type[T]:
     """The class of `module:Class` or `file.py:Class`; with `@HASH`, of exactly that source.
 
     Raises:
-        ConfigError: There is no such class, it is no subclass of `base`, or its source is another one.
+        ConfigError: There is no such class, it is no subclass of `base`, its file imports others, or its source is
+            another one.
     """
     for known in _subclasses(base):
         if default_name(known) == name:
@@ -123,6 +128,7 @@ def class_named(base: type[T], name: str, key: str) -> type[T]:
         known = found in _subclasses(base)
         use = f"use its name, {default_name(found)}" if known else "it has no name; name a class derived from it"
         raise ConfigError(f"{key} = {name!r} is kdray's own; {use}.")
+    _check_alone(found, f"{key} = {name!r}")
     if wanted and not default_name(found).endswith(f"@{wanted}"):
         raise ConfigError(
             f"{key} = {name!r}: the source of {reference} is another one now; restore it, or use the new one by "
@@ -245,7 +251,8 @@ def name_of(kind: type) -> str:
     module = sys.modules.get(kind.__module__)
     reference = getattr(module, REFERENCE, kind.__module__)
     outside = [each for each in kind.__mro__ if each.__module__.partition(".")[0] not in LIBRARIES]
-    texts = dict.fromkeys(_source(each) for each in outside)
+    helpers = [file for each in dict.fromkeys(each.__module__ for each in outside) for file in _helpers(each)]
+    texts = dict.fromkeys([*map(_source, outside), *(file.read_text(encoding="utf-8") for file in helpers)])
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     return f"{reference}:{kind.__qualname__}@{digest[:HASH_DIGITS]}"
 
@@ -254,7 +261,7 @@ def source_of(kind: type, name: str) -> Source:
     """The source that workers define the class from.
 
     Raises:
-        ConfigError: It has no file, or the file has changed since the class was defined.
+        ConfigError: It has no file, the file has changed since the class was defined, or it imports files beside it.
     """
     text = _text(kind.__module__)
     if kind.__module__ == MAIN or text is None:
@@ -262,6 +269,7 @@ def source_of(kind: type, name: str) -> Source:
             f"class {kind.__qualname__} is defined in a notebook or in the script that runs, which workers cannot "
             "import; move it to a file of its own, or run in this process, without Ray."
         )
+    _check_alone(kind, name)
     if name_of(kind) != name:
         raise ConfigError(f"{name}: its source has changed since it was imported; start the program again.")
     return Source(name=name, text=text)
@@ -280,7 +288,7 @@ def module_of(reference: str, key: str) -> ModuleType:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise ConfigError(f"{key}: file {reference} cannot be read in {Path.cwd()}: {reason}.") from None
-        return run_text(reference, text)
+        return run_text(reference, text, folder=path.absolute().parent)
     with _working_directory_importable():
         try:
             return importlib.import_module(reference)
@@ -291,8 +299,11 @@ def module_of(reference: str, key: str) -> ModuleType:
             ) from error
 
 
-def run_text(reference: str, text: str) -> ModuleType:
+def run_text(reference: str, text: str, *, folder: Path | None = None) -> ModuleType:
     """The module of a source text; the same text is run once in a process.
+
+    Args:
+        folder: Where its file is, if it is here.
 
     Raises:
         ConfigError: It cannot be run.
@@ -303,6 +314,7 @@ def run_text(reference: str, text: str) -> ModuleType:
     module = ModuleType(name)
     setattr(module, REFERENCE, reference)
     setattr(module, TEXT, text)
+    setattr(module, FOLDER, folder)
     module.__file__ = reference
     sys.modules[name] = module  # before it runs: annotations are looked up in it
     try:
@@ -339,6 +351,56 @@ def _text(module_name: str) -> str | None:
     if text is None and file is not None and Path(file).suffix == ".py" and Path(file).is_file():
         return Path(file).read_text(encoding="utf-8")
     return text
+
+
+def _check_alone(kind: type, shown: str) -> None:
+    """Refuse a class of a file that imports files beside it: workers receive the one file only.
+
+    Modules of a package may import each other, as workers import the package.
+    """
+    if "." not in kind.__module__ and (helpers := _helpers(kind.__module__)):
+        raise ConfigError(
+            f"{shown}: its file imports {helpers[0].name}, a file of its folder, which workers do not receive; put "
+            "that code into the same file, or install it as a package."
+        )
+
+
+def _helpers(module_name: str) -> list[Path]:
+    """The files that a module imports, and those that they import: of its package, or else of its folder and below.
+
+    Installed packages have none.
+    """
+    module = sys.modules.get(module_name)
+    file: str | None = getattr(module, "__file__", None)
+    text = _text(module_name)
+    folder = getattr(module, FOLDER, Path(file).absolute().parent if file else None)
+    if text is None or folder is None:
+        return []
+    *packages, _ = module_name.split(".") if not str(file).endswith("__init__.py") else [*module_name.split("."), ""]
+    root = folder.parents[len(packages) - 1] if packages else folder
+    found, left = dict[Path, None](), [(text, packages)]
+    while left:
+        for name in _imported(*left.pop()):
+            parts = name.split(".")
+            if parts[0] in _NOT_LOCAL or (packages and parts[0] != packages[0]):
+                continue
+            base = root.joinpath(*parts)
+            for path, within in ((base.with_suffix(".py"), parts[:-1]), (base / "__init__.py", parts)):
+                if path.is_file() and path not in found and not _INSTALLED.intersection(path.parts):
+                    found[path] = None
+                    left.append((path.read_text(encoding="utf-8"), within))
+    return sorted(found)
+
+
+def _imported(text: str, packages: list[str]) -> Iterator[str]:
+    """The modules that a text may import, in full; a name from a module may be a module too."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = packages[: len(packages) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (name for name in (module, *(f"{module}.{alias.name}" for alias in node.names)) if name)
 
 
 def _code(value: Any) -> str:

@@ -114,6 +114,50 @@ def test_the_source_is_in_the_digest_and_the_folder_is_not(ready: Any, file: Pat
     assert distilled(ready, {"name": f"{file}:MyKD"}).digest != first.digest
 
 
+@pytest.mark.parametrize("line", ["import helper", "from helper import W", "from below.helper import W"])
+def test_a_file_that_imports_files_beside_it_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.syspath_prepend(file.parent)
+    (file.parent / "below").mkdir()
+    for place in ("helper.py", "below/helper.py"):
+        (file.parent / place).write_text("W = 1\n")
+    file.write_text(f"import json\n{line}\n{MY_KD}")
+    with pytest.raises(ConfigError, match=r"its file imports helper\.py, a file of its folder, which workers do not"):
+        parse_method({"name": f"{file}:MyKD"})
+
+
+def test_the_modules_of_a_package_that_are_imported_are_in_the_digest(tmp_path: Path) -> None:
+    package = tmp_path / "my_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "method.py").write_text(f"from .first import W\n{MY_KD}")
+    (package / "first.py").write_text("from my_package import second\nW = 1\n")
+    (package / "second.py").write_text("V = 1\n")
+    (package / "other.py").write_text("V = 1\n")
+    code = "from my_package.method import MyKD; from kdray.methods import sources_of; print(sources_of(MyKD())[0].name)"
+
+    def name() -> str:
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    first = name()
+    (package / "other.py").write_text("V = 2\n")
+    assert name() == first
+    (package / "second.py").write_text("V = 2\n")
+    assert name() != first
+
+
+def test_a_helper_of_a_script_is_in_the_digest(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(f"import helper\n{MY_KD}\nprint(MyKD().name)\n")
+    names = set[str]()
+    for value in (1, 1, 2):
+        (tmp_path / "helper.py").write_text(f"W = {value}\n")
+        command = [sys.executable, "-B", "script.py"]
+        names.add(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+    assert len(names) == 2
+
+
 def test_a_module_of_the_working_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_module_here.py").write_text(MY_KD)
     monkeypatch.chdir(tmp_path)
