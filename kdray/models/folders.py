@@ -22,12 +22,14 @@ def check_folder(folder: Path) -> None:
     Raises:
         ConfigError: A file is missing, damaged, or only a pointer; the folder is an adapter, or wants to run code.
     """
-    if not (folder / "config.json").is_file():
-        if (folder / "adapter_config.json").is_file():
-            raise ConfigError(
-                f"{folder} holds an adapter only (adapter_config.json): merge it into its base model first, for "
-                "instance with peft's merge_and_unload(), and name the folder of the merged model."
-            )
+    has_adapter, has_model = ((folder / name).is_file() for name in ("adapter_config.json", "config.json"))
+    if has_adapter:
+        found = "an adapter beside a model" if has_model else "an adapter only"
+        raise ConfigError(
+            f"{folder} holds {found} (adapter_config.json): merge it into its base model first, for instance with "
+            "peft's merge_and_unload(), and name the folder of the merged model, without adapter_config.json."
+        )
+    if not has_model:
         raise ConfigError(f"{folder} has no config.json, so it is not a model folder of transformers.")
     for file in sorted((*folder.glob("*.json"), *folder.glob("*.txt"), *folder.glob("*.safetensors"))):
         _refuse_pointer(file)

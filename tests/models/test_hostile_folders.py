@@ -56,6 +56,10 @@ def negative_shape(folder: Path) -> None:
     weights(folder).write_bytes(struct.pack("<Q", len(text)) + text + b"\0" * 16)
 
 
+def adapter_beside(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+
+
 def adapter(folder: Path) -> None:
     (folder / "config.json").rename(folder / "adapter_config.json")
 
@@ -110,6 +114,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "deep JSON": (lambda f: (f / "config.json").write_text("[" * 10**5), r"enc/config\.json cannot be read as JSON"),
     "pointer": (lambda f: weights(f).write_text(POINTER), r"enc/model\.safetensors is only a pointer of Git LFS"),
     "pointer tokenizer": (lambda f: (f / "tokenizer.json").write_text(POINTER), r"enc/tokenizer\.json is only a"),
+    "adapter beside a model": (
+        adapter_beside,
+        r"enc holds an adapter beside a model \(adapter_config\.json\): merge it",
+    ),
     "adapter": (adapter, r"enc holds an adapter only \(adapter_config\.json\): merge it"),
     "no configuration": (lambda f: (f / "config.json").unlink(), r"enc has no config\.json"),
     "no tokenizer": (without_tokenizer, r"enc has no tokenizer \(tokenizer\.json, "),
