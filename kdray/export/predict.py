@@ -78,14 +78,18 @@ class Bundle:
         if other := set(self.inputs) - INPUTS:
             raise ValueError(f"it has the input {min(other)}")
 
-    def encode(self, rows: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
-        """Token ids of rows of one or two texts, padded to the longest: int64 [rows, tokens] by input."""
+    def shortened(self, rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+        """The texts as the graph reads them: pruned, where it was trained on pruned texts."""
         columns = [list(column) for column in zip(*rows, strict=True)]
         if self.prune is not None:
             names = zip(self.about["fields"], columns, strict=True)
             columns = [self.prune(column) if name in self.about["prunable"] else column for name, column in names]
-        texts = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
-        found = self.tokenizer.encode_batch(texts)
+        return list(zip(*columns, strict=True))
+
+    def encode(self, rows: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+        """Token ids of rows of one or two texts, padded to the longest: int64 [rows, tokens] by input."""
+        texts = self.shortened(rows)
+        found = self.tokenizer.encode_batch([each[0] if len(each) == 1 else each for each in texts])
         every = {
             "input_ids": [each.ids for each in found],
             "attention_mask": [each.attention_mask for each in found],

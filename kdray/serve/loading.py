@@ -19,20 +19,9 @@ class _Onnx:
     """A bundle with an ONNX graph."""
 
     def __init__(self, folder: Path, threads: int) -> None:
-        self._bundle = open_bundle(folder, threads=threads)
-        self.about, self.tokenizer = self._bundle.about, self._bundle.tokenizer
-
-    def shortened(self, rows: Sequence[Row]) -> list[Row]:
-        """The texts as the graph reads them: pruned, where it was trained on pruned texts."""
-        if self._bundle.prune is None:
-            return list(rows)
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        named = zip(self.about["fields"], columns, strict=True)
-        prunable: list[str] = self.about["prunable"]
-        return list(zip(*(self._bundle.prune(c) if name in prunable else c for name, c in named), strict=True))
-
-    def logits_of(self, rows: Sequence[Row]) -> np.ndarray:
-        return self._bundle.logits(rows)
+        bundle = open_bundle(folder, threads=threads)
+        self.about, self.tokenizer = bundle.about, bundle.tokenizer
+        self.shortened, self.logits_of = bundle.shortened, bundle.logits
 
 
 class _Torch:
@@ -45,7 +34,7 @@ class _Torch:
         self.tokenizer = tokenizer.backend_tokenizer
 
     def shortened(self, rows: Sequence[Row]) -> list[Row]:
-        """As `_Onnx.shortened`."""
+        """The texts as the model reads them: pruned, where it was trained on pruned texts."""
         return list(zip(*self._columns(rows), strict=True))
 
     def logits_of(self, rows: Sequence[Row]) -> np.ndarray:

@@ -10,6 +10,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from kdray.errors import ConfigError
+from kdray.tasks import get_task
+from kdray.utf8 import is_text
 
 Row = tuple[str, ...]
 THRESHOLD = 0.5  # of a label, where a row may have several
@@ -64,16 +66,15 @@ class Scorer:
                 raise ConfigError(f"the text {name!r} is missing")
             if not isinstance(text, str):
                 raise ConfigError(f"the text {name!r} is {_shown(text)}, not a text")
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                raise ConfigError(f"the text {name!r} is not valid Unicode (half of a surrogate pair)") from None
+            if not is_text(text):
+                raise ConfigError(f"the text {name!r} is not valid Unicode (half of a surrogate pair)")
         return tuple(texts)
 
     def score(self, rows: Sequence[Row]) -> Scores:
         """Score rows that `check` accepted."""
-        logits = self.model.logits_of(rows).astype(np.float64)
-        return Scores(_values(self.task, logits).astype(np.float32), self._truncated(rows))
+        logits = self.model.logits_of(rows)
+        found = get_task(self.task).predictions(logits).probabilities
+        return Scores(np.asarray(logits if found is None else found, np.float32), self._truncated(rows))
 
     def predictions(self, values: np.ndarray) -> list[Any]:
         """The label of each row; a list of labels where a row may have several; a number for regression."""
@@ -104,15 +105,6 @@ class Scorer:
     @cached_property
     def _specials(self) -> int:
         return self.tokenizer.num_special_tokens_to_add(len(self.fields) == 2)
-
-
-def _values(task: str, logits: np.ndarray) -> np.ndarray:
-    if task == "regression":
-        return logits
-    if task == "multi_label":
-        return 1 / (1 + np.exp(-logits))
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return exponents / exponents.sum(axis=1, keepdims=True)
 
 
 def _shown(value: object) -> str:

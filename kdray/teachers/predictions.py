@@ -14,7 +14,6 @@ Lists have the order of the corpus's labels. A probability of 0 becomes `FLOOR`,
 that is less. Votes become (1 − `SMOOTHING`) · share of the votes + `SMOOTHING` / number of labels; a label is one vote.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ import pyarrow.compute as pc
 from kdray.corpora.files import READERS, read_table
 from kdray.errors import ConfigError
 from kdray.models import ModelInfo
+from kdray.store import file_sha256
 
 FLOOR = 1e-6
 SMOOTHING = 0.1
@@ -71,8 +71,7 @@ def digest_of_file(path: Path) -> str:
         raise ConfigError(f"predictions {path}: there is no such file; give a file that ends in {', '.join(READERS)}.")
     if path.suffix not in READERS:
         raise ConfigError(f"predictions {path}: the file must end in {', '.join(READERS)}.")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def read_predictions(
