@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("--teacher", default="minilm", help="encoder to fine-tune, for example a folder of 12 x 768")
     parser.add_argument("--rows", type=int, help="training rows (default: all)")
     parser.add_argument("--csv", type=Path, help="own rows with the columns text and label, instead of SST-2")
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=3, help="of the students")
+    parser.add_argument("--teacher-epochs", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("deploy-work"), help="keeps models, bundles and results")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each row of the table")
     parser.add_argument("--full", action="store_true", help="all batch sizes and numbers of threads, for the JSON")
@@ -74,7 +75,8 @@ def _models(arguments: argparse.Namespace, data: kd.Dataset) -> dict[str, Any]:
     store = str(arguments.work / "store")
     say(f"teacher {arguments.teacher}: fine-tuning, or found in {store}")
     train = {"epochs": arguments.epochs, "learning_rate": 3e-5, "max_length": 64}
-    teacher = kd.Teacher(arguments.teacher, train=train).fit(data, store=store)
+    own = {**train, "epochs": arguments.teacher_epochs}
+    teacher = kd.Teacher(arguments.teacher, train=own).fit(data, store=store)
     assert teacher.fitted is not None
     found: dict[str, Any] = {"teacher": teacher.fitted}
     for layers in LAYERS:
