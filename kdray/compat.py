@@ -302,7 +302,7 @@ def has_amx() -> bool:
 
 
 def keep_order_of_sums() -> None:
-    """On some processors MKL sums a row in an order that depends on the row's place in the batch, unless it is told not
+    """On some processors MKL sums a row in an order that depends on the row's place in the batch, unless it is set not
     to. MKL reads it before its first product. Large products were measured to cost the same time."""
     import torch
 

@@ -2,7 +2,7 @@
 
 
 class KdrayError(Exception):
-    """The base of every error meant for a user: one sentence that says what was asked, found, allowed, what next."""
+    """The base of every error meant for a user: one sentence with what was given, what is allowed, and the fix."""
 
     exit_code = 1
 

@@ -1,7 +1,7 @@
-"""What a run counts and shows of itself while it works: numbers under fixed names, for whoever watches.
+"""Numbers that a run counts and shows while it works, under fixed names, for dashboards.
 
-Code says `count` or `show`; nothing happens until a process has a sink (`kdray.engines.ray.metrics` installs Ray's).
-What a number is about is told by tags, most of which hold for a whole piece of work: `with tagged(task="rte"): ...`.
+Code calls `count` or `show`; nothing happens until a process has a sink (`kdray.engines.ray.metrics` installs Ray's).
+Tags describe a number; most of them hold for a whole piece of work: `with tagged(task="rte"): ...`.
 """
 
 from collections.abc import Generator, Mapping
@@ -16,8 +16,8 @@ _WORK = ("stage", "task", "method", "trial")
 @dataclass(frozen=True)
 class MetricSpec:
     """Attributes:
-    kind: A `counter` only grows; a `gauge` is what was last said.
-    tags: What tells its series apart; one that nobody gave is empty.
+    kind: A `counter` only grows; a `gauge` has its last value.
+    tags: They distinguish its series; a tag that was not given is empty.
     """
 
     kind: Literal["counter", "gauge"]
@@ -51,14 +51,14 @@ _tags: ContextVar[Mapping[str, str]] = ContextVar("tags", default={})  # noqa: B
 
 
 def install(sink: Sink | None) -> None:
-    """From now on this process's numbers go there."""
+    """Send the numbers of this process to `sink` from now on; None stops it."""
     global _sink
     _sink = sink
 
 
 @contextmanager
 def tagged(**tags: str) -> Generator[None]:
-    """What every number of this work is about, on top of what was said around it."""
+    """Add tags to every number inside the block, to those of the blocks around it."""
     token = _tags.set({**_tags.get(), **tags})
     try:
         yield
@@ -67,13 +67,13 @@ def tagged(**tags: str) -> Generator[None]:
 
 
 def current() -> dict[str, str]:
-    """The tags of now, for work that goes on in another thread or process."""
+    """The present tags, for work that continues in another thread or process."""
     return dict(_tags.get())
 
 
 @contextmanager
 def working_on(rows: int, **tags: str) -> Generator[None]:
-    """Counts rows; what is counted while they are worked on bears the same tags."""
+    """Count rows; what is counted inside the block has the same tags."""
     with tagged(**tags):
         count("rows", rows)
         yield

@@ -1,4 +1,4 @@
-"""What each part of DeKD adds, as S1 asks: `python sweeps/ablate_dekd.py [--corpus mrpc] [--seeds 5]`."""
+"""What each part of DeKD adds, as in S1: `python sweeps/ablate_dekd.py [--corpus mrpc] [--seeds 5]`."""
 
 from typing import Any
 

@@ -28,7 +28,7 @@ ON_SAMPLE: dict[str, Any] = {
 
 
 def space(trial: Any, run: RunConfig) -> dict[str, Any]:
-    """Only what the chosen method has is asked for; the λ are asked for freely and scaled to sum to 1."""
+    """Suggests only the settings of the chosen method; the λ are suggested freely and scaled to sum to 1."""
     small = run.corpus.name == "sample"
     methods = ["kd", *([] if small else ["dekd"]), *(["ens_u", "rlkd"] if len(run.teachers) > 1 else [])]
     method: dict[str, Any] = {"name": trial.suggest_categorical("method", methods)}

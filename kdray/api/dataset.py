@@ -68,11 +68,11 @@ class Dataset:
         """Rows of pandas DataFrames.
 
         Args:
-            test: Rows that are scored and never trained on; None holds out 10 % of `train`, and says so.
+            test: Rows that are scored and never trained on; None holds out 10 % of `train`, with a line in the log.
             validation: Rows that epochs and settings are selected on; None holds some of `train` out at training.
             text: The column of texts, or two columns for pairs.
             label: The column of labels; missing labels are unlabeled rows.
-            labels: The classes in their order; None takes those of `train`, sorted, and says so.
+            labels: The classes in their order; None takes those of `train`, sorted, with a line in the log.
             options: Further settings of `corpus`, such as `metrics=("macro_f1",)`.
 
         Raises:

@@ -28,7 +28,7 @@ def predict_files(
 
     Files are read and written in pieces, so they may be larger than memory. Rows without a readable text are left out
     and listed in `<file>.rejected.jsonl` with the reason. Of a folder, files that have predictions already are kept,
-    so the same call goes on after a stop.
+    so the same call continues after a stop.
 
     Args:
         model: An ONNX bundle, a folder of `Student.save`, of a student in a store, or of transformers.
@@ -72,7 +72,7 @@ def serve(
     threads: int = 0,
     settings: ServeSettings | None = None,
 ) -> None:
-    """Serve a classifier over HTTP until the process is told to stop.
+    """Serve a classifier over HTTP until the process gets a signal to stop.
 
     Args:
         model: As of `predict_files`.

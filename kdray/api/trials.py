@@ -15,7 +15,7 @@ from kdray.store import Store
 def run_trial(
     sweep: str, number: int, *, store: str, storage: str | None = None, engine: EngineChoice | None = None
 ) -> dict[str, Any]:
-    """Train one trial again with the settings in the study; returns its scores beside the recorded one.
+    """Train one trial again with the settings in the study; returns its scores and the recorded one.
 
     Args:
         sweep: Name of the search.

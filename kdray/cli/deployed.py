@@ -70,7 +70,7 @@ def predict_paths(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def serve_model(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Serve until the process is told to stop."""
+    """Serve until the process gets a signal to stop."""
     from pydantic import ValidationError
 
     from kdray.api.deployed import serve

@@ -1,4 +1,4 @@
-"""RunConfig: one section a stage; each section is defined beside the code it belongs to."""
+"""RunConfig: one section a stage; each section is defined in the package that it configures."""
 
 from typing import Literal
 
@@ -26,7 +26,7 @@ class PruneSection(PruneSettings):
 
 
 class OutputsSettings(Settings):
-    """What teachers are asked.
+    """Which outputs of teachers are made, and how students read them.
 
     Attributes:
         quality_check: Refuse a teacher that does not beat the majority class on the validation split.

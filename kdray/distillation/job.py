@@ -56,10 +56,10 @@ SHOWN_VALUES = 64  # of what a method prepared: ensemble weights are shown, whol
 
 
 def run_job(spec: FitSpec, *, ranks: WorldRanks, report: Callable[[dict[str, Any]], None]) -> None:
-    """Train, score and save one model; rank 0 leaves the result in the work folder for whoever asked.
+    """Train, score and save one model; rank 0 leaves the result in the work folder of its artifact.
 
     Args:
-        report: Told about every finished epoch, on every rank.
+        report: Called after every epoch, on every rank.
     """
     stage, _, _ = spec.title.partition(" ")
     with stopwatch() as whole, metrics.tagged(stage=stage, task=spec.corpus.name, method=spec.method.label):

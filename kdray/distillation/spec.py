@@ -1,4 +1,4 @@
-"""What a worker must be told to train one model: plain values and places in the store, so that it can run anywhere."""
+"""What a worker needs to train one model: plain values and places in the store, so that it can run anywhere."""
 
 from typing import Any, Literal, Self
 
@@ -13,7 +13,7 @@ from kdray.train import TrainSettings
 
 
 class Ref(Settings):
-    """An artifact by name; `open` finds it on whichever node asks."""
+    """An artifact by name; `open` finds it from any node that reaches the store."""
 
     stage: str
     name: str
@@ -37,8 +37,8 @@ class ModelSource(Settings):
         architecture: What is built of it.
         layers: How many layers to keep, or which, 0-based; None keeps all.
         vocabulary: `trim` keeps the tokens that the training rows use.
-        member: Which of the artifact's models, where it holds several that were trained together.
-        classes_from_elsewhere: It is a classifier made elsewhere, whose classes may stand in another order.
+        member_index: Which of the artifact's models, where it holds several that were trained together.
+        pretrained_head: The model is a classifier made elsewhere, whose classes may be in another order.
     """
 
     architecture: AnyArchitecture = TRANSFORMER
@@ -82,15 +82,15 @@ class FitSpec(Settings):
 
     Attributes:
         digest: Of the artifact in the making; names its work folder.
-        corpus: Full texts; scores are computed on its `select` and `report` splits.
-        view: The pruned texts to train on, or None for the full ones.
-        merge: For an intermediate task: its labels are counted as `labels` after these renamings.
-        beside: Further models to train together with `model`, under its head.
+        corpus: Full texts; scores are computed on its validation and test splits.
+        pruned_corpus: The pruned texts to train on, or None for the full ones.
+        label_map: For an intermediate task: its labels are counted as `labels` after these renamings.
+        joint_with: Further models to train together with `model`, under its head.
         labels: The classes of the model; where they are some of the corpus's, only their rows are read.
-        access: Teachers answer from cached outputs (and run inside the step only for signals of tokens), or run
-            inside every step.
+        access: Outputs of teachers are read from the cache (and teachers run inside the step only for signals of
+            tokens), or teachers run inside every step.
         teacher_view: Which texts teachers read: the `full` ones, or the `pruned` ones of `pruned_corpus`.
-        fixed: Nothing is trained: the model is scored and saved as it is.
+        evaluate_only: Nothing is trained: the model is scored and saved as it is.
     """
 
     store: str

@@ -45,7 +45,7 @@ class InProcess:
     """Everything in this process, one after the other.
 
     Attributes:
-        report: Told about every finished epoch of a training.
+        report: Called after every epoch of a training.
     """
 
     report: Callable[[dict[str, Any]], None] = _ignore
@@ -89,6 +89,6 @@ class InThreads(InProcess):
                 own.map = _counted(factory(), tags)
             return own.map(part)
 
-        # torch hands what a thread sets on to threads that have asked nothing yet
+        # a thread of torch takes over the setting of the thread that started it, until its first use
         with threads_of(torch.get_num_threads()), ThreadPoolExecutor(self.threads) as pool:
             yield from enumerate(pool.map(apply, parts))

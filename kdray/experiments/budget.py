@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Budget:
-    """When a search ends early; what is then unfinished goes on by `--resume`. None is no limit.
+    """When a search ends early; `--resume` continues what is then unfinished. None is no limit.
 
     Attributes:
         hours: Wall time of this command's search.

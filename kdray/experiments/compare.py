@@ -28,13 +28,13 @@ def compare(
     """Train every variant and the no-KD baseline on every seed; returns what result.json holds.
 
     The engine of `context` trains them: `InProcess()` one after the other, `OnRay` as Ray tasks.
-    Students that are in the store are not trained again, so a stopped comparison goes on by the same command.
+    Students that are in the store are not trained again, so the same command continues a stopped comparison.
 
     Args:
         variants: Label to dotted overrides of the run, in the order of the table.
 
     Raises:
-        ConfigError: A variant's settings do not fit; said before anything is made.
+        ConfigError: A variant's settings do not fit; raised before anything is made.
     """
     candidates = candidates_of(variants, run)
     start = time.time()

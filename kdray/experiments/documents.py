@@ -27,9 +27,9 @@ class Provenance:
     """What a reader of the result must know of how it came about.
 
     Attributes:
-        requested: The corpus that was asked for (`auto` may have become the sample).
+        requested: The corpus of the settings (`auto` may have become the sample).
         command: The command line.
-        resume: The command line that goes on with this sweep.
+        resume: The command line that resumes this sweep.
     """
 
     requested: str
@@ -67,7 +67,7 @@ def students(
     seeds: Sequence[int],
     teachers: Sequence[dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """The table of students trained on several seeds, beside the no-KD baseline.
+    """The table of students trained on several seeds, with the no-KD baseline.
 
     Args:
         confirmed: By label, one result a seed; `BASELINE` is one of them.

@@ -1,4 +1,4 @@
-"""One trial of a sweep by itself: its settings read from the study, its student trained anew or handed out."""
+"""One trial of a sweep by itself: its settings read from the study, its student trained again or copied."""
 
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ AGAIN = "again"  # the stage of students that are trained a second time
 
 @dataclass(frozen=True)
 class RecordedTrial:
-    """A trial that the study knows.
+    """A trial of the study.
 
     Attributes:
         state: `complete`, `pruned`, `failed` or `running`.
@@ -85,7 +85,7 @@ def _read(sweep_study: SweepStudy, sweep: str, number: int | None, store: Store)
 
 
 def retrain(past: RecordedTrial, context: Context) -> dict[str, Any]:
-    """Train the trial's student once more, to its last epoch, beside the one that is there; its result document."""
+    """Train the trial's student once more, to its last epoch, and keep the first one; its result document."""
     shared = Shared.of(prepare(past.run, context, every_teacher=True))
     job, title = (sendable(past.run), shared, AGAIN), f"trial {past.number}"
     ((_, result),) = context.engine.run_many([job], result_of_job, titles=[title], cpus=past.cpus, gpus=past.gpus)

@@ -1,4 +1,4 @@
-"""Which settings win a search: the best few trials are trained again on further seeds, beside the defaults.
+"""Which settings win a search: the best few trials and the defaults are trained again on further seeds.
 
 The best score of many trials is partly luck. So the candidates are the best trials by their validation score and the
 defaults; each is trained on every seed of the confirmation, and compared by its mean score on the validation split over

@@ -26,14 +26,14 @@ class SweepSettings:
         cpus: Processors of one trial.
         gpus: GPUs of one trial, may be a fraction.
         confirm_start: Confirm also the student's first weights without KD, where these are a teacher's layers.
-        candidates: How many of the best trials are trained on the seeds of the confirmation, beside the defaults.
+        candidates: How many of the best trials and the defaults are trained on the seeds of the confirmation.
         storage: SQLAlchemy URL of the study; None is a file in the sweep's folder, for one driver at a time.
         pruning: Which trials stop early, by their scores after each epoch; None is `asha`, but nothing with several
             objectives.
         sampling: How parameters are chosen: by TPE (of several objectives too), or at random.
         objectives: What is searched for; the metric on validation first, then what a student costs.
         retry_failed: Try failed trials again first, with their own settings.
-        trackers: Where trials are followed beside the report.
+        trackers: Where trials are followed in addition to the report.
     """
 
     name: str
@@ -59,7 +59,7 @@ class SearchResult:
     """Attributes:
     trials: One plain record a trial that has ended, in the order of their numbers.
     front: With several objectives, the numbers of the trials that no other beats in all of them.
-    stopped: Why the search ended before the asked number of trials had ended; None if it did not.
+    stopped: Why the search ended before the wanted number of trials had ended; None if it did not.
     """
 
     trials: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])

@@ -16,7 +16,7 @@ from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 from kdray.tasks import best_of
 
-SOURCES = "sources"  # beside the sections of a run's settings, on their way to a worker
+SOURCES = "sources"  # next to the sections of a run's settings, on their way to a worker
 
 
 class Shared(Settings):
@@ -82,7 +82,7 @@ def run_trial(
     scores: list[float] = []
 
     def scored(epoch: dict[str, Any]) -> None:
-        if not epoch["scored"]:  # a phase before the student's own; its score says nothing yet
+        if not epoch["scored"]:  # a phase before the student's own; its score has no meaning yet
             return
         scores.append(epoch["score"])
         best = best_of(scores, higher_is_better=higher_is_better)

@@ -1,8 +1,8 @@
 """The study of a sweep: one database, the source of truth about its trials, for one driver or for several.
 
 A trial whose driver died stays in the study as a running one. The next driver takes it over under its own number, so
-that a search which goes on asks what an unbroken one would have asked. A local file has one driver at a time, which a
-lock makes sure of; on a database server every driver shows by heartbeats that its trials are alive. What only one
+that a resumed search makes the suggestions of an unbroken one. A local file has one driver at a time, which a lock
+ensures; on a database server every driver shows by heartbeats that its trials are alive. What only one
 driver may do at a time, such as taking trials over, it does under a lock: PostgreSQL's own, or a file in a folder that
 all drivers share.
 """
@@ -113,7 +113,7 @@ class SweepStudy:
         )
 
     def running_elsewhere(self) -> list[FrozenTrial]:
-        """What other drivers are at."""
+        """The running trials of other drivers."""
         return [t for t in self.counted() if t.state == TrialState.RUNNING and compat.trial_id(t) not in self._mine]
 
     def has_work(self, *, asked: int) -> bool:
@@ -136,9 +136,9 @@ class SweepStudy:
         return [optuna.Trial(self.study, trial_id) for trial_id in sorted(found)]
 
     def ask(self, *, asked: int) -> optuna.Trial | None:
-        """A new or a waiting trial; None if there are as many as were asked for.
+        """A new or a waiting trial; None if there are as many as wanted.
 
-        Two drivers may ask at the same moment: the one whose trial is one too many withdraws it.
+        Two drivers may call this at the same moment: the one whose trial is one too many withdraws it.
         """
         before = self.counted()
         if len(before) >= asked and not any(trial.state == TrialState.WAITING for trial in before):
@@ -153,11 +153,11 @@ class SweepStudy:
         return trial
 
     def release(self, trial: optuna.Trial) -> None:
-        """This driver runs it no more."""
+        """Record that this driver no longer runs it."""
         self._mine.discard(compat.trial_id(trial))
 
     def retry_failed(self) -> list[int]:
-        """Puts every failed trial into the queue again, with its own settings; returns their numbers."""
+        """Put every failed trial into the queue again, with its own settings; returns their numbers."""
         failed = [trial for trial in self.ended() if trial.state == TrialState.FAIL]
         for trial in failed:
             attributes = {RETRY_OF: trial.number, "label": trial.user_attrs.get("label")}
@@ -165,7 +165,7 @@ class SweepStudy:
         return [trial.number for trial in failed]
 
     def close(self) -> None:
-        """Give the database's connections back."""
+        """Close the connections to the database."""
         self._storage.remove_session()
         self._storage.engine.dispose()
 
@@ -201,8 +201,8 @@ class SweepStudy:
             lock.release()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles into the store whoever it is given and never reads it back, and the database's URL may
-        hold a password."""
+        """Nothing: Tune pickles its searcher into the store and never reads it back, and the database's URL may hold a
+        password."""
         return {}
 
     def _abandoned(self) -> list[int]:
@@ -210,7 +210,7 @@ class SweepStudy:
         if not self.is_shared:
             return [compat.trial_id(t) for t in running]
         silent = compat.silent_trials(self.study)
-        # a driver may die between its question and its first heartbeat, without which Optuna finds no trial stale
+        # a driver may die between getting a trial and its first heartbeat, without which Optuna finds no trial stale
         long_ago = datetime.now() - timedelta(seconds=GRACE_SECONDS)
         unheld = [t for t in running if HELD not in t.user_attrs and t.datetime_start and t.datetime_start < long_ago]
         return sorted({*silent, *(compat.trial_id(t) for t in unheld)})

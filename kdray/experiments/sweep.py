@@ -26,7 +26,7 @@ from kdray.tasks import get_metric
 log = logging.getLogger(__name__)
 
 VANILLA = "vanilla KD"
-FRONT_STUDENTS = 3  # confirmed beside the winner, those with the best metric
+FRONT_STUDENTS = 3  # confirmed in addition to the winner, those with the best metric
 
 
 def sweep(

@@ -36,7 +36,7 @@ class StudyTrials:
     """Parameters from the study, and into the study what became of them. A trial has a key while it runs.
 
     Args:
-        asked: How many trials shall have ended in all.
+        asked: The number of trials that have ended at the end of the search.
         full_budget: The value of `budget` that a finished trial reports; less means that it was stopped early.
         objectives: Those of the study. With several of them no trial is stopped early.
         retries: How often a trial whose worker was lost is retried.
@@ -81,14 +81,14 @@ class StudyTrials:
         return self._left_over.pop(0) if self._left_over else self._book.ask(asked=self._asked_for)
 
     def should_stop(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Tells the study this epoch's score, and asks it whether the trial is worth another one."""
+        """Record the score of this epoch; returns whether the trial is stopped early."""
         if result.get(VALUE) is None or result[BUDGET] >= self._full or len(self._objectives) > 1:
             return False
         self._report(trial_id, result)
         return result[BUDGET] < self._full - 1 and self._asked[trial_id].should_prune()
 
     def _report(self, trial_id: str, result: dict[str, Any]) -> None:
-        # a trial that goes on from its last epoch tells the earlier ones again
+        # a trial that resumes after its last epoch reports the earlier ones again
         trial, step = self._asked[trial_id], result[BUDGET]
         known = compat.database_of(self._study).get_trial(compat.trial_id(trial)).intermediate_values
         if step not in known:
@@ -111,7 +111,7 @@ class StudyTrials:
         return self._book.standing()
 
     def goes_on(self, trial_id: str) -> bool:
-        """Whether a trial that lost its worker may have another; then it is suggested again, under its number."""
+        """Whether a trial that lost its worker is run again; then it is suggested again, under its number."""
         number = self._asked[trial_id].number
         self._losses[number] += 1
         if self._losses[number] > self._retries:
@@ -120,7 +120,7 @@ class StudyTrials:
         return True
 
     def end(self) -> None:
-        """Let go of what no worker was found for; whoever searches next takes it over."""
+        """Release the trials that got no worker; the next search takes them over."""
         for trial in self._left_over:
             self._book.release(trial)
 

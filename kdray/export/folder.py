@@ -15,7 +15,7 @@ from kdray.store.seal import is_sealed
 
 @contextmanager
 def new_folder(target: Path, shown: str) -> Generator[Path]:
-    """A draft beside `target`, which is renamed to it at the end, or removed after an error.
+    """A draft next to `target`, which is renamed to it at the end, or removed after an error.
 
     Args:
         shown: How errors name the target.

@@ -46,7 +46,7 @@ def resolve_encoder(name: str) -> Encoder:
     """Find an encoder: a local folder, `minilm`, or a Hugging Face id (cache first, then the hub).
 
     Raises:
-        ConfigError: It is nowhere to be had, or its folder is not whole, or wants to run code (see `check_folder`).
+        ConfigError: It is nowhere to be had, or its folder is not whole, or has code of its own (see `check_folder`).
     """
     folder = Path(name).expanduser()
     if not folder.is_dir():
@@ -189,7 +189,7 @@ def _seeded(kind: Any, source: Path | None, folder: Path, config: Any, seed: int
 
 
 def _short(error: Exception) -> str:
-    """The first line of what another library said."""
+    """The first line of an error of another library."""
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 

@@ -20,7 +20,7 @@ MOST_VALUES = 10**7  # of one number in a configuration: widths, words, position
 def check_folder(folder: Path) -> None:
     """
     Raises:
-        ConfigError: A file is missing, damaged, or only a pointer; the folder is an adapter, or wants to run code.
+        ConfigError: A file is missing, damaged, or only a pointer; the folder is an adapter, or has code of its own.
     """
     has_adapter, has_model = ((folder / name).is_file() for name in ("adapter_config.json", "config.json"))
     if has_adapter:

@@ -1,4 +1,4 @@
-"""A forward pass of a transformer that gives just the signals asked for."""
+"""A forward pass of a transformer that gives only the wanted signals."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext

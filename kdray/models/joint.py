@@ -45,7 +45,7 @@ class JointClassifier(nn.Module):
         return self.members[0].base_model
 
     def forward(self, *, output_hidden_states: bool = False, **batch: Tensor) -> SequenceClassifierOutput:
-        del output_hidden_states  # nobody learns from the states of several models at once
+        del output_hidden_states  # no method learns from the states of several models at once
         logits = [member(**batch).logits for member in self.members]
         if self.training:
             return SequenceClassifierOutput(logits=torch.cat(logits, dim=1))

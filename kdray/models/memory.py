@@ -20,5 +20,5 @@ def training_bytes(info: ModelInfo, *, layers: int | None, rows: int, tokens: in
 
 
 def asking_bytes(info: ModelInfo, *, layers: int | None) -> float:
-    """Of a process that asks the model, of which only one layer's values are alive at a time."""
+    """Of a process that runs the model forward only, where the values of one layer are alive at a time."""
     return PROCESS_BYTES + BYTES * info.parameters(layers)

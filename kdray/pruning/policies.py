@@ -44,7 +44,7 @@ class PruningPolicy(OpenSettings):
         raise NotImplementedError(f"{type(self).__name__} has no threshold")
 
     def drop(self, importance: Floats) -> Mask:
-        """Which units are candidates, [units]; those below the threshold, unless a policy says otherwise."""
+        """Which units are candidates, [units]; those below the threshold, unless a policy overrides this."""
         return importance < self.threshold(importance)
 
 

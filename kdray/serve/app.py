@@ -184,7 +184,7 @@ def _predictions(scorer: Scorer, found: list[tuple[Any, bool]], abstain_below: f
 
 @dataclass(frozen=True)
 class _LimitBody:
-    """Reads no body further than the limit, whatever its header says."""
+    """Reads no body further than the limit, whatever length its header gives."""
 
     app: Any
     limit: int

@@ -1,4 +1,4 @@
-"""Predictions for files: read in pieces, scored, and written beside the columns that the file had."""
+"""Predictions for files: read in pieces, scored, and written with the columns that the file had."""
 
 import csv
 import json
@@ -294,7 +294,7 @@ READERS: Mapping[str, Callable[[Path, Sequence[str]], Iterator[Piece]]] = {
 
 @contextmanager
 def _new_file(target: Path) -> Generator[Path]:
-    """A draft beside `target`, which is renamed to it at the end (unless it was removed), or removed after an error."""
+    """A draft next to `target`: renamed to it at the end (unless it was removed), or removed after an error."""
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

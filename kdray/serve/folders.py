@@ -1,4 +1,4 @@
-"""Predictions for a folder of files, each by itself, so that a stopped command goes on with the files that are left."""
+"""Predictions for a folder of files, each by itself: a stopped command continues with the other files."""
 
 import json
 import logging

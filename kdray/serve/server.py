@@ -17,7 +17,7 @@ GRACE_SECONDS = 10  # for requests that have begun
 
 
 def run(model: str, *, host: str, port: int, workers: int, threads: int, settings: ServeSettings) -> None:
-    """Serve until the process is told to stop; requests that have begun are answered first.
+    """Serve until the process gets a signal to stop; requests that have begun are answered first.
 
     Args:
         host: An address to listen on. On another than loopback, callers must give a token.
@@ -37,7 +37,7 @@ def run(model: str, *, host: str, port: int, workers: int, threads: int, setting
         raise ConfigError(f"--workers {workers}: it must be 1 or more.")
     check_address(host, port)
     settings = with_token(settings, host)
-    open_scorer(model, threads=threads)  # what is wrong with it is said once, before a worker starts
+    open_scorer(model, threads=threads)  # an error in it is raised once, before a worker starts
     os.environ |= {MODEL: str(Path(model).expanduser()), SETTINGS: settings.model_dump_json(), THREADS: str(threads)}
     uvicorn.run(
         "kdray.serve.server:from_environment",

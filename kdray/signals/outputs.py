@@ -53,7 +53,7 @@ class Outputs:
     """One teacher's outputs over one split, read by row id. Cheap to open: data is loaded on first use.
 
     Args:
-        beside: Another folder with more signals of the same rows.
+        extra: Another folder with more signals of the same rows.
     """
 
     def __init__(self, folder: Path, split: str, *, extra: Path | None = None) -> None:

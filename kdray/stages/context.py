@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Context:
     """Attributes:
-    journal: One record for every different artifact asked for: stage, name, digest, seconds, reused, summary.
-    is_trial: Of many trials over the same artifacts each keeps quiet about what was there.
+    journal: One record for each artifact that was used or made: stage, name, digest, seconds, reused, summary.
+    is_trial: One of many trials over the same artifacts, which does not log what it reused.
     """
 
     store: Store
@@ -42,7 +42,7 @@ class Context:
                 stage, name, settings=settings, inputs=inputs, build=lambda draft: _announced(stage, name, build, draft)
             )
         if any(artifact.digest == entry["digest"] for entry in self.journal):
-            return artifact  # asked for before in this command, and told then
+            return artifact  # used before in this command, and logged then
         metrics.count("artifacts", stage=stage, result="reused" if reused else "made")
         line = _line(artifact.summary)
         if reused:

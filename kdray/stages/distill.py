@@ -61,7 +61,7 @@ def no_kd_baseline(run: RunConfig) -> RunConfig:
 
 
 def assistant_of(run: RunConfig, prepared: Prepared, context: Context) -> TeacherRef | None:
-    """The last of the assistants that the method of this run asks for, made if missing; None if it asks for none."""
+    """The last of the assistants that the method of this run needs, made if missing; None if it needs none."""
     if not run.method.uses_assistant:
         return None
     nearest = prepared.teachers[0]
@@ -71,7 +71,7 @@ def assistant_of(run: RunConfig, prepared: Prepared, context: Context) -> Teache
 
 
 def _read_by_teachers(run: RunConfig, prepared: Prepared) -> Artifact:
-    """The pruned texts on request; but level row drops rows, and leaves texts as they are."""
+    """The pruned texts, if the run sets them; the level `row` drops rows and leaves texts as they are."""
     pruned_corpus = prepared.pruned_corpus
     if pruned_corpus is None or run.outputs.teacher_view == "full" or pruned_corpus.summary["level"] == "row":
         return prepared.corpus

@@ -1,7 +1,7 @@
 """What pruning does to a student's scores and speed: the tables of S0 ("effect of pruning", "speed-up").
 
-S0 very probably scored the pruned data on fewer rows than the base: whole examples had fallen. Both readings are given,
-apart: all rows with shortened texts, and the rows that are kept as they are, with their share of all rows.
+S0 very probably scored the pruned data on fewer rows than the base: whole rows had been dropped. Both readings are
+given apart: all rows with shortened texts, and the rows that are kept as they are, with their share of all rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,11 @@ from kdray.tasks import score_all
 from kdray.train import Rows
 
 POLICIES = ("lower_tail", "literal", "literal_centers", "bottom_quintile", "match_rate")
-PRINTED_RATES = {"sst2": 0.057, "rte": 0.328, "qnli": 0.317}  # S0: what fell of the dev split, in `match_rate`'s row
+PRINTED_RATES = {
+    "sst2": 0.057,
+    "rte": 0.328,
+    "qnli": 0.317,
+}  # S0: dropped share of the dev split, in `match_rate`'s row
 TIMED_ROWS, BATCH_ROWS = 128, 32
 
 
@@ -43,7 +47,7 @@ def pruning_effect(
     """One row a policy, of scores and of times, for a trained student on the test split.
 
     Scores: `pruned` is the share of the test split's sentences that statistics of train remove; `accuracy` and
-    `macro F1` of the shortened texts stand beside those of whole texts (`base`). `rows kept` is the share of whole rows
+    `macro F1` of the shortened texts, next to those of whole texts (`base`). `rows kept` is the share of whole rows
     that the policy keeps by statistics of the test split itself; `kept accuracy` and `kept macro F1` are those of
     whole texts on just these rows.
 

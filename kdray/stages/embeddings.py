@@ -24,7 +24,7 @@ FEW = 16 * RANGE_ROWS  # texts that threads have embedded before workers have st
 class Embedder:
     """Attributes:
     digest: Of the encoder's weights and tokenizer.
-    make: Loads it, on whichever worker embeds.
+    make: Loads it, on the worker that embeds.
     """
 
     digest: str
@@ -52,7 +52,7 @@ def embedded(texts: pa.ChunkedArray, embedder: Embedder, context: Context, *, na
         width = _placed(map(_matrix, ranges), order, draft)
         return {"texts": len(different), "width": width}
 
-    apart = replace(context, journal=[])  # part of what asks for it, and asked for only where that is not there yet
+    apart = replace(context, journal=[])  # part of another artifact, and needed only where that is not there yet
     artifact = apart.make("embeddings", "texts", settings=settings, inputs=inputs, build=build)
     work.clear()
     return np.load(artifact.file("embeddings.npy"), mmap_mode="r")[encoded.indices.to_numpy()]

@@ -1,4 +1,4 @@
-"""Stage `outputs`: what one teacher (or assistant) says of every row, once."""
+"""Stage `outputs`: the outputs of one teacher (or assistant) for every row, computed once."""
 
 import json
 import logging
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 def outputs(teacher: Artifact, corpus: Artifact, context: Context, *, name: str, quality_check: bool) -> TeacherRef:
-    """Logits, [CLS] of every layer and sentence embeddings of all splits; and the teacher that said them.
+    """Logits, [CLS] of every layer and sentence embeddings of all splits; and their teacher.
 
     Raises:
         ConfigError: The teacher is no better than the majority class (unless `quality_check` is off).
@@ -154,7 +154,7 @@ def _cache_outputs(
     inference: Callable[..., TeacherInference],
     check: Callable[[Path], Mapping[str, float]] | None = None,
 ) -> Artifact:
-    """What a teacher says of some splits, in ranges that outlive a kill; `check` may refuse it before it is kept."""
+    """Outputs of a teacher for some splits, in ranges that survive a kill; `check` may refuse them."""
     stored, spec = load_stored(corpus), result_of(teacher)["spec"]
     reading = {"max_length": spec["train"]["max_length"], "precision": spec["train"]["precision"]}
     fields = [field.name for field in stored.task.fields]
@@ -190,7 +190,7 @@ def load_teacher(
     sources: Sequence[Source] = (),
     **settings: Any,
 ) -> TeacherInference:
-    """A teacher ready to answer, on whichever node this runs; `sources` are those of its architecture."""
+    """A loaded teacher, on the node that calls this; `sources` are those of its architecture."""
     define(sources)
     return kind(teacher.open(Store(store)).file("model"), **settings)
 
@@ -203,7 +203,7 @@ def _joined(tables: Mapping[str, pa.Table]) -> pa.Table:
 def _write(
     tables: Mapping[str, pa.Table], answers: Iterable[pa.Table], shapes: dict[str, tuple[int, ...]], folder: Path
 ) -> None:
-    """Each row goes where its id belongs."""
+    """Write each row to the split of its id."""
     home = {row: split for split, table in tables.items() for row in table["id"].to_pylist()}
     writers = {split: OutputsWriter(folder, split, table["id"].to_pylist(), shapes) for split, table in tables.items()}
     for answered in answers:

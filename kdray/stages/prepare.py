@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Prepared:
     """Attributes:
-    view: The pruned corpus that students read; None if nothing is pruned.
+    pruned_corpus: What students read; None if nothing is pruned.
     """
 
     corpus: Artifact
@@ -33,7 +33,7 @@ def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) ->
     """Make what is missing of it. Teachers are made only if something of this run needs them, or all on request.
 
     Raises:
-        ConfigError: The settings do not fit together; said before anything is trained.
+        ConfigError: The settings do not fit together; raised before anything is trained.
     """
     check_depths(run)
     corpus = read(run.corpus, context)
@@ -68,7 +68,7 @@ def make_teachers(run: RunConfig, corpus: Artifact, context: Context) -> Iterato
     """The models of a run's teachers by name, made each by itself or all of them together.
 
     Raises:
-        ConfigError: One cannot be made from its encoder; said before any is trained.
+        ConfigError: One cannot be made from its encoder; raised before any is trained.
     """
     task = load_stored(corpus).task
     for number, settings in enumerate(run.teachers):

@@ -1,4 +1,4 @@
-"""Stage `prune`: units, embeddings, graph, importance, and the corpus without what fell."""
+"""Stage `prune`: units, embeddings, graph, importance, and the corpus without the dropped units."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

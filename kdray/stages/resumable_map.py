@@ -1,4 +1,4 @@
-"""Work over parts of a table, such as ranges of rows, that outlives a kill: what an earlier try left is read."""
+"""Work over parts of a table, such as ranges of rows, that survives a kill: what an earlier try left is read."""
 
 import hashlib
 import logging
@@ -38,7 +38,7 @@ def map_resumable(
     Args:
         parts: Such as from `parts_of`.
         factory: Made on each worker; the map may give any number of rows for a part.
-        work: Of the artifact that asks; whoever makes it clears it in the end.
+        work: Of the artifact in the making, which clears it in the end.
         name: Of this work among others in the same folder.
         title: For the log and the dashboard, such as `embed rte-sentence`.
     """

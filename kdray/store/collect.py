@@ -38,7 +38,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something that no command needs any more; `reason` says why."""
+    """Something that no command needs any more, with the reason."""
 
     where: str
     kind: str

@@ -47,7 +47,7 @@ class Files:
         if without_passwords(uri) != uri:
             raise ConfigError(
                 f"store {without_passwords(uri)!r} holds a secret, which would be written down with the settings; "
-                "give it as the cloud wants it (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a role, a profile)."
+                "give it as the cloud expects it (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a role, a profile)."
             )
         if not uri.strip() or not uri.isprintable():
             raise ConfigError(f"store {shown(uri)} is empty or holds a control character; give a folder or a URI.")

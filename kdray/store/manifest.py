@@ -1,4 +1,4 @@
-"""Manifests: what `manifest.json` beside an artifact holds, and whether it can be believed."""
+"""Manifests: what the `manifest.json` of an artifact holds, and checks of it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NotRequired, cast
@@ -101,10 +101,10 @@ def checked_records(found: object) -> dict[str, FileRecord] | None:
 def damage(
     files: Files, where: str, records: Mapping[str, FileRecord], *, beside: frozenset[str]
 ) -> Iterator[tuple[str, str]]:
-    """Every file below `where` that is not as its record says, with the reason.
+    """Every file below `where` that differs from its record, with the reason.
 
     Args:
-        beside: Names right below `where` that may be there without a record.
+        beside: Names directly below `where` that may be there without a record.
     """
     start = len(where) + 1 if where else 0
     there: dict[str, Entry] = {entry.where[start:]: entry for entry in files.walk(where)}

@@ -1,7 +1,7 @@
 """A store is a `pyarrow.fs` URI: a folder by default, `s3://`, `gs://` or a mounted share on a cluster.
 
 Layout: `<stage>/<name>-<digest12>/{files..., manifest.json}` for artifacts, `work/<digest12>/` for the checkpoints of
-what is still being made, and `kdray-store.json`, which tells a store from other folders. `manifest.json` is written
+what is still being made, and `kdray-store.json`, which marks a store. `manifest.json` is written
 last; without it the artifact does not exist. Nothing can lock a bucket, so there each process that makes an artifact
 puts its files into a folder of its own, which the manifest names.
 """

@@ -1,4 +1,4 @@
-"""Work folders: what a computation leaves behind so that a later try resumes it, sealed as artifacts are."""
+"""Work folders: what a computation leaves so that a later try resumes it, sealed as artifacts are."""
 
 import logging
 import uuid
@@ -51,7 +51,7 @@ class WorkFolder:
         return self._last_whole("latest", read)
 
     def save_result(self, folder: Path) -> None:
-        """Hand over the files of a finished job, from whichever node it ran on."""
+        """Hand over the files of a finished job, from the node that it ran on."""
 
         def write(where: str) -> dict[str, FileRecord]:
             self.store.copy_in(folder, where)

@@ -34,7 +34,7 @@ from kdray.train import SingleRank, objective
 
 
 class MethodFault(AssertionError):
-    """A method breaks the contract: one sentence that says how."""
+    """A method breaks the contract: one sentence with the reason."""
 
 
 def require(condition: object, sentence: str) -> None:
@@ -308,7 +308,7 @@ CASE_CHECKS: dict[Callable[[Case], None], Callable[[Case], bool]] = {
     no_rows_give_no_loss: lambda case: True,
     a_pure_function_of_the_step: lambda case: True,
 }
-"""Each check of a case, and whether it says anything of a case."""
+"""Each check of a case, and whether it applies to the case."""
 
 
 def checks_of(case: Case) -> list[Callable[[Case], None]]:

@@ -1,4 +1,4 @@
-"""What a search says while it runs."""
+"""What a search logs while it runs."""
 
 import logging
 import re
@@ -71,7 +71,7 @@ class ProgressCallback(Callback):
         metrics.show("trials", self._states[state], sweep=self._sweep, state=state)
 
     def _say(self, trial: Any, what: str) -> None:
-        """The state of the whole study, whichever driver's trials and of whichever command they are."""
+        """The state of the whole study, with the trials of all drivers and earlier commands."""
         self._now("running", -1)
         standing = self._searcher.standing()
         log.info(
@@ -104,7 +104,7 @@ def _error(trial: Any) -> tuple[str, bool]:
 
 
 def _plain(error: str) -> str:
-    """Our own errors are sentences, which need no class before them."""
+    """Errors of kdray are sentences, which need no class before them."""
     return re.sub(r"^kdray\.[\w.]+: ", "", error)
 
 

@@ -1,4 +1,4 @@
-"""The searcher between Ray Tune and the study, and the scheduler that stops poor trials by what the study knows."""
+"""The searcher between Ray Tune and the study, and the scheduler that stops poor trials by the history of the study."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ class StudySearcher(StudyTrials, Searcher):
     """`StudyTrials` for Ray Tune, whose ids are the keys.
 
     Args:
-        capacity: How many trials may run at once, asked before every suggestion: a cluster grows and shrinks.
+        capacity: How many trials may run at once, computed before every suggestion: a cluster grows and shrinks.
         settings: Those of `StudyTrials`.
     """
 
@@ -31,13 +31,13 @@ class StudySearcher(StudyTrials, Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # pyright: ignore[reportIncompatibleMethodOverride] - FINISHED is a word
         if self._room is not None and len(self._asked) >= self._room():
             return None  # later
-        # one that runs may lose its worker and be asked for again, which Tune does not do after this word
+        # a running trial may lose its worker and be suggested again, which Tune does not do after FINISHED
         last = None if self._retries and self._asked else Searcher.FINISHED
         return self.start(trial_id) or last
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if error or trial_id not in self._asked:
-            return  # `fail` follows an error with its reason, which a trial that has been told could no longer take
+            return  # `fail` follows an error with its reason, which cannot be added to a trial that has ended
         self.complete(trial_id, result)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class StudySearcher(StudyTrials, Searcher):
         return {}
 
     def save(self, checkpoint_path: str) -> None:
-        """An empty file, because Tune wants one: the study is in its database."""
+        """An empty file, because Tune needs one: the study is in its database."""
         Path(checkpoint_path).touch()
 
     def restore(self, checkpoint_path: str) -> None:
@@ -53,7 +53,7 @@ class StudySearcher(StudyTrials, Searcher):
 
 
 class StudyScheduler(FIFOScheduler):
-    """First come, first served; a trial stops early when the study says so."""
+    """First come, first served; a trial stops early when the pruner of the study decides so."""
 
     def __init__(self, searcher: StudySearcher) -> None:
         super().__init__()

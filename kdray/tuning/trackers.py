@@ -1,4 +1,4 @@
-"""Where a search's trials are followed beside its report: TensorBoard, MLflow or Weights & Biases."""
+"""Where a search's trials are followed in addition to its report: TensorBoard, MLflow or Weights & Biases."""
 
 import importlib.util
 import os
@@ -81,7 +81,7 @@ def _wandb(sweep: str, folder: Path | None) -> "LoggerCallback":
 
 
 def _wandb_mode() -> str | None:
-    """Said to each run, whose process may be older than this one's variables."""
+    """Passed to each run, whose process may be older than this one's variables."""
     return os.environ.get("WANDB_MODE")
 
 

@@ -18,9 +18,9 @@ FACTS = BUSINESS + LAW + POLITICS + WEATHER + SPORT + SCIENCE + CULTURE + LIFE
 # so those two are the rows that most models still fail on.
 KIND_WEIGHTS = {"unrelated": 61, "negation": 7, "number": 30, "swap": 2}
 # How often a hypothesis keeps a date, evidence has one that the hypothesis drops, a date stands in front,
-# a distractor tells of other names what the evidence tells.
+# a distractor states the same facts about other names.
 DATED_HYPOTHESIS, DATED_EVIDENCE, FRONTED_DATE, LIKE_EVIDENCE = 0.2, 0.15, 0.25, 0.05
-# Unrelated evidence tells the same about something else, something else of the same name, or neither.
+# Unrelated evidence states the same about something else, something else of the same name, or neither.
 SAME_FACT, SAME_NAME = 0.15, 0.2
 # How often a fact holds. Contraries are rarer than facts, as in prose, so denying evidence leans to not_entailment.
 HOLDS = 0.85
@@ -59,7 +59,7 @@ def draw_contrast(rng: Random, split: str) -> Contrast:
 
 
 def draw_distractor(rng: Random, split: str, evidence: Fact) -> tuple[str, frozenset[str]]:
-    """A sentence of the evidence's domain and the keys of what it names; now and then it tells the same fact."""
+    """A sentence of the evidence's domain and the keys of what it names; now and then it states the same fact."""
     is_like = rng.random() < LIKE_EVIDENCE
     fact = evidence if is_like else rng.choice([fact for fact in FACTS if fact.domain == evidence.domain])
     scene = _maybe_date(rng, _draw_scene(rng, split, fact))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Fact:
-    """One family of sentences. `slots` maps a slot's letter to a kind of `words`; `swap` says that exchanging {a} and
+    """One family of sentences. `slots` maps a slot's letter to a kind of `words`; `swap` means that exchanging {a} and
     {b}, which are then of one kind, makes another statement that neither implies nor repeats the first."""
 
     domain: str

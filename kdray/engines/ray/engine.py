@@ -62,7 +62,7 @@ class OnRay:
 
     @property
     def threads(self) -> int:
-        """All processors, where this is the only machine and has no GPU; none if actors were asked for."""
+        """All processors, where this is the only machine and has no GPU; none if the number of actors is set."""
         have = ray.cluster_resources()
         alone = living_nodes() == 1 and not have.get("GPU", 0) and not self.work.actors
         return int(have.get("CPU", 1)) if alone else 0

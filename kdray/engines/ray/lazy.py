@@ -28,7 +28,7 @@ def on_demand(
 
     Args:
         allow_network: As of `session`.
-        started: Told the engine on Ray, once Ray has started and before it works.
+        started: Called with the engine on Ray, once Ray has started and before it works.
     """
     with ExitStack() as stack:
         yield LazyRayEngine(work, address, stack, started, allow_network)

@@ -56,7 +56,7 @@ def map_tables(
             compute=ray.data.ActorPoolStrategy(size=max(1, min(actors, len(blocks)))),
             num_cpus=cpus,
             num_gpus=gpus,
-            scheduling_strategy="SPREAD",  # half a processor each: two would be packed on one node beside an idle one
+            scheduling_strategy="SPREAD",  # half a processor each: two would share one node while another is idle
             max_restarts=retries,
             max_task_retries=-1,  # calls to a lost node fail at once, again and again, until Ray has noticed its loss
         )
@@ -67,7 +67,7 @@ def map_tables(
 
 
 class _Mapper:
-    """The map is made with the first block: what a constructor raises, Ray tells only as text."""
+    """The map is made with the first block: Ray reports an error of a constructor only as text."""
 
     def __init__(self, factory: Callable[[], TableMap], tags: Mapping[str, str]) -> None:
         self._factory, self._tags = factory, tags
@@ -75,7 +75,7 @@ class _Mapper:
     @cached_property
     def _apply(self) -> TableMap:
         apply = self._factory()
-        if "torch" in sys.modules:  # other actors run beside this one
+        if "torch" in sys.modules:  # other actors run at the same time
             sys.modules["torch"].set_num_threads(1)
         return apply
 

@@ -1,4 +1,4 @@
-"""What will run where, told before anything runs: processes, how many at once, what each takes."""
+"""What will run where, printed before anything runs: processes, how many at once, what each takes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Share:
     """One kind of work.
 
     Attributes:
-        at_once: Processes that run beside each other.
+        at_once: Processes that run at the same time.
         memory: Bytes that one of them may need; an estimate (see `kdray.models.memory`).
     """
 

@@ -182,7 +182,7 @@ def start_local(setup: dict[str, str]) -> None:
         left -= 1
         try:
             ray.init(
-                address="local",  # also beside a cluster of this machine, which `auto` would be
+                address="local",  # not `auto`, which would be a cluster that runs on this machine
                 namespace="kdray",
                 runtime_env=setup,
                 object_store_memory=STORE_BYTES,
