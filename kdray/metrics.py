@@ -28,9 +28,7 @@ class MetricSpec:
 METERS = {
     "rows": MetricSpec("counter", "Rows that a stage has worked on; its rate is rows per second.", _WORK),
     "teacher_passes": MetricSpec("counter", "Rows that a teacher or an embedder was run on.", _WORK),
-    "artifacts": MetricSpec(
-        "counter", "Artifacts that were asked for, by result: made or reused.", ("stage", "result")
-    ),
+    "artifacts": MetricSpec("counter", "Artifacts of a command, by result: made or reused.", ("stage", "result")),
     "loss": MetricSpec("gauge", "Mean of a loss term over the last epoch.", (*_WORK, "term")),
     "score": MetricSpec("gauge", "The task's metric on the validation split after the last epoch.", _WORK),
     "trials": MetricSpec("gauge", "Trials of a sweep, by state.", ("sweep", "state")),

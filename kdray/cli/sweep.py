@@ -146,7 +146,7 @@ def _sweep(
 
     settings = SweepSettings(
         name=name,
-        space=lambda trial: _asked(trial, space, run, depths),
+        space=lambda trial: _suggested(trial, space, run, depths),
         starts=first,
         trials=trials,
         seed=arguments.seed,
@@ -218,7 +218,7 @@ def _with_depth(params: Mapping[str, Any], run: RunConfig, depths: Sequence[int]
     return {"student_layers": run.student.layers, **params} if depths else dict(params)
 
 
-def _asked(trial: Any, space: Space, run: RunConfig, depths: Sequence[int]) -> dict[str, Any]:
+def _suggested(trial: Any, space: Space, run: RunConfig, depths: Sequence[int]) -> dict[str, Any]:
     """The space's overrides; the depth is suggested first, because the assistant's depth depends on it."""
     if not depths:
         return space(trial, run)

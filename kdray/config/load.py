@@ -91,8 +91,8 @@ def _first(error: ValidationError) -> str:
         example = ", for example method.name=kd (see kdray methods)" if key == "method" else ""
         return f"{key}.name is missing: say which one{example}."
     if problem["type"] == "union_tag_invalid":
-        told = problem.get("ctx", {})
-        given, known = told["tag"], told["expected_tags"].replace("'", "").split(", ")
+        context = problem.get("ctx", {})
+        given, known = context["tag"], context["expected_tags"].replace("'", "").split(", ")
         near = difflib.get_close_matches(str(given).lower(), known, n=1)
         return f"{key}.name = {given!r} is not known: {f'you may mean {near[0]}' if near else ', '.join(known)}."
     if problem["type"] == "extra_forbidden":

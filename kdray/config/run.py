@@ -143,7 +143,7 @@ class RunConfig(Settings):
         if not files:
             return self
         needs = frozenset[str]().union(*(phase.method.needs for phase in self.method.phases(1))) - {"logits"}
-        asks = {
+        reasons = {
             f"method {self.method.name} needs {', '.join(sorted(needs))} of every teacher": bool(used and needs),
             f"method {self.method.name} makes assistants from its teacher's layers": bool(
                 used and self.method.uses_assistant
@@ -156,8 +156,8 @@ class RunConfig(Settings):
             "outputs.access = online runs it in every step": self.outputs.access == "online",
             "outputs.teacher_view = pruned runs it on other texts": self.outputs.teacher_view == "pruned",
         }
-        for reason, is_asked in asks.items():
-            if is_asked:
+        for reason, is_needed in reasons.items():
+            if is_needed:
                 raise ValueError(
                     f"teacher {(used or files)[0]} is a file of predictions without a model, but {reason}; change that "
                     "setting, or take a teacher with an encoder"
@@ -184,7 +184,7 @@ class RunConfig(Settings):
     def _dropout_is_cached(self) -> "RunConfig":
         if self.method.dropout_passes and self.outputs.access == "online":
             raise ValueError(
-                f"method {self.method.name} reads what teachers said with dropout, which is always cached; set "
+                f"method {self.method.name} reads outputs with dropout, which is always cached; set "
                 "outputs.access = cached, or method.mc = 0"
             )
         return self

@@ -51,7 +51,7 @@ def trials_of(
         sweep_study,
         settings.space,
         seed=settings.seed,
-        asked=settings.trials,
+        total=settings.trials,
         full_budget=run.train.epochs + 1,
         pruning=pruning_of(settings),
         sampling=settings.sampling,
@@ -79,7 +79,7 @@ def check(settings: SweepSettings, run: RunConfig, store: Store, driver: Driver)
     """
     driver.at_once(settings)
     pruning_of(settings)
-    sweep_study = _book(settings, run, store)
+    sweep_study = _open(settings, run, store)
     with closing(sweep_study), sweep_study.driving():
         _same_base(sweep_study, run, settings)
 
@@ -93,7 +93,7 @@ def search(
         ConfigError: As `check`.
     """
     at_first = driver.at_once(settings)
-    sweep_study = _book(settings, run, context.store)
+    sweep_study = _open(settings, run, context.store)
     stopped: str | None = None
     with closing(sweep_study), sweep_study.driving():
         if settings.retry_failed:
@@ -106,7 +106,7 @@ def search(
             at_first,
         )
         while stopped is None and len(sweep_study.ended()) < settings.trials:
-            if sweep_study.has_work(asked=settings.trials):
+            if sweep_study.has_work(total=settings.trials):
                 stopped = driver.run(settings, run, prepared, context, sweep_study)
             else:
                 log.info(
@@ -120,7 +120,7 @@ def search(
         return SearchResult(records, weights, note, front(sweep_study), stopped)
 
 
-def _book(settings: SweepSettings, run: RunConfig, store: Store) -> SweepStudy:
+def _open(settings: SweepSettings, run: RunConfig, store: Store) -> SweepStudy:
     folder = folder_of(store, settings.name)
     check_place(settings.storage, on_disk=folder is not None)
     url = settings.storage or f"sqlite:///{folder}/study.db"

@@ -116,11 +116,11 @@ class SweepStudy:
         """The running trials of other drivers."""
         return [t for t in self.counted() if t.state == TrialState.RUNNING and compat.trial_id(t) not in self._mine]
 
-    def has_work(self, *, asked: int) -> bool:
+    def has_work(self, *, total: int) -> bool:
         """Whether a driver would find something to run: a new trial, one in the queue, or one that lost its driver."""
         trials = self.counted()
         waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        return waiting or len(trials) < asked or bool(self._abandoned())
+        return waiting or len(trials) < total or bool(self._abandoned())
 
     def adopt_orphans(self) -> list[optuna.Trial]:
         """The running trials whose driver is gone, from now on this driver's, in the order of their numbers.
@@ -135,17 +135,17 @@ class SweepStudy:
                 self._hold(trial_id)
         return [optuna.Trial(self.study, trial_id) for trial_id in sorted(found)]
 
-    def ask(self, *, asked: int) -> optuna.Trial | None:
+    def ask(self, *, total: int) -> optuna.Trial | None:
         """A new or a waiting trial; None if there are as many as wanted.
 
         Two drivers may call this at the same moment: the one whose trial is one too many withdraws it.
         """
         before = self.counted()
-        if len(before) >= asked and not any(trial.state == TrialState.WAITING for trial in before):
+        if len(before) >= total and not any(trial.state == TrialState.WAITING for trial in before):
             return None
         with _own_heartbeats():
             trial = self.study.ask()
-        if sum(other.number < trial.number for other in self.counted()) >= asked:
+        if sum(other.number < trial.number for other in self.counted()) >= total:
             trial.set_user_attr(WITHDRAWN, True)
             self.study.tell(trial, state=TrialState.FAIL)
             return None

@@ -36,7 +36,7 @@ class StudyTrials:
     """Parameters from the study, and into the study what became of them. A trial has a key while it runs.
 
     Args:
-        asked: The number of trials that have ended at the end of the search.
+        total: The number of trials that have ended at the end of the search.
         full_budget: The value of `budget` that a finished trial reports; less means that it was stopped early.
         objectives: Those of the study. With several of them no trial is stopped early.
         retries: How often a trial whose worker was lost is retried.
@@ -48,19 +48,19 @@ class StudyTrials:
         space: Space,
         *,
         seed: int,
-        asked: int,
+        total: int,
         full_budget: int,
         pruning: Pruning = "asha",
         sampling: Sampling = "tpe",
         objectives: Sequence[Objective] = ("metric",),
         retries: int = 0,
     ) -> None:
-        self._book, self._study, self._space = sweep_study, sweep_study.study, space
-        self._seed, self._asked_for, self._full = seed, asked, full_budget
+        self._sweep_study, self._study, self._space = sweep_study, sweep_study.study, space
+        self._seed, self._total, self._full = seed, total, full_budget
         self._sampling, self._objectives = sampling, objectives
         self._study.pruner = PRUNERS[pruning]()
         self._left_over = sweep_study.adopt_orphans()
-        self._asked: dict[str, optuna.Trial] = {}
+        self._active: dict[str, optuna.Trial] = {}
         self._retries, self._losses = retries, Counter[int]()  # by the trial's number
         self.is_closing = False
 
@@ -71,33 +71,33 @@ class StudyTrials:
             return None
         overrides = self._space(trial)
         trial.set_user_attr("overrides", overrides)
-        self._asked[trial_id] = trial
+        self._active[trial_id] = trial
         return {"number": trial.number, "overrides": overrides}
 
     def _next(self) -> optuna.Trial | None:
         """A trial that its driver left running, else a new one; the seed is a function of its number."""
         number = self._left_over[0].number if self._left_over else len(self._study.get_trials(deepcopy=False))
         self._study.sampler = SAMPLERS[self._sampling](seed_of(self._seed, number) % 2**32)
-        return self._left_over.pop(0) if self._left_over else self._book.ask(asked=self._asked_for)
+        return self._left_over.pop(0) if self._left_over else self._sweep_study.ask(total=self._total)
 
     def should_stop(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Record the score of this epoch; returns whether the trial is stopped early."""
         if result.get(VALUE) is None or result[BUDGET] >= self._full or len(self._objectives) > 1:
             return False
         self._report(trial_id, result)
-        return result[BUDGET] < self._full - 1 and self._asked[trial_id].should_prune()
+        return result[BUDGET] < self._full - 1 and self._active[trial_id].should_prune()
 
     def _report(self, trial_id: str, result: dict[str, Any]) -> None:
         # a trial that resumes after its last epoch reports the earlier ones again
-        trial, step = self._asked[trial_id], result[BUDGET]
+        trial, step = self._active[trial_id], result[BUDGET]
         known = compat.database_of(self._study).get_trial(compat.trial_id(trial)).intermediate_values
         if step not in known:
             trial.report(result[VALUE], step=step)
 
     def complete(self, trial_id: str, result: dict[str, Any] | None) -> None:
         """Record the end of a trial: finished, or stopped early, by its last report."""
-        trial = self._asked.pop(trial_id)
-        self._book.release(trial)
+        trial = self._active.pop(trial_id)
+        self._sweep_study.release(trial)
         is_full = result is not None and result.get(VALUE) is not None and result[BUDGET] >= self._full
         if is_full and result is not None:
             for key in ("digest", "test", "epochs", *COSTS):
@@ -108,31 +108,31 @@ class StudyTrials:
 
     def standing(self) -> StudyProgress:
         """Of the study."""
-        return self._book.standing()
+        return self._sweep_study.standing()
 
     def goes_on(self, trial_id: str) -> bool:
         """Whether a trial that lost its worker is run again; then it is suggested again, under its number."""
-        number = self._asked[trial_id].number
+        number = self._active[trial_id].number
         self._losses[number] += 1
         if self._losses[number] > self._retries:
             return False
-        self._left_over.append(self._asked.pop(trial_id))
+        self._left_over.append(self._active.pop(trial_id))
         return True
 
     def end(self) -> None:
         """Release the trials that got no worker; the next search takes them over."""
         for trial in self._left_over:
-            self._book.release(trial)
+            self._sweep_study.release(trial)
 
     def fail(self, trial_id: str, **facts: Any) -> None:
         """Record a failed trial with what is known of it."""
         self.note(trial_id, **facts)
-        trial = self._asked.pop(trial_id)
-        self._book.release(trial)
+        trial = self._active.pop(trial_id)
+        self._sweep_study.release(trial)
         self._study.tell(trial, state=TrialState.FAIL)
 
     def note(self, trial_id: str, **facts: Any) -> None:
         """Keep facts about a trial in the study (error text, seconds, where it ran)."""
-        if trial_id in self._asked:
+        if trial_id in self._active:
             for key, value in facts.items():
-                self._asked[trial_id].set_user_attr(key, value)
+                self._active[trial_id].set_user_attr(key, value)

@@ -29,7 +29,7 @@ from kdray.models.kinds import (
     model_info,
     save_classifier,
 )
-from kdray.models.memory import asking_bytes, training_bytes
+from kdray.models.memory import inference_bytes, training_bytes
 from kdray.models.network import Network, NetworkModel, Words
 from kdray.models.precision import Precision, autocast, resolve_precision
 from kdray.models.roundtrip import check_saves, check_signals, check_tokens
@@ -54,7 +54,6 @@ __all__ = [
     "Words",
     "architecture_at",
     "architecture_of",
-    "asking_bytes",
     "autocast",
     "changed_rows",
     "check_export",
@@ -64,6 +63,7 @@ __all__ = [
     "encoder_layers",
     "folder_info",
     "forward",
+    "inference_bytes",
     "keep_layers",
     "layers_to_keep",
     "load_classifier",

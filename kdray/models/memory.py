@@ -19,6 +19,6 @@ def training_bytes(info: ModelInfo, *, layers: int | None, rows: int, tokens: in
     return PROCESS_BYTES + 4 * BYTES * info.parameters(kept) + activations
 
 
-def asking_bytes(info: ModelInfo, *, layers: int | None) -> float:
+def inference_bytes(info: ModelInfo, *, layers: int | None) -> float:
     """Of a process that runs the model forward only, where the values of one layer are alive at a time."""
     return PROCESS_BYTES + BYTES * info.parameters(layers)

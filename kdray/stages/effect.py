@@ -33,11 +33,7 @@ from kdray.tasks import score_all
 from kdray.train import Rows
 
 POLICIES = ("lower_tail", "literal", "literal_centers", "bottom_quintile", "match_rate")
-PRINTED_RATES = {
-    "sst2": 0.057,
-    "rte": 0.328,
-    "qnli": 0.317,
-}  # S0: dropped share of the dev split, in `match_rate`'s row
+PRINTED_RATES = {"sst2": 0.057, "rte": 0.328, "qnli": 0.317}  # S0: dropped share of dev, in `match_rate`'s row
 TIMED_ROWS, BATCH_ROWS = 128, 32
 
 

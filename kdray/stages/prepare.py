@@ -40,8 +40,8 @@ def prepare(run: RunConfig, context: Context, *, every_teacher: bool = False) ->
     task = load_stored(corpus).task
     check_method(run, task)
     check_models(run, task, teachers=every_teacher or _needs_teachers(run))
-    asked = run if every_teacher else _of_use(run)
-    teachers = teacher_outputs(asked, corpus, context) if every_teacher or _needs_teachers(run) else []
+    needed = run if every_teacher else _of_use(run)
+    teachers = teacher_outputs(needed, corpus, context) if every_teacher or _needs_teachers(run) else []
     return with_pruning(run, corpus, teachers, context)
 
 

@@ -38,7 +38,7 @@ class Artifact:
         key = (self.path, self.manifest["seal"])
         if key not in _intact:
             self.fetch()
-            for name, why in damage(Files(str(self.path)), "", self.manifest["files"], beside=frozenset({MANIFEST})):
+            for name, why in damage(Files(str(self.path)), "", self.manifest["files"], ignored=frozenset({MANIFEST})):
                 raise RunError(
                     f"{self.path / name} is not what was written there: {why}; remove {self.path} to make it again."
                 )

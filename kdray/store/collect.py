@@ -87,8 +87,8 @@ def verify(store: Store) -> Iterator[str]:
             if isinstance(found, KdrayError):
                 yield str(found)
                 continue
-            beside = frozenset[str]() if found.manifest.get("folder") else frozenset({MANIFEST})
-            for name, why in damage(store, found.place(), found.manifest["files"], beside=beside):
+            ignored = frozenset[str]() if found.manifest.get("folder") else frozenset({MANIFEST})
+            for name, why in damage(store, found.place(), found.manifest["files"], ignored=ignored):
                 yield f"{store.uri_of(where)}: {shown(name)[1:-1]}: {why}; remove this folder to make it again."
     for name in store.children("work"):
         try:

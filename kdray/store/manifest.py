@@ -99,12 +99,12 @@ def checked_records(found: object) -> dict[str, FileRecord] | None:
 
 
 def damage(
-    files: Files, where: str, records: Mapping[str, FileRecord], *, beside: frozenset[str]
+    files: Files, where: str, records: Mapping[str, FileRecord], *, ignored: frozenset[str]
 ) -> Iterator[tuple[str, str]]:
     """Every file below `where` that differs from its record, with the reason.
 
     Args:
-        beside: Names directly below `where` that may be there without a record.
+        ignored: Names directly below `where` that may be there without a record.
     """
     start = len(where) + 1 if where else 0
     there: dict[str, Entry] = {entry.where[start:]: entry for entry in files.walk(where)}
@@ -116,7 +116,7 @@ def damage(
             yield name, "it is a link or a device"
         elif entry.bytes != record["bytes"] or files.sha256(entry.where) != record["sha256"]:
             yield name, "its contents have changed"
-    yield from ((name, "it was not made with the others") for name in there if name not in beside)
+    yield from ((name, "it was not made with the others") for name in there if name not in ignored)
 
 
 def _first_fault(error: ValidationError) -> str:

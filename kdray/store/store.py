@@ -61,7 +61,7 @@ class Store(Files):
         artifact = self._in_folder(self.folder_name(stage, name, digest))
         if artifact is not None and artifact.digest != digest:
             raise RunError(
-                f"{self.uri_of(artifact.where)}: its manifest holds digest {artifact.digest}, asked was {digest}."
+                f"{self.uri_of(artifact.where)}: its manifest holds digest {artifact.digest}, expected {digest}."
             )
         return artifact
 

@@ -72,10 +72,10 @@ class WorkFolder:
         """
 
         def read(where: str, records: Mapping[str, FileRecord]) -> bool | None:
-            if any(damage(self.store, where, records, beside=frozenset({SEAL_FILE}))):
+            if any(damage(self.store, where, records, ignored=frozenset({SEAL_FILE}))):
                 return None
             self.store.copy_out(where, records, folder)
-            return not any(damage(Files(str(folder)), "", records, beside=frozenset())) or None
+            return not any(damage(Files(str(folder)), "", records, ignored=frozenset())) or None
 
         before = self._folders("result")
         if not self._last_whole("result", read):
@@ -142,7 +142,7 @@ class WorkFolder:
 
     def _is_whole(self, folder: str) -> bool:
         records = self._records(folder)
-        return records is not None and not any(damage(self.store, folder, records, beside=frozenset({SEAL_FILE})))
+        return records is not None and not any(damage(self.store, folder, records, ignored=frozenset({SEAL_FILE})))
 
 
 def _record(content: bytes) -> FileRecord:

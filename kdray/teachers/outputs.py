@@ -58,7 +58,7 @@ class TeacherInference:
         order: list[np.ndarray] = []
         needs = frozenset(self._kinds)
         with torch.inference_mode(), autocast(self._device, self._precision):  # pyright: ignore[reportArgumentType]
-            for places, signals in self._asked(rows, needs):
+            for places, signals in self._forwarded(rows, needs):
                 order.append(places)
                 for kind in self._kinds:
                     value = getattr(signals, kind).float()
@@ -68,7 +68,7 @@ class TeacherInference:
         columns = {kind: _fixed(np.concatenate(values)[back], kind) for kind, values in parts.items()}
         return pa.table({"id": table["id"], **columns})
 
-    def _asked(self, rows: Rows, needs: frozenset[str]) -> Iterator[tuple[np.ndarray, Signals]]:
+    def _forwarded(self, rows: Rows, needs: frozenset[str]) -> Iterator[tuple[np.ndarray, Signals]]:
         if self._embeds_only:
             return predict_sorted(self._model, rows, needs=needs, device=self._device)
         return predict_batched(self._model, rows, np.arange(len(rows)), needs=needs, device=self._device)

@@ -281,12 +281,12 @@ class _Loop:
         # A model cannot run on zero rows, and every worker must take part in the backward pass: a worker without
         # rows of this batch runs its first row with weight 0.
         with autocast(self.device, self.precision):
-            signals = self.wrapped(self.rows.batch(_asked(mine, part), self.device), needs)
+            signals = self.wrapped(self.rows.batch(_at_least_one(mine, part), self.device), needs)
         return signals.each(lambda value: value[: len(mine)])
 
     def _answer(self, teacher: Teacher, mine: np.ndarray, part: np.ndarray, needs: frozenset[Need]) -> Signals:
         # the row that the student runs instead of none is the teacher's too: their tokens must have one length
-        return teacher.signals_for(_asked(mine, part), self.device, needs).each(lambda value: value[: len(mine)])
+        return teacher.signals_for(_at_least_one(mine, part), self.device, needs).each(lambda value: value[: len(mine)])
 
     def _sync(self, *, last: bool) -> AbstractContextManager[None]:
         if isinstance(self.wrapped, DistributedDataParallel) and not last:
@@ -373,7 +373,7 @@ def _ratio(mine: Tensor, every: Tensor) -> float:
     return int(mine.sum()) / max(1, int(every.sum()))
 
 
-def _asked(mine: np.ndarray, part: np.ndarray) -> np.ndarray:
+def _at_least_one(mine: np.ndarray, part: np.ndarray) -> np.ndarray:
     return mine if len(mine) else part[:1]
 
 

@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 class ProgressCallback(Callback):
     """One line for every trial that ends, and the facts that the study keeps of it."""
 
-    def __init__(self, sweep: str, searcher: StudySearcher, asked: int, capacity: Callable[[], int]) -> None:
+    def __init__(self, sweep: str, searcher: StudySearcher, total: int, capacity: Callable[[], int]) -> None:
         self._sweep, self._states = sweep, Counter[str]()
-        self._searcher, self._asked, self._room = searcher, asked, capacity
+        self._searcher, self._total, self._capacity = searcher, total, capacity
         self._start: dict[str, float] = {}
         self._history: dict[str, list[dict[str, float]]] = {}
 
@@ -79,7 +79,7 @@ class ProgressCallback(Callback):
             trial.config["number"],
             what,
             standing.ended,
-            self._asked,
+            self._total,
             standing.pruned,
             standing.failed,
             standing.running,
@@ -89,8 +89,8 @@ class ProgressCallback(Callback):
 
     def _left(self, standing: StudyProgress) -> str:
         """How long the search will take if the rest is like what there was."""
-        missing = self._asked - standing.ended
-        minutes = missing * standing.seconds / self._room() / 60
+        missing = self._total - standing.ended
+        minutes = missing * standing.seconds / self._capacity() / 60
         return f", about {minutes:.0f} min left" if missing > 0 and minutes >= 1 else ""
 
 

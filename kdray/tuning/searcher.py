@@ -26,17 +26,17 @@ class StudySearcher(StudyTrials, Searcher):
     ) -> None:
         Searcher.__init__(self, metric=VALUE, mode="max" if sweep_study.higher_is_better else "min")
         StudyTrials.__init__(self, sweep_study, space, **settings)
-        self._room = capacity
+        self._capacity = capacity
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # pyright: ignore[reportIncompatibleMethodOverride] - FINISHED is a word
-        if self._room is not None and len(self._asked) >= self._room():
+        if self._capacity is not None and len(self._active) >= self._capacity():
             return None  # later
         # a running trial may lose its worker and be suggested again, which Tune does not do after FINISHED
-        last = None if self._retries and self._asked else Searcher.FINISHED
+        last = None if self._retries and self._active else Searcher.FINISHED
         return self.start(trial_id) or last
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if error or trial_id not in self._asked:
+        if error or trial_id not in self._active:
             return  # `fail` follows an error with its reason, which cannot be added to a trial that has ended
         self.complete(trial_id, result)
 

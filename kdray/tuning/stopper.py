@@ -19,7 +19,7 @@ class Stopper(tune.Stopper):
     """Ends the search when a budget is used up; what runs then stays unfinished in the study."""
 
     def __init__(self, searcher: StudySearcher, sweep_study: SweepStudy, budget: Budget, *, gpus: float) -> None:
-        self._searcher, self._book = searcher, sweep_study
+        self._searcher, self._sweep_study = searcher, sweep_study
         self._budget, self._gpus = budget, gpus
         self._start = self._looked = time.monotonic()
         self.reason: str | None = None
@@ -31,7 +31,7 @@ class Stopper(tune.Stopper):
         now = time.monotonic()
         if self.reason is None and self._budget != NO_BUDGET and now - self._looked > BUDGET_SECONDS:
             self._looked = now
-            self.reason = used_up(self._budget, self._book, seconds=now - self._start, gpus=self._gpus)
+            self.reason = used_up(self._budget, self._sweep_study, seconds=now - self._start, gpus=self._gpus)
             if self.reason:
                 self._searcher.is_closing = True
                 log.info("the search ends: %s", self.reason)

@@ -50,7 +50,7 @@ def drive(url: str, name: str, folder: Path, log: Path, seconds: float, together
     with closing(book), book.driving(), log.open("a", buffering=1) as said:
         deadline = time.monotonic() + 90
         while len(book.ended()) < ASKED and time.monotonic() < deadline:
-            asking = StudySearcher(book, space, seed=0, asked=ASKED, full_budget=EPOCHS + 1)
+            asking = StudySearcher(book, space, seed=0, total=ASKED, full_budget=EPOCHS + 1)
             while isinstance(config := asking.suggest("t"), dict):
                 print(json.dumps(["starts", config["number"]]), file=said)
                 time.sleep(seconds)
@@ -144,7 +144,7 @@ def test_a_driver_waits_for_a_server_that_is_started_again(
     """Each question of a trial's life is asked first while the server is away."""
     monkeypatch.setattr(patient, "RETRY_SECONDS", 0.1)
     with closing(open_study(url, name="away", folder=None, starts=[])) as book:
-        asking = StudySearcher(book, space, seed=0, asked=3, full_budget=EPOCHS + 1)
+        asking = StudySearcher(book, space, seed=0, total=3, full_budget=EPOCHS + 1)
         config = asking_meanwhile(url, lambda: asking.suggest("t"))
         assert config["number"] == 0
         assert not asking_meanwhile(url, lambda: asking.should_stop("t", {VALUE: 0.5, BUDGET: 1}))
@@ -168,7 +168,7 @@ def test_a_trial_that_was_silent_because_the_server_was_away_keeps_its_driver(
         closing(open_study(url, name="keeps", folder=None, starts=[START])) as other,
         book.driving(),
     ):
-        assert book.ask(asked=1) is not None
+        assert book.ask(total=1) is not None
         with postgres.away(url):
             time.sleep(4)
         assert other.adopt_orphans() == []

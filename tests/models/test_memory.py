@@ -6,7 +6,7 @@ import pytest
 import tiny
 from transformers import AutoModel
 
-from kdray.models import ModelInfo, asking_bytes, folder_info, keep_layers, training_bytes
+from kdray.models import ModelInfo, folder_info, inference_bytes, keep_layers, training_bytes
 
 
 def test_parameters_are_those_of_the_loaded_model(tiny_encoder: Path) -> None:
@@ -21,7 +21,7 @@ def test_parameters_are_those_of_the_loaded_model(tiny_encoder: Path) -> None:
 def test_bytes_are_the_arithmetic_of_the_docstrings() -> None:
     info = ModelInfo("m", layers=6, width=8, classes=2, outside=1000, each=100)
     own = 450e6
-    assert asking_bytes(info, layers=3) == own + 4 * 1300
+    assert inference_bytes(info, layers=3) == own + 4 * 1300
     # info, gradients, two moments; 34 values of fp32 a token, width and layer
     assert training_bytes(info, layers=3, rows=2, tokens=5) == own + 4 * 4 * 1300 + 2 * 5 * 8 * 3 * 34 * 4
 

@@ -304,7 +304,7 @@ def test_dropout_outputs_are_a_mean_over_passes_that_depend_on_the_row_alone(set
 
 
 def test_dropout_outputs_are_never_made_inside_a_step(settings):
-    with pytest.raises(ConfigError, match=r"reads what teachers said with dropout, which is always cached"):
+    with pytest.raises(ConfigError, match=r"reads outputs with dropout, which is always cached"):
         settings(method={"name": "muki"}, teachers=two_teachers(settings()), outputs={"access": "online"})
 
 

@@ -167,7 +167,7 @@ def test_a_folder_with_another_digest_is_not_taken_for_it(store):
     """Folders hold 12 of the digest's 64 characters; the manifest has all."""
     make(store)
     other = DIGEST[:12] + "0" * 52
-    with pytest.raises(RunError, match=f"its manifest holds digest {DIGEST}, asked was {other}"):
+    with pytest.raises(RunError, match=f"its manifest holds digest {DIGEST}, expected {other}"):
         store.find("teach", "t", other)
 
 

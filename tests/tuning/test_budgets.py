@@ -35,7 +35,7 @@ def book(tmp_path: Path) -> SweepStudy:
 
 @pytest.fixture
 def searcher(book: SweepStudy) -> StudySearcher:
-    return StudySearcher(book, space, seed=0, asked=9, full_budget=2)
+    return StudySearcher(book, space, seed=0, total=9, full_budget=2)
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ def book_in(folder: Path) -> SweepStudy:
     return open_study(f"sqlite:///{folder / 'study.db'}", name="s", folder=folder, starts=[START])
 
 
-def searcher(folder: Path, *, seed: int = 7, asked: int = 100, **settings: Any) -> StudySearcher:
-    return StudySearcher(book_in(folder), space, seed=seed, asked=asked, full_budget=FULL, **settings)
+def searcher(folder: Path, *, seed: int = 7, total: int = 100, **settings: Any) -> StudySearcher:
+    return StudySearcher(book_in(folder), space, seed=seed, total=total, full_budget=FULL, **settings)
 
 
 def suggested(asking: StudySearcher, name: str) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def test_first_trial_is_the_defaults(tmp_path: Path) -> None:
 
 def test_as_many_are_asked_for_as_the_nodes_of_the_moment_take(tmp_path: Path) -> None:
     room = 1
-    asking = searcher(tmp_path, asked=5, capacity=lambda: room)
+    asking = searcher(tmp_path, total=5, capacity=lambda: room)
     first = suggested(asking, "t0")
     assert asking.suggest("t1") is None
     room = 3  # a node came
@@ -127,7 +127,7 @@ def costly_searcher(folder: Path) -> StudySearcher:
     objectives = ("metric", "latency", "parameters")
     url = f"sqlite:///{folder / 'study.db'}"
     book = open_study(url, name="s", folder=folder, starts=[START], objectives=objectives)
-    return StudySearcher(book, space, seed=7, asked=100, full_budget=FULL, objectives=objectives)
+    return StudySearcher(book, space, seed=7, total=100, full_budget=FULL, objectives=objectives)
 
 
 def test_several_objectives_are_told_in_order_and_stop_no_trial(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_several_trials_at_a_time_stop_others_by_who_reported_first(tmp_path: Pa
 
 
 def test_no_more_trials_than_asked_for(tmp_path: Path) -> None:
-    asking = searcher(tmp_path, asked=2)
+    asking = searcher(tmp_path, total=2)
     for name in ("t0", "t1"):
         finish(asking, name, suggested(asking, name))
     assert asking.suggest("t2") == FINISHED
@@ -204,14 +204,14 @@ def test_one_too_many_is_withdrawn_and_does_not_count(tmp_path: Path, monkeypatc
     """Two drivers look at the same moment: both see room for one more, and both ask."""
     one, other = book_in(tmp_path), book_in(tmp_path)
     before = one.counted()
-    assert one.ask(asked=1) is not None
+    assert one.ask(total=1) is not None
     with monkeypatch.context() as patched:
         answers = iter([before])
         real = other.counted
         patched.setattr(other, "counted", lambda: next(answers, None) or real())
-        assert other.ask(asked=1) is None
+        assert other.ask(total=1) is None
     assert [trial.number for trial in one.counted()] == [0]
-    assert one.ask(asked=2) is not None
+    assert one.ask(total=2) is not None
     assert [trial.number for trial in one.counted()] == [0, 2]
 
 
@@ -237,7 +237,7 @@ def test_failed_trials_are_tried_again_with_their_own_settings(tmp_path: Path) -
     finish(asking, "t2", suggested(asking, "t2"))
     book = book_in(tmp_path)
     assert book.retry_failed() == [1]
-    again = searcher(tmp_path, asked=3)
+    again = searcher(tmp_path, total=3)
     config = suggested(again, "t3")
     assert (config["number"], config["overrides"]) == (3, broken["overrides"])
     finish(again, "t3", config)
@@ -276,7 +276,7 @@ def test_a_metric_that_is_better_when_lower_is_minimized(tmp_path: Path) -> None
     book = open_study(
         f"sqlite:///{tmp_path / 'study.db'}", name="s", folder=tmp_path, starts=[START], higher_is_better=False
     )
-    asking = StudySearcher(book, space, seed=7, asked=100, full_budget=FULL)
+    asking = StudySearcher(book, space, seed=7, total=100, full_budget=FULL)
     assert asking.mode == "min"
     for number, loss in enumerate((0.5, 0.2, 0.2, 0.9)):
         suggested(asking, str(number))
@@ -310,7 +310,7 @@ def test_what_tune_pickles_into_the_store_knows_no_database(tmp_path: Path) -> N
     """Its URL may hold a password."""
     asking = searcher(tmp_path)
     suggested(asking, "t0")
-    stopper = Stopper(asking, asking._book, Budget(), gpus=0)
+    stopper = Stopper(asking, asking._sweep_study, Budget(), gpus=0)
     assert b"study.db" not in pickle.dumps(
         [asking, StudyScheduler(asking), stopper, ProgressCallback("s", asking, 1, capacity=int)]
     )

@@ -11,7 +11,7 @@ from kdray.engines.ray.engine import OnRay
 from kdray.engines.ray.resources import capacity, describe_nodes
 from kdray.engines.ray.session import living_nodes
 from kdray.errors import ConfigError
-from kdray.models import ModelInfo, asking_bytes, folder_info, resolve_encoder, training_bytes
+from kdray.models import ModelInfo, folder_info, inference_bytes, resolve_encoder, training_bytes
 from kdray.models.memory import PROCESS_BYTES
 from kdray.signals import TOKEN_NEEDS
 from kdray.train import TrainSettings
@@ -63,7 +63,7 @@ def plan(run: RunConfig, engine: OnRay, trials: Trials | None = None) -> list[Sh
     Raises:
         ConfigError: The cluster can never give what one worker or trial needs.
     """
-    shares = [*_teachers(run, engine), *_asked(run, engine)]
+    shares = [*_teachers(run, engine), *_inference(run, engine)]
     if trials is None:
         cpus, gpus = engine.per_worker()
         workers = run.work.workers
@@ -96,16 +96,16 @@ def warnings(shares: Sequence[Share]) -> list[str]:
     """One sentence for each kind of work that may not fit into a node's memory, if it is spread evenly."""
     nodes = living_nodes()
     smallest = min(node["Resources"].get("memory", float("inf")) for node in ray.nodes() if node["Alive"])
-    said: list[str] = []
+    sentences: list[str] = []
     for share in shares:
         on_one = -(-share.at_once // nodes)
         if on_one * share.memory > smallest:
-            said.append(
+            sentences.append(
                 f"{share.work}: {on_one} at once on one node may need {on_one * share.memory / GB:.0f} GB, the "
                 f"smallest node has {smallest / GB:.0f} GB; give each more CPUs, so that fewer run at once, or shorten "
                 "train.max_length or train.batch_size."
             )
-    return said
+    return sentences
 
 
 def _teachers(run: RunConfig, engine: OnRay) -> list[Share]:
@@ -123,12 +123,12 @@ def _teachers(run: RunConfig, engine: OnRay) -> list[Share]:
     return [Share(work, workers, workers, cpus, gpus, memory)]
 
 
-def _asked(run: RunConfig, engine: OnRay) -> list[Share]:
-    asked = [teacher for teacher in run.teachers if teacher.predictions is None]
-    if not asked or not run.method.max_teachers:
+def _inference(run: RunConfig, engine: OnRay) -> list[Share]:
+    with_model = [teacher for teacher in run.teachers if teacher.predictions is None]
+    if not with_model or not run.method.max_teachers:
         return []
     actors, cpus, gpus = engine.pool()
-    memory = max(asking_bytes(_info(teacher.encoder), layers=teacher.layers) for teacher in asked)
+    memory = max(inference_bytes(_info(teacher.encoder), layers=teacher.layers) for teacher in with_model)
     return [Share("outputs, embeddings, at most", actors, actors, cpus, gpus, memory)]
 
 
@@ -136,9 +136,9 @@ def _student_bytes(run: RunConfig, workers: int) -> float:
     student = run.student
     info = student.architecture.expected(resolve_encoder(run.student_encoder).folder)
     memory = _training(info, student.depth, run.train, workers)
-    if run.method.needs & TOKEN_NEEDS:  # the teachers run beside the student
+    if run.method.needs & TOKEN_NEEDS:  # the teachers run with the student
         for teacher in run.teachers[: run.method.max_teachers]:
-            memory += asking_bytes(_info(teacher.encoder), layers=teacher.layers) - PROCESS_BYTES
+            memory += inference_bytes(_info(teacher.encoder), layers=teacher.layers) - PROCESS_BYTES
     return memory
 
 
