@@ -145,7 +145,7 @@ def listening(make: Callable[..., Any]) -> set[str]:
     return {each.laddr.ip for each in found if each.laddr.port == port}
 
 
-def test_the_store_of_a_process_group_listens_everywhere_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_of_a_process_group_listens_everywhere_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     rendezvous: Any = importlib.import_module("torch.distributed.rendezvous")
     monkeypatch.setattr(rendezvous, "_create_c10d_store", rendezvous._create_c10d_store)  # restores it
     assert listening(rendezvous._create_c10d_store) - {"127.0.0.1"}

@@ -91,7 +91,7 @@ def test_bucketed_batches_hold_rows_of_like_length(gpu: Any) -> None:
     assert len({int(each.max()) for each in batches}) > 5
 
 
-def test_what_does_not_fit_is_a_row_that_says_so(gpu: Any) -> None:
+def test_what_does_not_fit_is_a_row_with_the_reason(gpu: Any) -> None:
     setting = gpu.setting_of(quick=True, cpu=True, compiled=False)
     huge = gpu.Case(gpu.KINDS[0], layers=2, rows=10**13, lengths="32")
     row = gpu.measure(huge, setting, gpu.stock_of(setting), peak=1.0)

@@ -157,7 +157,7 @@ def test_settings_may_follow_an_option(tmp_path: Path, capsys: pytest.CaptureFix
     assert "unrecognised: --shwo" in capsys.readouterr().err
 
 
-def test_what_pruning_dropped_and_warns_of_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_prune_prints_counts_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     found = {"rows": 1200, "dropped": 1100, "conflicts": 7}
     summary = {"num_units": 5, "duplicates": found, "warnings": ["The threshold was lowered."]}
     _show({"rows": [], "summary": summary})

@@ -26,7 +26,7 @@ def place(text: str, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("text", [*ODD, *HOME])
-def test_a_store_is_where_the_user_says(text: str, tmp_path: Path) -> None:
+def test_a_store_has_the_place_that_the_user_gave(text: str, tmp_path: Path) -> None:
     parser = argparse.ArgumentParser()
     add_shared_flags(parser, "rte")
     for words in ([f"--store={text}"], [f"store={text}"]):
@@ -54,7 +54,7 @@ def test_commands_find_what_another_one_wrote(text: str, tmp_path: Path, capsys:
 
 
 @pytest.mark.parametrize("text", ["my rows #1", "~/my rows #1"])
-def test_a_corpus_is_where_the_user_says(text: str, tmp_path: Path) -> None:
+def test_a_corpus_has_the_place_that_the_user_gave(text: str, tmp_path: Path) -> None:
     folder = place(text, tmp_path)
     folder.mkdir()
     for split in ("train", "test"):

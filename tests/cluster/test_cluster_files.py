@@ -147,7 +147,7 @@ def is_left_out(path: str, patterns: Sequence[str]) -> bool:
 
 
 @each_file
-def test_the_whole_program_is_copied_and_nothing_beside_it(path: Path) -> None:
+def test_only_the_program_is_copied(path: Path) -> None:
     patterns = read(path)["rsync_exclude"]
     assert all(re.fullmatch(r"/[^/]+|\*\*/[^/]+", pattern) for pattern in patterns), "or is_left_out knows too little"
     program = [found for folder in ("kdray", "sweeps", "recipes", "cluster") for found in (ROOT / folder).rglob("*.*")]
@@ -277,7 +277,7 @@ def launched(config: Mapping[str, Any], bundles: Sequence[Mapping[str, float]], 
 
 
 @each_cloud
-def test_rays_scheduler_starts_the_machines_that_are_asked_for(path: Path) -> None:
+def test_rays_scheduler_starts_the_requested_machines(path: Path) -> None:
     config = read(path)
     spot, on_demand = {"GPU": 1, "spot": 1}, {"GPU": 1, "on_demand": 1}
     assert launched(config, [spot] * 3, held=True) == {"gpu_spot": 3}

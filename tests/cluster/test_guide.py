@@ -33,7 +33,7 @@ def test_paths_exist() -> None:
 
 
 @pytest.mark.parametrize("line", RAY)
-def test_ray_knows_the_command_and_its_flags(line: str) -> None:
+def test_ray_has_the_command_and_its_flags(line: str) -> None:
     import click
     from ray.scripts.scripts import cli
 
@@ -104,7 +104,7 @@ def test_there_are_such_lines() -> None:
     assert any("--export" in line and "--store" in line for line in kdray_lines())
 
 
-def test_says_what_was_not_tried() -> None:
+def test_the_guide_lists_what_was_not_tried() -> None:
     assert "launched none" in GUIDE
 
 

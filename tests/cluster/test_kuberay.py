@@ -272,7 +272,7 @@ def test_names_are_those_that_kubernetes_takes() -> None:
     assert [each for each in names if not name.fullmatch(each)] == []
 
 
-def test_the_version_of_ray_is_told_to_the_operator() -> None:
+def test_the_operator_gets_the_version_of_ray() -> None:
     assert RAY["rayVersion"] == PINNED_RAY
 
 
@@ -298,7 +298,7 @@ def test_ray_reads_it_as_we_mean_it() -> None:
     assert RAY["enableInTreeAutoscaling"] is True
 
 
-def test_gpus_are_limits_as_kubernetes_wants_them() -> None:
+def test_gpus_are_limits_as_kubernetes_expects() -> None:
     (container,) = WORKER["template"]["spec"]["containers"]
     assert container["resources"]["limits"] == container["resources"]["requests"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
@@ -328,7 +328,7 @@ def words_run_on_the_head(tmp_path: Path) -> list[str]:
     return [word.replace(str(store), "/mnt/kdray") for word in calls(log)[-1].arguments]
 
 
-def test_a_second_start_goes_on_with_the_sweep_of_the_first(tmp_path: Path) -> None:
+def test_a_second_start_resumes_the_sweep_of_the_first(tmp_path: Path) -> None:
     first = words_run_on_the_head(tmp_path)
     name = first[first.index("--name") + 1]
     assert first[:3] == ["cluster/ready.py", "--gpus", str(WORKER["maxReplicas"])]

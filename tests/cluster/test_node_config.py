@@ -97,7 +97,7 @@ def nodes(config: dict[str, Any]) -> list[dict[str, Any]]:
     return [node["node_config"] for node in config["available_node_types"].values()]
 
 
-def test_aws_knows_every_field_and_word() -> None:
+def test_aws_has_every_field_and_word() -> None:
     for node in nodes(AWS):
         assert aws_faults(node) == []
 
@@ -115,7 +115,7 @@ def test_a_slip_on_aws_is_found(change: dict[str, Any]) -> None:
     assert aws_faults({**nodes(AWS)[1], **change})
 
 
-def test_google_knows_every_field_and_word() -> None:
+def test_google_has_every_field_and_word() -> None:
     for node in nodes(GOOGLE):
         assert list(google_faults(node)) == []
 
@@ -153,13 +153,13 @@ def mounts(config: dict[str, Any]) -> list[str]:
     return config["initialization_commands"]
 
 
-def test_google_is_asked_for_the_project_and_its_zone() -> None:
+def test_google_gets_the_project_and_its_zone() -> None:
     assert GOOGLE["provider"].keys() == {"type", "region", "availability_zone", "project_id", "cache_stopped_nodes"}
     assert GOOGLE["provider"]["availability_zone"].startswith(GOOGLE["provider"]["region"])
 
 
 @pytest.mark.parametrize("config", [AWS, GOOGLE], ids=["aws", "google"])
-def test_docker_knows_the_options(config: dict[str, Any]) -> None:
+def test_docker_has_the_options(config: dict[str, Any]) -> None:
     options = [option.split()[0].split("=")[0] for option in config["docker"]["run_options"]]
     assert set(options) == {"--shm-size", "--ulimit", "-v", "-e"}
 

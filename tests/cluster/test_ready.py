@@ -49,7 +49,7 @@ def ready() -> ModuleType:
     return module
 
 
-def test_asks_for_plain_gpus_or_for_spot_ones(ready: ModuleType) -> None:
+def test_requests_plain_gpus_or_spot_ones(ready: ModuleType) -> None:
     assert ready.bundles(ready.first_request(2, spot_first=False)) == [{"GPU": 1}] * 2
     assert ready.bundles(ready.first_request(2, spot_first=True)) == [SPOT] * 2
     assert ready.bundles({"spot": 1, "on_demand": 2}) == [SPOT, ON_DEMAND, ON_DEMAND]
@@ -66,13 +66,13 @@ def test_asks_for_plain_gpus_or_for_spot_ones(ready: ModuleType) -> None:
         ({"GPU": 4}, {"GPU": 1}, 6000, {"GPU": 4}),
     ],
 )
-def test_asks_on_demand_for_what_is_missing_after_a_time(
+def test_requests_on_demand_what_is_missing_after_a_time(
     ready: ModuleType, asked: Mapping[str, int], present: Mapping[str, float], waited: float, then: Mapping[str, int]
 ) -> None:
     assert ready.next_request(asked, present, waited=waited, patience=600) == then
 
 
-def test_says_what_is_missing(ready: ModuleType) -> None:
+def test_prints_what_is_missing(ready: ModuleType) -> None:
     assert ready.missing(3, {}, 2, {}) == "2 of 3 nodes"
     assert ready.missing(1, {"spot": 2, "on_demand": 1}, 1, {"spot": 1.0, "on_demand": 1.0}) == "GPUs: 1 of 2 spot"
     assert ready.missing(1, {"GPU": 2}, 1, {"GPU": 2.0}) is None
@@ -122,7 +122,7 @@ def test_runs_the_command_when_the_machines_have_come(tmp_path: Path) -> None:
     assert (code, asked) == (0, [[SPOT, SPOT], [SPOT, ON_DEMAND], []]), said
 
 
-def test_what_is_taken_back_while_the_command_runs_is_asked_for_on_demand(tmp_path: Path) -> None:
+def test_what_is_taken_back_is_requested_on_demand(tmp_path: Path) -> None:
     ran, done, gone = tmp_path / "ran", tmp_path / "done", tmp_path / "gone"
     waits = "import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\n"
     waits += "while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.02)"
@@ -145,7 +145,7 @@ def test_a_command_that_a_signal_ended_has_its_shells_exit_code(tmp_path: Path) 
     assert code == 137
 
 
-def test_says_in_a_sentence_that_there_is_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_cluster_gives_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_ERROR", "Could not find any running Ray instance.\nmore")
     process = start(tmp_path, {}, "--nodes", "1")
     _, said = process.communicate(timeout=30)
@@ -174,7 +174,7 @@ def test_a_request_that_was_left_behind_can_be_taken_back(tmp_path: Path) -> Non
     assert (code, asked) == (0, [[]])
 
 
-def test_sigterm_goes_on_to_the_command_and_the_gpus_are_let_go(tmp_path: Path) -> None:
+def test_sigterm_reaches_the_command_and_releases_the_gpus(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     process = start(tmp_path, {"GPU": 1}, "--gpus", "1", "--", sys.executable, "-c", PATIENT, str(ran))
     while not ran.exists():

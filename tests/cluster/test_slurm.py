@@ -210,7 +210,7 @@ def test_refuses_another_version_of_ray(job: Job) -> None:
     assert sequence(job) == []
 
 
-def test_says_so_if_the_head_does_not_start(job: Job) -> None:
+def test_a_head_that_does_not_start_gives_a_message(job: Job) -> None:
     code, output = job.run(FAKE_HEALTH="")
     assert code == 1
     assert "the head did not start on node1" in output

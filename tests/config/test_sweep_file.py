@@ -52,7 +52,7 @@ def test_a_trial_has_what_its_method_has(sweep: SweepConfig) -> None:
     assert parse(merge(sweep.base(), chosen), source="test").method.model_dump()["temperature"] == 4.0
 
 
-def test_trial_0_is_the_run_as_it_stands(sweep: SweepConfig) -> None:
+def test_trial_0_is_the_unchanged_run(sweep: SweepConfig) -> None:
     run = parse(sweep.base(), source="test")
     sweep.check(run)
     wanted: dict[str, Any] = {"method.name": "kd", "method.temperature": 5.0, "train.learning_rate": 3e-4}

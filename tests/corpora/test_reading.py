@@ -276,7 +276,7 @@ def test_a_manifest_makes_the_note(tmp_path):
     assert corpus.note == "subset, 20 of 1,500 train rows; validation: an own hold-out"
 
 
-def test_a_limit_is_said(tmp_path):
+def test_a_limit_is_in_the_note(tmp_path):
     with_train(tmp_path, texts(40))
     corpus = read_own(tmp_path, limit=20)
     assert corpus.note == "limited to 20 of 40 train rows"
@@ -321,7 +321,7 @@ def test_auto_takes_the_real_corpus_where_it_can(tmp_path, offline):
 
 
 @pytest.mark.parametrize("name", ["sample", "folder", "unknown"])
-def test_auto_stands_only_for_named_tasks(name):
+def test_auto_is_only_for_named_tasks(name):
     with pytest.raises(ConfigError, match=f"auto cannot resolve to {name}, allowed are rte, sst2"):
         resolve_auto(name, data_dir=None)
 

@@ -151,14 +151,14 @@ def test_full_names_of_people_belong_to_one_split(examples: dict[str, list[Examp
     assert not people["train"] & people["validation"]
 
 
-def test_hypothesis_alone_does_not_tell_the_label(examples: dict[str, list[Example]]) -> None:
+def test_the_hypothesis_alone_does_not_predict_the_label(examples: dict[str, list[Example]]) -> None:
     train, validation = examples["train"], examples["validation"]
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1000))
     model.fit([e.hypothesis for e in train], [e.label for e in train])
     assert model.score([e.hypothesis for e in validation], [e.label for e in validation]) <= 0.58
 
 
-def test_premise_alone_hardly_tells_the_label(examples: dict[str, list[Example]]) -> None:
+def test_the_premise_alone_hardly_predicts_the_label(examples: dict[str, list[Example]]) -> None:
     train, validation = examples["train"], examples["validation"]
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1000))
     model.fit([e.premise for e in train], [e.label for e in train])

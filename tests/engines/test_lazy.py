@@ -33,6 +33,6 @@ def test_little_work_and_work_that_was_done_start_no_cluster(tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_actors_that_were_asked_for_do_the_work(tmp_path: Path) -> None:
+def test_the_set_number_of_actors_does_the_work(tmp_path: Path) -> None:
     said = prune(tmp_path, "work.actors=1")
     assert said.index(STARTED) < said.index("made embeddings/")

@@ -49,7 +49,7 @@ def test_dashboard_is_up_on_loopback(ray_session: Any) -> None:
     assert ray_session.dashboard.startswith("http://127.0.0.1:")
 
 
-def test_every_process_asks_its_own_cluster_whether_a_training_lives(ray_session: Any) -> None:
+def test_every_process_queries_its_own_cluster(ray_session: Any) -> None:
     import ray
 
     class Asker:
@@ -130,7 +130,7 @@ def _kill_worker_after_a_checkpoint(store: Path, killed: list[int]) -> None:
         time.sleep(0.02)
 
 
-def test_a_comparison_trains_every_variant_on_every_seed_and_goes_on_from_the_store(
+def test_a_comparison_trains_every_variant_on_every_seed_and_resumes(
     ray_session: Any, tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path
 ) -> None:
     from kdray.engines.ray.engine import OnRay
@@ -189,7 +189,7 @@ def trials_of(store: Path) -> list[optuna.trial.FrozenTrial]:
         return []
 
 
-def test_killed_sweep_goes_on_and_loses_no_finished_trial(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_a_killed_sweep_resumes_and_loses_no_finished_trial(tiny_encoder: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     environment = {**os.environ, "KDRAY_DATA": ""}
     end = time.monotonic() + 600

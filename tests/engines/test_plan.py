@@ -48,7 +48,7 @@ def test_trials_share_gpus(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (asked.at_once, asked.gpus) == (2, 1)
 
 
-def test_the_confirmation_and_intermediate_tasks_are_told_of(
+def test_the_plan_lists_confirmation_and_intermediate_tasks(
     tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster(monkeypatch, nodes=1, cpus=4, gpus=0)
@@ -94,7 +94,7 @@ def test_unlike_nodes_are_counted_one_by_one(tiny_encoder: Path, monkeypatch: py
     assert planned(run(tiny_encoder), Trials("trials", 99, 1, 0.4))["trials"].at_once == 6  # two a GPU
 
 
-def test_teachers_beside_the_student_count(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_teachers_in_the_step_count_in_its_memory(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster(monkeypatch, nodes=1, cpus=2, gpus=0)
     cached = planned(run(tiny_encoder, method={"name": "kd"}))["student"].memory
     beside = planned(run(tiny_encoder, method={"name": "minilm"}, prune={"policy": "none"}))["student"].memory
@@ -106,7 +106,7 @@ def test_without_a_teacher_there_is_only_the_student(tiny_encoder: Path, monkeyp
     assert list(planned(run(tiny_encoder, method={"name": "finetune"}))) == ["student"]
 
 
-def test_what_may_not_fit_is_said(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warning_names_what_may_not_fit(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster(monkeypatch, nodes=2, cpus=16, gpus=0, memory=3e9)
     shares = list(planned(run(tiny_encoder), Trials("trials", 24, 1, 0.0)).values())
     (said,) = [sentence for sentence in plan.warnings(shares) if sentence.startswith("trials")]

@@ -91,7 +91,9 @@ def test_a_temporary_folder_too_long_for_sockets_is_not_used(
     assert f"is too long for its sockets ({FOLDER_BYTES + 1} bytes, at most {FOLDER_BYTES})" in caplog.text
 
 
-def test_little_shared_memory_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_little_shared_memory_gives_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     starts(monkeypatch, [None, None])
     free = SimpleNamespace(free=session.STORE_BYTES)
     monkeypatch.setattr(session.shutil, "disk_usage", lambda path: free)
@@ -137,7 +139,7 @@ def test_an_address_at_which_nothing_answers_is_refused() -> None:
 
 
 @pytest.mark.parametrize("error", [ConnectionError("Failed to connect"), RuntimeError("Failed to connect. Or so")])
-def test_who_is_not_let_in_is_told_about_the_token(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_refused_client_gets_a_sentence_about_the_token(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     starts(monkeypatch, [error])
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(

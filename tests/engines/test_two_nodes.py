@@ -130,7 +130,7 @@ def test_a_training_works_on_both_nodes(nodes: Nodes, corpus: Path, tiny_encoder
     assert len(nodes.of_actors("teach_folder_opinions_t_worker")) == 2
 
 
-def test_a_node_lost_in_the_middle_of_a_map_costs_only_what_it_had_in_hand(nodes: Nodes, tmp_path: Path) -> None:
+def test_a_node_lost_during_a_map_costs_only_its_present_blocks(nodes: Nodes, tmp_path: Path) -> None:
     import ray
 
     from kdray.engines.ray.engine import OnRay

@@ -63,7 +63,7 @@ def test_a_busy_machine_is_named_in_a_sentence(load: Load, quiet: bool, said: st
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="Linux counts it there")
-def test_work_of_this_process_and_of_another_one_is_told_apart() -> None:
+def test_load_separates_this_process_from_others() -> None:
     before = cpu_times()
     end = time.monotonic() + 0.3
     while time.monotonic() < end:

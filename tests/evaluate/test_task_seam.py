@@ -77,7 +77,7 @@ def test_columns_of_labels():
         assert error.value.row == 1
 
 
-def test_fingerprints_tell_labels_apart():
+def test_fingerprints_of_different_labels_differ():
     def of(labels, kind):
         return fingerprint({"train": pa.table({"id": ["x", "y"], "label": pa.array(labels, kind)})})
 

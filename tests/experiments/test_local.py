@@ -83,7 +83,7 @@ def test_a_sweep_in_this_process_searches_confirms_and_writes_its_documents(
     assert (tmp_path / "store" / "sweeps" / "s" / "report.html").exists()
 
 
-def test_a_search_that_is_broken_off_goes_on_as_the_unbroken_one(
+def test_an_interrupted_search_resumes_as_the_unbroken_one(
     tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path
 ) -> None:
     whole = run_config(tmp_path / "whole", tiny_encoder, tiny_corpus)
@@ -115,7 +115,9 @@ def test_poor_trials_stop_after_the_epoch_that_decides(
     ] * 2
 
 
-def test_a_failed_trial_is_recorded_and_the_others_go_on(tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path) -> None:
+def test_a_failed_trial_is_recorded_and_the_others_continue(
+    tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path
+) -> None:
     def odd(trial: Any) -> dict[str, Any]:
         return {"method.temperature": -1.0 if trial.number == 1 else trial.suggest_float("t", 1, 2)}
 

@@ -120,7 +120,7 @@ def test_a_trial_whose_driver_died_before_its_first_sign_of_life_is_taken_over(
         assert book.adopt_orphans() == []  # it is held now
 
 
-def test_a_dead_drivers_trial_goes_on_elsewhere_under_its_number(url: str, tmp_path: Path) -> None:
+def test_another_driver_resumes_the_trial_of_a_dead_one(url: str, tmp_path: Path) -> None:
     log, other = tmp_path / "dies", tmp_path / "lives"
     dying = started(url, "dies", tmp_path, log, 1000)
     while not lines(log):

@@ -391,7 +391,7 @@ def test_distilbert(settings, student_width):
     assert loss_of(method, step) == near(expected, 1e-9)
 
 
-def test_distilbert_asks_for_tokens_only_where_it_compares_them():
+def test_distilbert_needs_tokens_only_where_it_compares_them():
     assert not DistilBERT(cos_weight=0).needs & TOKEN_NEEDS
     assert not list(DistilBERT(cos_weight=0).adapters(pair_for(DistilBERT(), student_width=4)).parameters())
     with pytest.raises(ValidationError, match="temperature would have no effect, because kd_weight is 0"):

@@ -150,7 +150,7 @@ def test_an_attention_of_transformers_is_allowed(folder: Path) -> None:
     assert resolve_encoder(str(folder)).folder == folder
 
 
-def test_code_beside_a_model_is_left_alone(folder: Path) -> None:
+def test_code_in_a_model_folder_never_runs(folder: Path) -> None:
     torch.save({}, folder / "training_args.bin")
     (folder / "chat_template.jinja").write_text("{{ ''.__class__.__mro__ }}")
     weights(folder).rename(folder.parent / "blob")

@@ -110,12 +110,12 @@ def test_layers_are_kept_in_the_given_order():
     assert torch.equal(after[1], before[3])
 
 
-def test_refuses_a_model_without_layers_it_knows():
+def test_refuses_a_model_without_known_layers():
     with pytest.raises(ConfigError, match=r"^Linear has no list of layers that kdray can cut \(encoder\.layer, "):
         num_layers(torch.nn.Linear(2, 2))
 
 
-def test_only_what_is_asked_for_is_given():
+def test_only_wanted_signals_are_given():
     said = forward(tiny.classifier(seed=0), BATCH, frozenset({"cls"}))
     assert said.sent_emb is None
     assert said.cls is not None

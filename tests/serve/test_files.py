@@ -126,7 +126,7 @@ def test_an_existing_file_is_never_replaced(scorer, tmp_path):
         predict_file(scorer, tmp_path / "in.parquet", tmp_path / "out.xlsx", Options())
 
 
-def test_a_folder_goes_on_with_the_files_that_are_left(student, tmp_path):
+def test_a_folder_resumes_with_the_remaining_files(student, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         pq.write_table(table_of(TEXTS), tmp_path / "in" / f"{name}.parquet")

@@ -83,7 +83,7 @@ def test_a_damaged_bundle_is_refused_before_anything_listens(bundle, tmp_path, m
         run(str(folder), host="127.0.0.1", port=0, workers=1, threads=1, settings=ServeSettings())
 
 
-def test_a_service_with_a_token_answers_nobody_without_it(bundle):
+def test_a_service_with_a_token_refuses_requests_without_it(bundle):
     with TestClient(make_app(open_scorer(bundle), ServeSettings(token="s" * 20))) as client:
         assert client.post("/predict", json={"texts": "good"}).status_code == 401
         assert client.get("/metrics").status_code == 401

@@ -27,7 +27,7 @@ def base(tmp_path_factory, tiny_encoder):
 
 
 @pytest.mark.parametrize("name", [kind().name for kind in METHODS])
-def test_distils_a_student_that_holds_nothing_of_the_method(name, base):
+def test_the_student_has_no_weights_of_the_method(name, base):
     run = parse(base | {"method": {"name": name}}, source="test")
     reported = []
     context = Context(Store(run.store), InProcess(report=reported.append), data_dir=None)

@@ -68,7 +68,7 @@ def test_a_subclass_is_never_trained_as_its_parent(ready: Any) -> None:
         distilled(ready, Mine().model_dump())
 
 
-def test_a_method_named_in_yaml_trains_what_its_file_says(
+def test_a_method_named_in_yaml_is_trained_by_its_file(
     ready: Any, plain: dict[str, Any], file: Path, tmp_path: Path
 ) -> None:
     settings = plain | {"method": {"name": f"{file}:MyKD", "temperature": 3}}
@@ -115,7 +115,7 @@ def test_the_source_is_in_the_digest_and_the_folder_is_not(ready: Any, file: Pat
 
 
 @pytest.mark.parametrize("line", ["import helper", "from helper import W", "from below.helper import W"])
-def test_a_file_that_imports_files_beside_it_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def test_a_file_that_imports_local_files_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.syspath_prepend(file.parent)
     (file.parent / "below").mkdir()
     for place in ("helper.py", "below/helper.py"):

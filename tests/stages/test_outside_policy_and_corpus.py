@@ -104,7 +104,7 @@ print(parse(message, source="t").prune.policy.name)
     assert done.stdout.strip() == run.prune.policy.name
 
 
-def test_the_corpus_is_read_as_its_decorator_says(files: Path, tiny_encoder: Path) -> None:
+def test_the_corpus_is_read_by_the_settings_of_its_decorator(files: Path, tiny_encoder: Path) -> None:
     data = kd.Dataset.load("my_reviews.py:reviews")
     student = kd.distill(None, data, student=kd.Encoder(str(tiny_encoder), layers=1), train=tiny.training(1))
     assert student.result["metric"] == "macro_f1"

@@ -108,7 +108,7 @@ def test_the_longest_texts_come_first_and_equal_ones_in_their_order() -> None:
     assert longest_first([pa.array([], pa.string())]).tolist() == []
 
 
-def test_threads_tell_what_was_wrong_with_the_map() -> None:
+def test_an_error_in_a_thread_keeps_its_text() -> None:
     def broken() -> Callable[[pa.Table], pa.Table]:
         raise ConfigError("the encoder is damaged")
 

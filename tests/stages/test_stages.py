@@ -135,7 +135,7 @@ def test_nothing_is_left_of_the_work(students, store):
     assert store.children("drafts") == []
 
 
-def test_the_result_says_what_was_done_and_what_came_of_it(students):
+def test_the_result_has_the_settings_and_the_scores(students):
     student, _ = students["dekd"]
     result = result_of(student)
     assert result["kind"] == "run"
@@ -203,7 +203,7 @@ def test_the_exported_folder_is_an_ordinary_pipeline(students):
     assert "Teachers: one." in card
 
 
-def test_outputs_are_what_the_teacher_says(students, settings, store):
+def test_outputs_are_those_of_the_teacher(students, settings, store):
     here = context(store)
     prepared = prepare(settings(method=KD), here)
     teacher = prepared.teachers[0]
@@ -401,7 +401,7 @@ def test_a_teacher_that_the_method_has_no_place_for_is_left_alone_and_named(sett
     assert [entry["name"] for entry in here.journal if entry["stage"] == "teach"] == ["folder-opinions-one"]
 
 
-def test_a_teacher_that_knows_nothing_is_refused(settings, store, tmp_path):
+def test_a_teacher_no_better_than_chance_is_refused(settings, store, tmp_path):
     here = context(store)
     run = settings()
     corpus = read(run.corpus, here)
@@ -424,7 +424,7 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("after", [1, 3])
-def test_an_interrupted_teacher_goes_on_and_ends_with_the_same_numbers(students, settings, store, tmp_path, after):
+def test_an_interrupted_teacher_resumes_with_the_same_numbers(students, settings, store, tmp_path, after):
     run = settings()
     broken = Store(str(tmp_path))
     seen: list[int] = []
@@ -558,7 +558,7 @@ def test_too_few_teachers_are_refused_when_settings_are_read(settings):
         ({"method": {"name": "tinybert"}, "student": {"layers": 3}}, "tinybert"),
     ],
 )
-def test_what_the_method_cannot_do_is_said_before_anything_is_trained(settings, store, sections, message, tiny_encoder):
+def test_an_impossible_method_is_refused_before_any_training(settings, store, sections, message, tiny_encoder):
     given = sections | {"student": {"encoder": str(tiny_encoder), "layers": 1} | sections.get("student", {})}
     here = context(store)
     with pytest.raises(ConfigError, match=message):

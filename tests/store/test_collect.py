@@ -130,7 +130,7 @@ def test_finished_things_are_never_left_over(store: Store) -> None:
     assert sorted(Path(store.uri).rglob("*")) == before
 
 
-def test_leftovers_are_listed_and_removed_only_when_asked_for(store: Store) -> None:
+def test_leftovers_are_listed_and_removed_only_with_delete(store: Store) -> None:
     finished = make(store, "teach", {})
     store.work(finished).save({"one": b"1"})
     store.work(SHORT).save({"one": b"1"})
@@ -241,7 +241,7 @@ def test_a_store_of_earlier_versions_is_known_by_its_manifests(store: Store) -> 
     assert store.is_store()
 
 
-def test_only_names_of_kdray_are_removed_and_files_beside_them_are_left(store: Store) -> None:
+def test_only_names_of_kdray_are_removed_and_other_files_stay(store: Store) -> None:
     make(store, "teach", {})
     for where in ("drafts/thesis/a", "work/thesis/a", "ray/thesis/a", "teach/thesis/a", "sweeps/a", "notes.txt"):
         store.write_bytes(where, b"x")

@@ -130,7 +130,7 @@ class TestWork:
         work.take_result(tmp_path / "taken")
         assert (tmp_path / "taken" / "inner" / "weights").read_bytes() == b"w"
 
-    def test_what_another_replaces_while_it_is_read_is_read_anew(
+    def test_a_file_replaced_while_it_is_read_is_read_again(
         self, store: Store, work: WorkFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         work.save({"weights": b"1"})

@@ -171,7 +171,7 @@ def test_a_folder_with_another_digest_is_not_taken_for_it(store):
         store.find("teach", "t", other)
 
 
-def test_a_broken_manifest_says_so(store):
+def test_a_broken_manifest_is_reported(store):
     made, _ = make(store)
     made.file("manifest.json").write_text('{"digest": ')
     with pytest.raises(RunError, match=r"manifest.json is not valid JSON .*; remove its folder"):
@@ -409,7 +409,7 @@ class TestDamagedWork:
         assert work.load() == {"one": b"1" * 8, "two": b"2" * 8}
         assert work.damaged() == []
 
-    def test_without_one_before_the_work_starts_over_and_says_so(self, store, work, caplog):
+    def test_without_an_earlier_checkpoint_the_work_restarts_with_a_warning(self, store, work, caplog):
         work.save({"one": b"1"})
         (only,) = self.saves(store, work)
         (only / "one").write_bytes(b"2")

@@ -103,7 +103,7 @@ def test_sweeps_are_short() -> None:
     assert all(len(path.read_text().splitlines()) <= 33 for path in others)
 
 
-def test_an_assistant_lies_between_any_two_depths(sweep_modules: dict[str, Any]) -> None:
+def test_an_assistant_is_between_any_two_depths(sweep_modules: dict[str, Any]) -> None:
     """The choices of `method` are the same for every depth of the student: Optuna allows no others."""
     module = sweep_modules["tune_mrpc"]
     offered = set()

@@ -132,7 +132,7 @@ def test_classes_without_a_counterpart_are_refused():
         map_classes(MNLI_ROWS, NLI, label_map={"neutrl": "entailment"}, into=NLI, name="mnli")
 
 
-def test_preflight_asks_a_teacher_to_beat_the_majority_than_the_majority():
+def test_a_teacher_no_better_than_the_majority_is_refused():
     labels = np.array([0, 1, 1, 1, -1])
     good = np.eye(2, dtype=np.float32)[[0, 1, 1, 1, 0]]
     assert check_quality("t", metric="accuracy", logits=good, labels=labels, split="validation") == {

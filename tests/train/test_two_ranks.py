@@ -54,7 +54,7 @@ def test_every_method_is_among_the_cases():
 
 
 @pytest.mark.parametrize("k", STOPS)
-def test_two_processes_go_on_after_any_step_as_if_they_had_not_stopped(folder, k):
+def test_two_processes_resume_after_any_step_with_the_same_result(folder, k):
     whole, resumed = made(folder, "steps", 0), made(folder, f"steps@{k}", 0)
     assert resumed.result.history == whole.result.history
     assert resumed.result.queries == whole.result.queries

@@ -83,7 +83,7 @@ def test_first_trial_is_the_defaults(tmp_path: Path) -> None:
     assert suggested(searcher(tmp_path), "t") == {"number": 0, "overrides": START["params"]}
 
 
-def test_as_many_are_asked_for_as_the_nodes_of_the_moment_take(tmp_path: Path) -> None:
+def test_suggestions_never_exceed_the_present_capacity(tmp_path: Path) -> None:
     room = 1
     asking = searcher(tmp_path, total=5, capacity=lambda: room)
     first = suggested(asking, "t0")
@@ -108,7 +108,7 @@ def test_a_broken_search_is_the_unbroken_one(tmp_path: Path) -> None:
     assert {"COMPLETE", "PRUNED"} == set(states(whole))
 
 
-def test_a_trial_that_goes_on_tells_its_epochs_again(tmp_path: Path) -> None:
+def test_a_resumed_trial_may_report_its_epochs_again(tmp_path: Path) -> None:
     first = searcher(tmp_path)
     cut = suggested(first, "t0")
     first.should_stop("t0", {VALUE: 0.4, BUDGET: 1})  # the driver dies here
@@ -130,7 +130,7 @@ def costly_searcher(folder: Path) -> StudySearcher:
     return StudySearcher(book, space, seed=7, total=100, full_budget=FULL, objectives=objectives)
 
 
-def test_several_objectives_are_told_in_order_and_stop_no_trial(tmp_path: Path) -> None:
+def test_several_objectives_are_recorded_in_order_and_stop_no_trial(tmp_path: Path) -> None:
     """A broken search with several objectives is the unbroken one, too."""
     for folder, breaks in ((tmp_path / "whole", ()), (tmp_path / "broken", (3, 8))):
         asking = costly_searcher(folder)
@@ -192,7 +192,7 @@ def test_several_trials_at_a_time_stop_others_by_who_reported_first(tmp_path: Pa
     assert first[1] != second[1]
 
 
-def test_no_more_trials_than_asked_for(tmp_path: Path) -> None:
+def test_no_more_trials_than_wanted(tmp_path: Path) -> None:
     asking = searcher(tmp_path, total=2)
     for name in ("t0", "t1"):
         finish(asking, name, suggested(asking, name))
@@ -291,7 +291,7 @@ def test_a_metric_that_is_better_when_lower_is_minimized(tmp_path: Path) -> None
     assert metric_of(running, higher_is_better=True) == 0.1
 
 
-def test_another_seed_asks_for_something_else(tmp_path: Path) -> None:
+def test_another_seed_suggests_other_values(tmp_path: Path) -> None:
     second = []
     for folder, seed in (("a", 1), ("b", 2)):
         asking = searcher(tmp_path / folder, seed=seed)
@@ -300,13 +300,13 @@ def test_another_seed_asks_for_something_else(tmp_path: Path) -> None:
     assert second[0] != second[1]
 
 
-def test_failed_trials_do_not_start_the_study_anew(tmp_path: Path) -> None:
+def test_failed_trials_do_not_restart_the_study(tmp_path: Path) -> None:
     asked(tmp_path, 1)
     waiting = book_in(tmp_path).study.get_trials(states=(optuna.trial.TrialState.WAITING,))
     assert waiting == []
 
 
-def test_what_tune_pickles_into_the_store_knows_no_database(tmp_path: Path) -> None:
+def test_what_tune_pickles_into_the_store_has_no_database_url(tmp_path: Path) -> None:
     """Its URL may hold a password."""
     asking = searcher(tmp_path)
     suggested(asking, "t0")
