@@ -115,10 +115,11 @@ class TrainingJob:
             student = model_info(model, "student", tokenizer)  # the training rows get the same tokens after trimming
             if self.spec.model.vocabulary == "trim":
                 tokenizer = self._trimmed(model, tokenizer)
-            pair = TeacherStudent(student, teachers, helper.info if helper else None, self.task)
-            self.method.check(pair)
             whole_rows = self._rows(tokenizer, self.pruned_corpus, "train")
             train_rows, reward_rows = split_reward_rows(whole_rows, self.method.reward, seed=self.spec.train.seed)
+            assistant = helper.info if helper else None
+            pair = TeacherStudent(student, teachers, assistant, self.task, rows=len(train_rows))
+            self.method.check(pair)
             select_rows = self._rows(tokenizer, self.corpus, "validation")
             prepared = self._prepared(train_rows)
             material = TrainingData(

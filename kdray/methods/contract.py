@@ -38,12 +38,17 @@ class Ranks(Protocol):
 
 @dataclass(frozen=True)
 class TeacherStudent:
-    """The teachers and the student; a method's `check` refuses unsupported ones."""
+    """The teachers and the student; a method's `check` refuses unsupported ones.
+
+    Attributes:
+        rows: The number of training rows; 0 where it is not known yet. Only for what `adapters` keeps by row.
+    """
 
     student: ModelInfo
     teachers: tuple[ModelInfo, ...]
     assistant: ModelInfo | None = None
     task: Task = SINGLE_LABEL
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ class Batch:
         task: The task; only methods with `any_task` see others than a single label.
         predicted: Rows that every teacher predicts; None is all of them. Of the others the objective counts only the
             hard labels: their teacher logits are 0.
+        phase: The name of the running phase.
+        rows: The rows' positions in the training rows.
     """
 
     student: Signals
@@ -120,6 +127,8 @@ class Batch:
     progress: float = 0.0
     task: Task = SINGLE_LABEL
     predicted: Bool[Tensor, " batch"] | None = None
+    phase: str = ""
+    rows: Int[Tensor, " batch"] | None = None
 
     def detach(self) -> "Batch":
         return dataclasses.replace(self, student=self.student.detach())

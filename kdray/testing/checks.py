@@ -420,6 +420,7 @@ def taken(step: Batch, rows: Tensor) -> Batch:
         teachers=tuple(rearranged(teacher, rows) for teacher in step.teachers),
         assistant=rearranged(step.assistant, rows),
         labels=step.labels[rows],
+        rows=None if step.rows is None else step.rows[rows],
     )
 
 
@@ -490,7 +491,7 @@ def _plain(answer: MethodOutput) -> dict[str, Any]:
 def _let_learn(case: Case, step: Batch) -> None:
     for number in range(20):
         labels = step.labels.roll(number)  # so that no two batches are equally good
-        moved = dataclasses.replace(step, key=(0, 2, number), labels=labels).detach()
+        moved = dataclasses.replace(step, key=(0, 2, number), labels=labels, phase=case.phase.name).detach()
         case.phase.method.learn(moved, case.terms(moved).detach(), SteadyProbe())
 
 

@@ -15,6 +15,7 @@ from kdray.train import SingleRank
 
 ROWS = 12
 TOKENS = 5
+TRAIN_ROWS = 64  # of a training; a step has the first ones
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def pair_for(
         ModelInfo("student", student_layers, student_width, classes, heads=2, tokenizer="same"),
         tuple(ModelInfo(f"teacher{k}", layers, width, classes, heads=2, tokenizer="same") for k in range(count)),
         ModelInfo("assistant", 3, width, classes, heads=2, tokenizer="same") if method.uses_assistant else None,
+        rows=TRAIN_ROWS,
     )
 
 
@@ -102,6 +104,7 @@ def step_for(
         key=key,
         adapters=adapters,
         prepared=method.prepare(evidence_for(pair)),
+        rows=torch.arange(rows),
     )
 
 

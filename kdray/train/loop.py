@@ -263,6 +263,8 @@ class _Loop:
                 progress=done / max(1, total),
                 task=material.task,
                 predicted=None if material.predicted is None else material.predicted[mine].to(self.device),
+                phase=phase.name,
+                rows=torch.from_numpy(mine).to(self.device),
             )
             step_loss = objective(phase.method, step, self.ranks, share)
         if moves:

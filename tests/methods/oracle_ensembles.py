@@ -64,7 +64,7 @@ def standardized(x):
 def states(text, teachers, y, policy):
     """[rows, teachers, features]."""
     says, loses = [softmax(z) for z in teachers], [cross_entropy(z, y)[:, None] for z in teachers]
-    vector = standardized(text)
+    vector = standardized(text) / text.shape[1] ** 0.5
     if policy == "joint":
         return np.stack([np.concatenate([vector, *says, *loses], axis=1)] * len(teachers), axis=1)
     return np.stack([np.concatenate([vector, p, ce], axis=1) for p, ce in zip(says, loses, strict=True)], axis=1)

@@ -11,8 +11,9 @@ from methods_oracle import cross_entropy
 from pydantic import ValidationError
 
 from kdray.methods import RLKD, EnsU
-from kdray.methods.policy import Policy, log_odds_gradient, reward_of, sample_teachers, selected_teachers
+from kdray.methods.policy import PENDING, Policy, log_odds_gradient, rewards_of, sample_teachers, selected_teachers
 from kdray.signals import Signals
+from kdray.testing.checks import taken
 from kdray.testing.steps import pair_for, step_for
 from kdray.train import SingleRank, objective
 
@@ -49,7 +50,7 @@ def fixture_step(method, *, bias=0.0, weight=0.0):
     policy.policy.weight += weight
     teachers = tuple(dataclasses.replace(t, sent_emb=vector) for t in step.teachers)
     student = dataclasses.replace(step.student, sent_emb=vector)
-    return dataclasses.replace(step, student=student, teachers=teachers, adapters=policy)
+    return dataclasses.replace(step, student=student, teachers=teachers, adapters=policy, rows=torch.arange(2))
 
 
 def learn(method, step, probe=None):
@@ -57,7 +58,7 @@ def learn(method, step, probe=None):
 
 
 def test_an_agent_of_the_check():
-    policy = Policy(1, 3).double()
+    policy = Policy(1, 3, rows=0).double()
     policy.weight.copy_(wide([[0.1, -0.2, 0.3]]))
     policy.bias.fill_(0.05)
     odds = policy.selection_logits(wide([[[1, 0.5, 2]]]))
@@ -75,7 +76,7 @@ def test_both_teachers_of_the_fixture():
     assert kd == near(0.335799)
     ce = cross_entropy(np.array(ZS), np.array([0, 1])).mean()
     for number, reward in ((1, -0.923001), (2, -1.258800), (3, -0.229400)):
-        assert reward_of(number, ce=ce, kd=kd, accuracy=0.8, gamma=0.5) == near(reward)
+        assert rewards_of(number, ce=ce, kd=kd, accuracy=0.8, gamma=0.5) == near(reward)
         other = RLKD(temperature=5, reward_number=number)
         fresh = fixture_step(other, bias=50.0)
         learn(other, fresh)
@@ -106,16 +107,16 @@ def test_terms_and_learning_against_the_oracle(policy, sentence, number, gamma, 
     weight, bias = 0.3 * random.standard_normal(state.weight.shape), 0.5 * random.standard_normal(count)
     state.weight.copy_(torch.from_numpy(weight))
     state.bias.copy_(torch.from_numpy(bias))
-    baseline = None
+    baseline = spread = None
     for k in range(4):
-        step = dataclasses.replace(step, key=(0, 1, k), labels=step.labels.roll(k))
+        step = dataclasses.replace(step, key=(0, 1, k), labels=step.labels.roll(k), progress=k / 8)
         noise = torch.rand(9, count, generator=step.generator("policy")).double().numpy()
         z, y = [t.logits.numpy() for t in step.teachers], step.labels.numpy()
         student = step.student.logits.detach().numpy()
         text = (step.student.sent_emb.detach() if sentence == "student" else step.teachers[0].sent_emb).numpy()
         s = oracle.states(text, z, y, policy)
         pi = oracle.sigmoid((s * weight).sum(-1) + bias)
-        choice, heard_by = oracle.chosen(noise, pi)
+        _, heard_by = oracle.chosen(noise, pi)
         kd = oracle.mean_over_chosen(z, student, heard_by, 4.0)
         assert method.terms(step).terms["kd"].values.tolist() == near(kd.tolist(), 1e-9)
         total = objective(method, step, SingleRank()).loss.item()
@@ -123,24 +124,38 @@ def test_terms_and_learning_against_the_oracle(policy, sentence, number, gamma, 
         assert total == near(0.5 * ce + 0.5 * kd.mean(), 1e-9)
 
         learn(method, step, Probe(0.7))
-        reward = {1: -ce, 2: -ce - kd.mean(), 3: gamma * (-ce - kd.mean()) + (1 - gamma) * 0.7}[number]
-        usual = reward if baseline is None else baseline
-        slope = choice - pi
-        weight = weight + 0.05 * (reward - usual) * np.einsum("bk,bks->ks", slope, s) / 9
-        bias = bias + 0.05 * (reward - usual) * slope.mean(0)
-        baseline = 0.9 * usual + 0.1 * reward
+        every = -np.array(cross_entropy(student, y))
+        losses = every - (number > 1) * kd
+        rewards = losses if number < 3 else gamma * losses + (1 - gamma) * 0.7
+        usual = rewards.mean() if baseline is None else baseline
+        squares = ((rewards - usual) ** 2).mean()
+        advantage = (rewards - usual) / np.sqrt(squares if spread is None else spread)
+        slope = advantage[:, None] * (heard_by - pi)
+        rate = 0.05 * (1 - k / 8)
+        weight = weight + rate * np.einsum("bk,bks->ks", slope, s) / 9
+        bias = bias + rate * slope.mean(0)
+        spread = squares if baseline is None else 0.9 * spread + 0.1 * squares
+        baseline = rewards.mean() if baseline is None else 0.9 * usual + 0.1 * rewards.mean()
         assert state.weight.numpy() == near(weight, 1e-9)
         assert state.bias.numpy() == near(bias, 1e-9)
         assert state.baseline.item() == near(baseline, 1e-9)
+        assert state.spread.item() == near(spread, 1e-9)
 
 
-def test_the_accuracy_is_measured_once_an_episode():
-    method = RLKD(reward_number=3, episode_steps=5)
-    step, probe = fixture_step(method), Probe()
-    for epoch in range(2):
-        for k in range(12):
-            learn(method, dataclasses.replace(step, key=(0, epoch, k)), probe)
-    assert probe.asked == 2 * 3
+def test_rows_are_paid_the_accuracy_at_the_end_of_their_episode():
+    method, probe = RLKD(reward_number=3, episode_steps=2), Probe(0.5)
+    step = fixture_step(method)
+    policy = step.adapters.policy
+    for number in range(3):  # the first episode ends after row 1, the second one with the epoch
+        one = dataclasses.replace(taken(step, torch.tensor([number % 2])), key=(0, 1, number), phase="student")
+        learn(method, one, probe)
+        assert probe.asked == (number > 0)
+    assert policy.accuracy[:2].tolist() == [PENDING, 0.5]
+    probe.value = 0.9
+    for _ in range(2):
+        learn(method, dataclasses.replace(step, phase="policy"), probe)
+    assert policy.accuracy[:2].tolist() == [0.9, 0.5]
+    assert probe.asked == 2
     quiet = Probe()
     learn(RLKD(reward_number=2), step, quiet)
     assert not quiet.asked
@@ -149,18 +164,34 @@ def test_the_accuracy_is_measured_once_an_episode():
     assert (held_out.rows, held_out.held_out) == (0.1, True)
 
 
+def test_the_policy_is_rewarded_for_the_choices_that_the_student_learned_from():
+    """In another order of rows, for another draw and for odds that have moved since."""
+    method = RLKD(temperature=5)
+    step = dataclasses.replace(fixture_step(method, weight=0.3), phase="student", key=(0, 1, 0))
+    policy = step.adapters.policy
+    odds = method._seen(step)[1]
+    chosen = selected_teachers(sample_teachers(step, odds), odds)
+    learn(method, step)
+    assert policy.rewards == 0
+    learned = method.terms(step).terms["kd"].values
+    policy.bias -= 9
+    order = torch.tensor([1, 0])
+    replay = dataclasses.replace(taken(step, order), phase="policy", key=(0, 2, 0))
+    _, logits = method._seen(replay)
+    assert method.terms(replay).terms["kd"].values.tolist() == near(learned[order].tolist(), 1e-12)
+    before = policy.bias.clone()
+    learn(method, replay)
+    rewards = (-torch.nn.functional.cross_entropy(step.student.logits, step.labels, reduction="none") - learned)[order]
+    advantages = (rewards - rewards.mean()) / (rewards - rewards.mean()).square().mean().sqrt()
+    slope = advantages[:, None] * (chosen[order].double() - logits.sigmoid())
+    assert (policy.bias - before).tolist() == near((0.3 * slope.mean(0)).tolist(), 1e-9)
+
+
 def test_phases():
     method = RLKD(temperature=3, alpha=0.2)
     course = method.phases(3)
-    assert [(p.name, p.trains) for p in course] == [
-        ("ensemble", "student"),
-        ("policy", "controller"),
-        ("student", "student"),
-        ("policy", "controller"),
-        ("student", "student"),
-        ("policy", "controller"),
-        ("student", "student"),
-    ]
+    turns = [("policy", "controller"), ("student", "both")]
+    assert [(p.name, p.trains) for p in course] == [("ensemble", "student"), *turns, *turns, *turns]
     assert course[0].method == EnsU(temperature=3, alpha=0.2)
     assert sum(p.epochs for p in course if p.scored) == 3
     assert RLKD(ensemble_epochs=0).phases(1)[0].name == "policy"
@@ -198,6 +229,7 @@ def test_a_teacher_with_random_outputs_is_avoided(policy, number):
             teachers=(good[0], bad, good[1]),
             labels=labels,
             key=(0, k // 100, k % 100),
+            rows=torch.arange(rows),
             adapters=adapters,
         )
         learn(method, step, Probe(0.9))

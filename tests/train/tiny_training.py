@@ -184,7 +184,10 @@ def train(
     number = method.min_teachers if method.max_teachers is not None else 3
     facts = [ModelInfo(name, TEACHER_LAYERS, TEACHER_WIDTH, CLASSES, heads=2) for name in ("teacher", "assistant")]
     pair = TeacherStudent(
-        model_info(student, "student"), (facts[0],) * number, facts[1] if method.uses_assistant else None
+        model_info(student, "student"),
+        (facts[0],) * number,
+        facts[1] if method.uses_assistant else None,
+        rows=case.rows,
     )
     method.check(pair)
     predicted = torch.ones(case.rows, dtype=torch.bool)
