@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -299,6 +300,19 @@ def has_amx() -> bool:
     import torch
 
     return bool(torch.cpu._is_amx_tile_supported())
+
+
+def has_bf16_instructions() -> bool:
+    """Whether the processor multiplies bf16, as torch names it for x86; elsewhere by the system's list of features."""
+    import torch
+
+    if has_amx() or bool(torch.cpu._is_avx512_bf16_supported()):
+        return True
+    try:
+        features = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return "bf16" in features  # of ARM
 
 
 def keep_order_of_sums() -> None:

@@ -19,6 +19,8 @@ import pytest
 import tiny
 import torch
 
+from kdray.models.precision import answer_file
+
 hypothesis.settings.register_profile("kdray", deadline=None)  # a busy machine makes no test wrong
 hypothesis.settings.load_profile("kdray")
 
@@ -32,6 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def same_precision(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """`precision: auto` is fp32 on every processor, also in child processes, and nothing is measured."""
+    os.environ["KDRAY_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    answer_file().write_text('{"precision": "fp32"}')
 
 
 @pytest.fixture(scope="session")

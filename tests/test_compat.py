@@ -325,6 +325,19 @@ def test_torch_has_no_public_name_for_matrix_units(monkeypatch: pytest.MonkeyPat
     assert [name for name in dir(torch.cpu) if "amx" in name and name[0] != "_"] == []
 
 
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_torch_has_no_public_name_for_bf16_instructions(
+    monkeypatch: pytest.MonkeyPatch, has_instructions: bool
+) -> None:
+    monkeypatch.setattr(compat, "has_amx", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_instructions)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "flags : avx512_bf16")
+    assert compat.has_bf16_instructions() is has_instructions
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "Features : fp asimd bf16")
+    assert compat.has_bf16_instructions()
+    assert [name for name in dir(torch.cpu) if "bf16" in name and name[0] != "_"] == []
+
+
 @pytest.mark.parametrize(("capability", "found"), [("AVX512", "AVX512,STRICT"), ("AVX2", None)])
 def test_sums_keep_their_order_on_processors_where_they_would_not(
     monkeypatch: pytest.MonkeyPatch, capability: str, found: str | None
