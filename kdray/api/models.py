@@ -36,6 +36,8 @@ class Encoder:
         layers: How many layers the student has, or which: 0-based, from the bottom to the top.
         init: Take the `bottom` layers, or `skip` evenly up to the last.
         vocabulary: `trim` keeps the tokens that the training rows use.
+        width, heads, intermediate: Fewer hidden units, attention heads of a layer, and feed-forward units; None keeps
+            all (of heads: their size).
 
     >>> Encoder("minilm", layers=2).layers
     2
@@ -45,12 +47,22 @@ class Encoder:
     layers: int | Sequence[int] = 3
     init: Literal["bottom", "skip"] = "bottom"
     vocabulary: Literal["full", "trim"] = "full"
+    width: int | None = None
+    heads: int | None = None
+    intermediate: int | None = None
 
     @property
     def settings(self) -> StudentSettings:
         layers = self.layers if isinstance(self.layers, int) else tuple(self.layers)
         return StudentSettings(
-            encoder=self.name, layers=layers, init=self.init, init_from="encoder", vocabulary=self.vocabulary
+            encoder=self.name,
+            layers=layers,
+            init=self.init,
+            init_from="encoder",
+            vocabulary=self.vocabulary,
+            width=self.width,
+            heads=self.heads,
+            intermediate=self.intermediate,
         )
 
 

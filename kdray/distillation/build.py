@@ -12,6 +12,7 @@ from kdray.models import (
     layers_to_keep,
     load_tokenizer,
     model_info,
+    narrowed,
     reorder_classes,
     resolve_encoder,
     tokenizer_digest,
@@ -39,6 +40,7 @@ def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store:
         reorder_classes(model, columns, labels)
     if source.layers is not None:
         keep_layers(model, layers_to_keep(source.init, keep=source.layers, of=model_info(model, "").layers))
+    model = narrowed(model, source.narrow, seed=seed)
     tokenizer = load_tokenizer(folder, model)
     check_saves(model, tokenizer, source.encoder or folder.name)
     return model, tokenizer

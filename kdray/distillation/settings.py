@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from kdray.methods import KD, AnyMethod
-from kdray.models import TRANSFORMER, AnyArchitecture
+from kdray.models import TRANSFORMER, AnyArchitecture, Narrow, Weights
 from kdray.records import Name, Settings
 from kdray.train import TrainSettings
 
@@ -27,6 +27,10 @@ class StudentSettings(Settings):
         init_from: `encoder` (fresh classifier) or `teacher`, `assistant` (their fine-tuned layers and classifier).
         vocabulary: `trim` keeps the tokens that the training rows use, and single characters, so that every text can
             still be tokenized; `full` keeps all.
+        width: Hidden units; fewer than those of the model that the layers come from. None keeps all, as below.
+        heads: Attention heads of a layer; None keeps their size.
+        intermediate: Units of a layer's feed-forward part.
+        weights: A narrower student keeps the units of most `importance`, or gets `fresh` weights.
     """
 
     architecture: AnyArchitecture = TRANSFORMER
@@ -35,6 +39,14 @@ class StudentSettings(Settings):
     init: Literal["bottom", "skip"] = "bottom"
     init_from: Literal["encoder", "teacher", "assistant"] = "encoder"
     vocabulary: Literal["full", "trim"] = "full"
+    width: int | None = Field(default=None, ge=1)
+    heads: int | None = Field(default=None, ge=1)
+    intermediate: int | None = Field(default=None, ge=1)
+    weights: Weights = "importance"
+
+    @property
+    def narrow(self) -> Narrow:
+        return Narrow(self.width, self.heads, self.intermediate, self.weights)
 
     @property
     def is_transformer(self) -> bool:
@@ -71,11 +83,14 @@ class StudentSettings(Settings):
     def _cuts_have_an_effect(self) -> "StudentSettings":
         fields = type(self).model_fields
         if not self.is_transformer:
-            idle = [name for name in ("layers", "init", "vocabulary") if getattr(self, name) != fields[name].default]
+            cuts = ("layers", "init", "vocabulary", "width", "heads", "intermediate", "weights")
+            idle = [name for name in cuts if getattr(self, name) != fields[name].default]
             if idle:
                 raise ValueError(f"{idle[0]} has no effect on a {self.architecture.label}; leave it out")
         if not isinstance(self.layers, int) and self.init != fields["init"].default:
             raise ValueError("init has no effect where layers lists the layers; leave it out")
+        if self.weights == "fresh" and self.narrow.is_idle:
+            raise ValueError("weights = fresh needs a width, heads or intermediate to be set; set one, or leave it out")
         return self
 
 

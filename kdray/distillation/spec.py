@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from kdray import origin
 from kdray.errors import RunError
 from kdray.methods import TrainedMethod, sources_of
-from kdray.models import TRANSFORMER, AnyArchitecture, ModelInfo, resolve_encoder
+from kdray.models import TRANSFORMER, AnyArchitecture, ModelInfo, Narrow, Weights, resolve_encoder
 from kdray.origin import Source, define
 from kdray.records import Settings
 from kdray.store import Artifact, Store
@@ -37,6 +37,7 @@ class ModelSource(Settings):
         architecture: What is built of it.
         layers: How many layers to keep, or which, 0-based; None keeps all.
         vocabulary: `trim` keeps the tokens that the training rows use.
+        width, heads, intermediate, weights: As `Narrow`.
         member_index: Which of the artifact's models, where it holds several that were trained together.
         pretrained_head: The model is a classifier made elsewhere, whose classes may be in another order.
     """
@@ -49,6 +50,14 @@ class ModelSource(Settings):
     init: Literal["bottom", "skip"] = "bottom"
     pretrained_head: bool = False
     vocabulary: Literal["full", "trim"] = "full"
+    width: int | None = None
+    heads: int | None = None
+    intermediate: int | None = None
+    weights: Weights = "importance"
+
+    @property
+    def narrow(self) -> Narrow:
+        return Narrow(self.width, self.heads, self.intermediate, self.weights)
 
     def digest(self) -> str:
         if self.artifact is not None:

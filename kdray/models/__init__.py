@@ -30,6 +30,7 @@ from kdray.models.kinds import (
     save_classifier,
 )
 from kdray.models.memory import inference_bytes, training_bytes
+from kdray.models.narrow import Narrow, Weights, narrowed
 from kdray.models.network import Network, NetworkModel, Words
 from kdray.models.precision import Precision, autocast, resolve_precision
 from kdray.models.roundtrip import check_saves, check_signals, check_tokens
@@ -46,11 +47,13 @@ __all__ = [
     "Head",
     "JointClassifier",
     "ModelInfo",
+    "Narrow",
     "Network",
     "NetworkModel",
     "Precision",
     "TextCNN",
     "Transformer",
+    "Weights",
     "Words",
     "architecture_at",
     "architecture_of",
@@ -71,6 +74,7 @@ __all__ = [
     "load_tokenizer",
     "max_tokens",
     "model_info",
+    "narrowed",
     "num_heads",
     "num_layers",
     "reorder_classes",

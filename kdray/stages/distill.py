@@ -82,7 +82,7 @@ def _source(run: RunConfig, prepared: Prepared, assistant: TeacherRef | None) ->
     student = run.student
     layers = student.layers if student.is_transformer else None
     shape: dict[str, Any] = {"architecture": student.architecture, "layers": layers, "init": student.init}
-    shape["vocabulary"] = student.vocabulary
+    shape |= {name: getattr(student, name) for name in ("vocabulary", "width", "heads", "intermediate", "weights")}
     if student.init_from == "encoder":
         return ModelSource(encoder=resolve_encoder(run.student_encoder).name, **shape)
     origin = prepared.teachers[0] if student.init_from == "teacher" else assistant

@@ -54,6 +54,8 @@ def _shape(source: ModelSource) -> dict[str, Any]:
     plain = source.model_dump(mode="json", include={"layers", "init"})
     if source.vocabulary == "trim":
         plain["vocabulary"] = "trim"
+    if not source.narrow.is_idle:
+        plain |= source.model_dump(mode="json", include={"width", "heads", "intermediate", "weights"})
     architecture = source.architecture
     if architecture == TRANSFORMER:
         return plain

@@ -14,15 +14,18 @@ from kdray.models import (
     Architecture,
     Head,
     ModelInfo,
+    Narrow,
     check_saves,
     check_signals,
     check_tokens,
     encoder_layers,
     keep_layers,
     layers_to_keep,
+    load_config,
     load_tokenizer,
     max_tokens,
     model_info,
+    narrowed,
     resolve_encoder,
 )
 from kdray.signals import TEACHER_NEEDS, Need
@@ -30,6 +33,7 @@ from kdray.stages.assistant import assistant_depths
 from kdray.tasks import Task, get_task
 from kdray.teachers import TeacherSettings, label_names, no_model, task_columns
 
+WHOLE = Narrow()
 _Cut = tuple[Literal["bottom", "skip"], int | tuple[int, ...]]
 
 
@@ -88,7 +92,8 @@ def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> 
     if student.init_from == "teacher" and cuts and run.teachers[0].layers:
         cuts = [("bottom", run.teachers[0].layers), *cuts]
     if student.is_transformer:
-        limit = _checked(origin, resolve_encoder(origin).digest, tuple(cuts), task.labels, "fresh", needs)
+        digest = resolve_encoder(origin).digest
+        limit = _checked(origin, digest, tuple(cuts), task.labels, "fresh", needs, student.narrow)
     else:
         limit = _limit(origin, (), task.labels, "fresh", needs, student.architecture)
     _check_length(run.train.max_length, limit, "train", origin)
@@ -118,9 +123,10 @@ def _checked(
     labels: tuple[str, ...],
     head: Head,
     needs: frozenset[Need],
+    narrow: Narrow = WHOLE,
 ) -> int:
     del digest  # part of the cache's key
-    return _limit(name, cuts, labels, head, needs, TRANSFORMER)
+    return _limit(name, cuts, labels, head, needs, TRANSFORMER, narrow)
 
 
 def _limit(
@@ -130,6 +136,7 @@ def _limit(
     head: Head,
     needs: frozenset[Need],
     architecture: Architecture,
+    narrow: Narrow = WHOLE,
 ) -> int:
     """The tokens that the cut model and its tokenizer can read of one row."""
     folder = resolve_encoder(name).folder
@@ -138,6 +145,7 @@ def _limit(
     check_tokens(model, tokenizer, folder)
     for init, keep in cuts:
         keep_layers(model, layers_to_keep(init, keep=keep, of=model_info(model, name).layers))
+    model = narrowed(model, narrow, seed=0)
     shown = name if architecture == TRANSFORMER else f"student.architecture = {architecture.label}"
     check_signals(model, needs, shown)
     check_saves(model, tokenizer, shown)
@@ -207,6 +215,10 @@ def _pair(run: RunConfig, labels: Sequence[str], task: Task) -> TeacherStudent:
             assistant = info(every[0].encoder, label, depth)
         run.assistant.method.check(TeacherStudent(assistant, teachers, None, task))
     if student.is_transformer:
-        return TeacherStudent(info(run.student_encoder, "student", student.depth), teachers, assistant, task)
+        mine = info(run.student_encoder, "student", student.depth)
+        if not student.narrow.is_idle:
+            width, heads, _ = student.narrow.sizes(load_config(resolve_encoder(run.student_encoder).folder))
+            mine = replace(mine, width=width, heads=heads)
+        return TeacherStudent(mine, teachers, assistant, task)
     mine = student.architecture.expected(resolve_encoder(run.student_encoder).folder, student.architecture.label)
     return TeacherStudent(replace(mine, classes=len(labels)), teachers, assistant, task)

@@ -76,6 +76,8 @@ COUNTS: dict[str, dict[str, Any]] = {
         "outputs.access": "online", "outputs.teacher_view": "pruned", "student.encoder": OTHER, "student.layers": 2,
         "student.architecture": ({"name": "textcnn", "filters": 2}, {"student.layers": 3, "method.name": "kd"}),
         "student.init": "skip", "student.vocabulary": "trim",
+        "student.width": 8, "student.heads": (2, {"student.width": 8}), "student.intermediate": 16,
+        "student.weights": ("fresh", {"student.width": 8}),
         "student.init_from": "teacher", "method": {"temperature": 2.0}, **under("train", TRAIN),
     },
 }  # fmt: skip

@@ -1,9 +1,11 @@
-"""A student with a trimmed word table, from the settings to the exported folder."""
+"""A student with a trimmed word table, and a narrower one, from the settings to the exported folder."""
 
 import pytest
 import tiny
 
 from kdray.distillation import StudentSettings
+from kdray.errors import ConfigError
+from kdray.models import load_config
 from kdray.stages import Context, InProcess, distill, prepare
 from kdray.stages.train_stage import result_of
 from kdray.store import Store
@@ -41,3 +43,16 @@ def test_a_trimmed_student_scores_as_the_full_one_on_texts_of_its_words(tiny_enc
 def test_other_architectures_keep_their_vocabulary():
     with pytest.raises(ValueError, match="vocabulary has no effect on a bilstm; leave it out"):
         StudentSettings.model_validate({"architecture": "bilstm", "vocabulary": "trim"})
+
+
+def test_a_narrower_student_learns_from_wider_hidden_states(tiny_encoder, tiny_corpus, tmp_path):
+    narrow = trained(tmp_path / "store", tiny_encoder, tiny_corpus, width=8, heads=2, intermediate=4)
+    config = load_config(narrow.file("model"))
+    assert (config.hidden_size, config.num_attention_heads, config.intermediate_size) == (8, 2, 4)
+
+
+def test_a_student_wider_than_its_encoder_is_refused_before_training(tiny_encoder, tiny_corpus, tmp_path):
+    with pytest.raises(ConfigError, match=r"student\.width = 32, but the model it is taken from has 16"):
+        trained(tmp_path / "store", tiny_encoder, tiny_corpus, width=32)
+    with pytest.raises(ValueError, match="weights = fresh needs a width, heads or intermediate"):
+        StudentSettings.model_validate({"weights": "fresh"})
