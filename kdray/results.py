@@ -281,6 +281,42 @@ class ResultBase(Record):
     commands: Commands | None = None
 
 
+class Bundle(Record):
+    """The bundle that a search with a limit ends with.
+
+    Attributes:
+        trial: The number of the trial whose settings its student has.
+        p50_ms: As it was measured at the end.
+    """
+
+    folder: str
+    student: str
+    trial: int
+    format: str
+    p50_ms: float
+    warning: str = ""
+
+
+class ExportedLatency(Record):
+    """Milliseconds of exported students and teachers: one row of `tokens` tokens, one thread, tokenizer included.
+
+    Attributes:
+        limit_ms: What the search was to meet.
+        students: By shape and format.
+        teachers: By name.
+        warning: Where the machine was not quiet.
+    """
+
+    formats: tuple[str, ...]
+    students: dict[str, dict[str, float]]
+    teachers: dict[str, float]
+    tokens: int
+    warning: str = ""
+    machine: dict[str, Any] = {}
+    limit_ms: float | None = None
+    bundle: Bundle | None = None
+
+
 class SweepResult(ResultBase):
     """Many trials over one corpus and one set of cached teacher outputs.
 
@@ -288,6 +324,7 @@ class SweepResult(ResultBase):
         objectives: `metric` first; then `latency`, `parameters`.
         front: Numbers of the trials that no other trial beats in all objectives.
         stopped: Why the search ended before its number of trials; `None` if it did not.
+        latency: Where it was measured of exports; `latency_ms` of students, teachers and trials is theirs then.
     """
 
     kind: Literal["sweep"]
@@ -302,6 +339,7 @@ class SweepResult(ResultBase):
     confirmation: tuple[Confirmed, ...] = ()
     selection: Selection | None = None
     stopped: str | None = None
+    latency: ExportedLatency | None = None
 
 
 class ComparisonResult(ResultBase):

@@ -15,11 +15,13 @@ from kdray.corpora import kdray_data
 from kdray.distillation import StudentSettings
 from kdray.engines import Engine, InProcess
 from kdray.engines.choice import EngineChoice, Local
+from kdray.errors import ConfigError
 from kdray.experiments.compare import compare as run_comparison
 from kdray.experiments.documents import Provenance
+from kdray.experiments.latency import changed, exported_latency, within
 from kdray.experiments.local import OneByOne
 from kdray.experiments.search import Driver
-from kdray.experiments.settings import SweepSettings
+from kdray.experiments.settings import Shapes, SweepSettings
 from kdray.experiments.sweep import sweep
 from kdray.methods import Method
 from kdray.stages import Context, check_models, load_stored, read
@@ -165,6 +167,7 @@ def search(
     store: str = "store",
     name: str | None = None,
     engine: EngineChoice | None = None,
+    under_ms: float | None = None,
     **sections: Any,
 ) -> Search:
     """Search for the settings with the best validation score; trial 0 is the settings as given.
@@ -176,6 +179,9 @@ def search(
         seed: Of the sampler.
         seeds: On which the winner, the defaults and the baselines are trained at the end.
         name: Of its folder in the store; the same name resumes a search that was stopped.
+        under_ms: Only students whose ONNX export answers within it (one row of median length, one thread) are searched
+            for, and the search ends with the bundle `sweeps/<name>/bundle`; choices of `student.*` in the space are
+            measured before anything is trained.
 
     Raises:
         ConfigError: The space or the settings do not fit together; nothing was trained.
@@ -186,9 +192,15 @@ def search(
     config = SweepConfig.model_validate({"run": run, "space": dict(space)})
     config.check(run)
     title = name or time.strftime("search-%Y%m%d-%H%M%S")
+    rest = config if under_ms is None else config.without_student()
     settings = SweepSettings(
-        title, partial(config.suggest, run=run), config.starts(run), trials=trials, seed=seed, confirm_start=True
+        title, partial(rest.suggest, run=run), rest.starts(run), trials=trials, seed=seed, confirm_start=True
     )
+    if under_ms is not None:
+        if not under_ms > 0:
+            raise ConfigError(f"under_ms = {under_ms:g}: it must be above 0.")
+        shapes = Shapes(config.shapes(), lambda trial, shape: rest.suggest(trial, changed(run, shape)))
+        settings = replace(settings, limit_ms=under_ms, shapes=shapes)
     origin = Provenance(run.corpus.name, "kdray.search", "kdray.search")
     return search_settings(settings, run, seeds=_seeds(seeds), engine=engine or Local(), provenance=origin)
 
@@ -207,10 +219,20 @@ def search_settings(
     Args:
         started: Called with the running engine before anything is trained.
     """
-    context = _checked(run)
+    if settings.needs_exports and not Store(run.store).is_local:
+        raise ConfigError(f"the latency of exports needs a store in a folder, not {run.store}; set store.")
+    context, exported = _checked(run), None
+    if settings.needs_exports:
+        corpus = read(run.corpus, context)
+        exported = exported_latency(settings, run, corpus, context.store)
+        base = run
+        settings, run = within(settings, run, exported)
+        settings = replace(settings, latency_of=lambda overrides: exported.fastest(changed(base, overrides)))
     with engine.start(run.work, started, at_once=True) as running:
         context = replace(context, engine=running)
-        result = sweep(settings, run, context, seeds=seeds, provenance=provenance, driver=_driver(engine))
+        result = sweep(
+            settings, run, context, seeds=seeds, provenance=provenance, driver=_driver(engine), exported=exported
+        )
     return Search(settings.name, result)
 
 

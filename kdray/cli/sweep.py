@@ -1,10 +1,12 @@
 """The program that every `sweeps/*.py` is: flags in, a sweep, one table out."""
 
 import argparse
+import re
 import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,32 @@ Starts = Callable[[RunConfig], Sequence[Mapping[str, Any]]]
 SMALL_TRIALS, FULL_TRIALS = 2, 8
 
 
+@dataclass(frozen=True)
+class StudentChoices:
+    """Students that a space chooses among.
+
+    Attributes:
+        shapes: Each as dotted settings; an empty one is the run's own.
+        rest: Space and starts without them; None where they are the whole ones.
+    """
+
+    shapes: Sequence[Mapping[str, Any]] = ({},)
+    rest: tuple[Space, Starts] | None = None
+
+
+NO_CHOICES = StudentChoices()
+
+
+@dataclass(frozen=True)
+class _Searched:
+    task: str
+    base: Mapping[str, Any]
+    on_sample: Mapping[str, Any]
+    space: Space
+    starts: Starts
+    students: StudentChoices
+
+
 def sweep_main(
     task: str,
     *,
@@ -43,6 +71,7 @@ def sweep_main(
     on_sample: Mapping[str, Any],
     space: Space,
     starts: Starts,
+    students: StudentChoices = NO_CHOICES,
     argv: Sequence[str] | None = None,
 ) -> None:
     """Parse the flags, run the sweep, print the table, exit with 0, 1 or 2.
@@ -53,10 +82,12 @@ def sweep_main(
         on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
         space: Optuna trial and run to dotted overrides.
         starts: Run to the parameters to try first, each `{"label", "params"}`; the first are the defaults.
+        students: The choices of `student.*` in the space, which are measured before a search with a limit.
     """
     arguments = _parser(task).parse_args(argv)
     command = without_passwords(shlex.join(["python", *sys.argv]))
-    sys.exit(guarded(lambda: _sweep(task, arguments, command, base, on_sample, space, starts), debug=arguments.debug))
+    searched = _Searched(task, base, on_sample, space, starts, students)
+    sys.exit(guarded(lambda: _sweep(searched, arguments, command), debug=arguments.debug))
 
 
 def sweep_file(path: Path, argv: Sequence[str]) -> None:
@@ -71,12 +102,19 @@ def sweep_file(path: Path, argv: Sequence[str]) -> None:
         given.check(run)
         return given.starts(run)
 
+    def rest_starts(run: RunConfig) -> list[dict[str, Any]]:
+        given.check(run)
+        return rest.starts(run)
+
+    rest = given.without_student()
+    students = NO_CHOICES if rest == given else StudentChoices(given.shapes(), (rest.suggest, rest_starts))
     sweep_main(
         given.task,
         base=given.base(),
         on_sample=given.on_sample,
         space=given.suggest,
         starts=starts,
+        students=students,
         argv=[*given.flags(), *argv],
     )
 
@@ -92,6 +130,12 @@ def _parser(task: str) -> argparse.ArgumentParser:
     parser.add_argument("--storage", help="URL of the study's database, for several drivers (default: a SQLite file)")
     parser.add_argument("--objectives", default="metric", help="metric, and with commas latency, parameters")
     parser.add_argument("--depths", help="layers of students to search over, with commas (default: the base's)")
+    parser.add_argument(
+        "--under", help="only students whose export answers within this time, such as 2ms; ends with a bundle"
+    )
+    parser.add_argument(
+        "--formats", default="onnx,onnx-int8", help="exports that are timed, in the order of preference (default both)"
+    )
     parser.add_argument("--candidates", type=int, default=3, help="best trials that are trained again at the end (3)")
     parser.add_argument("--sampling", choices=("tpe", "random"), default="tpe", help="how settings are chosen")
     parser.add_argument(
@@ -108,27 +152,24 @@ def _parser(task: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _sweep(
-    task: str,
-    arguments: argparse.Namespace,
-    command: str,
-    base: Mapping[str, Any],
-    on_sample: Mapping[str, Any],
-    space: Space,
-    starts: Starts,
-) -> None:
+def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> None:
     check_shared_flags(arguments, "trials", "candidates", "max_failures")
     for flag in ("max_hours", "max_gpu_hours"):
         if (value := getattr(arguments, flag)) is not None and value <= 0:
             raise ConfigError(f"--{flag.replace('_', '-')} {value:g}: it must be above 0.")
     if arguments.retry_failed and not arguments.resume:
         raise ConfigError("--retry-failed requires --resume.")
-    run = run_config(task, arguments, base, on_sample)
+    limit, formats = _limit(arguments.under), _formats(arguments.formats)
+    run = run_config(searched.task, arguments, searched.base, searched.on_sample)
+    students = searched.students
+    space, starts = students.rest if limit is not None and students.rest else (searched.space, searched.starts)
     space = keeping(space, method_settings(arguments, run))
     on_disk = Store(run.store).is_local
     trackers = trackers_of(arguments.track, on_disk=on_disk)
-    objectives, depths = _objectives(arguments.objectives), _depths(arguments.depths, run)
-    first = [{**each, "params": _with_depth(each["params"], run, depths)} for each in starts(run)]
+    objectives, depths = _objectives(arguments.objectives), _depths(arguments.depths, run, is_limited=limit is not None)
+    first = list(starts(run))
+    if limit is None:
+        first = [{**each, "params": _with_depth(each["params"], run, depths)} for each in first]
     few = arguments.smoke or run.corpus.name == "sample"
     trials = arguments.trials or (SMALL_TRIALS if few else max(FULL_TRIALS, len(first)))
     seeds = seeds_of(arguments)
@@ -141,7 +182,8 @@ def _sweep(
     from kdray.api.experiments import search_settings
     from kdray.experiments.budget import Budget
     from kdray.experiments.documents import Provenance
-    from kdray.experiments.settings import SweepSettings
+    from kdray.experiments.latency import changed
+    from kdray.experiments.settings import Shapes, SweepSettings
     from kdray.experiments.sweep import most_candidates
 
     settings = SweepSettings(
@@ -161,6 +203,12 @@ def _sweep(
         retry_failed=arguments.retry_failed,
         trackers=trackers,
         budget=Budget(arguments.max_hours, arguments.max_gpu_hours, arguments.max_failures),
+        shapes=Shapes(
+            [{**depth, **shape} for depth in _depth_shapes(depths) for shape in students.shapes],
+            lambda trial, shape: space(trial, changed(run, shape)),
+        ),
+        formats=formats,
+        limit_ms=limit,
     )
 
     def started(engine: Engine) -> None:
@@ -191,8 +239,36 @@ def _objectives(given: str) -> tuple[Any, ...]:
     return names
 
 
-def _depths(given: str | None, run: RunConfig) -> tuple[int, ...]:
+def _limit(given: str | None) -> float | None:
+    """Milliseconds.
+
+    >>> _limit("2.5ms"), _limit("0.1s")
+    (2.5, 100.0)
+    """
+    if given is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s)", given.strip())
+    if found is None or float(found[1]) == 0:
+        raise ConfigError(f"--under {given}: expected a time above 0 such as 2ms, 0.5ms or 0.01s.")
+    return float(found[1]) * (1000 if found[2] == "s" else 1)
+
+
+def _formats(given: str) -> tuple[Any, ...]:
+    names = tuple(given.split(","))
+    if len(set(names)) < len(names) or not set(names) <= {"onnx", "onnx-int8"}:
+        raise ConfigError(f"--formats {given}: give onnx, onnx-int8, or both, separated by a comma.")
+    return names
+
+
+def _depth_shapes(depths: Sequence[int]) -> list[dict[str, Any]]:
+    return [{"student.layers": depth} for depth in depths] or [{}]
+
+
+def _depths(given: str | None, run: RunConfig, *, is_limited: bool) -> tuple[int, ...]:
     """The student's depths to search over; empty if only the base's is used.
+
+    Args:
+        is_limited: Trial 0 may have another depth than the base.
 
     Raises:
         ConfigError: Not numbers, without the base's depth, or above the encoder's layers.
@@ -203,7 +279,7 @@ def _depths(given: str | None, run: RunConfig) -> tuple[int, ...]:
     if not all(part.isdigit() for part in parts) or len(set(parts)) < len(parts):
         raise ConfigError(f"--depths {given}: give different numbers of layers, separated by commas.")
     depths = tuple(map(int, parts))
-    if run.student.layers not in depths:
+    if run.student.layers not in depths and not is_limited:
         raise ConfigError(f"--depths {given} must hold student.layers = {run.student.layers}: trial 0 is the defaults.")
     for depth in depths:
         check_depths(_of_depth(run, depth))
@@ -268,6 +344,17 @@ def _resume(command: str, name: str) -> str:
     return f"{plain} --resume" if f"--name {name}" in plain else f"{plain} --name {name} --resume"
 
 
+def _show_latency(latency: Mapping[str, Any]) -> None:
+    print(f"latency: exported, one row of {latency['tokens']} tokens, one thread")
+    if (bundle := latency["bundle"]) is not None:
+        print(
+            f"bundle: {bundle['folder']} ({bundle['format']}, trial {bundle['trial']}) takes "
+            f"{bundle['p50_ms']:.2f} ms, allowed are {latency['limit_ms']:g} ms; kdray bench measures it again."
+        )
+    for warning in filter(None, {latency["warning"], (bundle or {}).get("warning")}):
+        print(f"kdray: {warning}", file=sys.stderr)
+
+
 def _show(document: Mapping[str, Any], run: RunConfig) -> None:
     print(f"\n{heading(document)}, {len(document['trials'])} trials")
     print(table(student_rows(document)))
@@ -275,5 +362,7 @@ def _show(document: Mapping[str, Any], run: RunConfig) -> None:
         print(f"trial {trial['number']} failed: {trial['error']}")
     if document["stopped"]:
         print(f"the search ended early: {document['stopped']}; --resume continues it")
+    if (latency := document.get("latency")) is not None:
+        _show_latency(latency)
     page = Store(run.store).uri_of(f"sweeps/{document['name']}/report.html")
     print(f"\nreport: {page}\n{document['seconds']['total']:.0f} s in all")

@@ -1,5 +1,6 @@
 """A sweep as a file: the run that it starts from, the space that it searches, and how."""
 
+import itertools
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +56,8 @@ class SweepConfig(Settings):
     epochs: int | None = Field(default=None, ge=1)
     objectives: str | None = None
     depths: str | None = None
+    under: str | None = None
+    formats: str | None = None
     candidates: int | None = Field(default=None, ge=1)
     sampling: Literal["tpe", "random"] | None = None
     pruning: Literal["asha", "median", "none"] | None = None
@@ -93,6 +96,20 @@ class SweepConfig(Settings):
             if key in self._keys_of(chosen.get("method.name", run.method.name)):
                 chosen[key] = _suggested(trial, key, self.space[key])
         return chosen
+
+    def shapes(self) -> list[dict[str, Any]]:
+        """Every combination of the space's choices of `student.*`, as dotted settings; an empty one without any.
+
+        Raises:
+            ConfigError: A range has no whole numbers.
+        """
+        values = {key: _every(key, self.space[key]) for key in self.space if key.startswith("student.")}
+        return [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
+
+    def without_student(self) -> "SweepConfig":
+        """The same without the space's choices of `student.*`."""
+        space = {key: choices for key, choices in self.space.items() if not key.startswith("student.")}
+        return self.model_copy(update={"space": space})
 
     def starts(self, run: RunConfig) -> list[dict[str, Any]]:
         """Trial 0: the run as it stands.
@@ -156,6 +173,14 @@ def _suggested(trial: Any, key: str, choices: Range | Choices) -> Any:
     if isinstance(choices.low, int) and isinstance(choices.high, int):
         return trial.suggest_int(key, choices.low, choices.high, log=choices.log)
     return trial.suggest_float(key, choices.low, choices.high, log=choices.log)
+
+
+def _every(key: str, choices: Range | Choices) -> list[Any]:
+    if not isinstance(choices, Range):
+        return list(choices)
+    if isinstance(choices.low, int) and isinstance(choices.high, int):
+        return list(range(choices.low, choices.high + 1))
+    raise ConfigError(f"space: {key} has a range of fractions; latency is measured of each choice, so list them.")
 
 
 def _holds(choices: Range | Choices, value: Any) -> bool:

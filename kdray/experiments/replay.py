@@ -100,10 +100,22 @@ def student_of(past: RecordedTrial, store: Store) -> Artifact:
     """
     if past.digest is None:
         raise ConfigError(f"trial {past.number} is {past.state} and has no student.")
+    try:
+        return trained_of(past.digest, store)
+    except ConfigError as error:
+        raise ConfigError(f"trial {past.number}: {error}") from None
+
+
+def trained_of(digest: str, store: Store) -> Artifact:
+    """The student of this digest.
+
+    Raises:
+        ConfigError: The store holds none.
+    """
     for artifact in store.artifacts("distill"):
-        if artifact.digest == past.digest:
+        if artifact.digest == digest:
             return Ref.to(artifact).open(store)
-    raise ConfigError(f"store {store.uri!r} no longer holds the student of trial {past.number} ({past.digest[:12]}).")
+    raise ConfigError(f"store {store.uri!r} no longer holds the student {digest[:12]}.")
 
 
 def _local(store: Store, sweep: str) -> str:

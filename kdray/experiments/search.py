@@ -56,6 +56,7 @@ def trials_of(
         pruning=pruning_of(settings),
         sampling=settings.sampling,
         objectives=settings.objectives,
+        latency_of=settings.latency_of,
         **own,
     )
 
@@ -164,13 +165,14 @@ def _same_base(sweep_study: SweepStudy, run: RunConfig, settings: SweepSettings)
         "objectives": list(settings.objectives),
         "cpus": settings.cpus,
         "gpus": settings.gpus,
+        "under": settings.limit_ms,
     }
     if "base" not in facts:
         for key, value in given.items():
             sweep_study.study.set_user_attr(key, value)
         return
-    known = facts["base"] | {"objectives": facts.get("objectives", ["metric"])}
-    wanted = given["base"] | {"objectives": given["objectives"]}
+    known = facts["base"] | {"objectives": facts.get("objectives", ["metric"]), "under": facts.get("under")}
+    wanted = given["base"] | {name: given[name] for name in ("objectives", "under")}
     if known != wanted:
         key = _first_difference(known, wanted)
         raise ConfigError(

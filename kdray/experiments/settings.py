@@ -11,6 +11,25 @@ Tracker = Literal["tensorboard", "mlflow", "wandb"]
 Space = Callable[[Any], dict[str, Any]]  # an Optuna trial (or a fixed one) to dotted overrides
 Pruning = Literal["asha", "median", "none"]
 Sampling = Literal["tpe", "random"]
+Deployable = Literal["onnx", "onnx-int8"]  # formats of bundles whose latency is measured
+DEPLOYABLE: tuple[Deployable, ...] = ("onnx", "onnx-int8")
+
+
+def _no_space(trial: Any, shape: Mapping[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The shapes of students in a search space.
+
+    Attributes:
+        every: Each as dotted settings of the student; an empty one is the run's own.
+        space: The rest of the space, for a trial with such a shape.
+    """
+
+    every: Sequence[Mapping[str, Any]] = ({},)
+    space: Callable[[Any, Mapping[str, Any]], dict[str, Any]] = _no_space
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,10 @@ class SweepSettings:
         objectives: What is searched for; the metric on validation first, then what a student costs.
         retry_failed: Try failed trials again first, with their own settings.
         trackers: Where trials are followed in addition to the report.
+        shapes: Those that are exported and timed, if latency is an objective or has a limit.
+        formats: In which they are exported.
+        limit_ms: Only students whose export answers within it are searched for; the sweep ends with a bundle.
+        latency_of: Milliseconds of the student of a trial's overrides; None takes what the worker measured.
     """
 
     name: str
@@ -52,6 +75,15 @@ class SweepSettings:
     retry_failed: bool = False
     budget: Budget = NO_BUDGET
     trackers: Sequence[Tracker] = ()
+    shapes: Shapes = Shapes()
+    formats: Sequence[Deployable] = DEPLOYABLE
+    limit_ms: float | None = None
+    latency_of: Callable[[Mapping[str, Any]], float] | None = None
+
+    @property
+    def needs_exports(self) -> bool:
+        """Whether shapes are exported and timed before the search."""
+        return self.limit_ms is not None or "latency" in self.objectives
 
 
 @dataclass

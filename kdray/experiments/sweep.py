@@ -15,10 +15,13 @@ from kdray.config import RunConfig, merge, parse
 from kdray.errors import RunError
 from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate
 from kdray.experiments.documents import Provenance, facts_of, students, write
+from kdray.experiments.latency import Exported, deploy
+from kdray.experiments.replay import trained_of
 from kdray.experiments.search import Driver, check, search
 from kdray.experiments.selection import select
 from kdray.experiments.settings import SearchResult, SweepSettings
 from kdray.experiments.students import Shared
+from kdray.results import Selection
 from kdray.secrets import without_passwords
 from kdray.stages import Context, Prepared, no_kd_baseline, prepare
 from kdray.tasks import get_metric
@@ -26,6 +29,7 @@ from kdray.tasks import get_metric
 log = logging.getLogger(__name__)
 
 VANILLA = "vanilla KD"
+BUNDLE = "bundle"  # in the sweep's folder
 FRONT_STUDENTS = 3  # confirmed in addition to the winner, those with the best metric
 
 
@@ -37,17 +41,21 @@ def sweep(
     seeds: Sequence[int],
     provenance: Provenance,
     driver: Driver,
+    exported: Exported | None = None,
 ) -> dict[str, Any]:
     """Run a sweep to its end and write its documents; returns what result.json holds.
 
+    With a limit of the latency it ends with a bundle, `sweeps/<name>/bundle`.
+
     Args:
+        exported: The latency of all shapes of the search, where it was measured.
         context: Its engine makes what the trials share, and trains the confirmed students.
         driver: Runs the trials of the search: `kdray.experiments.local.OneByOne()` in this process, or
             `kdray.tuning.tune.RayTune()` on the cluster of a running Ray session.
 
     Raises:
         ConfigError: As `check`, before anything is made.
-        RunError: No trial finished.
+        RunError: No trial finished, or no bundle meets the limit of the latency (the documents are written then).
     """
     check(settings, run, context.store, driver)
     start, phases = time.time(), dict[str, float]()
@@ -78,9 +86,48 @@ def sweep(
     confirmed = {winner.label if label == chosen.label else label: results for label, results in confirmed.items()}
     candidates = [winner, *(each for each in candidates if each is not chosen)]
     document["confirmation"] = students(candidates, confirmed, seeds, document["teachers"])
+    if exported is not None:
+        _with_latency(document, settings, candidates, exported)
     document["seconds"] = {"total": time.time() - start, "by_phase": phases}
     _write(document, context, settings.name)
+    if exported is not None and settings.limit_ms is not None:
+        numbers = _by_mean(selection, higher_is_better=higher)
+        best = [(contenders[each].run, confirmed[_label(contenders[each], chosen, winner)][0]) for each in numbers]
+        found = [(each, trained_of(result["spec"]["digest"], context.store)) for each, result in best]
+        folder = context.store.local_path(f"sweeps/{settings.name}") / BUNDLE
+        document["latency"]["bundle"] = deploy(
+            found, limit_ms=settings.limit_ms, exported=exported, corpus=prepared.corpus, folder=folder
+        )
+        document["latency"]["bundle"]["trial"] = numbers[document["latency"]["bundle"].pop("choice")]
+        _write(document, context, settings.name)
     return document
+
+
+def _with_latency(
+    document: dict[str, Any], settings: SweepSettings, candidates: Sequence[Candidate], exported: Exported
+) -> None:
+    """The latency of exports in place of that which workers measured beside each other."""
+    for row, candidate in zip(document["confirmation"], candidates, strict=True):
+        row["latency_ms"] = exported.fastest(candidate.run)
+    for teacher in document["teachers"]:
+        teacher["latency_ms"] = exported.teachers.get(teacher["name"])
+    document["latency"] = {
+        "limit_ms": settings.limit_ms,
+        "formats": list(settings.formats),
+        **exported.plain(),
+        "bundle": None,
+    }
+
+
+def _by_mean(selection: Selection, *, higher_is_better: bool) -> list[int]:
+    """The winner, and then the other contenders, the best mean first."""
+    sign = -1 if higher_is_better else 1
+    others = sorted(selection.contenders, key=lambda each: (sign * each.validation, each.number))
+    return [selection.winner, *(each.number for each in others if each.number != selection.winner)]
+
+
+def _label(candidate: Candidate, chosen: Candidate, winner: Candidate) -> str:
+    return winner.label if candidate is chosen else candidate.label
 
 
 def _timed(name: str, phases: dict[str, float], work: Any) -> Any:

@@ -7,7 +7,7 @@ do suggestions of TPE and early stops; only random sampling without early stops 
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -40,6 +40,7 @@ class StudyTrials:
         full_budget: The value of `budget` that a finished trial reports; less means that it was stopped early.
         objectives: Those of the study. With several of them no trial is stopped early.
         retries: How often a trial whose worker was lost is retried.
+        latency_of: As in `SweepSettings`.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class StudyTrials:
         sampling: Sampling = "tpe",
         objectives: Sequence[Objective] = ("metric",),
         retries: int = 0,
+        latency_of: Callable[[Mapping[str, Any]], float] | None = None,
     ) -> None:
         self._sweep_study, self._study, self._space = sweep_study, sweep_study.study, space
         self._seed, self._total, self._full = seed, total, full_budget
-        self._sampling, self._objectives = sampling, objectives
+        self._sampling, self._objectives, self._latency_of = sampling, objectives, latency_of
         self._study.pruner = PRUNERS[pruning]()
         self._left_over = sweep_study.adopt_orphans()
         self._active: dict[str, optuna.Trial] = {}
@@ -70,6 +72,8 @@ class StudyTrials:
         if trial is None:
             return None
         overrides = self._space(trial)
+        if self._latency_of is not None:
+            trial.set_user_attr("latency", self._latency_of(overrides))
         trial.set_user_attr("overrides", overrides)
         self._active[trial_id] = trial
         return {"number": trial.number, "overrides": overrides}
@@ -100,6 +104,8 @@ class StudyTrials:
         self._sweep_study.release(trial)
         is_full = result is not None and result.get(VALUE) is not None and result[BUDGET] >= self._full
         if is_full and result is not None:
+            if self._latency_of is not None:
+                result = {**result, "latency": trial.user_attrs["latency"]}
             for key in ("digest", "test", "epochs", *COSTS):
                 trial.set_user_attr(key, result[key])
             self._study.tell(trial, [result[VALUE], *(result[name] for name in self._objectives[1:])])

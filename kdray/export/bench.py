@@ -242,6 +242,44 @@ class Benchmark:
         return f"<p>{self.load.sentence}</p>{self.to_pandas().to_html(index=False)}"
 
 
+@dataclass(frozen=True)
+class OneRow:
+    """How long one row of median length takes on one thread, with the tokenizer (and the pruner).
+
+    Attributes:
+        p50_ms: Median milliseconds of each candidate, by name.
+        tokens: Of the row, as the first candidate reads it.
+        load: What else ran meanwhile.
+    """
+
+    p50_ms: dict[str, float]
+    tokens: int
+    load: Load
+
+
+def time_one_row(
+    found: Sequence[Candidate],
+    rows: Sequence[Row],
+    *,
+    seconds: float = 2.0,
+    sample: Callable[[], CpuTimes] = cpu_times,
+) -> OneRow:
+    """Measure all candidates in turns, as `run_benchmark` does, at batch 1, one thread and the rows' median length.
+
+    Args:
+        rows: Whose median length is taken; the first 2,000 are counted.
+        seconds: For each candidate.
+    """
+    before = torch.get_num_threads()
+    try:
+        with alone():
+            given = _by_length(found[0], rows[:SAMPLE_TEXTS])["median"](1)
+            cells, load = _measured(found, given, threads=1, seconds=seconds, sample=sample)
+    finally:
+        torch.set_num_threads(before)
+    return OneRow({each["model"]: each["p50_ms"] for each in cells}, cells[0]["tokens"], load)
+
+
 def run_benchmark(
     candidates: Sequence[str | Path | TrainedModel],
     *,

@@ -87,7 +87,7 @@ def export_bundle(
         check_installed()
         _refuse_own_task(model.reading.task)
     with new_folder(out, str(out)) as draft:
-        about = _about(model, format, evidence)
+        about = _about(model, format, evidence.source)
         loaded = model.load_model()
         wanted = expected(model, loaded, evidence)
         if format == "hf":
@@ -102,6 +102,51 @@ def export_bundle(
         about = _write_about(draft, about)
         (draft / "README.md").write_text(bundle_card(about), encoding="utf-8")
     return about
+
+
+def write_drafts(model: TrainedModel, place: Path, formats: Sequence[Format]) -> dict[Format, Path]:
+    """Bundles whose weights do not matter, of a model that need not be trained, to time them. Nothing is compared.
+
+    int8 is the first of the ways to quantize.
+
+    Args:
+        place: A folder; each format gets one of its name in it.
+        formats: Of `onnx` and `onnx-int8`.
+
+    Raises:
+        ConfigError: A package is missing, or the model cannot be exported.
+    """
+    check_installed()
+    _refuse_own_task(model.reading.task)
+    loaded, found = model.load_model(), dict[Format, Path]()
+    every: list[Format] = ["onnx", *(each for each in formats if each != "onnx")]
+    for format in every:
+        found[format] = folder = place / format
+        folder.mkdir(parents=True)
+        about = _about(model, format, "none")
+        _write_runtime(model, loaded[1], folder)
+        if format == "onnx":
+            _write_graph(model, loaded, ["one text with some words"] * len(model.reading.fields), folder)
+        else:
+            about["int8"] = _quantize_once(found["onnx"] / predict.GRAPH, folder)
+        _write_about(folder, about)
+    return {format: found[format] for format in formats}
+
+
+def _quantize_once(graph: Path, folder: Path) -> dict[str, Any]:
+    """Write the first int8 graph into `folder`; returns how it was made."""
+    reduce_range = not predict.has_vnni(predict.processor_flags())
+    with tempfile.TemporaryDirectory(prefix="kdray-int8-") as place:
+        ways = attempts(
+            graph,
+            reduce_range=reduce_range,
+            run=lambda file: np.zeros(0),
+            calibration=(),
+            folder=Path(place),
+        )
+        way = next(ways)
+        way.write(folder / predict.GRAPH)
+    return {"kept": way.name, "reduce_range": reduce_range}
 
 
 def open_bundle(folder: Path, *, threads: int = 0) -> predict.Bundle:
@@ -139,7 +184,7 @@ def write_saved(model: TrainedModel, folder: Path) -> None:
         model.pruner.save(folder)
 
 
-def _about(model: TrainedModel, format: Format, evidence: Evidence) -> dict[str, Any]:
+def _about(model: TrainedModel, format: Format, source: str) -> dict[str, Any]:
     reading, result = model.reading, model.result
     more = (
         {"torch": str(torch.__version__)} if format == "hf" else {"torch": str(torch.__version__), **runtime_versions()}
@@ -152,7 +197,7 @@ def _about(model: TrainedModel, format: Format, evidence: Evidence) -> dict[str,
         "fields": list(reading.fields),
         "prunable": list(reading.prunable) if model.pruner else [],
         "max_length": reading.max_length,
-        "rows": evidence.source,
+        "rows": source,
         "test": result.get("metrics", {}).get("test", {}),
         "int8": None,
         "machine": machine(),
@@ -221,14 +266,19 @@ def _write_runtime(model: TrainedModel, tokenizer: Any, draft: Path) -> None:
 def _write_onnx(
     model: TrainedModel, loaded: tuple[Any, Any], about: Mapping[str, Any], wanted: Expected, draft: Path
 ) -> Agreement:
-    rows = model.rows(loaded[1], [[text] * 2 for text in wanted.edges[-1]])
-    batch = rows.batch(np.arange(2), torch.device("cpu"))
-    write_graph(loaded[0], {name: batch[name] for name in inputs_of(loaded[1])}, draft / "model.onnx")
+    _write_graph(model, loaded, wanted.edges[-1], draft)
     _write_about(draft, about)
     found = compare(_opened(draft), model, wanted)
     if fault := fault_of_fp32(found):
         raise RunError(f"the ONNX export is refused, {fault}: {found.figures}.")
     return found
+
+
+def _write_graph(model: TrainedModel, loaded: tuple[Any, Any], row: Sequence[str], draft: Path) -> None:
+    """Trace the model with two rows like `row`."""
+    rows = model.rows(loaded[1], [[text] * 2 for text in row])
+    batch = rows.batch(np.arange(2), torch.device("cpu"))
+    write_graph(loaded[0], {name: batch[name] for name in inputs_of(loaded[1])}, draft / predict.GRAPH)
 
 
 def _opened(draft: Path, graph: Path | None = None) -> predict.Bundle:

@@ -291,21 +291,48 @@ def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
         *(("student", s.label, s.test.mean, s.test.std, s) for s in winner_first(result.confirmation)),
         *(("teacher", t.name, t.test, None, t) for t in result.teachers),
     ]
+    exported = result.latency if isinstance(result, SweepResult) else None
+    slowest = max((t.latency_ms for t in result.teachers if t.latency_ms is not None), default=None)
     for cost, x in _COSTS.items():
         title = f"Score against {'size' if cost == 'parameters' else cost}"
         points, bars = list[Point](), list[float]()
         for kind, label, mean, std, each in everyone:
             if mean is not None and (at := _cost(each, cost)) is not None:
                 text = f"{label}\n{metric.name} {metric.score_and_spread(mean, std)}"
+                if cost == "latency" and exported is not None and slowest is not None:
+                    text += f"\n{slowest / at:.1f} times faster than the slowest teacher"
                 points.append((kind, at, mean * metric.factor, text))
                 bars += [(std or 0.0) * metric.factor] if kind == "student" else []
         if not points:
             yield missing(title, f"no student has a score and a {cost}.")
             continue
         spread = {"type": "data", "array": bars, "thickness": 1}
-        figure = _figure(points).update_traces(selector={"name": "student"}, error_y=spread)
-        caption = f"Bars: ± one standard deviation over seeds. {_COST_CAPTIONS[cost]}".strip()
+        steps = _ladder_steps(points, metric) if cost == "latency" and exported is not None else []
+        figure = _figure([*points, *steps]).update_traces(selector={"name": "student"}, error_y=spread)
+        caption = f"Bars: ± one standard deviation over seeds. {_remark(exported, cost)}".strip()
         yield drawn(title, figure, x, _axis(metric, "test"), caption=caption, has_table=False)
+
+
+def _ladder_steps(points: Sequence[Point], metric: Metric) -> list[Point]:
+    """Those that nothing faster equals or beats, from the fastest on."""
+    steps, best = list[Point](), None
+    for _, x, y, _ in sorted(points, key=lambda point: (point[1], -metric.gain(point[2]))):
+        if best is None or metric.gain(y - best) > 0:
+            steps.append(("Pareto front", x, y, ""))
+            best = y
+    return steps
+
+
+def _remark(exported: results.ExportedLatency | None, cost: str) -> str:
+    """How a cost was measured."""
+    if cost != "latency" or exported is None:
+        return _COST_CAPTIONS[cost]
+    limit = "" if exported.limit_ms is None else f", limit {exported.limit_ms:g} ms"
+    return (
+        f"Latency of the exported graph, in the fastest of the formats {', '.join(exported.formats)} (teachers: onnx), "
+        f"one row of {exported.tokens} tokens, one thread, with the tokenizer{limit}. Scores are those before the "
+        f"export. {exported.warning[:1].upper()}{exported.warning[1:]}"
+    ).strip()
 
 
 def _cost(of: Any, cost: str) -> float | None:
@@ -375,7 +402,8 @@ def fronts(result: SweepResult, metric: Metric) -> Iterator[Plot]:
         if len(result.objectives) > 2:  # the steps between the trials of a front in three dimensions would mislead
             figure.update_traces(selector={"name": "Pareto front"}, **_mark("star", GREEN))
         trials = sum(None not in place for place in places.values())
-        caption = f"{fmt.plural(trials, 'trial')}, {len(front)} of them on the front. {_COST_CAPTIONS[cost]}".strip()
+        counted = f"{fmt.plural(trials, 'trial')}, {len(front)} of them on the front."
+        caption = f"{counted} {_remark(result.latency, cost)}".strip()
         yield drawn(title, figure, _COSTS[cost], _axis(metric, "validation"), caption=caption, has_table=False)
 
 

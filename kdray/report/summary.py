@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 from kdray.report import formatting as fmt
 from kdray.report.formatting import Metric
-from kdray.results import ComparisonResult, Confirmed, Difference, RunResult, Selection, SweepResult
+from kdray.results import (
+    Bundle,
+    ComparisonResult,
+    Confirmed,
+    Difference,
+    ExportedLatency,
+    RunResult,
+    Selection,
+    SweepResult,
+)
 
 # The customary level; the page always prints p itself next to the word.
 SIGNIFICANT = 0.05
@@ -75,9 +84,20 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
         found.append(f"The winner of the search does not beat {fmt.listing(ahead)} on the test split.")
     if ours.retention is not None:
         found.append(f"It keeps {fmt.share(ours.retention)} of its teacher's score.")
+    if result.latency is not None and result.latency.bundle is not None:
+        found.append(_deployed(result.latency, result.latency.bundle))
     if len(ours.seeds) < 2:
         found.append("One seed gives no standard deviation: a difference may be due to chance.")
     return found
+
+
+def _deployed(latency: ExportedLatency, bundle: Bundle) -> str:
+    slowest = max(latency.teachers.values(), default=None)
+    faster = "" if slowest is None else f", {slowest / bundle.p50_ms:.1f} times faster than the exported teacher"
+    return (
+        f"The bundle of trial {bundle.trial} ({bundle.format}) answers one row of {latency.tokens} tokens in "
+        f"{bundle.p50_ms:.2f} ms{faster}."
+    )
 
 
 def selected(selection: Selection, metric: Metric) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 import optuna
 import pytest
 
-from kdray.cli.sweep import _parser
+from kdray.cli.sweep import _formats, _limit, _parser
 from kdray.config import SweepConfig, load_sweep, merge, parse
+from kdray.config.sweep import Range
 from kdray.errors import ConfigError
 
 FILE = Path(__file__).parents[2] / "sweeps" / "sample.yaml"
@@ -99,3 +100,29 @@ def test_a_file_that_is_not_a_sweep_is_refused(old: str, new: str, sentence: str
 def test_the_corpus_of_the_run_is_the_one_that_is_searched_on(tmp_path: Path) -> None:
     found = changed(tmp_path, "corpus: sample\nrun:\n", "run:\n  corpus: {name: rte}\n")
     assert _parser("rte").parse_args(found.flags()).corpus == "rte"
+
+
+def test_choices_of_students_are_combined_and_left_out_of_the_rest(sweep: SweepConfig) -> None:
+    space = {**sweep.space, "student.layers": Range(low=2, high=3), "student.vocabulary": ("full", "trim")}
+    found = sweep.model_copy(update={"space": space})
+    shapes = [(each["student.layers"], each["student.vocabulary"]) for each in found.shapes()]
+    assert shapes == [(2, "full"), (2, "trim"), (3, "full"), (3, "trim")]
+    assert found.without_student() == sweep
+    assert sweep.shapes() == [{}]
+    fractions = sweep.model_copy(update={"space": {"student.width": Range(low=0.5, high=2)}})
+    with pytest.raises(ConfigError, match=r"space: student\.width has a range of fractions"):
+        fractions.shapes()
+
+
+@pytest.mark.parametrize("given", ["2", "ms", "0ms", "-1ms", "2 min", "1e3ms"])
+def test_a_limit_is_a_time_above_0(given: str) -> None:
+    assert (_limit("2ms"), _limit(".5 ms"), _limit("0.01s"), _limit(None)) == (2.0, 0.5, 10.0, None)
+    with pytest.raises(ConfigError, match=r"--under .*: expected a time above 0 such as 2ms"):
+        _limit(given)
+
+
+@pytest.mark.parametrize("given", ["hf", "onnx,onnx", ""])
+def test_formats_are_those_whose_latency_is_measured(given: str) -> None:
+    assert _formats("onnx-int8,onnx") == ("onnx-int8", "onnx")
+    with pytest.raises(ConfigError, match="give onnx, onnx-int8, or both"):
+        _formats(given)

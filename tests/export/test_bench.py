@@ -14,8 +14,8 @@ from kdray.cli import main
 from kdray.errors import ConfigError, RunError
 from kdray.evaluate.latency import CpuTimes
 from kdray.export import bench, predict
-from kdray.export.bench import Benchmark, candidate_of, run_benchmark
-from kdray.export.bundle import write_saved
+from kdray.export.bench import Benchmark, candidate_of, run_benchmark, time_one_row
+from kdray.export.bundle import write_drafts, write_saved
 from kdray.export.trained import TrainedModel
 
 QUICK: dict[str, Any] = {"batches": (1, 2), "threads": [1], "seconds": 1e-9}
@@ -92,6 +92,21 @@ def test_long_texts_are_cut_to_128_tokens(saved: Path) -> None:
     (row,) = bench._by_length(first, [("question", "a film"), ("other", "it was good")])["128"](1)
     assert first.lengths([row])[0] == 128
     assert row[0] in ("question", "other")
+
+
+def test_drafts_of_a_student_are_timed_in_turns_at_the_median_length(
+    model: TrainedModel, same_graph: None, tmp_path: Path
+) -> None:
+    drafts = write_drafts(model, tmp_path, ["onnx-int8", "onnx"])
+    assert list(drafts) == ["onnx-int8", "onnx"]
+    times, rows = clock(1.0), [(text,) for text in made.TEXTS]
+    candidates = [candidate_of(folder) for folder in drafts.values()]
+    found = time_one_row(candidates, rows, seconds=1e-9, sample=lambda: next(times))
+    assert list(found.p50_ms) == [str(folder) for folder in drafts.values()]
+    assert all(ms > 0 for ms in found.p50_ms.values())
+    assert found.tokens == np.median(candidates[0].lengths(rows))
+    assert found.load.others == 1.0
+    assert [each.precision for each in candidates] == ["int8", "fp32"]
 
 
 def test_a_99th_percentile_needs_a_hundred_rounds() -> None:

@@ -103,6 +103,23 @@ def test_the_ladder_shows_students_with_deviations_and_teachers() -> None:
     assert traces["student"].hovertext[1] == "no-KD baseline<br>accuracy 57.1 ± 0.9 %"
 
 
+def test_the_ladder_of_exports_has_steps_and_times() -> None:
+    sweep = made_up.sweep()
+    students = sweep["confirmation"]
+    for student, ms, mean in zip(students, (4.0, 2.0, 1.0), (0.60, 0.62, 0.55), strict=False):
+        student["latency_ms"] = ms
+        student["test"]["mean"] = mean
+    del students[3:]
+    exported = {"formats": ["onnx"], "students": {}, "teachers": {"big": 41.3}, "tokens": 13, "limit_ms": 5}
+    traces = _traces(sweep | {"latency": exported}, "Score against latency")
+    steps = traces["Pareto front"]
+    assert list(steps.x) == [1.0, 2.0, 41.3]
+    assert list(steps.y) == pytest.approx([55.0, 62.0, 69.0])
+    assert any("20.6 times faster than the slowest teacher" in text for text in traces["student"].hovertext)
+    assert "one row of 13 tokens, one thread, with the tokenizer, limit 5 ms" in render(sweep | {"latency": exported})
+    assert "Pareto front" not in _traces(sweep, "Score against latency")
+
+
 def test_importances_are_the_recorded_ones() -> None:
     (bars,) = figures(made_up.sweep())["Importance of the hyper-parameters"].data
     assert dict(zip(bars.y, bars.x, strict=True)) == {

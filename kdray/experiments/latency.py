@@ -1,0 +1,314 @@
+"""Students by the latency of their export: which shapes a search may use, and the bundle that it ends with.
+
+Latency depends on a student's shape, not on its weights. So every shape of the search space is exported and timed once,
+untrained, before anything is trained, in turns with the exported teachers: one row of the corpus's median length, one
+thread, tokenizer included, by the module behind `kdray bench`. With a limit the search then has only shapes that meet
+it, and the bundle that it ends with is timed again.
+"""
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from kdray.config import RunConfig, merge, parse
+from kdray.corpora import VALIDATION, StoredTask
+from kdray.distillation import ModelSource, build_model
+from kdray.errors import ConfigError, RunError
+from kdray.experiments.settings import Deployable, Space, SweepSettings
+from kdray.export.bench import Candidate, OneRow, candidate_of, time_one_row
+from kdray.export.bundle import export_bundle, write_drafts
+from kdray.export.evidence import evidence_for
+from kdray.export.machine import machine
+from kdray.export.trained import Reading, TrainedModel, open_trained
+from kdray.models import save_classifier
+from kdray.stages import load_stored
+from kdray.store import Artifact, Store
+
+log = logging.getLogger(__name__)
+
+MOST_SHAPES = 32  # each is exported and timed, which takes about half a minute
+SHAPE = "student"  # the search's parameter that chooses one
+NOT_IN_SHAPE = {"init", "init_from", "vocabulary", "weights", "encoder"}  # of a student: without effect on its latency
+TEACHER = "teacher "
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was measured, in milliseconds.
+
+    Attributes:
+        students: By shape and format.
+        teachers: By name, of the format onnx.
+        tokens: Of the row.
+        warning: Where the machine was not quiet.
+    """
+
+    students: Mapping[str, Mapping[Deployable, float]]
+    teachers: Mapping[str, float]
+    tokens: int
+    warning: str
+    machine: Mapping[str, Any] = field(repr=False)
+
+    def of(self, run: RunConfig) -> Mapping[Deployable, float]:
+        """By format, of the student of a run.
+
+        Raises:
+            ConfigError: Its shape was not measured.
+        """
+        found = self.students.get(shape_of(run))
+        if found is None:
+            raise ConfigError(
+                f"the latency of the student {_shown(run)} was not measured, because the search space changes its "
+                "shape by itself; name the depths in --depths, or every choice in the space of a sweep file."
+            )
+        return found
+
+    def fastest(self, run: RunConfig) -> float:
+        """Of the student of a run, in its fastest format."""
+        return min(self.of(run).values())
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "students": {shape: dict(found) for shape, found in self.students.items()},
+            "teachers": dict(self.teachers),
+            "tokens": self.tokens,
+            "warning": self.warning,
+            "machine": dict(self.machine),
+        }
+
+
+def shape_of(run: RunConfig) -> str:
+    """Equal for two runs whose students, exported, do the same work for a row."""
+    student = run.student.model_dump(mode="json", exclude=NOT_IN_SHAPE)
+    student |= {"layers": run.student.depth, "source": run.student_encoder, "max_length": run.train.max_length}
+    return json.dumps(student, sort_keys=True)
+
+
+def exported_latency(settings: SweepSettings, run: RunConfig, corpus: Artifact, store: Store) -> Exported:
+    """The latency of every shape of the search and of the teachers; what the sweep measured before is read.
+
+    Raises:
+        ConfigError: The space has too many shapes, or one cannot be exported.
+    """
+    runs = {shape_of(each): each for each in (changed(run, shape) for shape in settings.shapes.every)}
+    if len(runs) > MOST_SHAPES:
+        raise ConfigError(f"the search space has {len(runs)} shapes of students; at most {MOST_SHAPES} are measured.")
+    where, here = f"sweeps/{settings.name}/latency.json", machine()
+    known = store.read_json(where)
+    if known is not None and known["machine"] == here and _has(known, runs, settings.formats):
+        log.info("latency: of an earlier measurement, %s", where)
+        return Exported(**known)
+    with tempfile.TemporaryDirectory(prefix="kdray-latency-") as place:
+        found = _measured(dict(_drafts(runs, run, corpus, store, settings.formats, Path(place))), corpus)
+    students: dict[str, Mapping[Deployable, float]] = {
+        shape: {each: found.p50_ms[f"{number} {each}"] for each in settings.formats}
+        for number, shape in enumerate(runs)
+    }
+    teachers = {name.removeprefix(TEACHER): value for name, value in found.p50_ms.items() if name.startswith(TEACHER)}
+    made = Exported(students, teachers, found.tokens, found.load.sentence, here)
+    for each in runs.values():
+        log.info("latency of %s: %s", _shown(each), _in_ms(made.of(each)))
+    if made.warning:
+        log.warning("latency: %s", made.warning)
+    store.write_json(where, made.plain())
+    return made
+
+
+def _has(known: Mapping[str, Any], runs: Mapping[str, RunConfig], formats: Sequence[str]) -> bool:
+    return all(set(formats) <= set(known["students"].get(shape, ())) for shape in runs)
+
+
+def _drafts(
+    runs: Mapping[str, RunConfig],
+    run: RunConfig,
+    corpus: Artifact,
+    store: Store,
+    formats: Sequence[Deployable],
+    place: Path,
+) -> Iterator[tuple[str, Path]]:
+    """Untrained bundles by name: students as `NUMBER FORMAT`, teachers as `teacher NAME`."""
+    task = load_stored(corpus).task
+    for number, each in enumerate(runs.values()):
+        student = each.student
+        layers = student.layers if student.is_transformer else None
+        source = ModelSource(
+            encoder=each.student_encoder,
+            architecture=student.architecture,
+            layers=layers,
+            init=student.init,
+            width=student.width,
+            heads=student.heads,
+            intermediate=student.intermediate,
+            weights=student.weights,
+        )
+        model = _untrained(source, task, each.train.max_length, store, place / f"student {number}")
+        log.info("latency: export %s", _shown(each))
+        for format, folder in write_drafts(model, place / f"{number}", formats).items():
+            yield f"{number} {format}", folder
+    same = dict[str, Path]()
+    for teacher in (each for each in run.teachers if each.predictions is None):
+        source = ModelSource(encoder=teacher.encoder, layers=teacher.layers)
+        key = source.model_dump_json() + str(teacher.train.max_length)
+        if key not in same:
+            model = _untrained(source, task, teacher.train.max_length, store, place / f"{TEACHER}{teacher.name}")
+            same[key] = write_drafts(model, place / f"exported {teacher.name}", ["onnx"])["onnx"]
+        yield f"{TEACHER}{teacher.name}", same[key]
+
+
+def _untrained(source: ModelSource, task: StoredTask, max_length: int, store: Store, folder: Path) -> TrainedModel:
+    model, tokenizer = build_model(source, labels=task.labels, seed=0, store=store)
+    save_classifier(model, tokenizer, folder, max_length=max_length)
+    reading = Reading(
+        labels=task.labels,
+        fields=tuple(each.name for each in task.fields),
+        prunable=(),
+        max_length=max_length,
+        precision="fp32",
+        task=task.kind,
+        metrics=task.metrics,
+    )
+    return TrainedModel(folder, reading, {})
+
+
+def _measured(folders: Mapping[str, Path], corpus: Artifact) -> OneRow:
+    """By name; bundles that are one folder are timed once."""
+    candidates = {str(folder): candidate_of(folder) for folder in folders.values()}
+    found = _timed(list(candidates.values()), corpus)
+    return replace(found, p50_ms={name: found.p50_ms[str(folder)] for name, folder in folders.items()})
+
+
+def _timed(candidates: Sequence[Candidate], corpus: Artifact) -> OneRow:
+    stored = load_stored(corpus)
+    table = stored.table(VALIDATION)
+    rows = list(zip(*(table[each.name].to_pylist() for each in stored.task.fields), strict=True))
+    return time_one_row(candidates, rows)
+
+
+def within(settings: SweepSettings, run: RunConfig, exported: Exported) -> tuple[SweepSettings, RunConfig]:
+    """The search among the shapes that meet the limit, and the run of its trial 0.
+
+    The run keeps its shape if that meets the limit; otherwise it gets the slowest shape that does.
+
+    Raises:
+        ConfigError: No shape meets it.
+    """
+    limit, shapes = settings.limit_ms, settings.shapes
+    if limit is None:
+        return settings, run
+    fast = [(exported.fastest(changed(run, shape)), shape) for shape in shapes.every]
+    allowed = [shape for ms, shape in fast if ms <= limit]
+    if not allowed:
+        ms, shape = min(fast, key=lambda each: each[0])
+        raise ConfigError(
+            f"no student of this search answers within {limit:g} ms on this machine: the fastest, "
+            f"{_shown(changed(run, shape))}, takes {ms:.2f} ms for a row of {exported.tokens} tokens; allow more "
+            "time, or let the search have smaller students (--depths)."
+        )
+    own = shape_of(run)
+    same = [shape for shape in allowed if shape_of(changed(run, shape)) == own]
+    first = same[0] if same else max((each for each in fast if each[0] <= limit), key=lambda each: each[0])[1]
+    if not same:
+        log.warning("trial 0 is the defaults with %s: %s is too slow", _shown(changed(run, first)), _shown(run))
+    label_of = {label(shape): shape for shape in allowed}
+    named = {SHAPE: label(first)} if len(allowed) > 1 else {}
+    starts = [{**each, "params": {**each["params"], **named}} for each in settings.starts]
+    space: Space = partial(_with_shape, space=shapes.space, shapes=label_of)
+    return replace(settings, space=space, starts=starts), changed(run, first)
+
+
+def _with_shape(
+    trial: Any, *, space: Callable[[Any, Mapping[str, Any]], dict[str, Any]], shapes: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    chosen = trial.suggest_categorical(SHAPE, list(shapes)) if len(shapes) > 1 else next(iter(shapes))
+    return {**shapes[chosen], **space(trial, shapes[chosen])}
+
+
+def label(shape: Mapping[str, Any]) -> str:
+    """
+    >>> label({"student.layers": 2, "student.vocabulary": "trim"})
+    'layers=2, vocabulary=trim'
+    """
+    return ", ".join(f"{key.removeprefix('student.')}={value}" for key, value in shape.items()) or "as given"
+
+
+def changed(run: RunConfig, shape: Mapping[str, Any]) -> RunConfig:
+    """The run with a student of this shape."""
+    return parse(merge(run.model_dump(mode="json"), shape), source="sweep") if shape else run
+
+
+def deploy(
+    students: Sequence[tuple[RunConfig, Artifact]],
+    *,
+    limit_ms: float,
+    exported: Exported,
+    corpus: Artifact,
+    folder: Path,
+) -> dict[str, Any]:
+    """Export students, the best first, until a bundle is measured within the limit, and keep that as `folder`.
+
+    The formats are tried in their order, those that can meet the limit.
+
+    Raises:
+        RunError: No bundle meets the limit.
+    """
+    tried = list[str]()
+    for number, (run, student) in enumerate(students):
+        fast: list[Deployable] = [each for each, ms in exported.of(run).items() if ms <= limit_ms]
+        for format in fast:
+            draft = folder.with_name(f".{folder.name}-{format}.tmp")
+            shutil.rmtree(draft, ignore_errors=True)
+            try:
+                found = _exported(student, draft, format, corpus)
+                what = f"{student.digest[:12]} as {format}"
+                if isinstance(found, str):
+                    tried.append(f"{what}: {found}")
+                elif found["p50_ms"] <= limit_ms:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    draft.rename(folder)
+                    return {
+                        "folder": str(folder),
+                        "student": student.digest,
+                        "choice": number,
+                        "format": format,
+                        **found,
+                    }
+                else:
+                    tried.append(f"{what}: {found['p50_ms']:.2f} ms")
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+            log.warning("deploy: %s, which is not kept", tried[-1])
+    raise RunError(
+        f"results are written, but no bundle was measured within {limit_ms:g} ms ({'; '.join(tried)}); allow more "
+        "time, let the search have smaller students, or measure on a quiet machine."
+    )
+
+
+def _exported(student: Artifact, draft: Path, format: Deployable, corpus: Artifact) -> dict[str, Any] | str:
+    """What was measured of a bundle, or why there is none."""
+    model = open_trained(student.folder)
+    try:
+        about = export_bundle(model, draft, format=format, evidence=evidence_for(model))
+    except RunError as error:  # it does not agree with the student
+        return str(error)
+    found = _timed([candidate_of(draft)], corpus)
+    (ms,) = found.p50_ms.values()
+    proof = cast(Mapping[str, Any], about["proof"])
+    return {"p50_ms": ms, "tokens": found.tokens, "warning": found.load.sentence, "proof": dict(proof)}
+
+
+def _in_ms(found: Mapping[Deployable, float]) -> str:
+    return ", ".join(f"{format} {ms:.2f} ms" for format, ms in found.items())
+
+
+def _shown(run: RunConfig) -> str:
+    student = run.student
+    if not student.is_transformer:
+        return student.architecture.label
+    cut = [f", {name} {n}" for name in ("width", "heads", "intermediate") if (n := getattr(student, name)) is not None]
+    return f"{student.depth} layers of {run.student_encoder}{''.join(cut)}"
