@@ -137,6 +137,8 @@ class Classifier(TrainedModel):
         data: Dataset | str | Path | None = None,
         tolerance: float = TOLERANCE,
         reduce_range: bool | None = None,
+        calibrate: bool = False,
+        abstain_below: float | None = None,
     ) -> Path:
         """Write a bundle that is proven to agree with this model: its logits are compared on validation rows.
 
@@ -147,6 +149,8 @@ class Classifier(TrainedModel):
                 `label`, all of whose rows are. None takes the validation rows of the corpus that it was trained on.
             tolerance: Points (hundredths) of the first metric that int8 may lose.
             reduce_range: 7-bit weights for processors that saturate int8; None: where this one has no VNNI.
+            calibrate: Divide logits by the temperature of the smallest log-loss on the rows.
+            abstain_below: Rows of lower confidence get no label.
 
         Raises:
             ConfigError: The folder exists, the model cannot be exported, or there are no rows to compare.
@@ -158,7 +162,16 @@ class Classifier(TrainedModel):
                 evidence = of_corpus(corpus, self.reading)
         else:
             evidence = evidence_for(self, None if data is None else Path(data).expanduser())
-        export_bundle(self, target, format=format, evidence=evidence, tolerance=tolerance, reduce_range=reduce_range)
+        export_bundle(
+            self,
+            target,
+            format=format,
+            evidence=evidence,
+            tolerance=tolerance,
+            reduce_range=reduce_range,
+            calibrate=calibrate,
+            abstain_below=abstain_below,
+        )
         return target
 
     def to_pandas(self) -> Any:

@@ -11,13 +11,17 @@ from kdray.errors import ConfigError
 
 
 def export_student(
-    student: str, *, format: Any, out: Path, rows: Path | None, tolerance: float, reduce_range: bool, quiet: bool
+    student: str, *, out: Path, rows: Path | None, reduce_range: bool, quiet: bool, **options: Any
 ) -> dict[str, Any]:
-    """Write a bundle; prints what the comparison with the model gave unless `quiet`."""
+    """Write a bundle; prints what the comparison with the model gave unless `quiet`.
+
+    Args:
+        options: The other ones of `Student.export`.
+    """
     from kdray.api.models import Student
 
     reduced = True if reduce_range else None  # None: where this processor needs it
-    folder = Student.load(student).export(out, format=format, data=rows, tolerance=tolerance, reduce_range=reduced)
+    folder = Student.load(student).export(out, data=rows, reduce_range=reduced, **options)
     about = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     if not quiet:
         if about["int8"]:

@@ -155,6 +155,8 @@ def _add_export(commands: Any, common: argparse.ArgumentParser) -> None:
     export.add_argument("--out", type=user_path, required=True, metavar="DIR", help="a new folder")
     export.add_argument("--tolerance", type=float, default=0.5, help="points that int8 may lose (default 0.5)")
     export.add_argument("--rows", type=user_path, metavar="FILE", help="rows to compare on (default: validation rows)")
+    export.add_argument("--calibrate", action="store_true", help="fit a temperature for the probabilities on the rows")
+    export.add_argument("--abstain-below", type=float, metavar="P", help="no label for rows of lower confidence")
     export.add_argument("--reduce-range", action="store_true", help="7-bit weights, for processors without VNNI")
 
 
@@ -248,7 +250,7 @@ def _table_of(found: dict[str, Any], arguments: argparse.Namespace) -> dict[str,
 def _export(arguments: argparse.Namespace) -> Any:
     from kdray.cli.deploy import export_student
 
-    names = ("format", "out", "rows", "tolerance", "reduce_range")
+    names = ("format", "out", "rows", "tolerance", "reduce_range", "calibrate", "abstain_below")
     return export_student(arguments.student, **{name: getattr(arguments, name) for name in names}, quiet=arguments.json)
 
 

@@ -15,6 +15,7 @@ import torch
 import kdray
 from kdray.errors import ConfigError, RunError
 from kdray.export import predict
+from kdray.export.calibration import calibration
 from kdray.export.card import bundle_card
 from kdray.export.evidence import Evidence
 from kdray.export.folder import new_folder
@@ -64,6 +65,8 @@ def export_bundle(
     evidence: Evidence,
     tolerance: float = TOLERANCE,
     reduce_range: bool | None = None,
+    calibrate: bool = False,
+    abstain_below: float | None = None,
 ) -> dict[str, Any]:
     """Write a bundle into a new folder, which appears only if the export agrees with its model.
 
@@ -71,6 +74,8 @@ def export_bundle(
         evidence: Rows to compare on.
         tolerance: Points (hundredths) of the corpus's first metric that int8 may lose.
         reduce_range: 7-bit weights for processors that saturate int8; None: where this one has no VNNI.
+        calibrate: Divide logits by the temperature of the smallest log-loss on the rows.
+        abstain_below: Rows of lower confidence get no label.
 
     Returns:
         What `bundle.json` holds.
@@ -83,6 +88,7 @@ def export_bundle(
         raise ConfigError(f"format {format!r} is unknown; known are {', '.join(FORMATS)}.")
     if not 0 <= tolerance <= 100:
         raise ConfigError(f"tolerance = {tolerance:g} is out of range; allowed are 0 to 100 points.")
+    _check_scores(model.reading.task, format, calibrate=calibrate, abstain_below=abstain_below)
     if format != "hf":
         check_installed()
         _refuse_own_task(model.reading.task)
@@ -99,9 +105,29 @@ def export_bundle(
             if format == "onnx-int8":
                 proof, about["int8"] = _write_int8(model, wanted, draft, tolerance, reduce_range)
             about["proof"] = proof.plain()
+        if calibrate:
+            about["calibration"] = calibration(wanted.logits, evidence.targets, model.reading.task)
+            about["temperature"] = about["calibration"]["temperature"]
+        if abstain_below is not None:
+            about["abstain_below"] = float(abstain_below)
         about = _write_about(draft, about)
         (draft / "README.md").write_text(bundle_card(about), encoding="utf-8")
     return about
+
+
+def _check_scores(task: str, format: Format, *, calibrate: bool, abstain_below: float | None) -> None:
+    """Refuse a temperature and a threshold that would have no effect."""
+    if format == "hf" and (calibrate or abstain_below is not None):
+        raise ConfigError(
+            "a folder of transformers has no place for a temperature or a threshold; take the format onnx or "
+            "onnx-int8, or leave out --calibrate and --abstain-below."
+        )
+    if abstain_below is None:
+        return
+    if task != "single_label":
+        raise ConfigError(f"--abstain-below needs rows of one class each, but the task is {task}; leave it out.")
+    if not 0 <= abstain_below <= 1:
+        raise ConfigError(f"--abstain-below {abstain_below:g}: it must be 0 to 1.")
 
 
 def write_drafts(model: TrainedModel, place: Path, formats: Sequence[Format]) -> dict[Format, Path]:

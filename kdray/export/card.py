@@ -55,6 +55,12 @@ HF_USE = """
 {usage}
 """
 
+CALIBRATED = """
+Logits are divided by the temperature {temperature:.3f}, that of the smallest log-loss on {rows} {source}: log-loss
+{log_loss[before]:.4f} before and {log_loss[after]:.4f} after, expected calibration error {ece[before]:.4f} and
+{ece[after]:.4f}. These are the rows it was fitted on; new rows may score a little worse.
+"""
+
 PRUNED = """
 It was trained on pruned texts: {how}
 """
@@ -82,6 +88,10 @@ def bundle_card(about: Mapping[str, Any]) -> str:
         text += f"\nScores of the model on its test rows, before the export:\n\n| metric | test |\n|---|---|\n{rows}\n"
     if about["int8"]:
         text += _tried(about)
+    if (found := about.get("calibration")) is not None:
+        text += CALIBRATED.format(**found, source=about["rows"])
+    if (least := about.get("abstain_below")) is not None:
+        text += f"\nRows whose most likely class has a probability below {least:g} get no label.\n"
     if about["prunable"]:
         how = (
             "give it texts that `pruner.json` has shortened (`kdray.pruning.Pruner`)."

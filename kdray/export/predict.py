@@ -121,13 +121,16 @@ class Bundle:
         logits, labels = self.logits(texts).astype(np.float64), self.about["labels"]
         if self.about["task"] == "regression":
             return [{"value": float(row[0])} for row in logits]
+        logits /= self.about.get("temperature") or 1.0
         if self.about["task"] == "multi_label":
             scores = 1 / (1 + np.exp(-logits))
             chosen = [[label for label, p in zip(labels, row, strict=True) if p >= 0.5] for row in scores]
             return [{"labels": a, "probabilities": _named(labels, b)} for a, b in zip(chosen, scores, strict=True)]
         scores = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores /= scores.sum(axis=1, keepdims=True)
-        return [{"label": labels[int(row.argmax())], "probabilities": _named(labels, row)} for row in scores]
+        least = self.about.get("abstain_below") or 0.0
+        chosen = [labels[int(row.argmax())] if row.max() >= least else None for row in scores]
+        return [{"label": a, "probabilities": _named(labels, b)} for a, b in zip(chosen, scores, strict=True)]
 
 
 def load(
@@ -256,8 +259,20 @@ def _fault_of(about: dict[str, Any]) -> str | None:
     tokens: Any = about.get("max_length")
     if type(tokens) is not int or not 1 <= tokens <= MOST_TOKENS:
         return f"max_length = {tokens!r}; allowed are whole numbers from 1 to {MOST_TOKENS:,}"
+    if fault := _fault_of_scores(about):
+        return fault
     if int8 is not None and not (isinstance(int8, dict) and isinstance(int8.get("reduce_range"), bool)):
         return "int8 without reduce_range"
+    return None
+
+
+def _fault_of_scores(about: dict[str, Any]) -> str | None:
+    temperature: Any = about.get("temperature")
+    least: Any = about.get("abstain_below")
+    if temperature is not None and not (type(temperature) is float and 0.01 <= temperature <= 100):
+        return f"temperature = {temperature!r}; allowed are 0.01 to 100"
+    if least is not None and not (type(least) is float and 0 <= least <= 1):
+        return f"abstain_below = {least!r}; allowed are 0 to 1"
     return None
 
 

@@ -123,7 +123,8 @@ def make_app(scorer: Scorer, settings: ServeSettings) -> FastAPI:
             ) from None
         metrics.rows.inc(len(rows))
         metrics.truncated.inc(sum(cut for _, cut in found))
-        return Predictions(predictions=_predictions(scorer, found, settings.abstain_below))
+        least = scorer.abstain_below if settings.abstain_below is None else settings.abstain_below
+        return Predictions(predictions=_predictions(scorer, found, least))
 
     @app.get("/healthz")
     async def healthz() -> Health:

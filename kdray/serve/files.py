@@ -165,8 +165,9 @@ def _columns(scorer: Scorer, rows: Sequence[Row], options: Options) -> tuple[dic
     added: dict[str, pa.Array] = {}
     if scorer.task == "single_label":
         confidence = values.max(axis=1, initial=0)
-        if options.abstain_below is not None:
-            unsure = confidence < options.abstain_below
+        least = scorer.abstain_below if options.abstain_below is None else options.abstain_below
+        if least is not None:
+            unsure = confidence < least
             chosen = [None if no else label for no, label in zip(unsure, chosen, strict=True)]
             counts += Counts(abstained=int(unsure.sum()))
         added = {CONFIDENCE: pa.array(confidence, pa.float32())}

@@ -61,7 +61,15 @@ def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
         onnx = _Onnx(folder, threads)
         about = onnx.about
         return Scorer(
-            folder, onnx, about["task"], _labels(about), tuple(about["fields"]), about["max_length"], onnx.tokenizer
+            folder,
+            onnx,
+            about["task"],
+            _labels(about),
+            tuple(about["fields"]),
+            about["max_length"],
+            onnx.tokenizer,
+            temperature=about.get("temperature") or 1.0,
+            abstain_below=about.get("abstain_below"),
         )
     trained = open_trained(where)
     reading, loaded = trained.reading, _Torch(trained)

@@ -38,6 +38,8 @@ class Scorer:
         model: A `Bundle` of an ONNX graph, or a `Classifier` of torch.
         labels: Of its outputs, in their order; empty for regression.
         fields: The texts of a row, one or two, by name.
+        temperature: Of the probabilities.
+        abstain_below: A prediction of lower confidence has no label, unless a caller sets another threshold.
     """
 
     source: Path
@@ -47,6 +49,8 @@ class Scorer:
     fields: tuple[str, ...]
     max_length: int
     tokenizer: Any
+    temperature: float = 1.0
+    abstain_below: float | None = None
 
     def check(self, row: Any) -> Row:
         """The texts of one row.
@@ -73,7 +77,8 @@ class Scorer:
     def score(self, rows: Sequence[Row]) -> Scores:
         """Score rows that `check` accepted."""
         logits = self.model.logits_of(rows)
-        found = get_task(self.task).predictions(logits).probabilities
+        scaled = logits if self.task == "regression" else logits / np.float32(self.temperature)
+        found = get_task(self.task).predictions(scaled).probabilities
         return Scores(np.asarray(logits if found is None else found, np.float32), self._truncated(rows))
 
     def predictions(self, values: np.ndarray) -> list[Any]:

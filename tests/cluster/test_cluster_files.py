@@ -19,7 +19,8 @@ from programs import Call, calls, install
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
-FILES = sorted(path for path in CLUSTER.glob("*.yaml") if path.name != "kuberay.yaml")  # those of `ray up`
+OTHERS = ("kuberay.yaml", "serve.yaml")
+FILES = sorted(path for path in CLUSTER.glob("*.yaml") if path.name not in OTHERS)  # those of `ray up`
 CLOUDS = [path for path in FILES if path.name in ("gpu.yaml", "gcp.yaml")]
 ALL = sorted(path for path in CLUSTER.iterdir() if path.is_file())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
