@@ -1,5 +1,6 @@
 """Distillation methods: one paper, one file. `registry.py` lists them, and finds those of others."""
 
+from kdray.methods.aekd import AEKD
 from kdray.methods.cfl import CFL
 from kdray.methods.ckdsp import CKDSP
 from kdray.methods.contract import (
@@ -30,6 +31,7 @@ from kdray.methods.finetune import FineTune
 from kdray.methods.joint import JointFineTuning
 from kdray.methods.kd import KD
 from kdray.methods.ksm import KSM
+from kdray.methods.label_smoothing import LabelSmoothing
 from kdray.methods.minilm import MiniLM
 from kdray.methods.minilmv2 import MiniLMv2
 from kdray.methods.mtbert import MTBERT
@@ -38,12 +40,14 @@ from kdray.methods.pd import PD
 from kdray.methods.pkd import PKD
 from kdray.methods.registry import METHODS, AnyMethod, TrainedMethod, parse_method, sources_of
 from kdray.methods.rlkd import RLKD
+from kdray.methods.soft_classic import SoftClassic
 from kdray.methods.takd import TAKD
 from kdray.methods.tinybert import TinyBERT
 from kdray.methods.tmkd import TMKD
 from kdray.methods.uhc import UHC
 
 __all__ = [
+    "AEKD",
     "CFL",
     "CKDSP",
     "DFA",
@@ -71,6 +75,7 @@ __all__ = [
     "FineTune",
     "FittedOnValidation",
     "JointFineTuning",
+    "LabelSmoothing",
     "LossTerm",
     "Method",
     "MethodOutput",
@@ -82,6 +87,7 @@ __all__ = [
     "Probe",
     "Ranks",
     "Reward",
+    "SoftClassic",
     "TeacherLogits",
     "TeacherStudent",
     "TinyBERT",

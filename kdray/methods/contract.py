@@ -279,6 +279,11 @@ class Method(OpenSettings):
             allowed = f"{self.min_teachers}" if most == self.min_teachers else f"{self.min_teachers} or more"
             raise ConfigError(f"method {self.name} works with {allowed} teacher(s), {given} given.")
         self._check_signals(pair.student)
+        if pair.student.fitted and type(self).soft_labels is Method.soft_labels:
+            raise ConfigError(
+                f"method {self.name} trains by steps, but {pair.student.name} is fitted at once to soft labels; take "
+                "soft_classic, or finetune for hard labels."
+            )
         self.check_task(pair.task)
         self._check_soft_labels(pair)
         if pair.task.class_scores and pair.student.classes < 2:
@@ -365,6 +370,13 @@ class Method(OpenSettings):
 
     def losses(self, step: Batch) -> Mapping[str, Float[Tensor, " batch"]]:
         """By name, one loss value a row; a pure function of the step. Write `terms` instead for more than that."""
+        raise NotImplementedError
+
+    def soft_labels(self, step: Batch) -> Float[Tensor, "batch classes"]:
+        """The weight of each class in each row, for students that are fitted at once to all rows.
+
+        Rows without label and prediction have the weight 0. Methods without them train students of steps only.
+        """
         raise NotImplementedError
 
     def terms(self, step: Batch) -> MethodOutput:

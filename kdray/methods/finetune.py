@@ -7,7 +7,11 @@ Needs: nothing of a teacher.
 
 from typing import ClassVar, Literal
 
+from jaxtyping import Float
+from torch import Tensor
+
 from kdray.methods.contract import Batch, Method, MethodOutput
+from kdray.methods.soft_classic import gold_labels
 from kdray.signals import Need
 
 
@@ -30,6 +34,9 @@ class FineTune(Method):
 
     def weights(self) -> dict[str, float]:
         return {"hard": 1.0}
+
+    def soft_labels(self, step: Batch) -> Float[Tensor, "batch classes"]:
+        return gold_labels(step)
 
     def terms(self, step: Batch) -> MethodOutput:
         return MethodOutput({})

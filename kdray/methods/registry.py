@@ -6,6 +6,7 @@ from typing import Annotated, get_args
 from pydantic import Field, TypeAdapter
 
 from kdray import origin
+from kdray.methods.aekd import AEKD
 from kdray.methods.cfl import CFL
 from kdray.methods.ckdsp import CKDSP
 from kdray.methods.contract import Method
@@ -23,6 +24,7 @@ from kdray.methods.finetune import FineTune
 from kdray.methods.joint import JointFineTuning
 from kdray.methods.kd import KD
 from kdray.methods.ksm import KSM
+from kdray.methods.label_smoothing import LabelSmoothing
 from kdray.methods.minilm import MiniLM
 from kdray.methods.minilmv2 import MiniLMv2
 from kdray.methods.mtbert import MTBERT
@@ -30,6 +32,7 @@ from kdray.methods.muki import MUKI
 from kdray.methods.pd import PD
 from kdray.methods.pkd import PKD
 from kdray.methods.rlkd import RLKD
+from kdray.methods.soft_classic import SoftClassic
 from kdray.methods.takd import TAKD
 from kdray.methods.tinybert import TinyBERT
 from kdray.methods.tmkd import TMKD
@@ -40,6 +43,9 @@ AnyMethod = Annotated[
     FineTune
     | KD
     | CosAdaptive
+    | SoftClassic
+    | LabelSmoothing
+    | AEKD
     | EnsU
     | DeKD
     | EnsW

@@ -16,6 +16,7 @@ class ModelInfo:
         outside: Parameters outside the layers: embeddings, pooler, head.
         each: Parameters of one layer.
         gives: The signals of its forward pass; None is all that a transformer gives.
+        fitted: It is fitted at once to soft labels, instead of trained by steps.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ModelInfo:
     outside: int = 0
     each: int = 0
     gives: tuple[str, ...] | None = None
+    fitted: bool = False
 
     def parameters(self, layers: int | None = None) -> int:
         """With that many layers; None is all of them."""

@@ -444,6 +444,7 @@ def outcome(method: Method) -> list[Any]:
             )
             answer = case.terms(step)
             found += [_plain(answer), None if answer.hard_rows is None else answer.hard_rows.tolist()]
+            found.append(None if answer.hard is None else answer.hard.tolist())
             found.append({name: mask.tolist() for name, mask in answer.queries.items()})
             found.append({name: torch.as_tensor(w).tolist() for name, w in case.phase.method.schedule(step).items()})
             if case.phase.trains != "student" and seed == 0:
