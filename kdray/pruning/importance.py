@@ -2,7 +2,8 @@
 
 Source: "Clustering-Based Knowledge Distillation with Sentence Pruning", eq. 3. The equation's symbol is TF, its text
 has TF-IDF, and the score of a sentence is left open; the row sum is our reading. TF-IDF follows the usual smoothed
-form: lower case, tokens of two or more word characters, raw counts, idf = ln((1 + n) / (1 + df)) + 1.
+form: lower case, tokens of two or more word characters, raw counts, idf = ln((1 + n) / (1 + df)) + 1. In scripts
+without spaces between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer) a token is two neighboring characters.
 """
 
 import math
@@ -19,6 +20,9 @@ ScoreKind = Literal["sum", "mean"]
 Floats = npt.NDArray[np.float64]
 
 _TOKEN = re.compile(r"\b\w\w+\b")
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u3096\u30a1-\u30fc\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
+)
 
 
 @dataclass(frozen=True)
@@ -101,4 +105,8 @@ def _score(text: str, idf: Mapping[str, float], how: ScoreKind) -> float:
 
 
 def _tokens(text: str) -> list[str]:
-    return _TOKEN.findall(text.lower())
+    lower = text.lower()
+    if not _UNSPACED.search(lower):
+        return _TOKEN.findall(lower)
+    pairs = [run[at : at + 2] for run in _UNSPACED.findall(lower) for at in range(max(1, len(run) - 1))]
+    return [*_TOKEN.findall(_UNSPACED.sub(" ", lower)), *pairs]

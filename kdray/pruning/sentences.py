@@ -1,14 +1,17 @@
 """The sentence splitter: rule based and deterministic.
 
-It needs no capital letters, because SST-2 has none. Offsets count Unicode code points, as Python strings do.
+It needs no capital letters, because SST-2 has none. Offsets count Unicode code points, as Python strings do. A Latin
+stop ends a sentence where white space follows; the stops of other scripts do so anywhere, because Chinese and Japanese
+have no spaces. Thai has no stops, and is not split.
 """
 
 import re
 from collections.abc import Iterator
 
-SPLITTER_VERSION = 1  # raise it with any change of behaviour: saved pruners of another version are refused
+SPLITTER_VERSION = 2  # raise it with any change of behaviour: saved pruners of another version are refused
 
-_STOP = re.compile(r"""[.!?]+(?P<closers>["'”’)\]]*)""")
+_OTHER_STOPS = "。｡．！？।॥؟۔։።፧။។៕"  # of full width, Devanagari, Arabic, Urdu, Armenian, Ethiopic, Burmese, Khmer
+_STOP = re.compile(rf"""[.!?{_OTHER_STOPS}]+(?P<closers>["'\u201d\u2019)\]」』）】》〉]*)""")
 _SPACES = re.compile(r"\s*")
 _WORD_CHARACTER = re.compile(r"\w")
 _INITIALS = re.compile(r"[a-z](\.[a-z])*")
@@ -39,10 +42,18 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
 def _cuts(text: str) -> Iterator[int]:
     for stop in _STOP.finditer(text):
         at_end = stop.end() == len(text) or text[stop.end()].isspace()
-        if at_end and _ends_sentence(text, stop):
+        if _is_other(text, stop) or (at_end and _ends_sentence(text, stop)):
             spaces = _SPACES.match(text, stop.end())
             assert spaces is not None
             yield spaces.end()
+
+
+def _is_other(text: str, stop: re.Match[str]) -> bool:
+    """Whether the stop is of another script, but for a full-width point between digits."""
+    run = text[stop.start() : stop.start("closers")]
+    if run == "．" and text[max(0, stop.start() - 1)].isdecimal():
+        return not text[stop.end() : stop.end() + 1].isdecimal()
+    return any(mark in _OTHER_STOPS for mark in run)
 
 
 def _ends_sentence(text: str, stop: re.Match[str]) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal
 from zlib import crc32
 
@@ -22,7 +23,26 @@ TWO: Layout = [("text", "context"), ("question", "query")]
 PAIR: Layout = [("text", "pair"), ("question", "pair")]
 
 PIECES = [
-    *("cat", "a", "The dog ate", "naïve", "İstanbul", "日本語", "42", "mr.", "e.g.", "U.S.", "...", ". .", '"Yes."'),
+    *(
+        "cat",
+        "a",
+        "The dog ate",
+        "naïve",
+        "İstanbul",
+        "日本語",
+        "猫。",
+        "！」",
+        "ไทย",
+        "3．5",
+        "क।",
+        "42",
+        "mr.",
+        "e.g.",
+        "U.S.",
+        "...",
+        ". .",
+        '"Yes."',
+    ),
     *("cat. ", "Why? ", "Dogs bark! ", "fish).\n", "x. ", ".", "?!", " ", "\t", "\n", "\r", "\r\n", "\x0b", "\x85"),
     *("\u2028", "\u00a0", "\u200b", "\ufeff", "\x00", "\x00.", "😀", "👩‍👩‍👧. ", "e\u0301", "\u202e", "\uffff", "_"),
 ]
@@ -98,15 +118,25 @@ KNOWN = re.compile(
     r"mr|mrs|ms|dr|prof|st|sr|jr|inc|co|corp|ltd|vs|etc|gen|gov|sen|rep|no|fig|al|e\.g|i\.e|u\.s|u\.k|u\.n|"
     r"ca|approx|jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec"
 )
-END = re.compile(r'[.!?]+["\'\u201d\u2019)\]]*(?=\s|$)')
+ELSEWHERE = "\u3002\uff61\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4\u0589\u1362\u1367\u104b\u17d4\u17d5"
+END = re.compile(rf'[.!?{ELSEWHERE}]+["\'\u201d\u2019)\]\u300d\u300f\uff09\u3011\u300b\u3009]*')
+NO_SPACES = (
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u3096\u30a1-\u30fc\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
+)
 
 
 def _cuts(text: str) -> list[int]:
     cuts: list[int] = []
     for found in END.finditer(text):
-        stops = re.match(r"[.!?]+", found.group())
+        stops = re.match(rf"[.!?{ELSEWHERE}]+", found.group())
         assert stops
         before, after = text[: found.start()], text[found.end() : found.end() + 2]
+        if set(stops.group()) & set(ELSEWHERE):
+            if not (stops.group() == "\uff0e" and before[-1:].isdecimal() and after[:1].isdecimal()):
+                cuts.append(found.end())
+            continue
+        if after and not after[0].isspace():
+            continue
         words = re.search(r"(\S*)$", before)
         assert words
         word = words.group(1).lower().lstrip("(\"'[")
@@ -147,7 +177,7 @@ def reference_spans(text: str) -> list[tuple[int, int]]:
 
 def reference_importance(texts: Sequence[str]) -> Floats:
     """Importance of the units of the split that is fitted."""
-    bags = [re.findall(r"\b\w\w+\b", text.lower()) for text in texts]
+    bags = [_words(text.lower()) for text in texts]
     terms = sorted({term for bag in bags for term in bag})
     counts = np.array([[bag.count(term) for term in terms] for bag in bags], np.float64).reshape(len(bags), len(terms))
     vectors = counts * (np.log((1 + len(bags)) / (1 + (counts > 0).sum(0))) + 1)
@@ -155,6 +185,13 @@ def reference_importance(texts: Sequence[str]) -> Floats:
     scores = vectors.sum(1) / np.where(lengths == 0, 1, lengths)
     span = scores.max() - scores.min()
     return np.ones(len(bags)) if span < 1e-9 else (scores - scores.min()) / span
+
+
+def _words(text: str) -> list[str]:
+    found = re.findall(r"\b\w\w+\b", "".join(" " if re.fullmatch(NO_SPACES, each) else each for each in text))
+    for run in re.findall(f"{NO_SPACES}+", text):
+        found += [run] if len(run) == 1 else ["".join(pair) for pair in pairwise(run)]
+    return found
 
 
 def reference_threshold(name: str, importance: Floats) -> float:

@@ -43,6 +43,12 @@ def test_equals_scikit_learn() -> None:
     assert score(texts, freeze(count_terms(texts))) == pytest.approx(np.asarray(vectors.sum(axis=1)).ravel(), abs=1e-12)
 
 
+def test_scripts_without_spaces_are_counted_by_pairs_of_characters() -> None:
+    assert count_terms(["猫が好き film", "好き", "猫"]).document_frequency == {
+        "film": 1, "猫が": 1, "が好": 1, "好き": 2, "猫": 1,
+    }  # fmt: skip
+
+
 PHRASES = st.lists(st.sampled_from(["aa", "bb", "cc", "DD", "ee", "f"]), max_size=8).map(" ".join)
 
 
