@@ -142,6 +142,7 @@ class Confirmed(Record):
         distillation_ratio: (S_kd - S) / (T - S).
         runs: Digests of the students; students with equal digests are identical.
         agreement: By teacher and split, the share of rows for which student and teacher predict the same class.
+        languages: The metric on the test rows of each language, and their mean as `macro`; means over the seeds.
     """
 
     label: str
@@ -157,6 +158,7 @@ class Confirmed(Record):
     note: str | None = None
     runs: tuple[str, ...] = ()
     agreement: dict[str, dict[str, float]] = {}
+    languages: dict[str, float] = {}
 
 
 class Teacher(Record):
@@ -364,12 +366,13 @@ class RunEpoch(Record):
 
 
 class RunResult(ResultBase):
-    """One student; `metrics` maps split to metric to score."""
+    """One student; `metrics` maps split to metric to score, `languages` split to language to metric to score."""
 
     kind: Literal["run"]
     student: dict[str, Any]
     metrics: dict[str, dict[str, float | None]]
     history: tuple[RunEpoch, ...]
+    languages: dict[str, dict[str, dict[str, float | None]]] = {}
     metric: str | None = None
     higher_is_better: bool = True
 

@@ -41,6 +41,9 @@ def with_corpus(run: RunConfig, wanted: str, *, quiet: bool) -> RunConfig:
 def _show(document: dict[str, Any]) -> None:
     if document["rows"]:
         print(table(document["rows"]))
+    if languages := document.get("result", {}).get("languages", {}).get("test"):
+        rows = [{"language": language, **scores} for language, scores in languages.items()]
+        print("\nThe student on the test split by language:\n" + table(rows))
     for title, name in (("The effect of pruning", "pruning"), ("Its speed", "pruning_times")):
         if document.get(name):
             print(f"\n{title} on the test split:\n" + table(document[name]))

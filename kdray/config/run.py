@@ -181,6 +181,22 @@ class RunConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _languages_can_be_balanced(self) -> "RunConfig":
+        trainings = [("train", self.train, self.corpus), ("assistant.train", self.assistant.train, self.corpus)]
+        for number, teacher in enumerate(self.teachers):
+            trainings.append((f"teachers.{number}.train", teacher.train, self.corpus))
+            if between := teacher.init_from:
+                rows = CorpusSettings.model_validate(between.corpus)
+                trainings.append((f"teachers.{number}.init_from.train", between.train, rows))
+        for key, train, corpus in trainings:
+            if train.balance == "languages" and not corpus.has_languages:
+                raise ValueError(
+                    f"{key}.balance = languages, but the rows of {corpus.label} have no language; name their column "
+                    "with language_field, or leave balance out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _dropout_is_cached(self) -> "RunConfig":
         if self.method.dropout_passes and self.outputs.access == "online":
             raise ValueError(

@@ -1,6 +1,6 @@
 """Corpora: the named tasks, reading and checking a corpus, its splits, its stored form, and its rows as token ids."""
 
-from kdray.corpora.batches import length_batches
+from kdray.corpora.batches import balanced_batches, length_batches
 from kdray.corpora.encoding import Encoded, collate, encode
 from kdray.corpora.finding import kdray_data, resolve_auto
 from kdray.corpora.own import OwnCorpus, corpus
@@ -24,6 +24,7 @@ __all__ = [
     "StoredCorpus",
     "StoredTask",
     "Task",
+    "balanced_batches",
     "choose",
     "collate",
     "corpus",

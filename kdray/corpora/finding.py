@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -87,7 +87,7 @@ def from_name(name: str, data_dir: Path | None) -> tuple[Task, RawCorpus]:
         ConfigError: it was not found, lacks a split or cannot be read.
     """
     task = TASKS[name]
-    if task.hub is None:
+    if name == "sample":
         from kdray.corpora.sample import sample_folder
 
         return task, _from_folder(sample_folder(), task, origin="kdray.corpora.sample")
@@ -97,6 +97,12 @@ def from_name(name: str, data_dir: Path | None) -> tuple[Task, RawCorpus]:
         facts = manifest_of(data_dir, task)
         check_rows({split: table.num_rows for split, table in raw.tables.items()}, facts, origin)
         return task, dataclasses.replace(raw, facts=facts)
+    if task.hub is None:
+        local = "KDRAY_DATA is not set" if data_dir is None else f"KDRAY_DATA has no folder {name}"
+        raise ConfigError(
+            f"The corpus {name} was not found: {local}, and the hub has no copy of it; set KDRAY_DATA to a folder that "
+            f"holds {name}/train.parquet and its other splits."
+        )
     where = f"{task.hub.repo} ({task.hub.config})" if task.hub.config else task.hub.repo
     if (cached := hub.load_cached(task.hub)) is not None:
         return task, _from_hub(cached, task, origin=f"Hugging Face cache, {where}")
@@ -129,7 +135,8 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
     task = _task_of(settings, f"folder-{name}", has_test=has_test, has_validation=has_validation)
     raw = _from_folder(folder, task, origin=f"folder {folder.resolve().name}")
     if not task.fields:
-        task = dataclasses.replace(task, fields=_only_text(raw, settings.columns))
+        more = {settings.language_field} if settings.language_field else set[str]()
+        task = dataclasses.replace(task, fields=_only_text(raw, settings.columns, more))
     return task, raw
 
 
@@ -188,10 +195,10 @@ def _from_hub(tables: Mapping[str, pa.Table], task: Task, *, origin: str) -> Raw
     return RawCorpus(used, origin, {split: f"{origin}, {split}" for split in used})
 
 
-def _only_text(raw: RawCorpus, columns: Mapping[str, str]) -> tuple[Field, ...]:
+def _only_text(raw: RawCorpus, columns: Mapping[str, str], no_texts: Set[str]) -> tuple[Field, ...]:
     names = [name for name in columns if name not in ("label", "id")]
     if not names:
-        taken = {columns.get("label", "label"), columns.get("id", "id")}
+        taken = {columns.get("label", "label"), columns.get("id", "id"), *no_texts}
         schema = raw.tables[TRAIN].schema
         names = [each.name for each in schema if each.name not in taken and str(each.type).endswith("string")]
     if len(names) != 1:

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from kdray.corpora.finding import RawCorpus, from_function, from_name, from_user
 from kdray.corpora.notes import overlap_note, size_note
 from kdray.corpora.settings import CorpusSettings
-from kdray.corpora.splits import carve, limit_rows
-from kdray.corpora.tasks import TEST, TRAIN, VALIDATION, Task
+from kdray.corpora.splits import HOST, carve, limit_rows
+from kdray.corpora.tasks import LANGUAGE, TEST, TRAIN, VALIDATION, Task
 from kdray.corpora.validate import normalize
 from kdray.errors import ConfigError
 
@@ -28,8 +28,8 @@ class Corpus:
     Attributes:
         task: fields, classes and metrics.
         splits: `train`, `validation`, `test` and the task's extra test splits; each with the columns `id` (string,
-            unique over the corpus), one string column for each field, and `label` (int64 where
-            it is a class; null where a row of train has no label).
+            unique over the corpus), one string column for each field, `language` where it counts, and `label` (int64
+            where it is a class; null where a row of train has no label).
         note: what every result must show (a subset, a sample, a limit); None for a full official corpus.
         origin: where it was found, without a path of this machine.
         is_sample: whether it is the sample that ships with kdray.
@@ -62,6 +62,8 @@ def read_corpus(settings: CorpusSettings, *, data_dir: Path | None) -> Corpus:
         task, raw = from_user(settings) if settings.name == "folder" else from_name(settings.name, data_dir)
     if settings.metrics:
         task = dataclasses.replace(task, metrics=settings.metrics)
+    if settings.language_field is not None:
+        task = dataclasses.replace(task, language=settings.language_field)
     _refuse_unused(settings, task)
     splits = _split(_check(raw, task, settings.columns), task, settings)
     return Corpus(
@@ -127,23 +129,36 @@ def _check(raw: RawCorpus, task: Task, columns: Mapping[str, str]) -> dict[str, 
 
 def _split(checked: Mapping[str, pa.Table], task: Task, settings: CorpusSettings) -> dict[str, pa.Table]:
     parts = [checked[split] for split in (TRAIN, *task.extra_train) if split in checked]
-    train = pa.concat_tables(parts)
+    train = _of_languages(pa.concat_tables(parts), settings, TRAIN)
     if settings.limit is not None:
         train = limit_rows(train, limit=settings.limit, seed=settings.split_seed)
     if task.validation_split is not None:
-        select = checked[task.validation_split]
+        select = _of_languages(checked[task.validation_split], settings, VALIDATION)
     else:
         fraction = settings.validation_fraction or task.validation_fraction
         group_by = settings.group_by or task.group_by
-        if group_by is not None and group_by not in task.field_names:
+        name = None if group_by is None else group_by.removeprefix(HOST)
+        if name is not None and name not in task.field_names:
             raise ConfigError(
-                f"corpus.group_by = {group_by} is not a field; {task.name} has {', '.join(task.field_names)}."
+                f"corpus.group_by = {name} is not a field; {task.name} has {', '.join(task.field_names)}."
             )
         train, select = carve(train, fraction=fraction, seed=settings.split_seed, group_by=group_by)
     if train["label"].null_count == train.num_rows:
         raise ConfigError(f"{task.name} has no labeled row in train: at least one is needed.")
     extra = {name: checked[split] for name, split in task.extra_test.items() if split in checked}
     return {TRAIN: train, VALIDATION: select, TEST: checked[task.test_split], **extra}
+
+
+def _of_languages(table: pa.Table, settings: CorpusSettings, split: str) -> pa.Table:
+    """The rows of the languages that are trained and selected on."""
+    if not settings.train_languages:
+        return table
+    there = pc.unique(table[LANGUAGE]).to_pylist()
+    if missing := [each for each in settings.train_languages if each not in there]:
+        raise ConfigError(
+            f"corpus.train_languages: {split} has no row of {missing[0]!r}, only of {', '.join(sorted(there))}."
+        )
+    return table.filter(pc.is_in(table[LANGUAGE], pa.array(settings.train_languages)))
 
 
 def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, splits: Mapping[str, pa.Table]) -> str | None:
@@ -155,6 +170,8 @@ def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, splits: Mapping[
     if settings.limit is not None:
         there = sum(rows.get(split, 0) for split in (TRAIN, *task.extra_train))
         phrases.append(f"limited to {settings.limit:,} of {there:,} train rows")
+    if settings.train_languages:
+        phrases.append(f"trained and selected on rows of {', '.join(settings.train_languages)} only")
     if unlabeled := train["label"].null_count:
         phrases.append(f"{unlabeled:,} of {train.num_rows:,} train rows without a label")
     phrases.append(overlap_note(splits, task))

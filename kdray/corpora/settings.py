@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from kdray.corpora.tasks import TASKS, UNLABELLED, Field
+from kdray.corpora.tasks import LANGUAGE, TASKS, UNLABELLED, Field
 from kdray.errors import ConfigError
 from kdray.records import Name, Settings
 from kdray.tasks import Task, check_metric, get_task
@@ -32,8 +32,12 @@ class CorpusSettings(Settings):
         validation_fraction: the part of train held out as validation, in (0, 0.5]. None takes the task's own: 10 %
             (5 % for ag_news, 20 % for imdb).
         group_by: a field; rows of train with the same text there are all selected on or all trained on. None takes the
-            task's own: none but the sample's, whose hypotheses stand in two rows each.
+            task's own: none but the sample's, whose hypotheses stand in two rows each. `host:FIELD` keeps the URLs of a
+            host together (the last two labels of its name).
         split_seed: decides which rows `validation_fraction` and `limit` take.
+        language_field: the column with the language of each row, by which scores are shown too. None takes the task's
+            own: that of sib200 and umsab.
+        train_languages: only rows of these are trained and selected on; scores on the other splits are of all.
         limit: use only this many rows of train, a stratified sample, for smoke runs.
     """
 
@@ -47,12 +51,19 @@ class CorpusSettings(Settings):
     validation_fraction: Annotated[float, Setting(gt=0, le=0.5)] | None = None
     group_by: str | None = None
     split_seed: Annotated[int, Setting(ge=0, le=4_294_967_295)] = 0
+    language_field: Name | None = None
+    train_languages: tuple[Name, ...] = ()
     limit: Annotated[int, Setting(ge=1, le=1_000_000_000)] | None = None
 
     @property
     def is_own(self) -> bool:
         """Whether it is a function from outside of kdray, whose settings are checked when it is read."""
         return ":" in self.name
+
+    @property
+    def has_languages(self) -> bool:
+        """Whether the language of rows counts."""
+        return self.language_field is not None or (self.name in TASKS and TASKS[self.name].language is not None)
 
     @property
     def label(self) -> str:
@@ -96,6 +107,19 @@ class CorpusSettings(Settings):
             raise ValueError(f"group_by = {self.group_by} has no effect: {official}; leave it out")
         if self.split_seed and self.limit is None:
             raise ValueError(f"split_seed = {self.split_seed} has no effect: {official}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _languages_are_there(self) -> "CorpusSettings":
+        if self.train_languages and not self.has_languages:
+            raise ValueError(
+                f"train_languages = {list(self.train_languages)}, but the rows of {self.name} have no language; name "
+                "its column with language_field"
+            )
+        if self.language_field is not None and self.language_field in {*self.columns.values(), "label", "id"}:
+            raise ValueError(f"language_field = {self.language_field} is a column of something else already")
+        if self.language_field is not None and LANGUAGE in (each.name for each in self.fields):
+            raise ValueError(f"a field cannot be named {LANGUAGE} where language_field is set; rename it with columns")
         return self
 
     @model_validator(mode="after")

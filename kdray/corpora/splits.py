@@ -1,5 +1,6 @@
 """Which rows of train are held out. A hash of (seed, row id) decides, so file order and sharding have no effect."""
 
+import re
 from collections.abc import Sequence
 from hashlib import blake2b
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from kdray.errors import ConfigError
 
+HOST = "host:"  # before a column of URLs, in `group_by`
+
 
 def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None = None) -> tuple[pa.Table, pa.Table]:
     """Split off a stratified part of the labeled rows.
@@ -18,8 +21,8 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
         train: with the columns `id` and `label`; unlabeled rows stay in train.
         fraction: of the labeled rows, in (0, 0.5]; the count is rounded to the nearest row, half up.
         seed: 0 or more; another seed takes other rows.
-        group_by: a column; labeled rows with the same text there go to the same side, so the held-out part may be
-            a few rows smaller.
+        group_by: a column, or `host:COLUMN` of URLs; labeled rows with the same text (host) there go to the same side,
+            so the held-out part may be a few rows smaller.
 
     Returns:
         The remaining and the held-out rows, both in the order of `train`.
@@ -36,7 +39,10 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
     if group_by is None:
         taken = choose(ids, labels, count=count, seed=seed, purpose="select")
     else:
-        groups = train[group_by].take(pa.array(rows)).dictionary_encode().combine_chunks().indices.to_numpy()
+        texts = train[group_by.removeprefix(HOST)].take(pa.array(rows))
+        if group_by.startswith(HOST):
+            texts = pa.chunked_array([list(map(host_of, texts.to_pylist()))], pa.string())
+        groups = texts.dictionary_encode().combine_chunks().indices.to_numpy()
         taken = choose_groups(ids, labels, groups, count=count, seed=seed, purpose="select")
         if not taken.any():
             raise ConfigError(f"train cannot be split by {group_by}: no group of rows is as small as {count} rows.")
@@ -49,6 +55,17 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
     is_carved = np.zeros(train.num_rows, bool)
     is_carved[rows[taken]] = True
     return train.filter(pa.array(~is_carved)), train.filter(pa.array(is_carved))
+
+
+def host_of(url: str) -> str:
+    """The last two labels of a URL's host, lower case; an address of numbers as a whole.
+
+    >>> host_of("http://login.Example.com:8080/a?b"), host_of("www.example.com/a"), host_of("http://10.0.0.1/x")
+    ('example.com', 'example.com', '10.0.0.1')
+    """
+    place = url.strip().partition("://")[2] or url.strip()
+    host = re.split(r"[/?#\\]", place, maxsplit=1)[0].rpartition("@")[2].partition(":")[0].lower().rstrip(".")
+    return host if host.replace(".", "").isdecimal() else ".".join(host.split(".")[-2:])
 
 
 def limit_rows(train: pa.Table, *, limit: int, seed: int) -> pa.Table:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdray.corpora.reading import Corpus
-from kdray.corpora.tasks import TRAIN, Field
+from kdray.corpora.tasks import LANGUAGE, TRAIN, Field
 from kdray.tasks import get_task
 
 INFO = "corpus.json"
@@ -53,8 +53,13 @@ class StoredCorpus:
         return tuple(split for split in self.splits if split != TRAIN)
 
     def table(self, split: str) -> pa.Table:
-        """Columns id, the task's fields, label (null: unlabeled)."""
+        """Columns id, the task's fields, language where it counts, label (null: unlabeled)."""
         return self.transform(pq.read_table(self.folder / f"{split}.parquet"))
+
+    def languages(self, split: str) -> list[str] | None:
+        """The language of each row; None where it does not count."""
+        table = self.table(split)
+        return table[LANGUAGE].to_pylist() if LANGUAGE in table.column_names else None
 
     def labels(self, split: str) -> np.ndarray:
         """Targets of the corpus's task, unlabeled rows included: class indices, int64, with -1, for a single label."""

@@ -12,6 +12,7 @@ from typing import Literal
 Role = Literal["context", "query", "body", "pair"]
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+LANGUAGE = "language"  # the column of a stored corpus, where the language of rows counts
 UNLABELLED = -1  # how GLUE writes a hidden label
 
 
@@ -49,6 +50,7 @@ class Task:
         extra_test: further test splits by kdray's name for them, used if available.
         hub: where the hub has it, or None.
         kind: what is learned from the labels, a task of `kdray.tasks`.
+        language: the column with the language of each row, or None where it does not count.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Task:
     extra_test: Mapping[str, str] = field(default_factory=dict[str, str])
     hub: HubSource | None = None
     kind: str = "single_label"
+    language: str | None = None
 
     @property
     def num_classes(self) -> int:
@@ -188,6 +191,46 @@ _ALL = (
         full_rows=_sizes(5_749, 1_500),
         hub=_glue("stsb"),
         kind="regression",
+    ),
+    Task(
+        "sib200",
+        _TEXT,
+        ("science/technology", "travel", "politics", "sports", "health", "entertainment", "geography"),
+        test_split="test",
+        validation_split="validation",
+        language="lang",
+    ),
+    Task(
+        "umsab",
+        _TEXT,
+        ("negative", "neutral", "positive"),
+        metrics=("macro_f1", "accuracy"),
+        test_split="test",
+        validation_split="validation",
+        language="lang",
+    ),
+    Task(
+        "europarl_lid",
+        _TEXT,
+        tuple("bg cs da de el en es et fi fr hu it lt lv nl pl pt ro sk sl sv".split()),  # noqa: SIM905
+        test_split="test",
+        validation_split="validation",
+    ),
+    Task(
+        "phishing_url",
+        _TEXT,
+        ("benign", "phishing"),
+        metrics=("accuracy", "f1"),
+        test_split="test",
+        validation_split="validation",
+    ),
+    Task(
+        "webkb",
+        _TEXT,
+        ("course", "department", "faculty", "project", "staff", "student", "other"),
+        metrics=("accuracy", "macro_f1"),
+        test_split="test",
+        validation_split="validation",
     ),
     Task("sample", _ENTAILMENT, _ENTAILMENT_LABELS, group_by="sentence2"),
 )

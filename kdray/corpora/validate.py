@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kdray.corpora.tasks import UNLABELLED, Task
+from kdray.corpora.tasks import LANGUAGE, UNLABELLED, Task
 from kdray.errors import ConfigError
 from kdray.tasks import LabelError, get_task
 from kdray.utf8 import is_readable
@@ -14,7 +14,7 @@ from kdray.utf8 import is_readable
 def normalize(
     raw: pa.Table, *, task: Task, split: str, shown: str, columns: Mapping[str, str], is_labeled: bool
 ) -> pa.Table:
-    """The columns `id`, one for each field, and `label`, checked and in file order.
+    """The columns `id`, one for each field, `language` where it counts, and `label`, checked and in file order.
 
     Args:
         raw: the file's rows, at least one.
@@ -43,7 +43,16 @@ def normalize(
     if "id" in columns:
         _require(raw, "id", given["id"], shown)
     ids = _ids(raw, given["id"], split, shown)
-    return pa.table({"id": ids, **texts, "label": labels})
+    return pa.table({"id": ids, **texts, **_language(raw, task, shown), "label": labels})
+
+
+def _language(raw: pa.Table, task: Task, shown: str) -> dict[str, pa.ChunkedArray]:
+    if task.language is None:
+        return {}
+    if task.language not in raw.column_names:
+        found = ", ".join(raw.column_names)
+        raise ConfigError(f'{shown} has no column "{task.language}" for the language of rows; found: {found}.')
+    return {LANGUAGE: _texts(raw, task.language, shown)}
 
 
 def _require(raw: pa.Table, name: str, column: str, shown: str) -> None:

@@ -103,6 +103,7 @@ def students(
             difference=None if is_alone else difference,
             note=candidate.note,
             agreement=_mean_agreement([result.get("agreement", {}) for result in confirmed[candidate.label]]),
+            languages=_mean_of_languages(confirmed[candidate.label]),
             runs=tuple(result["spec"]["digest"] for result in confirmed[candidate.label]),
         )
         rows.append(row.plain())
@@ -132,6 +133,13 @@ def _mean_agreement(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[
         for name, by_split in seeds[0].items()
         if all(name in seed for seed in seeds)
     }
+
+
+def _mean_of_languages(seeds: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The metric on the test rows of each language, as a mean over the seeds."""
+    found = [(result.get("languages", {}).get("test", {}), result["metric"]) for result in seeds]
+    named = [language for language, scores in found[0][0].items() if found[0][1] in scores]
+    return {language: sum(by[language][metric] for by, metric in found) / len(found) for language in named}
 
 
 def _teacher(ref: TeacherRef, context: Context, metric: str) -> dict[str, Any]:

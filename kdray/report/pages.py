@@ -45,6 +45,7 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
     confirmed: list[Block] = [Text("Not measured: no student was trained again on several seeds.", is_quiet=True)]
     if result.confirmation:
         confirmed = [tables.students(result.confirmation, shown, result.teachers)]
+        confirmed += tables.languages_of_students(result.confirmation, shown)
         confirmed += plots("confirmation", result, shown)
     states = [trial.state for trial in result.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("pruned", "failed") if state in states)
@@ -74,7 +75,14 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
 def _comparison(result: ComparisonResult, shown: Metric) -> Document:
     students = tables.students(result.confirmation, shown, result.teachers)
     sections = [
-        Section("Confirmation", [students, *plots("confirmation", result, shown)]),
+        Section(
+            "Confirmation",
+            [
+                students,
+                *tables.languages_of_students(result.confirmation, shown),
+                *plots("confirmation", result, shown),
+            ],
+        ),
         _pruning(result, shown),
         Section("Cost and time", plots("time", result, shown)),
         Section("Teachers", [tables.teachers(result.teachers, shown)]),
@@ -90,7 +98,7 @@ def _run(result: RunResult, shown: Metric | None) -> Document:
     student = [(key, fmt.setting(value)) for key, value in tables.flat(result.student)]
     metric_or_score = shown or fmt.metric("score", None)
     sections = [
-        Section("Scores", [tables.scores(result)]),
+        Section("Scores", [tables.scores(result), *tables.languages(result)]),
         Section("Training", plots("training", result, metric_or_score)),
         Section("Student", [NamedValues(student) if student else Text("Student: not recorded.", is_quiet=True)]),
         _pruning(result, metric_or_score),

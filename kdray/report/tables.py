@@ -95,6 +95,28 @@ def scores(result: RunResult) -> Block:
     return Table("Scores of the student.", ("split", *(f"#{name}" for name in names)), rows)
 
 
+def languages(result: RunResult) -> list[Block]:
+    """Every metric of a run on the test rows of each language; nothing where languages do not count."""
+    by = result.languages.get("test", {})
+    names = list(dict.fromkeys(name for scores in by.values() for name in scores))
+    rows = [row(language, *(fmt.metric(name, None).score(s.get(name)) for name in names)) for language, s in by.items()]
+    title = "Scores on the test split by language; macro is their mean."
+    return [Table(title, ("language", *_counted(names)), rows)] if rows else []
+
+
+def languages_of_students(confirmed: Sequence[Confirmed], metric: Metric) -> list[Block]:
+    """The metric on the test rows of each language, mean over the seeds; nothing where languages do not count."""
+    every = list(dict.fromkeys(language for student in confirmed for language in student.languages))
+    rows = [row(each, *(metric.score(student.languages.get(each)) for student in confirmed)) for each in every]
+    columns = ("language", *_counted([student.label for student in confirmed]))
+    title = f"{metric.name} on the test split by language; macro is their mean."
+    return [Table(title, columns, rows)] if rows else []
+
+
+def _counted(names: Sequence[str]) -> list[str]:
+    return [f"#{name}" for name in names]
+
+
 def teachers(records: Sequence[Teacher], metric: Metric) -> Block:
     """Each teacher with the score of the majority class."""
     if not records:

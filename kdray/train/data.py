@@ -32,19 +32,23 @@ class Rows:
         ids: One per row; the key of teacher signals.
         labels: Targets of the task, [rows, ...]; of a single label class indices, int64, -1 marks an unlabeled row.
         pad_id: The tokenizer's padding token.
+        groups: The language of each row as a number, where it counts.
     """
 
     ids: Sequence[str]
     encoded: Encoded
     labels: Tensor
     pad_id: int
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, indices: np.ndarray) -> "Rows":
         """The given rows in the given order."""
-        return Rows([self.ids[int(i)] for i in indices], self.encoded.rows(indices), self.labels[indices], self.pad_id)
+        ids = [self.ids[int(i)] for i in indices]
+        groups = None if self.groups is None else self.groups[indices]
+        return Rows(ids, self.encoded.rows(indices), self.labels[indices], self.pad_id, groups)
 
     def batch(self, indices: np.ndarray, device: torch.device, *, multiple: int | None = None) -> dict[str, Tensor]:
         """The inputs of some rows, padded to the longest, rounded up to a multiple that suits the device."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from kdray.corpora import length_batches
+from kdray.corpora import balanced_batches, length_batches
 from kdray.errors import RunError
 from kdray.methods import Batch, Method, MethodOutput, MethodState, Phase
 from kdray.models import autocast, forward
@@ -178,9 +178,13 @@ class _Loop:
 
     def _epoch(self) -> None:
         state, settings = self.state, self.settings
-        batches = length_batches(
-            self.rows.encoded.lengths, batch_size=settings.batch_size, seed=settings.seed, epoch=state.epoch
-        )
+        lengths, groups = self.rows.encoded.lengths, self.rows.groups
+        order = {"batch_size": settings.batch_size, "seed": settings.seed, "epoch": state.epoch}
+        if settings.balance == "languages":
+            assert groups is not None, "refused where languages do not count"
+            batches = balanced_batches(lengths, groups, **order)
+        else:
+            batches = length_batches(lengths, **order)
         phase = self.course.phase(state.epoch)
         if self.course.starts_afresh(state.epoch) and state.step == 0:
             self.optimizer = make_optimizer(self.trainee, settings)

@@ -19,6 +19,8 @@ class TrainSettings(Settings):
         max_length: Tokens per row at most.
         patience: Stop after so many epochs without a better score on the validation split; 0 never stops early.
         keep: Export the weights of the `best` epoch on the validation split, or of the `last`.
+        balance: Batches of `rows` as they are, or with equal numbers of rows of all `languages`: in an epoch, which has
+            as many rows as before, rows of small languages repeat and some of large ones are left out.
         checkpoint_steps: Save every so many steps as well as after every epoch; 0 only after epochs.
     """
 
@@ -33,6 +35,7 @@ class TrainSettings(Settings):
     precision: Precision = "auto"
     patience: int = Field(default=0, ge=0, le=1000)
     keep: Literal["best", "last"] = "best"
+    balance: Literal["rows", "languages"] = "rows"
     checkpoint_steps: int = Field(default=0, ge=0, le=1_000_000)
     seed: int = Field(default=0, ge=0, le=4_294_967_295)
 

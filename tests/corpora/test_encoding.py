@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import BertTokenizer
 
-from kdray.corpora import Encoded, collate, encode, length_batches
+from kdray.corpora import Encoded, balanced_batches, collate, encode, length_batches
 from kdray.errors import ConfigError
 
 torch.set_num_threads(1)
@@ -121,6 +121,34 @@ def test_an_epoch_visits_every_row_once(lengths, batch_size, seed, epoch):
     assert sorted(visited.tolist()) == list(range(len(lengths)))
     assert all(len(batch) == batch_size for batch in batches[:-1])
     assert not batches or 0 < len(batches[-1]) <= batch_size
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(3, 5)), min_size=1, max_size=200),
+    st.integers(1, 9),
+    st.integers(0, 2**63),
+)
+@settings(deadline=None, max_examples=60)
+def test_balanced_batches_have_as_many_rows_of_every_group(rows, batch_size, seed):
+    lengths, groups = (np.array(column, int) for column in zip(*rows, strict=True))
+    batches = balanced_batches(lengths, groups, batch_size=batch_size, seed=seed, epoch=3)
+    like = length_batches(lengths, batch_size=batch_size, seed=seed, epoch=3)
+    assert [len(batch) for batch in batches] == [len(batch) for batch in like]
+    names = np.unique(groups)
+    for batch in batches:
+        counts = [(groups[batch] == name).sum() for name in names]
+        assert max(counts) - min(counts) <= 1
+    visited = np.bincount(np.concatenate(batches), minlength=len(lengths))
+    for name in names:  # no row a second time before all rows of its group were there
+        assert np.ptp(visited[groups == name]) <= 1
+
+
+def test_other_rows_of_a_large_group_are_left_out_in_every_epoch():
+    lengths, groups = np.ones(120, int), np.array([0] * 100 + [1] * 20)
+    order = [np.concatenate(balanced_batches(lengths, groups, batch_size=8, seed=0, epoch=epoch)) for epoch in (0, 1)]
+    large = [{int(row) for row in rows if row < 100} for rows in order]
+    assert [len(rows) for rows in large] == [60, 60]
+    assert large[0] != large[1]
 
 
 def test_the_order_depends_on_seed_and_epoch_alone():

@@ -1,11 +1,13 @@
 import csv
 import json
 import os
+import re
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from kdray.corpora import TASKS, CorpusSettings, Field, kdray_data, read_corpus, resolve_auto
 from kdray.errors import ConfigError
@@ -543,6 +545,72 @@ def test_rows_of_one_text_are_kept_together_on_request(tmp_path):
     train, select = (set(splits[split]["text"].to_pylist()) for split in ("train", "validation"))
     assert len(select) == 5
     assert not train & select
+
+
+def test_urls_of_one_host_are_kept_together_on_request(tmp_path):
+    hosts = ["http://www.a{}.com/x", "https://login.A{}.com:8080/y?z=/w", "a{}.com", "http://me@b.a{}.com/"]
+    rows = [
+        {"text": host.format(i), "label": "yes" if k % 2 else "no"} for i in range(10) for k, host in enumerate(hosts)
+    ]
+    with_train(tmp_path, rows)
+    splits = read_own(tmp_path, validation_fraction=0.25, group_by="host:text").splits
+    train, select = (
+        {re.search(r"a\d", text.lower())[0] for text in splits[split]["text"].to_pylist()}
+        for split in ("train", "validation")
+    )
+    assert (len(train), len(select)) == (8, 2)
+    assert not train & select
+    assert "corpus.group_by = urls is not a field" in refusal(tmp_path, group_by="host:urls")
+
+
+def in_languages(folder):
+    """Rows of en, de and fr in train, validation and test."""
+    for split, count in (("train", 30), ("validation", 12), ("test", 12)):
+        rows = [
+            {"text": f"{split} {i}", "label": i // 3 % 2, "speech": ("en", "de", "fr")[i % 3]} for i in range(count)
+        ]
+        write(folder, split, rows)
+    return folder
+
+
+def test_the_language_of_rows_is_kept_and_chooses_what_is_trained_and_selected_on(tmp_path):
+    in_languages(tmp_path)
+    whole = read_own(tmp_path, language_field="speech")
+    assert whole.splits["test"].column_names == ["id", "text", "language", "label"]
+    english = read_own(tmp_path, language_field="speech", train_languages=("en",))
+    counts = {split: sorted(set(table["language"].to_pylist())) for split, table in english.splits.items()}
+    assert counts == {"train": ["en"], "validation": ["en"], "test": ["de", "en", "fr"]}
+    assert english.splits["train"].num_rows == 10
+    assert "trained and selected on rows of en only" in english.note
+    fields = (Field("text", "body"),)
+    without = read_own(tmp_path, fields=fields)
+    assert len({each.fingerprint for each in (whole, english, without)}) == 3
+
+
+def test_refuses_languages_that_are_not_there(tmp_path):
+    in_languages(tmp_path)
+    sentence = refusal(tmp_path, language_field="speech", train_languages=("en", "it"))
+    assert sentence == "corpus.train_languages: train has no row of 'it', only of de, en, fr."
+    assert 'no column "tongue" for the language of rows' in refusal(
+        tmp_path, language_field="tongue", fields=(Field("text", "body"),)
+    )
+    for settings, reason in (
+        ({"train_languages": ("en",)}, "have no language"),
+        ({"language_field": "label"}, "is a column of something else already"),
+        ({"language_field": "speech", "fields": (Field("language", "body"),)}, "cannot be named language"),
+    ):
+        with pytest.raises(ValidationError, match=reason):
+            own(tmp_path, **settings)
+
+
+def test_a_named_corpus_without_a_hub_is_looked_for_in_the_folder_alone(tmp_path):
+    with pytest.raises(ConfigError, match=r"phishing_url was not found: KDRAY_DATA has no folder phishing_url, and"):
+        read_corpus(CorpusSettings(name="phishing_url"), data_dir=tmp_path)
+    row = {"text": "http://example.com/", "label": 0}
+    for split in ("train", "validation", "test"):
+        write(tmp_path / "umsab", split, [row | {"lang": "english"}], ".parquet")
+    found = read_corpus(CorpusSettings(name="umsab"), data_dir=tmp_path)
+    assert found.splits["test"]["language"].to_pylist() == ["english"]
 
 
 def test_refuses_to_group_by_an_unknown_field(tmp_path):

@@ -16,7 +16,7 @@ OWN = {"name": "folder", "path": "somewhere", "labels": ("no", "yes")}
 def test_named_corpora_and_the_sample_are_listed():
     assert set(TASKS) == {
         *("rte", "sst2", "mrpc", "qnli", "qqp", "mnli", "cola", "emotion", "ag_news", "imdb"),
-        *("stsb", "sample"),
+        *("stsb", "sib200", "umsab", "europarl_lid", "phishing_url", "webkb", "sample"),
     }
 
 

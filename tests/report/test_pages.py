@@ -351,3 +351,15 @@ def test_templates_are_packaged() -> None:
 
 def test_a_page_of_a_sweep_finds_the_script_of_its_store() -> None:
     assert f'<script src="../../report/{PLOTLY}"></script>' in render(made_up.sweep(), folder="../../report/")
+
+
+def test_languages_have_a_table_where_they_count() -> None:
+    by = {"de": {"accuracy": 0.5, "f1": 0.25}, "en": {"accuracy": 0.75}, "macro": {"accuracy": 0.625}}
+    page = markdown({**made_up.run(), "languages": {"test": by}})
+    lines = [line for line in page.splitlines() if line.startswith(("| de ", "| en ", "| macro "))]
+    assert [re.findall(r"\d+\.\d+", line) for line in lines] == [["50.0", "25.0"], ["75.0"], ["62.5"]]
+    sweep = made_up.sweep()
+    for student in sweep["confirmation"]:
+        student["languages"] = {"de": 0.5, "macro": 0.5}
+    assert "by language; macro is their mean" in markdown(sweep)
+    assert "by language" not in markdown(made_up.sweep())
