@@ -10,12 +10,12 @@ from kdray.models import (
     check_saves,
     keep_layers,
     layers_to_keep,
-    load_tokenizer,
     model_info,
     narrowed,
     reorder_classes,
     resolve_encoder,
     tokenizer_digest,
+    tokenizer_of,
 )
 from kdray.store import Store
 from kdray.teachers import label_names, task_columns
@@ -41,7 +41,7 @@ def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store:
     if source.layers is not None:
         keep_layers(model, layers_to_keep(source.init, keep=source.layers, of=model_info(model, "").layers))
     model = narrowed(model, source.narrow, seed=seed)
-    tokenizer = load_tokenizer(folder, model)
+    tokenizer = tokenizer_of(source.architecture, folder, model)
     check_saves(model, tokenizer, source.encoder or folder.name)
     return model, tokenizer
 

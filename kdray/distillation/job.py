@@ -4,6 +4,7 @@ import json
 import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from kdray.corpora import TRAIN, VALIDATION, StoredCorpus, choose, encode, load_
 from kdray.distillation.build import build_model, build_together
 from kdray.distillation.card import model_card
 from kdray.distillation.spec import FitSpec, TeacherRef
+from kdray.errors import ConfigError
 from kdray.evaluate import cost_of, predict
 from kdray.log import stopwatch
 from kdray.methods import Method, MethodState, PriorOutputs, Reward, TeacherLogits, TeacherStudent
 from kdray.models import (
+    Fitted,
     architecture_of,
     changed_rows,
     check_export,
@@ -34,7 +37,7 @@ from kdray.models import (
 )
 from kdray.seeds import seed_of
 from kdray.store import Store
-from kdray.tasks import baseline, get_metric, get_task, score_all
+from kdray.tasks import baseline, get_metric, get_task, score_all, score_one
 from kdray.teachers import map_classes, only_classes
 from kdray.train import (
     CachedTeacher,
@@ -48,6 +51,7 @@ from kdray.train import (
     TrainingData,
     WorldRanks,
     fit,
+    fit_at_once,
 )
 
 EVALUATION_ROWS = 64
@@ -115,6 +119,8 @@ class TrainingJob:
             student = model_info(model, "student", tokenizer)  # the training rows get the same tokens after trimming
             if self.spec.model.vocabulary == "trim":
                 tokenizer = self._trimmed(model, tokenizer)
+            elif isinstance(self.spec.model.architecture, Fitted):
+                tokenizer = self.spec.model.architecture.begin(model, tokenizer, self._texts(self.pruned_corpus, TRAIN))
             whole_rows = self._rows(tokenizer, self.pruned_corpus, "train")
             train_rows, reward_rows = split_reward_rows(whole_rows, self.method.reward, seed=self.spec.train.seed)
             assistant = helper.info if helper else None
@@ -135,26 +141,21 @@ class TrainingJob:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_of(seed, "adapters"))
                 adapters = self.method.adapters(pair)
-        result = (
-            _untrained()
-            if self.spec.evaluate_only
-            else fit(
-                model,
-                method=self.method,
-                adapters=adapters,
-                material=material,
-                settings=self.spec.train,
-                hooks=Hooks(
-                    score=lambda student: self._score_epoch(student, select_rows),
-                    report=self._report,
-                    checkpoints=StoreCheckpoints(self.store.work(self.spec.digest)),
-                    title=self.spec.title,
-                    higher_is_better=get_metric(self.metric).higher_is_better,
-                ),
-                ranks=self.ranks,
-                device=self.device,
-            )
+        hooks = Hooks(
+            score=lambda student: self._score_epoch(student, select_rows),
+            report=self._report,
+            checkpoints=StoreCheckpoints(self.store.work(self.spec.digest)),
+            title=self.spec.title,
+            higher_is_better=get_metric(self.metric).higher_is_better,
         )
+        how: dict[str, Any] = {"method": self.method, "material": material, "settings": self.spec.train, "hooks": hooks}
+        how |= {"ranks": self.ranks, "device": self.device}
+        if self.spec.evaluate_only:
+            result = _untrained()
+        elif isinstance(self.spec.model.architecture, Fitted):
+            result = fit_at_once(model, **how)
+        else:
+            result = fit(model, adapters=adapters, **how)
         if self.ranks.rank == 0:
             self._finish(model, tokenizer, result, prepared, whole, preparing.seconds)
 
@@ -201,7 +202,7 @@ class TrainingJob:
         self, model: Any, tokenizer: Any, result: FitResult, prepared: MethodState, whole: Any, preparing: float
     ) -> None:
         with stopwatch() as evaluating:
-            scores, agreement = self._evaluate(model, tokenizer, self._selected.get(result.best_epoch))
+            scores, agreement, languages = self._evaluate(model, tokenizer, self._selected.get(result.best_epoch))
             cost = cost_of(model, device=self.device)
         labels = self.pruned_corpus.labels("train")
         document = {
@@ -211,6 +212,7 @@ class TrainingJob:
             "higher_is_better": get_metric(self.metric).higher_is_better,
             "metrics": scores,
             "agreement": agreement,
+            **({"languages": languages} if languages else {}),
             "best_epoch": result.best_epoch,
             "history": result.history,
             "weights": self.method.phases(self.spec.train.epochs)[-1].method.weights(),
@@ -254,9 +256,9 @@ class TrainingJob:
 
     def _evaluate(
         self, model: Any, tokenizer: Any, validation: "_Scored | None"
-    ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-        """Scores by split, and the agreement with each teacher by split; what the kept epoch gave on validation is not
-        computed again."""
+    ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]], dict[str, dict[str, dict[str, float]]]]:
+        """Scores by split, the agreement with each teacher by split, and scores by split and language; what the kept
+        epoch gave on validation is not computed again."""
         known = {VALIDATION: validation} if validation else {}
         found = {
             s: known.get(s) or self._scores(model, self._rows(tokenizer, self.corpus, s)) for s in self.corpus.scored
@@ -266,7 +268,22 @@ class TrainingJob:
             for split in self.pruned_corpus.scored:  # the same rows with the texts that pruning left of them
                 rows = self._rows(tokenizer, self.pruned_corpus, split)
                 scores[f"{split}_pruned"] = self._scores(model, rows).metrics
-        return scores, self._agreement(found)
+        by_language = {split: self._languages(split, each.logits) for split, each in found.items()}
+        return scores, self._agreement(found), {split: each for split, each in by_language.items() if each}
+
+    def _languages(self, split: str, logits: np.ndarray) -> dict[str, dict[str, float]]:
+        """Scores of the rows of each language, and under `macro` their mean; empty where languages do not count."""
+        every = self.corpus.languages(split)
+        if every is None:
+            return {}
+        targets, found = self.corpus.labels(split), dict[str, dict[str, float]]()
+        for language in sorted(set(every)):
+            rows = np.flatnonzero(np.array(every) == language)
+            for name in dict.fromkeys([*self.corpus.task.metrics, *self.task.always]):
+                with suppress(ConfigError):  # a language may lack a class that the metric needs
+                    found.setdefault(language, {})[name] = score_one(name, targets[rows], logits[rows], self.task)
+        names = [name for name in next(iter(found.values()), {}) if all(name in each for each in found.values())]
+        return {**found, "macro": {name: float(np.mean([each[name] for each in found.values()])) for name in names}}
 
     def _agreement(self, found: Mapping[str, "_Scored"]) -> dict[str, dict[str, float]]:
         """By teacher and split, the share of its predicted rows for which the student predicts the same class."""
@@ -302,7 +319,9 @@ class TrainingJob:
     def _rows(self, tokenizer: Any, corpus: StoredCorpus, split: str, *, max_length: int | None = None) -> Rows:
         texts, ids = self._texts(corpus, split), corpus.table(split)["id"].to_pylist()
         encoded = encode(tokenizer, texts, max_length=max_length or self.spec.train.max_length)
-        return Rows(ids, encoded, torch.from_numpy(corpus.labels(split)), tokenizer.pad_token_id)
+        labels, languages = torch.from_numpy(corpus.labels(split)), corpus.languages(split)
+        groups = None if languages is None else np.unique(languages, return_inverse=True)[1]
+        return Rows(ids, encoded, labels, tokenizer.pad_token_id, groups)
 
     def _prepared(self, train_rows: Rows) -> MethodState:
         def answers(split: str, ids: Sequence[str], labels: torch.Tensor) -> TeacherLogits:

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from kdray.methods import KD, AnyMethod
-from kdray.models import TRANSFORMER, AnyArchitecture, Narrow, Weights
+from kdray.models import TRANSFORMER, AnyArchitecture, Fitted, Narrow, Weights
 from kdray.records import Name, Settings
 from kdray.train import TrainSettings
 
@@ -87,6 +87,11 @@ class StudentSettings(Settings):
             idle = [name for name in cuts if getattr(self, name) != fields[name].default]
             if idle:
                 raise ValueError(f"{idle[0]} has no effect on a {self.architecture.label}; leave it out")
+        if isinstance(self.architecture, Fitted) and self.architecture.units != "tokens":
+            idle = [name for name in ("encoder", "init_from") if getattr(self, name) != fields[name].default]
+            if idle:
+                units, label = self.architecture.units, self.architecture.label
+                raise ValueError(f"{idle[0]} has no effect on a {label} of {units}; leave it out, or set units: tokens")
         if not isinstance(self.layers, int) and self.init != fields["init"].default:
             raise ValueError("init has no effect where layers lists the layers; leave it out")
         if self.weights == "fresh" and self.narrow.is_idle:

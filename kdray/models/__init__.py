@@ -15,6 +15,7 @@ from kdray.models.encoders import (
     tokenizer_digest,
 )
 from kdray.models.export import check_export
+from kdray.models.fitted import Fitted, tokenizer_of
 from kdray.models.info import ModelInfo
 from kdray.models.joint import JointClassifier
 from kdray.models.kinds import (
@@ -29,11 +30,15 @@ from kdray.models.kinds import (
     model_info,
     save_classifier,
 )
+from kdray.models.linear_svm import LinearSVM
+from kdray.models.logistic import Logistic
 from kdray.models.memory import inference_bytes, training_bytes
+from kdray.models.naive_bayes import NaiveBayes
 from kdray.models.narrow import Narrow, Weights, narrowed
 from kdray.models.network import Network, NetworkModel, Words
 from kdray.models.precision import Precision, autocast, resolve_precision
 from kdray.models.roundtrip import check_saves, check_signals, check_tokens
+from kdray.models.static import Static
 from kdray.models.textcnn import TextCNN
 from kdray.models.transformer import Transformer
 from kdray.models.vocabulary import changed_rows, trim_vocabulary
@@ -44,13 +49,18 @@ __all__ = [
     "Architecture",
     "BiLSTM",
     "Encoder",
+    "Fitted",
     "Head",
     "JointClassifier",
+    "LinearSVM",
+    "Logistic",
     "ModelInfo",
+    "NaiveBayes",
     "Narrow",
     "Network",
     "NetworkModel",
     "Precision",
+    "Static",
     "TextCNN",
     "Transformer",
     "Weights",
@@ -83,6 +93,7 @@ __all__ = [
     "save_classifier",
     "split_heads",
     "tokenizer_digest",
+    "tokenizer_of",
     "training_bytes",
     "trim_vocabulary",
 ]

@@ -12,8 +12,12 @@ from kdray.models.architecture import Architecture, Head
 from kdray.models.bilstm import BiLSTM
 from kdray.models.encoders import load_config, save_tokenizer
 from kdray.models.info import ModelInfo
+from kdray.models.linear_svm import LinearSVM
+from kdray.models.logistic import Logistic
+from kdray.models.naive_bayes import NaiveBayes
 from kdray.models.network import Network, NetworkModel
 from kdray.models.network_config import NetworkConfig
+from kdray.models.static import Static
 from kdray.models.textcnn import TextCNN
 from kdray.models.transformer import Transformer
 from kdray.origin import defined, opened
@@ -25,7 +29,7 @@ def _named(given: Any) -> Any:
 
 
 AnyArchitecture = Annotated[
-    Transformer | BiLSTM | TextCNN,
+    Transformer | BiLSTM | TextCNN | Static | NaiveBayes | Logistic | LinearSVM,
     Field(discriminator="name"),
     *opened(Architecture, "student.architecture.name"),
     BeforeValidator(_named),

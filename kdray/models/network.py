@@ -116,6 +116,18 @@ class Network(Architecture):
         return self._made(config, vectors, seed)
 
     def load(self, folder: Path, *, labels: Sequence[str] = (), seed: int = 0, head: Head = "own") -> NetworkModel:
+        config = self._config_of(folder, labels, head)
+        width = config.vector_width
+        model = self._made(config, torch.zeros(config.vocab_size, width) if width else None, seed)
+        try:
+            load_model(model.network, folder / WEIGHTS)
+        except Exception as error:  # safetensors and torch raise many kinds
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"the weights in {folder} do not fit its config.json ({reason}).") from error
+        return model
+
+    def _config_of(self, folder: Path, labels: Sequence[str], head: Head) -> NetworkConfig:
+        """That of a saved model, for a task with these labels."""
         config = NetworkConfig.read(folder)
         assert config is not None
         if head != "own" or (labels and len(labels) != config.num_labels):
@@ -125,14 +137,7 @@ class Network(Architecture):
             )
         if labels:
             config.id2label = dict(enumerate(labels))
-        width = config.vector_width
-        model = self._made(config, torch.zeros(config.vocab_size, width) if width else None, seed)
-        try:
-            load_model(model.network, folder / WEIGHTS)
-        except Exception as error:  # safetensors and torch raise many kinds
-            reason = str(error).splitlines()[0]
-            raise ConfigError(f"the weights in {folder} do not fit its config.json ({reason}).") from error
-        return model
+        return config
 
     def save(self, model: NetworkModel, folder: Path) -> None:
         model.config.write(folder)

@@ -55,7 +55,8 @@ def distill(run: RunConfig, prepared: Prepared, context: Context, *, stage: str 
 
 def no_kd_baseline(run: RunConfig) -> RunConfig:
     """The same student without a teacher: its layers, from the encoder they stem from, whole texts, hard labels."""
-    student = run.student.model_copy(update={"init_from": "encoder", "encoder": run.student_encoder})
+    encoder = run.student_encoder if run.student.is_transformer else run.student.encoder
+    student = run.student.model_copy(update={"init_from": "encoder", "encoder": encoder})
     prune = type(run.prune).model_validate({"policy": "none"})
     return run.model_copy(update={"student": student, "method": FineTune(), "prune": prune})
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdray.distillation import FitSpec, ModelSource
-from kdray.models import TRANSFORMER, resolve_precision
+from kdray.models import TRANSFORMER, Fitted, resolve_precision
 from kdray.stages.context import Context
 from kdray.store import Artifact, Draft, digest_of, file_sha256
 from kdray.train import TrainSettings
@@ -39,8 +39,14 @@ def result_of(artifact: Artifact) -> dict[str, Any]:
 def _settings(spec: FitSpec, *, workers: int) -> dict[str, Any]:
     plain = spec.model_dump(mode="json", include={"labels", "label_map", "method", "access", "train", "evaluate_only"})
     plain["method"]["name"] = spec.method.identity
+    if plain["method"].get("temperature_end", 0) is None:  # so that students of one temperature keep their digests
+        del plain["method"]["temperature_end"]
     # how often checkpoints are saved changes no result
     plain["train"].pop("checkpoint_steps")
+    if plain["train"]["balance"] == "rows":  # so that trainings of other corpora keep their digests
+        del plain["train"]["balance"]
+    if isinstance(spec.model.architecture, Fitted):  # nothing else of them counts where no steps are taken
+        plain["train"] = {name: plain["train"][name] for name in ("max_length", "precision", "seed")}
     if spec.teacher_view == "pruned":  # only then, so that students of whole texts keep their digests
         plain["teacher_view"] = "pruned"
     if workers > 1 and not spec.evaluate_only:  # each worker draws dropout of its own

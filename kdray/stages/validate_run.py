@@ -22,11 +22,11 @@ from kdray.models import (
     keep_layers,
     layers_to_keep,
     load_config,
-    load_tokenizer,
     max_tokens,
     model_info,
     narrowed,
     resolve_encoder,
+    tokenizer_of,
 )
 from kdray.signals import TEACHER_NEEDS, Need
 from kdray.stages.assistant import assistant_depths
@@ -141,7 +141,7 @@ def _limit(
     """The tokens that the cut model and its tokenizer can read of one row."""
     folder = resolve_encoder(name).folder
     model = architecture.build(folder, labels=labels, seed=0, head=head)
-    tokenizer = load_tokenizer(folder, model)
+    tokenizer = tokenizer_of(architecture, folder, model)
     check_tokens(model, tokenizer, folder)
     for init, keep in cuts:
         keep_layers(model, layers_to_keep(init, keep=keep, of=model_info(model, name).layers))

@@ -1,5 +1,6 @@
 """The one loop: order, optimizer, objective, checkpoint, ranks."""
 
+from kdray.train.at_once import fit_at_once
 from kdray.train.checkpoint import Checkpoint, Checkpoints, NoCheckpoints, StoreCheckpoints
 from kdray.train.data import CachedTeacher, MixedTeacher, OnlineTeacher, Rows, Teacher, predict_batched
 from kdray.train.loop import FitResult, Hooks, TrainingData, fit
@@ -27,6 +28,7 @@ __all__ = [
     "TrainingData",
     "WorldRanks",
     "fit",
+    "fit_at_once",
     "objective",
     "predict_batched",
 ]

@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from kdray.errors import ConfigError
-from kdray.models import BiLSTM, TextCNN, Words, architecture_of, forward, model_info
+from kdray.models import BiLSTM, Static, TextCNN, Words, architecture_of, forward, model_info
 
 IDS = torch.tensor([[2, 5, 7, 3, 0], [2, 6, 0, 0, 0], [2, 5, 6, 8, 3]])
 MASK = (IDS != 0).long()
@@ -34,6 +34,18 @@ def test_a_convolution_takes_the_highest_window_of_each_filter() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("hidden", [0, 4])
+def test_static_vectors_are_averaged_over_the_real_tokens(hidden) -> None:
+    model = network(Static(vectors="random", embedding=3, hidden=hidden))
+    for row, logits in zip(range(len(IDS)), model(IDS, MASK), strict=True):
+        words = [model.table.weight[word] for word in IDS[row] if word]
+        mean = sum(words[1:], words[0]) / len(words)
+        if hidden:
+            mean = torch.relu(model.hidden[1](mean))
+        torch.testing.assert_close(logits, model.logits(mean))
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_bilstm_is_that_of_torch_over_the_real_tokens(layers) -> None:
     model = network(BiLSTM(embedding=3, hidden=4, dense=5, layers=layers))
@@ -50,7 +62,14 @@ def test_a_bilstm_is_that_of_torch_over_the_real_tokens(layers) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("architecture", [BiLSTM(embedding=3, hidden=4, layers=2), TextCNN(embedding=3, filters=2)])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        BiLSTM(embedding=3, hidden=4, layers=2),
+        TextCNN(embedding=3, filters=2),
+        Static(vectors="random", embedding=3, hidden=4),
+    ],
+)
 def test_padding_changes_no_row(architecture) -> None:
     model = network(architecture)
     further = torch.nn.functional.pad(IDS, (0, 6), value=9)  # whatever stands there
@@ -68,6 +87,9 @@ def test_the_paper_sized_networks_have_the_parameters_of_their_formulas(tiny_enc
     above = 300 * 400 + 400 + 2 * 400 + 2
     assert model_info(lstm, "lstm").parameters() == 300 * words + 2 * one + above
     assert architecture_of(lstm).flops(lstm, tokens=10) == 20 * (2 * one + above)
+    mean = Static(vectors="random").build(tiny_encoder, labels=tiny.LABELS, seed=0)
+    assert model_info(mean, "static").parameters() == 300 * words + 2 * 300 + 2
+    assert architecture_of(mean).flops(mean, tokens=10) == 10 * 300 + 2 * (2 * 300 + 2)
 
 
 def test_first_weights_depend_on_the_seed_alone(tiny_encoder) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from kdray.errors import ConfigError
 from kdray.export.graph import inputs_of, write_graph
-from kdray.models import BiLSTM, TextCNN, keep_layers, load_classifier, load_tokenizer
+from kdray.models import BiLSTM, Network, Static, TextCNN, keep_layers, load_classifier, load_tokenizer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
 DOCUMENTED = {
@@ -69,13 +69,14 @@ def test_the_graph_of_a_family_gives_the_logits_of_torch(name: str, tmp_path: Pa
     "architecture",
     [
         TextCNN(filters=4, embedding=8),
+        Static(hidden=4),
         BiLSTM(hidden=8, embedding=8, dense=8),
         pytest.param(BiLSTM(hidden=8, embedding=8, dense=8, layers=2), marks=pytest.mark.slow),
     ],
-    ids=["textcnn", "bilstm", "bilstm of two layers"],
+    ids=["textcnn", "static", "bilstm", "bilstm of two layers"],
 )
 def test_networks_are_exported_and_a_bilstm_of_several_layers_is_refused(
-    architecture: TextCNN | BiLSTM, tiny_encoder: Path, tmp_path: Path
+    architecture: Network, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     model = architecture.build(tiny_encoder, labels=("x", "y", "z"), seed=0)
     names = list(inputs_of(load_tokenizer(tiny_encoder, model)))

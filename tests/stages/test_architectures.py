@@ -27,6 +27,7 @@ MINE = pages.code_with(pages.ROOT / "docs/extending.md", "class MyLSTM")
 SMALL: dict[str, dict[str, Any]] = {
     "bilstm": {"embedding": 16, "hidden": 16, "dense": 16, "dropout": 0.1},
     "textcnn": {"embedding": 16, "filters": 16, "dropout": 0.1},
+    "static": {"hidden": 16},
 }
 QUICK = {"train": tiny.training(1)}
 

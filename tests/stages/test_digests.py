@@ -31,7 +31,7 @@ CORPUS: dict[str, Any] = {
     "columns": {"label": "flag", "id": "id"},
     "fields": [{"name": "text", "role": "query"}, {"name": "other", "role": "context"}],
     "labels": ["positive", "negative"], "metrics": ["macro_f1"], "validation_fraction": 0.3, "group_by": "other",
-    "split_seed": 1, "limit": 40,
+    "split_seed": 1, "limit": 40, "language_field": "flag",
 }  # fmt: skip
 
 
@@ -41,7 +41,10 @@ def under(prefix: str, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 # The stage whose digest changes, and another value for each setting of it; with a value, what it needs to be allowed.
 COUNTS: dict[str, dict[str, Any]] = {
-    "corpus": under("corpus", CORPUS),
+    "corpus": {
+        **under("corpus", CORPUS),
+        "corpus.train_languages": (["positive"], {"corpus.language_field": "flag"}),
+    },
     "prune": {
         "prune.policy": "literal", "prune.level": "row", "prune.fit_on": "split", "prune.keep_medoids": "nn",
         "prune.num_clusters": (3, {"prune.keep_medoids": "kmeans"}), "prune.min_keep": (2, SEVERAL),
@@ -60,16 +63,21 @@ COUNTS: dict[str, dict[str, Any]] = {
         "teachers.0.classes": (["positive", "negative"], FINE_TUNING), "teachers.0.init_from": None,
         "teachers.0.init_from.label_map": {"negative": "positive", "positive": "negative"},
         **under("teachers.0.init_from.corpus", CORPUS),
+        "teachers.0.init_from.corpus.train_languages": (
+            ["positive"], {"teachers.0.init_from.corpus.language_field": "flag"},
+        ),
+        "teachers.0.train.balance": ("languages", {"corpus.language_field": "flag"}),
+        "teachers.0.init_from.train.balance": ("languages", {"teachers.0.init_from.corpus.language_field": "flag"}),
         **under("teachers.0.init_from.train", TRAIN), **under("teachers.0.train", TRAIN),
         "teacher_training": ("joint", {"teachers.1.layers": 3, "teachers.0.init_from": None}),
     },
     "outputs": {"outputs.quality_check": True},
     "assist": {
         "assistant.init": "bottom", "assistant.architecture": {"name": "bilstm", "hidden": 2},
-        **under("assistant.train", TRAIN),
+        **under("assistant.train", TRAIN), "assistant.train.balance": ("languages", {"corpus.language_field": "flag"}),
         **under("assistant.method", {
-            "temperature": 2.0, "alpha": 0.25, "alpha_end": 0.25, "kd_term": ("mse", {}), "t2_scaling": False,
-            "direction": "reverse", "reduction": "elementmean",
+            "temperature": 2.0, "alpha": 0.25, "alpha_end": 0.25, "temperature_end": 1.0, "kd_term": ("mse", {}),
+            "t2_scaling": False, "direction": "reverse", "reduction": "elementmean",
         }),
     },
     "distill": {
@@ -79,6 +87,7 @@ COUNTS: dict[str, dict[str, Any]] = {
         "student.width": 8, "student.heads": (2, {"student.width": 8}), "student.intermediate": 16,
         "student.weights": ("fresh", {"student.width": 8}),
         "student.init_from": "teacher", "method": {"temperature": 2.0}, **under("train", TRAIN),
+        "train.balance": ("languages", {"corpus.language_field": "flag"}),
     },
 }  # fmt: skip
 
