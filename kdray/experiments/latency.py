@@ -32,6 +32,7 @@ from kdray.store import Artifact, Store
 
 log = logging.getLogger(__name__)
 
+BUSY_ATTEMPTS = 3
 MOST_SHAPES = 32  # each is exported and timed, which takes about half a minute
 SHAPE = "student"  # the search's parameter that chooses one
 NOT_IN_SHAPE = {"init", "init_from", "vocabulary", "weights", "encoder"}  # of a student: without effect on its latency
@@ -184,10 +185,18 @@ def _measured(folders: Mapping[str, Path], corpus: Artifact) -> OneRow:
 
 
 def _timed(candidates: Sequence[Candidate], corpus: Artifact) -> OneRow:
+    """On a machine that is not quiet several times: other processes make medians longer, never shorter."""
     stored = load_stored(corpus)
     table = stored.table(VALIDATION)
     rows = list(zip(*(table[each.name].to_pylist() for each in stored.task.fields), strict=True))
-    return time_one_row(candidates, rows)
+    found = time_one_row(candidates, rows)
+    for _ in range(BUSY_ATTEMPTS - 1):
+        if found.load.is_quiet:
+            break
+        again = time_one_row(candidates, rows)
+        least = {name: min(ms, found.p50_ms[name]) for name, ms in again.p50_ms.items()}
+        found = again if again.load.is_quiet else replace(again, p50_ms=least)
+    return found
 
 
 def within(settings: SweepSettings, run: RunConfig, exported: Exported) -> tuple[SweepSettings, RunConfig]:
