@@ -26,7 +26,7 @@ from kdray.export.bundle import export_bundle, write_drafts
 from kdray.export.evidence import evidence_for
 from kdray.export.machine import machine
 from kdray.export.trained import Reading, TrainedModel, open_trained
-from kdray.models import save_classifier
+from kdray.models import model_info, save_classifier
 from kdray.stages import load_stored
 from kdray.store import Artifact, Store
 
@@ -164,6 +164,12 @@ def _drafts(
 
 def _untrained(source: ModelSource, task: StoredTask, max_length: int, store: Store, folder: Path) -> TrainedModel:
     model, tokenizer = build_model(source, labels=task.labels, seed=0, store=store)
+    if model_info(model, "").fitted:
+        raise ConfigError(
+            f"student.architecture = {source.architecture.label} is fitted at once and has no size before, so its "
+            "latency cannot be measured; leave out --under and the objective latency, and measure its bundle with "
+            "kdray bench."
+        )
     save_classifier(model, tokenizer, folder, max_length=max_length)
     reading = Reading(
         labels=task.labels,

@@ -12,7 +12,7 @@ import tiny
 from kdray.api import experiments as api
 from kdray.api.dataset import Dataset
 from kdray.api.experiments import search, search_settings
-from kdray.config import RunConfig, parse
+from kdray.config import RunConfig, merge, parse
 from kdray.engines import InProcess
 from kdray.engines.choice import Local
 from kdray.errors import ConfigError, RunError
@@ -156,6 +156,15 @@ def test_too_many_shapes_are_refused(run: RunConfig, fake: list[list[str]]) -> N
     context = Context(Store(run.store), InProcess(), None)
     with pytest.raises(ConfigError, match="has 40 shapes of students; at most 32"):
         exported_latency(settings(*range(1, 41)), run, read(run.corpus, context), context.store)
+
+
+def test_a_student_whose_size_is_known_after_training_is_refused(run: RunConfig, fake: list[list[str]]) -> None:
+    changes = {"student.encoder": None, "student.layers": 3, "student.architecture": {"name": "logistic"}}
+    fitted = parse(merge(run.model_dump(mode="json"), changes), source="test")
+    context = Context(Store(run.store), InProcess(), None)
+    asked = replace(settings(1), shapes=Shapes([{}], space))
+    with pytest.raises(ConfigError, match="architecture = logistic is fitted at once and has no size before"):
+        exported_latency(asked, fitted, read(run.corpus, context), context.store)
 
 
 def swept(run: RunConfig, limit: float) -> Mapping[str, Any]:
