@@ -51,7 +51,6 @@ def test_one_text_and_many_get_the_predictions_of_the_model(client, bundle):
         (b'{"texts": "' + b"a" * 2000 + b'"}', 413, "The body has more than 2000 bytes"),
         (b'{"texts": "\\u0000"}', 200, "label"),
         (b"\xff\xfe", 422, "JSON decode error"),
-        (b"[" * 1000, 400, "error parsing the body"),
     ],
 )
 def test_hostile_bodies_get_a_clear_answer(client, content, status, said):
@@ -59,6 +58,13 @@ def test_hostile_bodies_get_a_clear_answer(client, content, status, said):
     assert answer.status_code == status, answer.text
     assert said in answer.text
     assert client.get("/healthz").json()["status"] == "ok"
+
+
+def test_a_deeply_nested_body_gets_a_clear_answer(client):
+    """Up to Python 3.12 its depth is the error, later its missing end."""
+    answer = client.post("/predict", content=b"[" * 1000, headers={"content-type": "application/json"})
+    expected = {400: "error parsing the body", 422: "JSON decode error"}
+    assert expected[answer.status_code] in answer.text
 
 
 def test_a_body_without_a_length_is_limited_too(client):
