@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from kdray.corpora.finding import RawCorpus, from_function, from_name, from_user
 from kdray.corpora.notes import overlap_note, size_note
+from kdray.corpora.phrases import phrase_groups
 from kdray.corpora.settings import CorpusSettings
-from kdray.corpora.splits import HOST, carve, limit_rows
+from kdray.corpora.splits import HOST, PHRASES, carve, limit_rows
 from kdray.corpora.tasks import LANGUAGE, TEST, TRAIN, VALIDATION, Task
 from kdray.corpora.validate import normalize
 from kdray.errors import ConfigError
@@ -108,6 +109,8 @@ def _refuse_unused(settings: CorpusSettings, task: Task) -> None:
         raise ConfigError(f"corpus.validation_fraction = {settings.validation_fraction} has no effect: {official}.")
     if settings.group_by is not None:
         raise ConfigError(f"corpus.group_by = {settings.group_by} has no effect: {official}.")
+    if settings.group_phrases is not None:
+        raise ConfigError(f"corpus.group_phrases = {settings.group_phrases} has no effect: {official}.")
     if settings.split_seed and settings.limit is None:
         raise ConfigError(f"corpus.split_seed = {settings.split_seed} has no effect: {official}.")
 
@@ -130,19 +133,19 @@ def _check(raw: RawCorpus, task: Task, columns: Mapping[str, str]) -> dict[str, 
 def _split(checked: Mapping[str, pa.Table], task: Task, settings: CorpusSettings) -> dict[str, pa.Table]:
     parts = [checked[split] for split in (TRAIN, *task.extra_train) if split in checked]
     train = _of_languages(pa.concat_tables(parts), settings, TRAIN)
+    columns = train.column_names
+    group_by = None if task.validation_split is not None else _group_by(task, settings)
+    if group_by is not None and _groups_phrases(task, settings):  # of all rows: a limit may leave the sentences out
+        train = train.append_column(PHRASES, pa.array(phrase_groups(train[group_by].to_pylist())))
+        group_by = PHRASES
     if settings.limit is not None:
         train = limit_rows(train, limit=settings.limit, seed=settings.split_seed)
     if task.validation_split is not None:
         select = _of_languages(checked[task.validation_split], settings, VALIDATION)
     else:
         fraction = settings.validation_fraction or task.validation_fraction
-        group_by = settings.group_by or task.group_by
-        name = None if group_by is None else group_by.removeprefix(HOST)
-        if name is not None and name not in task.field_names:
-            raise ConfigError(
-                f"corpus.group_by = {name} is not a field; {task.name} has {', '.join(task.field_names)}."
-            )
         train, select = carve(train, fraction=fraction, seed=settings.split_seed, group_by=group_by)
+        train, select = train.select(columns), select.select(columns)
     if train["label"].null_count == train.num_rows:
         raise ConfigError(f"{task.name} has no labeled row in train: at least one is needed.")
     extra = {name: checked[split] for name, split in task.extra_test.items() if split in checked}
@@ -159,6 +162,28 @@ def _of_languages(table: pa.Table, settings: CorpusSettings, split: str) -> pa.T
             f"corpus.train_languages: {split} has no row of {missing[0]!r}, only of {', '.join(sorted(there))}."
         )
     return table.filter(pc.is_in(table[LANGUAGE], pa.array(settings.train_languages)))
+
+
+def _groups_phrases(task: Task, settings: CorpusSettings) -> bool:
+    return task.group_phrases if settings.group_phrases is None else settings.group_phrases
+
+
+def _group_by(task: Task, settings: CorpusSettings) -> str | None:
+    """The field whose text keeps rows of train together; None where each row may go to either side."""
+    group_by = settings.group_by or task.group_by
+    name = None if group_by is None else group_by.removeprefix(HOST)
+    if name is not None and name not in task.field_names:
+        raise ConfigError(f"corpus.group_by = {name} is not a field; {task.name} has {', '.join(task.field_names)}.")
+    if group_by != name and _groups_phrases(task, settings):
+        raise ConfigError(f"corpus.group_by = {group_by} has no phrases: leave corpus.group_phrases out.")
+    if group_by is None and _groups_phrases(task, settings):
+        if len(task.field_names) > 1:
+            raise ConfigError(
+                f"corpus.group_phrases needs corpus.group_by where a row has several texts; {task.name} has "
+                f"{', '.join(task.field_names)}."
+            )
+        return task.fields[0].name
+    return group_by
 
 
 def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, splits: Mapping[str, pa.Table]) -> str | None:

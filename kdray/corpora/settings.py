@@ -34,6 +34,8 @@ class CorpusSettings(Settings):
         group_by: a field; rows of train with the same text there are all selected on or all trained on. None takes the
             task's own: none but the sample's, whose hypotheses stand in two rows each. `host:FIELD` keeps the URLs of a
             host together (the last two labels of its name).
+        group_phrases: whether a row of train whose text is part of the text of other rows is on the side of the longest
+            of these. The text is that of `group_by`, or the only field. None takes the task's own: true for sst2.
         split_seed: decides which rows `validation_fraction` and `limit` take.
         language_field: the column with the language of each row, by which scores are shown too. None takes the task's
             own: that of sib200 and umsab.
@@ -50,6 +52,7 @@ class CorpusSettings(Settings):
     metrics: tuple[str, ...] = ()
     validation_fraction: Annotated[float, Setting(gt=0, le=0.5)] | None = None
     group_by: str | None = None
+    group_phrases: bool | None = None
     split_seed: Annotated[int, Setting(ge=0, le=4_294_967_295)] = 0
     language_field: Name | None = None
     train_languages: tuple[Name, ...] = ()
@@ -105,6 +108,8 @@ class CorpusSettings(Settings):
             )
         if self.group_by is not None:
             raise ValueError(f"group_by = {self.group_by} has no effect: {official}; leave it out")
+        if self.group_phrases is not None:
+            raise ValueError(f"group_phrases = {self.group_phrases} has no effect: {official}; leave it out")
         if self.split_seed and self.limit is None:
             raise ValueError(f"split_seed = {self.split_seed} has no effect: {official}; leave it out")
         return self

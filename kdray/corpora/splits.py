@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kdray.errors import ConfigError
 
 HOST = "host:"  # before a column of URLs, in `group_by`
+PHRASES = "\x1fphrases"  # a column with the number of each row's group of phrases, which no field can be named
 
 
 def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None = None) -> tuple[pa.Table, pa.Table]:
@@ -45,7 +46,8 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
         groups = texts.dictionary_encode().combine_chunks().indices.to_numpy()
         taken = choose_groups(ids, labels, groups, count=count, seed=seed, purpose="select")
         if not taken.any():
-            raise ConfigError(f"train cannot be split by {group_by}: no group of rows is as small as {count} rows.")
+            shown = "phrases" if group_by == PHRASES else group_by
+            raise ConfigError(f"train cannot be split by {shown}: no group of rows is as small as {count} rows.")
     gone = np.setdiff1d(labels, labels[~taken])
     if len(gone):
         raise ConfigError(

@@ -46,6 +46,7 @@ class Task:
         validation_split: the official split for selection, or None if it is held out from train.
         validation_fraction: the fraction of train that is held out if `validation_split` is None; in (0, 0.5].
         group_by: the field by which rows are kept together when validation is held out, or None.
+        group_phrases: whether rows of train are phrases of sentences, which are kept together then.
         extra_train: further training splits, used if available.
         extra_test: further test splits by kdray's name for them, used if available.
         hub: where the hub has it, or None.
@@ -62,6 +63,7 @@ class Task:
     validation_split: str | None = None
     validation_fraction: float = 0.1
     group_by: str | None = None
+    group_phrases: bool = False
     extra_train: tuple[str, ...] = ()
     extra_test: Mapping[str, str] = field(default_factory=dict[str, str])
     hub: HubSource | None = None
@@ -113,6 +115,7 @@ _ALL = (
         (Field("sentence", "body"),),
         ("negative", "positive"),
         full_rows=_sizes(67_349, 872),
+        group_phrases=True,
         hub=_glue("sst2"),
     ),
     Task(

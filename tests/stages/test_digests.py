@@ -39,10 +39,15 @@ def under(prefix: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}.{name}": value for name, value in changes.items()}
 
 
+def phrases(prefix: str) -> dict[str, Any]:
+    return {f"{prefix}.group_phrases": (True, {f"{prefix}.group_by": "text"})}
+
+
 # The stage whose digest changes, and another value for each setting of it; with a value, what it needs to be allowed.
 COUNTS: dict[str, dict[str, Any]] = {
     "corpus": {
         **under("corpus", CORPUS),
+        **phrases("corpus"),
         "corpus.train_languages": (["positive"], {"corpus.language_field": "flag"}),
     },
     "prune": {
@@ -62,7 +67,7 @@ COUNTS: dict[str, dict[str, Any]] = {
         "teachers.0.fine_tuned": (True, {"teachers.0.encoder": TUNED, **FINE_TUNING}),
         "teachers.0.classes": (["positive", "negative"], FINE_TUNING), "teachers.0.init_from": None,
         "teachers.0.init_from.label_map": {"negative": "positive", "positive": "negative"},
-        **under("teachers.0.init_from.corpus", CORPUS),
+        **under("teachers.0.init_from.corpus", CORPUS), **phrases("teachers.0.init_from.corpus"),
         "teachers.0.init_from.corpus.train_languages": (
             ["positive"], {"teachers.0.init_from.corpus.language_field": "flag"},
         ),
