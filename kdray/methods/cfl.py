@@ -13,8 +13,9 @@ Refuses: fewer than two teachers; other tokenizers; subsets that overlap or leav
 Defaults: T = 5, all three parts 1, a common width of a quarter of the student's (public code of MUKI); α = 0.5 (our
     choice); T² on (D2).
 Differs from the source: MMD compares the rows of the global batch, however many workers share it; padding is 0 in f;
-    the common width is rounded up. MSE is a mean over a row's real tokens and the width, then over rows. The adapters
-    share the student's learning rate. On a batch of one row MMD² is a constant but for its bandwidth: prefer more.
+    the common width is rounded up. dec reads the teacher's own common vector and has one hidden layer, unlike both
+    public codes (D39). MSE is a mean over a row's real tokens and the width, then over rows. The adapters share the
+    student's learning rate. On a batch of one row MMD² is a constant but for its bandwidth: prefer more.
 """
 
 from typing import ClassVar, Literal

@@ -7,7 +7,8 @@ Needs: logits of a teacher and of an assistant, [CLS] of every teacher layer; al
 Refuses: a teacher with fewer layers than the student; ratios outside (0, 1]; one class.
 Defaults: λ = .5/.3/.2, T = 5, r = .5 (S1 §4.3); assistant in the geometric middle of teacher and student (S1
     Figure 3: 6 is best between 3 and 12, 9 between 6 and 12).
-Differs from the source: T² on (D2); CE on all rows (D7); entropy normalized by log d, not log|Y| (D8); margin selects
+Differs from the source: H(x) of a layer is that of its [CLS] vector, and M is the student's number of layers, which
+    S1 leaves open (D38); T² on (D2); CE on all rows (D7); entropy normalized by log d, not log|Y| (D8); margin selects
     the uncertain rows (D6); the assistant has the settings of the run's `assistant` section, not DeKD's own; widths
     that differ get a bias-free projection on the student's side (D14).
 """

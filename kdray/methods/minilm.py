@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import nn
 
 from kdray.errors import ConfigError
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, TeacherStudent
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, Status, TeacherStudent
 from kdray.methods.finetune import FineTune
 from kdray.methods.relations import last_layer, real_tokens, relation_rows
 from kdray.signals import Need
@@ -39,6 +39,7 @@ class MiniLM(Method):
 
     title: ClassVar[str] = "MiniLM"
     source: ClassVar[str] = "Wang et al. 2020; S1 §2; S2 §2.2"
+    status: ClassVar[Status] = "task variant"
     access: ClassVar[str] = "online"
 
     name: Literal["minilm"] = "minilm"  # pyright: ignore[reportIncompatibleVariableOverride]

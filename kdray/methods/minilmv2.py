@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kdray.errors import ConfigError
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, TeacherStudent
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, Status, TeacherStudent
 from kdray.methods.finetune import FineTune
 from kdray.methods.relations import last_layer, real_tokens, relation_rows
 from kdray.signals import Need
@@ -41,6 +41,7 @@ class MiniLMv2(Method):
 
     title: ClassVar[str] = "MiniLMv2"
     source: ClassVar[str] = "Wang et al. 2021; S1 §2; S2 §2.2"
+    status: ClassVar[Status] = "task variant"
     access: ClassVar[str] = "online"
 
     name: Literal["minilmv2"] = "minilmv2"  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -8,8 +8,8 @@ Formula: (1 − α)·CE + α·c·KL(P ‖ softmax(z_s)), m_k = 1 − H(p̄_k)/lo
     `ki_shared`: every Y_k is all classes. `ki_split`: subsets and α = 1, no gold labels.
 Needs: logits of K ≥ 2 teachers, cached; mean probabilities with dropout, cached, unless `mc` is 0.
 Refuses: fewer than two teachers; subsets that leave a class out; subsets with gold labels (α below 1).
-Defaults: soft, 0.2, re-weighting on, m_k with dropout (public code of MUKI), 10 passes and α = 0.5 (our choice: S1
-    gives none). Temperature 1, no T².
+Defaults: soft, 0.2, re-weighting on, m_k with dropout (public code of MUKI), α = 0.5 (our choice: S1 gives none),
+    10 passes (our choice; the public code has 16: `mc: 16`). Temperature 1, no T².
 Differs from the source: dropout decides how certain a teacher is, while the target's p_k come from its plain pass.
 """
 

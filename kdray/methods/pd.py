@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, Status
 from kdray.methods.finetune import FineTune
 from kdray.methods.losses import log_probs, soft_cross_entropy_rows
 
@@ -28,6 +28,7 @@ class PD(Method):
 
     title: ClassVar[str] = "Pre-trained distillation"
     source: ClassVar[str] = "Turc et al. 2019; S1"
+    status: ClassVar[Status] = "task variant"
 
     name: Literal["pd"] = "pd"  # pyright: ignore[reportIncompatibleVariableOverride]
     temperature: float = Field(default=1.0, gt=0, le=1000)

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from kdray.errors import ConfigError
-from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, TeacherStudent
+from kdray.methods.contract import Batch, LossTerm, Method, MethodOutput, Phase, Status, TeacherStudent
 from kdray.methods.layers import projected, state_rows, student_projection, token_mean, uniform_layers
 from kdray.methods.losses import Reduction, log_probs, soft_cross_entropy_rows, wide
 from kdray.signals import Need
@@ -57,6 +57,7 @@ class TinyBERT(Method):
 
     title: ClassVar[str] = "TinyBERT"
     source: ClassVar[str] = "Jiao et al. 2020; S2 §2.2"
+    status: ClassVar[Status] = "task variant"
     access: ClassVar[str] = "online"
 
     name: Literal["tinybert"] = "tinybert"  # pyright: ignore[reportIncompatibleVariableOverride]
