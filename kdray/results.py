@@ -46,10 +46,15 @@ class Corpus(Record):
 
 
 class Epoch(Record):
-    """One epoch of a trial: the metric on the validation split and the mean training loss per row."""
+    """One epoch of a trial: the metric on the validation split and the mean training loss per row.
+
+    Attributes:
+        standard_error: Of the score, from the choice of the rows; None where the metric is no accuracy.
+    """
 
     epoch: float
     value: float | None = None
+    standard_error: float | None = None
     loss: float | None = None
 
 
@@ -132,6 +137,29 @@ class Difference(Record):
     mean: float | None
     p_value: float | None = None
     test: str | None = None
+
+
+class Pair(Record):
+    """Two students of one table on the test split: `label` compared with `to`; above 0 `difference` is its lead.
+
+    Attributes:
+        difference: Of the means over seeds.
+        low, high: Where 95 % of the differences lie over resampled rows and seeds (paired bootstrap).
+        p_rows: McNemar's exact test; of several seeds a sign test over rows.
+        p_seeds: The t-test of differences of the same seed.
+        holm_rows, holm_seeds: These after Holm's correction for all pairs of the table.
+    """
+
+    label: str
+    to: str
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    p_bootstrap: float | None = None
+    p_rows: float | None = None
+    p_seeds: float | None = None
+    holm_rows: float | None = None
+    holm_seeds: float | None = None
 
 
 class Confirmed(Record):
@@ -323,6 +351,7 @@ class SweepResult(ResultBase):
     """Many trials over one corpus and one set of cached teacher outputs.
 
     Attributes:
+        pairs: Tests between the confirmed students; none where two labels have the same settings.
         objectives: `metric` first; then `latency`, `parameters`.
         front: Numbers of the trials that no other trial beats in all objectives.
         stopped: Why the search ended before its number of trials; `None` if it did not.
@@ -339,6 +368,7 @@ class SweepResult(ResultBase):
     objectives: tuple[str, ...] = ()
     front: tuple[int, ...] | None = None
     confirmation: tuple[Confirmed, ...] = ()
+    pairs: tuple[Pair, ...] = ()
     selection: Selection | None = None
     stopped: str | None = None
     latency: ExportedLatency | None = None
@@ -351,6 +381,7 @@ class ComparisonResult(ResultBase):
     metric: str
     higher_is_better: bool = True
     confirmation: tuple[Confirmed, ...]
+    pairs: tuple[Pair, ...] = ()
 
 
 class RunEpoch(Record):
@@ -361,6 +392,7 @@ class RunEpoch(Record):
 
     epoch: float
     validation: float | dict[str, float | None] | None = None
+    standard_error: float | None = None
     terms: dict[str, float | None] = {}
     weighted: dict[str, float | None] = {}
 

@@ -15,12 +15,12 @@ import transformers
 
 import kdray
 from kdray import metrics
-from kdray.corpora import TRAIN, VALIDATION, StoredCorpus, choose, encode, load_corpus
+from kdray.corpora import TEST, TRAIN, VALIDATION, StoredCorpus, choose, encode, load_corpus
 from kdray.distillation.build import build_model, build_together
 from kdray.distillation.card import model_card
 from kdray.distillation.spec import FitSpec, TeacherRef
 from kdray.errors import ConfigError
-from kdray.evaluate import cost_of, predict
+from kdray.evaluate import cost_of, pack_rows, predict
 from kdray.log import stopwatch
 from kdray.methods import Method, MethodState, PriorOutputs, Reward, TeacherLogits, TeacherStudent
 from kdray.models import (
@@ -202,7 +202,7 @@ class TrainingJob:
         self, model: Any, tokenizer: Any, result: FitResult, prepared: MethodState, whole: Any, preparing: float
     ) -> None:
         with stopwatch() as evaluating:
-            scores, agreement, languages = self._evaluate(model, tokenizer, self._selected.get(result.best_epoch))
+            scores, agreement, languages, right = self._evaluate(model, tokenizer, self._selected.get(result.best_epoch))
             cost = cost_of(model, device=self.device)
         labels = self.pruned_corpus.labels("train")
         document = {
@@ -213,6 +213,7 @@ class TrainingJob:
             "metrics": scores,
             "agreement": agreement,
             **({"languages": languages} if languages else {}),
+            "right": right,
             "best_epoch": result.best_epoch,
             "history": result.history,
             "weights": self.method.phases(self.spec.train.epochs)[-1].method.weights(),
@@ -256,9 +257,11 @@ class TrainingJob:
 
     def _evaluate(
         self, model: Any, tokenizer: Any, validation: "_Scored | None"
-    ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]], dict[str, dict[str, dict[str, float]]]]:
-        """Scores by split, the agreement with each teacher by split, and scores by split and language; what the kept
-        epoch gave on validation is not computed again."""
+    ) -> tuple[
+        dict[str, dict[str, float]], dict[str, dict[str, float]], dict[str, dict[str, dict[str, float]]], dict[str, str]
+    ]:
+        """Scores by split, the agreement with each teacher by split, scores by split and language, and the test rows
+        that are answered right; what the kept epoch gave on validation is not computed again."""
         known = {VALIDATION: validation} if validation else {}
         found = {
             s: known.get(s) or self._scores(model, self._rows(tokenizer, self.corpus, s)) for s in self.corpus.scored
@@ -269,7 +272,8 @@ class TrainingJob:
                 rows = self._rows(tokenizer, self.pruned_corpus, split)
                 scores[f"{split}_pruned"] = self._scores(model, rows).metrics
         by_language = {split: self._languages(split, each.logits) for split, each in found.items()}
-        return scores, self._agreement(found), {split: each for split, each in by_language.items() if each}
+        languages = {split: each for split, each in by_language.items() if each}
+        return scores, self._agreement(found), languages, self._right(found)
 
     def _languages(self, split: str, logits: np.ndarray) -> dict[str, dict[str, float]]:
         """Scores of the rows of each language, and under `macro` their mean; empty where languages do not count."""
@@ -296,6 +300,12 @@ class TrainingJob:
                     theirs = cached.signals_for(rows, torch.device("cpu"), frozenset()).logits.numpy().argmax(1)
                     agreement[teacher.info.name][split] = float((scored.logits[rows].argmax(1) == theirs).mean())
         return {name: by_split for name, by_split in agreement.items() if by_split}
+
+    def _right(self, found: Mapping[str, "_Scored"]) -> dict[str, str]:
+        """The rows of test for which the highest logit is that of the label, see `pack_rows`; only with classes."""
+        if self.task.target != "class":
+            return {}
+        return {TEST: pack_rows(found[TEST].logits.argmax(1) == self.corpus.labels(TEST))}
 
     def _scores(self, model: Any, rows: Rows) -> "_Scored":
         precision = self.spec.train.precision

@@ -7,7 +7,7 @@ from typing import Any
 
 from kdray.config import RunConfig, merge, parse
 from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate
-from kdray.experiments.documents import Provenance, facts_of, students, write
+from kdray.experiments.documents import Provenance, facts_of, pairs, students, write
 from kdray.experiments.students import Shared
 from kdray.stages import Context, prepare
 
@@ -44,6 +44,7 @@ def compare(
     trained = confirm(candidates, seeds, Shared.of(prepared), context.engine, cpus=cpus, gpus=gpus)
     document: dict[str, Any] = {"kind": "comparison", **facts_of(name, run, prepared, context, provenance)}
     document["confirmation"] = students(candidates, trained, seeds, document["teachers"])
+    document["pairs"] = pairs(candidates, trained)
     phases = {"prepare": ready - start, "train": time.time() - ready}
     document["seconds"] = {"total": time.time() - start, "by_phase": phases}
     write(document, context, name)

@@ -5,15 +5,18 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import kdray
 from kdray import report, results
 from kdray.config import RunConfig
 from kdray.corpora import load_description
 from kdray.distillation import TeacherRef
-from kdray.evaluate import against, spread
+from kdray.evaluate import Right, against, bootstrap, by_seed, holm, mcnemar, spread, unpack_rows
 from kdray.experiments.confirm import BASELINE, Candidate
 from kdray.stages import Context, Prepared
 from kdray.stages.outputs import given_scores
@@ -108,6 +111,43 @@ def students(
         )
         rows.append(row.plain())
     return rows
+
+
+def pairs(candidates: Sequence[Candidate], confirmed: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Tests between all students of a table on the test split, paired by seed and, for accuracy, by row.
+
+    Candidates that are the same students are compared once, under the first label.
+    """
+    by_runs = {tuple(each["spec"]["digest"] for each in confirmed[c.label]): c.label for c in reversed(candidates)}
+    labels = [each.label for each in candidates if each.label in by_runs.values()]
+    found = {f"{one}\0{other}": _pair(one, other, confirmed) for one, other in combinations(labels, 2)}
+    rows = holm({name: pair["p_rows"] for name, pair in found.items()})
+    seeds = holm({name: pair["p_seeds"] for name, pair in found.items()})
+    return [results.Pair(**pair, holm_rows=rows[name], holm_seeds=seeds[name]).plain() for name, pair in found.items()]
+
+
+def _pair(one: str, other: str, confirmed: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    metric = confirmed[one][0]["metric"]
+    ours, theirs = ([each["metrics"]["test"][metric] for each in confirmed[label]] for label in (one, other))
+    pair = {
+        "label": one,
+        "to": other,
+        "difference": spread(ours).mean - spread(theirs).mean,
+        "p_seeds": by_seed(ours, theirs),
+        "p_rows": None,
+    }
+    mine, its = (_right(confirmed[label]) for label in (one, other))
+    if metric != "accuracy" or mine is None or its is None:
+        return pair
+    interval = bootstrap(mine, its)
+    bounds = {"low": interval.low, "high": interval.high, "p_bootstrap": interval.p_value}
+    return pair | bounds | {"p_rows": mcnemar(mine, its)}
+
+
+def _right(seeds: Sequence[Mapping[str, Any]]) -> Right | None:
+    """The rows of test that are answered right by seed; None where a student was trained before kdray kept them."""
+    kept = [each.get("right", {}).get("test") for each in seeds]
+    return None if None in kept else np.stack([unpack_rows(each) for each in kept])
 
 
 def write(document: Mapping[str, Any], context: Context, name: str) -> None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from kdray.config import RunConfig, merge, parse
 from kdray.errors import RunError
 from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate
-from kdray.experiments.documents import Provenance, facts_of, students, write
+from kdray.experiments.documents import Provenance, facts_of, pairs, students, write
 from kdray.experiments.latency import Exported, deploy
 from kdray.experiments.replay import trained_of
 from kdray.experiments.search import Driver, check, search
@@ -86,6 +86,7 @@ def sweep(
     confirmed = {winner.label if label == chosen.label else label: results for label, results in confirmed.items()}
     candidates = [winner, *(each for each in candidates if each is not chosen)]
     document["confirmation"] = students(candidates, confirmed, seeds, document["teachers"])
+    document["pairs"] = pairs(candidates, confirmed)
     if exported is not None:
         _with_latency(document, settings, candidates, exported)
     document["seconds"] = {"total": time.time() - start, "by_phase": phases}

@@ -12,6 +12,10 @@ _GUIDE = {
     "not used to select anything, so only its scores predict the scores on new rows.",
     "± and p": "± is the standard deviation over seeds. p is the probability of a difference at least this large if "
     "both students were equally good. Neither covers the choice of the rows in the test split.",
+    "Tests between students": "Both students read the same rows with the same seeds. The interval has 95 % of the "
+    "differences over resampled rows and seeds. p by rows is McNemar's exact test; with several seeds, of the rows "
+    "that one student answers right more often. p by seeds is the t-test of differences. Both are corrected for the "
+    "number of pairs (Holm).",
     "Retention": "The student's score divided by its teacher's score.",
     "Distillation ratio": "The fraction of the gap between the no-KD baseline (0) and the teacher (1) that "
     "distillation closes. It is negative if distillation lowers the score, and has no meaning if the teacher is not "
@@ -47,6 +51,7 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
         confirmed = [tables.students(result.confirmation, shown, result.teachers)]
         confirmed += tables.languages_of_students(result.confirmation, shown)
         confirmed += plots("confirmation", result, shown)
+        confirmed += tables.pairs(result.pairs, shown)
     states = [trial.state for trial in result.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("pruned", "failed") if state in states)
     figures = {
@@ -81,6 +86,7 @@ def _comparison(result: ComparisonResult, shown: Metric) -> Document:
                 students,
                 *tables.languages_of_students(result.confirmation, shown),
                 *plots("confirmation", result, shown),
+                *tables.pairs(result.pairs, shown),
             ],
         ),
         _pruning(result, shown),

@@ -13,6 +13,7 @@ from kdray.results import (
     Corpus,
     Difference,
     IndexEntry,
+    Pair,
     Prune,
     Result,
     RunResult,
@@ -66,6 +67,32 @@ def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ah
         fmt.milliseconds(student.latency_ms),
         is_winner=student is winner,
     )
+
+
+def pairs(tested: Sequence[Pair], metric: Metric) -> list[Block]:
+    """Tests between the students; nothing where there are none."""
+    if not tested:
+        return []
+    columns = ("student", "compared with", "#difference", "#95 % interval", "#p by rows, Holm", "#p by seeds, Holm")
+    rows = [_pair(each, metric) for each in tested]
+    return [Table("Tests between students, paired.", columns, rows, is_sortable=True)]
+
+
+def _pair(pair: Pair, metric: Metric) -> Row:
+    interval = fmt.NOT_MEASURED
+    if pair.low is not None and pair.high is not None:
+        interval = f"{metric.difference(pair.low)} to {metric.difference(pair.high)}"
+    return row(
+        pair.label,
+        pair.to,
+        Cell(metric.difference(pair.difference), key=pair.difference),
+        interval,
+        *(_p_value(p) for p in (pair.holm_rows, pair.holm_seeds)),
+    )
+
+
+def _p_value(value: float | None) -> Cell:
+    return Cell(fmt.NOT_MEASURED if value is None else fmt.p_value(value), key=value)
 
 
 def _spread(spread: results.Spread, metric: Metric) -> str:

@@ -267,6 +267,15 @@ def test_a_comparison_names_the_best_and_its_caveat() -> None:
     assert index_entry(result, "x.html").test is None
 
 
+def test_a_comparison_shows_the_tests_between_its_students() -> None:
+    assert "Tests between students, paired." not in render(made_up.comparison())
+    pair = {"label": "vanilla KD", "to": "no-KD baseline", "difference": 0.032, "low": -0.011, "high": 0.07}
+    page = render(made_up.comparison() | {"pairs": [pair | {"p_rows": 0.02, "holm_rows": 0.04}]})
+    assert "Tests between students, paired." in page
+    assert "\u22121.1 points to +7.0 points" in page
+    assert "p\u00a0=\u00a00.04" in page
+
+
 def test_units_and_decisions_must_match() -> None:
     sweep = made_up.sweep()
     sweep["prune"]["examples"][1]["kept"] = [True]

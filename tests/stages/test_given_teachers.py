@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 import kdray as kd
 from kdray.api.stages import run_stage
 from kdray.errors import ConfigError
+from kdray.evaluate import unpack_rows
 from kdray.experiments.compare import compare
 from kdray.experiments.documents import Provenance
 from kdray.signals import Outputs
@@ -132,6 +133,10 @@ def test_the_table_of_a_run_has_accuracy_and_agreement_and_no_cost(settings, tra
     same_class = [tiny.LABELS[label] == our for label, our in zip(theirs, ours, strict=True)]
     assert teacher["agreement, test"] == pytest.approx(np.mean(same_class))
     assert document["result"]["agreement"]["llm"]["test"] == teacher["agreement, test"]
+    right = unpack_rows(document["result"]["right"]["test"])
+    assert right.mean() == document["result"]["metrics"]["test"]["accuracy"]
+    gold = [tiny.LABELS[label] for label in table["label"].to_pylist()]
+    assert right[:12].tolist() == [label == our for label, our in zip(gold, ours, strict=True)]
     assert "agreement, validation" not in teacher
 
 
@@ -149,6 +154,8 @@ def test_a_comparison_shows_the_agreement_and_takes_no_retention_from_a_part_of_
     of_kd = next(student for student in students if student["label"] == "kd")
     assert of_kd["retention"] is None
     assert set(of_kd["agreement"]["llm"]) == {"validation", "test"}
+    assert [(pair["label"], pair["to"]) for pair in document["pairs"]] == [("kd", "no-KD baseline")]
+    assert 0 < document["pairs"][0]["p_rows"] <= 1
     page = (Path(plain.store) / "sweeps" / "given" / "report.md").read_text()
     assert "agrees with llm on" in page
     assert "test 12 of 16" in page
