@@ -1,6 +1,7 @@
 """The job that a worker runs: everything from a `FitSpec` to a saved, scored model. The same code trains teachers."""
 
 import json
+import logging
 import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,7 @@ from kdray.models import (
 )
 from kdray.seeds import seed_of
 from kdray.store import Store
-from kdray.tasks import baseline, get_metric, get_task, score_all, score_one
+from kdray.tasks import baseline, get_metric, get_task, row_noise, score_all, score_one, split_gap
 from kdray.teachers import map_classes, only_classes
 from kdray.train import (
     CachedTeacher,
@@ -54,6 +55,7 @@ from kdray.train import (
     fit_at_once,
 )
 
+log = logging.getLogger(__name__)
 EVALUATION_ROWS = 64
 EXPORT_ROWS = 4  # that an exported model is compared on
 SHOWN_VALUES = 64  # of what a method prepared: ensemble weights are shown, whole matrices are not
@@ -202,8 +204,10 @@ class TrainingJob:
         self, model: Any, tokenizer: Any, result: FitResult, prepared: MethodState, whole: Any, preparing: float
     ) -> None:
         with stopwatch() as evaluating:
-            scores, agreement, languages, right = self._evaluate(model, tokenizer, self._selected.get(result.best_epoch))
+            kept = self._selected.get(result.best_epoch)
+            scores, agreement, languages, right = self._evaluate(model, tokenizer, kept)
             cost = cost_of(model, device=self.device)
+        self._warn_of_gap(scores)
         labels = self.pruned_corpus.labels("train")
         document = {
             "kind": "run",
@@ -215,7 +219,7 @@ class TrainingJob:
             **({"languages": languages} if languages else {}),
             "right": right,
             "best_epoch": result.best_epoch,
-            "history": result.history,
+            "history": [{**epoch, "standard_error": self._noise(epoch["score"])} for epoch in result.history],
             "weights": self.method.phases(self.spec.train.epochs)[-1].method.weights(),
             "prepared": {name: value.tolist() for name, value in prepared.items() if value.numel() <= SHOWN_VALUES},
             "queries": dict(result.queries),
@@ -300,6 +304,15 @@ class TrainingJob:
                     theirs = cached.signals_for(rows, torch.device("cpu"), frozenset()).logits.numpy().argmax(1)
                     agreement[teacher.info.name][split] = float((scored.logits[rows].argmax(1) == theirs).mean())
         return {name: by_split for name, by_split in agreement.items() if by_split}
+
+    def _noise(self, score: float) -> float | None:
+        return row_noise(self.metric, score, len(self.corpus.table(VALIDATION)))
+
+    def _warn_of_gap(self, scores: Mapping[str, Mapping[str, float]]) -> None:
+        rows = (len(self.corpus.table(VALIDATION)), len(self.corpus.table(TEST)))
+        both = {split: scores[split][self.metric] for split in (VALIDATION, TEST)}
+        if gap := split_gap(self.metric, validation=both[VALIDATION], test=both[TEST], rows=rows):
+            log.warning("%s: %s", self.spec.title, gap)
 
     def _right(self, found: Mapping[str, "_Scored"]) -> dict[str, str]:
         """The rows of test for which the highest logit is that of the label, see `pack_rows`; only with classes."""

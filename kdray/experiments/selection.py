@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from kdray.results import Contender, Selection
-from kdray.tasks import best_of
-
-PROPORTIONS = frozenset({"accuracy"})  # means of rows that are right or wrong
+from kdray.tasks import best_of, row_noise
 
 
 def select(
@@ -57,16 +55,6 @@ def select(
         noise=noise,
         winner=best if gain > noise else 0,
     )
-
-
-def row_noise(metric: str, score: float, rows: int) -> float | None:
-    """The standard error of a score from the choice of the rows: √(p(1 − p) / rows).
-
-    None where the metric is not a mean of rows that are right or wrong.
-    """
-    if metric not in PROPORTIONS or rows < 1 or not 0 <= score <= 1:
-        return None
-    return math.sqrt(score * (1 - score) / rows)
 
 
 def _standard_error(scores: Sequence[float]) -> float:

@@ -101,6 +101,14 @@ def run_trial(
             "parameters": result["cost"]["parameters"],
             "epochs": len(result["history"]),
             "loss": result["history"][-1]["loss"],
-            "history": [{"epoch": e["epoch"], "value": e["score"], "loss": e["loss"]} for e in result["history"]],
+            "history": [
+                {
+                    "epoch": e["epoch"],
+                    "value": e["score"],
+                    "standard_error": e.get("standard_error"),
+                    "loss": e["loss"],
+                }
+                for e in result["history"]
+            ],
         }
     )

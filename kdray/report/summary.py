@@ -14,6 +14,7 @@ from kdray.results import (
     Selection,
     SweepResult,
 )
+from kdray.tasks import row_noise, split_gap
 
 # The customary level; the page always prints p itself next to the word.
 SIGNIFICANT = 0.05
@@ -88,7 +89,7 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
         found.append(_deployed(result.latency, result.latency.bundle))
     if len(ours.seeds) < 2:
         found.append("One seed gives no standard deviation: a difference may be due to chance.")
-    return found
+    return [*found, *gaps(result, metric)]
 
 
 def _deployed(latency: ExportedLatency, bundle: Bundle) -> str:
@@ -143,11 +144,12 @@ def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:
     differences = [student.difference for student in result.confirmation if student.difference]
     tested = [(each.mean or 0.0, p) for each in differences if (p := each.p_value) is not None]
     if not tested:
-        return ["No difference was tested."]
+        return ["No difference was tested.", *gaps(result, metric)]
     clear = sum(metric.gain(mean) > 0 and p < SIGNIFICANT for mean, p in tested)
     return [
         f"{clear} of {len(tested)} beat the no-KD baseline with p below {SIGNIFICANT}, each tested separately; the "
-        "best of many scores is partly due to chance."
+        "best of many scores is partly due to chance.",
+        *gaps(result, metric),
     ]
 
 
@@ -160,8 +162,44 @@ def run_verdict(result: RunResult, metric: Metric | None) -> str:
 
 
 def rows_and_points(result: SweepResult | ComparisonResult, metric: Metric) -> str:
-    """The value of one row of the test split, the smallest step of any difference."""
+    """The value of one row of the test split, the smallest step of any difference, and the noise of validation."""
     rows = result.corpus.rows.get("test")
     if not rows or not metric.unit:
         return ""
-    return f"The test split has {fmt.count(rows)} rows: one row is worth {100 / rows:.2g} points of accuracy."
+    worth = f"The test split has {fmt.count(rows)} rows: one row is worth {100 / rows:.2g} points of accuracy."
+    if noise := validation_noise(result, metric):
+        return f"{worth} {noise}"
+    return worth
+
+
+def validation_noise(result: SweepResult | ComparisonResult, metric: Metric) -> str | None:
+    """The standard error of a validation score, at the best one there is."""
+    scores = [each.validation.mean for each in result.confirmation if each.validation]
+    scores += [trial.value for trial in result.trials] if isinstance(result, SweepResult) else []
+    known = [score for score in scores if score is not None]
+    rows = result.corpus.rows.get("validation", 0)
+    noise = row_noise(metric.name, max(known), rows) if known else None
+    if not noise:
+        return None
+    return (
+        f"The validation split has {fmt.count(rows)} rows: the standard error of a score of "
+        f"{metric.score(max(known))} is {100 * noise:.2g} points."
+    )
+
+
+def gaps(result: SweepResult | ComparisonResult, metric: Metric) -> list[str]:
+    """Students whose scores on validation and test differ by more than their noise, in one sentence."""
+    counts = (result.corpus.rows.get("validation", 0), result.corpus.rows.get("test", 0))
+    apart: list[str] = []
+    for student in result.confirmation:
+        validation, test = student.validation.mean if student.validation else None, student.test.mean
+        if validation is None or test is None:
+            continue
+        if split_gap(metric.name, validation=validation, test=test, rows=counts):
+            apart.append(f"{student.label} ({metric.score(validation)} and {metric.score(test)})")
+    if not apart:
+        return []
+    return [
+        f"Validation and test scores differ by more than the noise of their rows: {fmt.listing(apart)}. The rows of "
+        "validation are unlike those of test, or share texts with train."
+    ]

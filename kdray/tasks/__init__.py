@@ -14,6 +14,7 @@ from kdray.tasks.metrics import (
     register,
 )
 from kdray.tasks.multi_label import MULTI_LABEL
+from kdray.tasks.noise import row_noise, split_gap
 from kdray.tasks.regression import REGRESSION
 from kdray.tasks.scores import baseline, check_metric, score_all, score_one
 from kdray.tasks.single_label import SINGLE_LABEL, cross_entropy_rows, wide
@@ -45,8 +46,10 @@ __all__ = [
     "metric",
     "register",
     "register_task",
+    "row_noise",
     "score_all",
     "score_one",
+    "split_gap",
     "task_identity",
     "wide",
 ]

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from kdray.experiments.selection import row_noise, select
+from kdray.experiments.selection import select
+from kdray.tasks import row_noise, split_gap
 
 
 def results(*scores, metric="accuracy"):
@@ -51,3 +52,18 @@ def test_the_defaults_win_where_no_candidate_is_ahead():
 def test_lower_is_better_for_an_error():
     found = chosen({0: (0.5, 0.5, 0.5), 3: (0.9, 0.3, 0.3), 5: (0.1, 0.7, 0.7)}, metric="mse", higher=False)
     assert (found.winner, found.gain) == (3, pytest.approx(0.2))
+
+
+def test_a_gap_between_validation_and_test_is_said_only_beyond_the_noise() -> None:
+    def gap(validation: float, test: float, *rows: int, metric: str = "accuracy") -> str | None:
+        return split_gap(metric, validation=validation, test=test, rows=(rows[0], rows[1]))
+
+    sentence = gap(0.951, 0.912, 6735, 872)  # noise: 2·√(.951·.049/6735 + .912·.088/872) = .020
+    assert sentence is not None
+    assert "validation accuracy 0.951 and test accuracy 0.912 differ by more than the noise of their rows (0.020)" in (
+        sentence
+    )
+    assert gap(0.912, 0.951, 6735, 872)
+    assert gap(0.93, 0.912, 6735, 872) is None
+    assert gap(1.0, 0.9, 10, 20) is None
+    assert gap(0.951, 0.5, 6735, 872, metric="matthews") is None

@@ -120,6 +120,22 @@ def test_one_row_of_the_report_split_is_a_third_of_a_point() -> None:
     assert "277 rows: one row is worth 0.36 points" in rows_and_points(_checked(made_up.sweep()), _ACCURACY)
 
 
+def test_the_noise_of_a_validation_score_is_said() -> None:
+    result = _checked(made_up.sweep())
+    rows = result.corpus.rows["validation"]
+    best = max(trial.value or 0 for trial in result.trials)
+    noise = 100 * (best * (1 - best) / rows) ** 0.5
+    sentence = f"standard error of a score of {100 * best:.1f} % is {noise:.2g} points"
+    assert sentence in rows_and_points(result, _ACCURACY)
+
+
+def test_students_that_score_otherwise_on_validation_than_on_test_are_named() -> None:
+    sweep = made_up.sweep()
+    sweep["confirmation"][1]["validation"]["mean"] = 0.951
+    (sentence,) = [each for each in sweep_findings(_checked(sweep), _ACCURACY) if each.startswith("Validation and")]
+    assert "more than the noise of their rows: vanilla KD (95.1 % and 60.4 %)." in sentence
+
+
 def test_a_lower_log_loss_is_better() -> None:
     log_loss = metric("log_loss", 277, higher_is_better=False)
     better, worse = (Difference(to="A", mean=mean, p_value=0.01) for mean in (-0.1, 0.1))
