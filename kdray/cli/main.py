@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_model
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of, user_path
+from kdray.cli.papers import add_papers, show_papers
 from kdray.errors import KdrayError, RunError, Terminated
 from kdray.log import configure
 
@@ -126,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     add_predict(commands, common)
     add_serve(commands, common)
     _add_bench(commands, common)
+    add_papers(commands, common)
     commands.add_parser("methods", help="list the methods", parents=[common])
     commands.add_parser("corpora", help="list the named corpora", parents=[common])
     return parser
@@ -270,6 +272,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "predict": predict_paths,
     "serve": serve_model,
     "bench": _bench,
+    "papers": show_papers,
     "methods": _methods,
     "corpora": _corpora,
 }

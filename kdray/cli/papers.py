@@ -1,0 +1,65 @@
+"""The papers' tables: listed, or reproduced beside the published numbers."""
+
+import argparse
+import shlex
+import sys
+from typing import Any
+
+from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of
+from kdray.cli.show import table
+from kdray.papers import RECIPES, SIZES, every_published
+from kdray.secrets import without_passwords
+
+
+def add_papers(commands: Any, common: argparse.ArgumentParser) -> None:
+    what = "list the papers' tables and figures, or reproduce one"
+    papers = commands.add_parser("papers", help=what, description=what, parents=[common])
+    papers.add_argument("name", nargs="?", help="for example s0-table4; without it, all are listed")
+    papers.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="settings of the runs, such as train.epochs=2"
+    )
+    papers.add_argument(
+        "--scale",
+        choices=tuple(SIZES),
+        default="smoke",
+        help="smoke: the sample, one seed; cpu: 2,000 rows, small models; full: the paper's settings (default smoke)",
+    )
+    papers.add_argument("--store", default="store", help="folder or URI (default store)")
+    add_engine_flags(papers)
+
+
+def show_papers(arguments: argparse.Namespace) -> Any:
+    if arguments.name is None:
+        return _listed(quiet=arguments.json)
+    check_engine_flags(arguments)
+    from kdray.papers.reproduce import reproduce
+
+    found = reproduce(
+        arguments.name,
+        arguments.scale,
+        store=arguments.store,
+        overrides=arguments.overrides,
+        engine=engine_of(arguments),
+        command=without_passwords(shlex.join(["kdray", *sys.argv[1:]])),
+    )
+    if not arguments.json:
+        print(f"\n{found['name']}: {found['title']} ({found['unit']})")
+        print(table(found["lines"]))
+        print(f"seeds: {', '.join(map(str, found['seeds']))}")
+        print("differs from the paper: " + ("; ".join(found["differs"]) or "nothing that is known"))
+    return found
+
+
+def _listed(*, quiet: bool) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "name": name,
+            "title": each.title,
+            "numbers": sum(value is not None for row in each.rows.values() for value in row),
+            "runs here": "yes" if name in RECIPES else "not yet",
+        }
+        for name, each in every_published().items()
+    ]
+    if not quiet:
+        print(table(rows))
+    return rows

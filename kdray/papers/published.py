@@ -1,0 +1,44 @@
+"""The tables and figures of the papers, as printed."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+import yaml
+
+from kdray.errors import ConfigError
+from kdray.records import Settings
+
+
+class Published(Settings):
+    """One table or figure.
+
+    Attributes:
+        columns, rows: What is printed; a figure without numbers has none.
+    """
+
+    title: str
+    unit: str = ""
+    columns: tuple[str, ...] = ()
+    rows: Mapping[str, Sequence[float | None]] = {}
+
+    def value(self, row: str, column: str) -> float | None:
+        """None where the paper leaves the cell empty."""
+        return self.rows[row][self.columns.index(column)]
+
+
+@cache
+def every_published() -> Mapping[str, Published]:
+    """By name, such as `s0-table4`, in the papers' order."""
+    text = files("kdray.papers").joinpath("published.yaml").read_text(encoding="utf-8")
+    return {name: Published.model_validate(each) for name, each in yaml.safe_load(text).items()}
+
+
+def published(name: str) -> Published:
+    """
+    Raises:
+        ConfigError: There is no such table or figure.
+    """
+    if name not in every_published():
+        raise ConfigError(f"{name}: no such table or figure; allowed are {', '.join(every_published())}.")
+    return every_published()[name]
