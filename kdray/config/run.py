@@ -69,6 +69,7 @@ class RunConfig(Settings):
         teacher_training: Teachers are fine-tuned one by one, or together under one head (`joint`: MT-BERT, stage 1).
             These need one architecture, width and tokenizer, equal `train` and `init_from`, and encoders or depths that
             differ; the epoch that is kept is the one in which their mean probabilities score best.
+        method: How the student learns; `my_method.py:MyKD` is one of your own. `kdray methods` lists kdray's.
     """
 
     store: Name = "store"

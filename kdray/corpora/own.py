@@ -66,7 +66,10 @@ def corpus(
     `file.py:function`.
 
     Args:
-        labels, fields, metrics, task: As the settings of `corpus`.
+        labels: As the setting `corpus.labels`.
+        fields: As `corpus.fields`.
+        metrics: As `corpus.metrics`.
+        task: As `corpus.task`.
 
     Raises:
         ConfigError: They do not fit together.

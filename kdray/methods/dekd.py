@@ -35,6 +35,7 @@ class DeKD(SoftTargets):
 
     Attributes:
         r: Share of the batch that queries a teacher, in (0, 1]; 1 is "w/o DS".
+        strategy: By what rows are selected: the student's uncertainty, or at `random`.
         assistant: False is "w/o TA": every selected row queries the teacher.
         ta_depth: Layers of the assistant; None is the geometric middle of teacher and student, rounded up.
         lambda1: Weight of the hard labels.
@@ -42,6 +43,7 @@ class DeKD(SoftTargets):
         lambda3: Weight of the layer alignment; 0 is "w/o DOA".
         granularity: Choose teacher layers per `batch` or per `instance`.
         ce_on: Hard labels over `all` rows or the `selected` ones.
+        kd_term: `kl`, or `mse` between logits.
     """
 
     title: ClassVar[str] = "DeKD"

@@ -54,7 +54,10 @@ class KSM(Method):
 
     Attributes:
         temperature: Softens both distributions of the responses; above 0.
-        response_weight: Of the responses where they are picked; the other two weights likewise.
+        t2_scaling: Multiply the responses' term by T².
+        response_weight: Of the responses where they are picked.
+        feature_weight: Of the features where they are picked.
+        relation_weight: Of the relations where they are picked.
         interval: Steps between two decisions.
         discount: γ, what the next decision's rewards count, 0 to 1.
         entropy_bonus: b, keeps the actor from being sure too early.

@@ -53,6 +53,7 @@ class TinyBERT(Method):
         intermediate_epochs: Both are in addition to the run's epochs, which are the prediction's; with neither only
             logits are needed.
         intermediate_learning_rate: Of general distillation as well.
+        reduction: `elementmean` divides the KL by the number of classes.
     """
 
     title: ClassVar[str] = "TinyBERT"

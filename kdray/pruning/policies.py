@@ -88,7 +88,11 @@ def _shown(found: Any) -> str:
 
 
 class LowerTail(PruningPolicy):
-    """Below the mean by more than ``deviations`` standard deviations: 31 % of a normal distribution at 0.5."""
+    """Below the mean by more than ``deviations`` standard deviations: 31 % of a normal distribution at 0.5.
+
+    Attributes:
+        deviations: Standard deviations below the mean.
+    """
 
     default_keep_medoids: ClassVar[MedoidRule] = "star"
 
@@ -100,7 +104,12 @@ class LowerTail(PruningPolicy):
 
 
 class _TwoStages(PruningPolicy):
-    """Below a percentile, then below the survivors' mean plus some standard deviations."""
+    """Below a percentile, then below the survivors' mean plus some standard deviations.
+
+    Attributes:
+        percentile: Of the first stage.
+        deviations: Standard deviations above the survivors' mean, of the second stage.
+    """
 
     default_max_prune_rate: ClassVar[float] = 1.0  # a guard would make it another policy: it removes about 95 %
 
@@ -140,6 +149,9 @@ class MatchRate(PruningPolicy):
     A field that must keep a sentence keeps the earliest of equals, so a larger share drops what a smaller one does.
 
     The frozen threshold is the lowest importance kept, so it never removes more than the share, and less with equals.
+
+    Attributes:
+        rate: The share of units that is dropped.
     """
 
     default_max_prune_rate: ClassVar[float] = 1.0

@@ -17,6 +17,7 @@ class Intermediate(Settings):
     """A task to train on first (`init_from: mnli` is short for that corpus with its classes merged as RTE's).
 
     Attributes:
+        corpus: The corpus of the intermediate task.
         label_map: Class of the intermediate task to class of this task, for classes whose names differ.
     """
 
@@ -37,6 +38,8 @@ class TeacherSettings(Settings):
         layers: Keep only the bottom layers; None keeps all.
         classes: The teacher learns only the rows of these classes and scores only them, in this order; empty is all of
             them. Methods that merge such teachers (`uhc`, `muki`, `dfa`, `cfl`) need every class in one of them.
+        init_from: The intermediate task; `mnli` alone is short for that corpus with its classes merged as RTE's.
+        train: Of the fine-tuning.
     """
 
     name: str = Field(default="teacher", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

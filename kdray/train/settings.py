@@ -12,16 +12,21 @@ class TrainSettings(Settings):
     """How a model is trained. AdamW, linear decay after warm-up, gradients clipped.
 
     Attributes:
+        epochs: How often every training row is read.
         batch_size: Rows per optimizer step over all workers.
         accumulate: Micro-batches per optimizer step; batch_size is split into so many.
+        learning_rate: The largest one, reached after the warm-up.
+        weight_decay: Of AdamW; biases and normalizations have none.
         warmup: Share of all steps, 0 to 1.
         clip: Largest gradient norm; 0 turns clipping off.
         max_length: Tokens per row at most.
+        precision: `bf16` uses autocast; `auto` takes it where the processor or GPU is fast in it, and `fp32` elsewhere.
         patience: Stop after so many epochs without a better score on the validation split; 0 never stops early.
         keep: Export the weights of the `best` epoch on the validation split, or of the `last`.
         balance: Batches of `rows` as they are, or with equal numbers of rows of all `languages`: in an epoch, which has
             as many rows as before, rows of small languages repeat and some of large ones are left out.
         checkpoint_steps: Save every so many steps as well as after every epoch; 0 only after epochs.
+        seed: Of the order of the rows, dropout and new weights.
     """
 
     epochs: int = Field(default=3, ge=1, le=1000)
