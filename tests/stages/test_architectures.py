@@ -198,8 +198,8 @@ def test_a_network_that_cannot_be_used_is_refused_in_one_sentence(plain, prepare
     ("settings", "sentence"),
     [
         ({"architecture": "bilstm", "layers": 2}, r"student: layers has no effect on a bilstm; leave it out"),
-        ({"architecture": "lstm"}, r"student.architecture.name = 'lstm' is not known: you may mean bilstm"),
-        ({"architecture": {"name": "textcnn", "filter": 3}}, r"student.architecture.filter is no setting of textcnn"),
+        ({"architecture": "lstm"}, r"student.architecture.name = 'lstm' is unknown; did you mean bilstm"),
+        ({"architecture": {"name": "textcnn", "filter": 3}}, r"unknown setting student.architecture.filter of textcnn"),
         (
             {"architecture": {"name": "bilstm", "hidden": 0}},
             r"student.architecture.hidden = 0: allowed is a number from 1",
