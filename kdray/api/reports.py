@@ -1,5 +1,6 @@
 """A page for every sweep, every student and every pruned corpus of a store, and a list of them."""
 
+import difflib
 import json
 import logging
 from collections.abc import Callable
@@ -54,6 +55,35 @@ def write_reports(store: str) -> dict[str, Any]:
     index = opened.uri_of(f"{PAGES}/index.html")
     pages = sorted(entry.href for entry in entries)
     return {"index": index, "pages": pages, "left_out": left_out} | ({"failed": failed} if left_out else {})
+
+
+def compare_reports(store: str, one: str, other: str) -> dict[str, Any]:
+    """Write `STORE/report/ONE-and-OTHER.html`, two sweeps, comparisons, runs or pruned corpora side by side.
+
+    Args:
+        one: The name of a sweep, or of the folder of an artifact; with its kind (`sweep-NAME`) where names are equal.
+
+    Raises:
+        ConfigError: The store has nothing of that name.
+    """
+    opened = Store(store)
+    pages = _pages(opened)
+    documents = [_found(pages, name, store) for name in (one, other)]
+    where = f"{PAGES}/{one}-and-{other}.html"
+    report.write_pair(opened, where, *documents)
+    return {"page": opened.uri_of(where)}
+
+
+def _found(pages: dict[str, _Read], name: str, store: str) -> dict[str, Any]:
+    named = [page for page in pages if name in (page, page.partition("-")[2])]
+    if len(named) != 1:
+        near = named or difflib.get_close_matches(name, [each.partition("-")[2] for each in pages], n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "kdray report STORE lists what there is."
+        raise ConfigError(f"store {store!r} holds {len(named) or 'no'} results named {_plain(name)}; {hint}")
+    document = pages[named[0]]()
+    if document is None:
+        raise ConfigError(f"sweep {_plain(name)} has not ended, so it has no result yet; continue it with --resume.")
+    return document
 
 
 def _pages(store: Store) -> dict[str, _Read]:

@@ -17,6 +17,7 @@ from kdray.report import tables
 from kdray.report.document import Document, Section, Text
 from kdray.report.figures import TEMPLATE, study_of
 from kdray.report.pages import document_of
+from kdray.report.pair import side_by_side
 from kdray.report.render import html_page, markdown_page
 from kdray.report.summary import winner_first
 from kdray.results import IndexEntry, PruneResult, RunResult, SweepResult, parse_entry, parse_result
@@ -32,6 +33,7 @@ __all__ = [
     "render_index",
     "study_of",
     "write_page",
+    "write_pair",
     "write_plotly",
 ]
 
@@ -77,7 +79,20 @@ def write_page(store: Store, where: str, result: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: As `render`.
     """
-    document, above = document_of(parse_result(result)), "../" * where.count("/")
+    _write(store, where, document_of(parse_result(result)))
+
+
+def write_pair(store: Store, where: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    """Write the page that has two results side by side, as `write_page`.
+
+    Raises:
+        ConfigError: As `render`.
+    """
+    _write(store, where, side_by_side(parse_result(one), parse_result(other)))
+
+
+def _write(store: Store, where: str, document: Document) -> None:
+    above = "../" * where.count("/")
     folder = "" if where.startswith(f"{FOLDER}/") else f"{above}{FOLDER}/"
     page, text = html_page(document, folder + PLOTLY).encode(), markdown_page(document).encode()
     store.write_bytes(where, page)

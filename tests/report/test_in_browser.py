@@ -11,6 +11,9 @@ import pytest
 from browser import Tab, visit
 
 from kdray.report import PLOTLY, index_entry, render, render_index, write_plotly
+from kdray.report.pair import side_by_side
+from kdray.report.render import html_page
+from kdray.results import parse_result
 from kdray.store import Store
 
 PAGES = {"sweep": made_up.sweep, "comparison": made_up.comparison, "run": made_up.run, "prune": made_up.pruning}
@@ -61,6 +64,8 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.html").write_text(render(make()))
     entries = [index_entry(make(), f"{name}.html") for name, make in PAGES.items()]
     (tmp_path / "index.html").write_text(render_index(entries))
+    pair = side_by_side(parse_result(made_up.sweep()), parse_result(made_up.run()))
+    (tmp_path / "pair.html").write_text(html_page(pair, PLOTLY))
     write_plotly(Store(str(tmp_path / "store")))
     (tmp_path / PLOTLY).symlink_to(tmp_path / "store" / "report" / PLOTLY)
     return tmp_path
@@ -178,7 +183,7 @@ def test_axe_finds_no_accessibility_violation(folder: Path, axe: str, scheme: st
         await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         await tab.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
         found: dict[str, list[str]] = {}
-        for name in (*PAGES, "index"):
+        for name in (*PAGES, "index", "pair"):
             await tab.open((folder / f"{name}.html").as_uri())
             await tab.value(axe + "; null")
             found[name] = await tab.value(VIOLATIONS)
