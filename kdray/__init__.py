@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kdray.api.bench import Benchmark, benchmark
     from kdray.api.dataset import Dataset
     from kdray.api.deployed import predict_files, serve
+    from kdray.api.doctor import doctor
     from kdray.api.experiments import Comparison, Search, compare, search
     from kdray.api.models import Encoder, Student, Teacher
     from kdray.api.runs import Pruned, distill, prune
@@ -41,6 +42,7 @@ _ATTRIBUTES = {
     "Teacher": "kdray.api.models",
     "TrainSettings": "kdray.train",
     "distill": "kdray.api.runs",
+    "doctor": "kdray.api.doctor",
     "predict_files": "kdray.api.deployed",
     "prune": "kdray.api.runs",
     "serve": "kdray.api.deployed",
@@ -69,6 +71,7 @@ __all__ = [
     "benchmark",
     "compare",
     "distill",
+    "doctor",
     "engines",
     "functional",
     "methods",
@@ -82,10 +85,19 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _ATTRIBUTES:
-        return getattr(importlib.import_module(_ATTRIBUTES[name]), name)
+        return getattr(_loaded(_ATTRIBUTES[name]), name)
     if name in _MODULES:
         return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module 'kdray' has no attribute {name!r}")
+
+
+def _loaded(module: str) -> Any:
+    from kdray.errors import missing_package
+
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise missing_package(error) or error from None
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,7 @@
 """What can go wrong through no fault of kdray's code: one sentence for the user, one exit code for the shell."""
 
+import importlib.util
+
 
 class KdrayError(Exception):
     """The base of every error meant for a user: one sentence with what was given, what is allowed, and the fix."""
@@ -11,6 +13,35 @@ class ConfigError(KdrayError):
     """A file, row, key or setting that the user can correct. Exit code 2."""
 
     exit_code = 2
+
+
+EXTRAS = {"ray": "ray", "optuna": "ray", "datasets": "train"}  # packages that the light installation leaves out
+
+
+class MissingPackage(ConfigError, ModuleNotFoundError):
+    """A package of an extra is not installed."""
+
+
+def check_installed(package: str) -> None:
+    """
+    Raises:
+        MissingPackage: A package of `EXTRAS` is not there.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise MissingPackage(_told(package))
+
+
+def missing_package(error: ModuleNotFoundError) -> MissingPackage | None:
+    """The sentence for a package that an extra installs; None if the module that is missing is another one."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    return MissingPackage(_told(package))
+
+
+def _told(package: str) -> str:
+    local = ", or add --engine local (in Python: leave engine= out)" if package == "ray" else ""
+    return f"{package} is not installed: pip install 'kdray[{EXTRAS[package]}]'{local}."
 
 
 class RunError(KdrayError):

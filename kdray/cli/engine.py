@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kdray.engines.ray.access import check_access
 from kdray.engines.ray.session import check_address
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, check_installed
 
 if TYPE_CHECKING:  # the choice loads torch
     from kdray.engines.choice import EngineChoice
@@ -28,12 +28,13 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
 def check_engine_flags(arguments: argparse.Namespace) -> None:
     """
     Raises:
-        ConfigError: There is no cluster at `--address`, or a flag of Ray is given without it.
+        ConfigError: There is no cluster at `--address`, a flag of Ray is given without it, or Ray is not installed.
     """
     if arguments.engine == "local":
         if arguments.address or arguments.allow_network:
             raise ConfigError("--engine local starts no Ray: leave --address and --allow-network out.")
         return
+    check_installed("ray")
     check_access(arguments.address, allow_network=arguments.allow_network)
     check_address(arguments.address)
 

@@ -14,7 +14,10 @@ log = logging.getLogger(__name__)
 
 def load_cached(source: HubSource) -> dict[str, pa.Table] | None:
     """The splits from the cache of `datasets`, without network access; None if they are not cached."""
-    from datasets.packaged_modules.cache.cache import Cache
+    try:
+        from datasets.packaged_modules.cache.cache import Cache
+    except ModuleNotFoundError:  # the light installation: no `datasets`, no cache of it
+        return None
 
     try:
         builder = Cache(

@@ -8,6 +8,7 @@ from typing import Protocol
 from kdray.config import WorkSettings
 from kdray.engines.base import Engine
 from kdray.engines.local import InProcess
+from kdray.errors import check_installed
 
 
 def _quietly(engine: Engine) -> None: ...
@@ -68,6 +69,7 @@ class Ray:
     def start(
         self, work: WorkSettings, started: Callable[[Engine], None] = _quietly, *, at_once: bool = False
     ) -> Generator[Engine]:
+        check_installed("ray")
         from kdray.engines.ray.lazy import on_demand
 
         with on_demand(self.work or work, self.address, allow_network=self.allow_network, started=started) as engine:

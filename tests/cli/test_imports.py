@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,10 @@ import pytest
 @pytest.mark.parametrize(
     ("module", "not_yet"),
     [
+        (
+            "kdray",
+            {"torch", "ray", "transformers", "sklearn", "scipy", "pandas", "optuna", "numpy", "pydantic", "pyarrow"},
+        ),
         ("kdray.cli.main", {"torch", "ray", "transformers", "sklearn", "scipy", "pandas", "optuna"}),
         ("kdray.cli.runs", {"ray", "sklearn", "scipy", "pandas", "optuna"}),
         ("kdray.pruning.shards", {"torch", "ray", "transformers", "sklearn", "scipy"}),
@@ -27,3 +32,38 @@ def test_a_module_loads_only_what_it_uses(module: str, not_yet: set[str]) -> Non
     code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}} & {not_yet!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+LIGHT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in ('ray', 'optuna', 'datasets'):
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+sys.meta_path.insert(0, Missing())
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == 'ray' else found(name, package)
+import kdray as kd
+import kdray.cli.runs, kdray.cli.deployed, kdray.cli.deploy, kdray.api.stages, kdray.report
+print(kd.Dataset.__name__, kd.distill.__name__, kd.prune.__name__, kd.Student.__name__, kd.predict_files.__name__)
+try:
+    kd.search
+except kdray.errors.ConfigError as error:
+    print(error)
+from kdray.cli import main
+print(main(['run', sys.argv[1]]))
+"""
+
+
+def test_light_installation_prunes_trains_exports_and_predicts(tmp_path: Path) -> None:
+    """Without Ray, Optuna and datasets: all of that can be imported, and the rest is one sentence with its extra."""
+    (tmp_path / "run.yaml").write_text("corpus: {name: sample}\n")
+    command = [sys.executable, "-c", LIGHT, str(tmp_path / "run.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "Dataset distill prune Student predict_files",
+        "optuna is not installed: pip install 'kdray[ray]'.",
+        "2",
+    ]
+    assert "ray is not installed: pip install 'kdray[ray]', or add --engine local" in done.stderr

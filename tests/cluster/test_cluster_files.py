@@ -96,7 +96,7 @@ def test_one_ray_image_is_used_everywhere_and_fits_the_project() -> None:
     python = re.search(r"-py3(\d\d)-", tags.pop())
     assert python is not None
     assert f"3.{python[1]}" in SpecifierSet(PROJECT["requires-python"])
-    (ray,) = (each for each in map(Requirement, PROJECT["dependencies"]) if each.name == "ray")
+    (ray,) = (each for each in map(Requirement, PROJECT["optional-dependencies"]["ray"]) if each.name == "ray")
     assert PINNED["ray"] in ray.specifier
 
 
