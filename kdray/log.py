@@ -19,6 +19,11 @@ def configure(level: str = "INFO") -> None:
     root.setLevel(level)
 
 
+def is_verbose() -> bool:
+    """Whether details are logged, and what other libraries write is shown."""
+    return logging.getLogger("kdray").isEnabledFor(logging.DEBUG)
+
+
 class Stopwatch:
     """Seconds since the start, readable while it runs and after it stopped."""
 

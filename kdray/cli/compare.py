@@ -54,7 +54,7 @@ def compare_main(
     arguments = parser.parse_args(argv)
     command = without_passwords(shlex.join(["python", *sys.argv]))
     work = lambda: _compare(what, task, arguments, command, base, on_sample, variants)  # noqa: E731
-    sys.exit(guarded(work, debug=arguments.debug))
+    sys.exit(guarded(work, debug=arguments.debug, verbose=arguments.verbose))
 
 
 def _compare(

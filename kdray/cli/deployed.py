@@ -23,8 +23,7 @@ MODEL = "an ONNX bundle, a folder of Student.save, of a student in a store, or o
 
 
 def add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
-    what = "predict the rows of a file, or of every file in a folder"
-    predict = commands.add_parser("predict", help=what, description=what, parents=[common])
+    predict = commands.add_parser("predict", parents=[common])
     predict.add_argument("model", help=MODEL)
     predict.add_argument("source", type=Path, help="a file .parquet, .csv or .jsonl, or a folder of such files")
     predict.add_argument("-o", "--out", type=Path, required=True, help="a new file, or a folder")
@@ -37,8 +36,7 @@ def add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def add_serve(commands: Any, common: argparse.ArgumentParser) -> None:
-    what = "serve a classifier over HTTP"
-    serve = commands.add_parser("serve", help=what, description=what, parents=[common])
+    serve = commands.add_parser("serve", parents=[common])
     serve.add_argument("model", help=MODEL)
     serve.add_argument("--host", default="127.0.0.1", help="beyond loopback, callers must give a token (127.0.0.1)")
     serve.add_argument("--port", type=int, default=8000, help="(8000)")

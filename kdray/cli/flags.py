@@ -33,6 +33,7 @@ def add_shared_flags(parser: argparse.ArgumentParser, task: str) -> None:
     parser.add_argument("--gpus-per-trial", type=float, default=0.0, help="may be a fraction")
     parser.add_argument("--smoke", action="store_true", help="a tiny run that checks that everything works")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    parser.add_argument("--verbose", action="store_true", help="log details, and the warnings of Ray itself")
 
 
 def check_shared_flags(arguments: argparse.Namespace, *more: str) -> None:

@@ -1,6 +1,7 @@
 """The parser, and the one place where errors become exit codes."""
 
 import argparse
+import difflib
 import json
 import os
 import sys
@@ -11,26 +12,12 @@ from typing import Any, cast
 
 from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_model
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of, user_path
+from kdray.cli.overview import COMMANDS, overview
 from kdray.cli.papers import add_papers, show_papers
-from kdray.errors import KdrayError, RunError, Terminated
+from kdray.errors import ConfigError, KdrayError, RunError, Terminated, missing_package
 from kdray.log import configure
 
-EXAMPLES = """examples:
-  kdray run recipes/sample.yaml                         prune, teach, outputs, distill, evaluate
-  kdray run recipes/rte.yaml method.temperature=4       the same with one setting changed
-  kdray sweep sweeps/tune_rte.py --trials 16            search, then train the winner on three seeds
-  kdray report store                                    one HTML page for every sweep and run
-  kdray methods                                         the methods, their signals and sources
-"""
-
-STAGES = {
-    "run": "prune, teach, outputs, distill and evaluate; existing artifacts are reused",
-    "prune": "remove sentences of low importance from the corpus",
-    "teach": "fine-tune the teachers",
-    "outputs": "cache the teachers' outputs for every row",
-    "distill": "distill one student",
-    "evaluate": "score the student, its teachers and the majority class; with pruning, its effect on scores and speed",
-}
+STAGES = ("run", "prune", "teach", "outputs", "distill", "evaluate")
 
 STORE_ACTIONS = {
     "ls": "list the artifacts: stage, name, digest, size, age, what uses them",
@@ -47,17 +34,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["distil"]:  # the command's name in earlier versions
         given[0] = "distill"
-    arguments, rest = _parser().parse_known_args(given)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell wants the words that may follow
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    arguments, rest = parser.parse_known_args(given)
     if rest and arguments.command in STAGES and not any(word.startswith("-") for word in rest):
         arguments.overrides += rest  # settings after an option, which argparse does not accept
     elif rest and arguments.command != "sweep":
-        _parser().error(f"unrecognised: {' '.join(rest)}")
-    return guarded(lambda: _dispatch(arguments, rest), debug=arguments.debug)
+        parser.error(f"unknown argument {' '.join(rest)}; kdray {arguments.command} --help lists the flags")
+    return guarded(lambda: _dispatch(arguments, rest), debug=arguments.debug, verbose=arguments.verbose)
 
 
-def guarded(work: Callable[[], Any], *, debug: bool) -> int:
-    """Run `work`; a KdrayError becomes one sentence and its exit code, anything else a sentence and 1."""
-    configure()
+def guarded(work: Callable[[], Any], *, debug: bool, verbose: bool = False) -> int:
+    """Run `work`; a KdrayError becomes one sentence and its exit code, anything else a sentence and 1.
+
+    Args:
+        debug: Also print the traceback.
+        verbose: Also log details, and what Ray itself writes.
+    """
+    configure("DEBUG" if verbose else "INFO")
     try:
         work()
         sys.stdout.flush()
@@ -72,6 +69,10 @@ def guarded(work: Callable[[], Any], *, debug: bool) -> int:
         if _is_of_the_command(stop):
             raise
         return _say(stop, f"code from outside of kdray ended the command (SystemExit: {stop.code})", 1, debug=debug)
+    except ModuleNotFoundError as error:
+        if (told := missing_package(error)) is None:
+            return _say(error, f"{error} (--debug shows where)", 1, debug=debug)
+        return _say(error, str(told), told.exit_code, debug=debug)
     except Exception as error:  # the last resort: a sentence instead of a traceback
         return _say(error, f"{type(error).__name__}: {error} (--debug shows where)", 1, debug=debug)
     return 0
@@ -91,32 +92,34 @@ def _say(error: BaseException, sentence: str, code: int, *, debug: bool) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    return _parsers()[0]
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of kdray, and those of its commands."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON document to standard output")
     common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
-    parser = argparse.ArgumentParser(
-        "kdray",
-        description="Distill large text classifiers into small fast ones, on Ray.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, what in STAGES.items():
-        stage = commands.add_parser(name, help=what, description=what, parents=[common])
+    common.add_argument("--verbose", action="store_true", help="log details, and the warnings of Ray itself")
+    parser = _Parser("kdray", usage="kdray COMMAND ...; kdray --help lists the commands")
+    commands = parser.add_subparsers(dest="command", required=True, prog="kdray", parser_class=argparse.ArgumentParser)
+    for name in STAGES:
+        stage = commands.add_parser(name, parents=[common])
         stage.add_argument("file", type=user_path, help="run file (YAML), for example recipes/rte.yaml")
         stage.add_argument("overrides", nargs="*", metavar="key=value", help="for example method.temperature=4")
         add_engine_flags(stage)
         if name == "prune":
             stage.add_argument("--show", type=int, default=3, metavar="N", help="texts to show, before and after (3)")
-    sweep = commands.add_parser("sweep", help="run a sweep file or a sweep script", parents=[common], add_help=False)
+    sweep = commands.add_parser("sweep", parents=[common], add_help=False)
     sweep.add_argument("script", type=user_path, help="for example sweeps/sample.yaml or sweeps/tune_rte.py")
-    report = commands.add_parser("report", help="write HTML pages for everything in a store", parents=[common])
+    report = commands.add_parser("report", parents=[common])
     report.add_argument("store", help="folder or URI")
+    report.add_argument("pair", nargs="*", metavar="NAME", help="two sweeps or runs, for a page with both side by side")
     _add_store(commands, common)
-    trial = commands.add_parser("trial", help="train one trial of a sweep again", parents=[common])
+    trial = commands.add_parser("trial", parents=[common])
     trial.add_argument("sweep", help="name of the sweep")
     trial.add_argument("number", type=int, help="of the trial")
-    best = commands.add_parser("best", help="the best trial of a sweep, and its student", parents=[common])
+    best = commands.add_parser("best", parents=[common])
     best.add_argument("sweep", help="name of the sweep")
     best.add_argument("--export", type=user_path, metavar="DIR", help="copy the student's Hugging Face folder to DIR")
     for one in (trial, best):
@@ -128,13 +131,34 @@ def _parser() -> argparse.ArgumentParser:
     add_serve(commands, common)
     _add_bench(commands, common)
     add_papers(commands, common)
-    commands.add_parser("methods", help="list the methods", parents=[common])
-    commands.add_parser("corpora", help="list the named corpora", parents=[common])
-    return parser
+    commands.add_parser("methods", parents=[common])
+    commands.add_parser("corpora", parents=[common])
+    one_of = commands.add_parser("settings", parents=[common])
+    one_of.add_argument("prefix", nargs="?", default="", help="for example train, method.kd, teachers.0.train.epochs")
+    doctor = commands.add_parser("doctor", parents=[common])
+    doctor.add_argument("--ray", action="store_true", help="also start a local Ray and end it again")
+    for name, command in commands.choices.items():
+        command.description = f"kdray {name}: {COMMANDS[name][0]}."
+        command.epilog = f"example:\n  {COMMANDS[name][1]}\n"
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
+    return parser, commands.choices
+
+
+class _Parser(argparse.ArgumentParser):
+    """With the commands by what they are for."""
+
+    def format_help(self) -> str:
+        return overview()
+
+
+def helps() -> dict[str, str]:
+    """The help of kdray and of every command."""
+    parser, commands = _parsers()
+    return {"kdray": parser.format_help()} | {f"kdray {name}": each.format_help() for name, each in commands.items()}
 
 
 def _add_store(commands: Any, common: argparse.ArgumentParser) -> None:
-    store = commands.add_parser("store", help="list, measure, verify and clean a store")
+    store = commands.add_parser("store")
     actions = store.add_subparsers(dest="action", required=True)
     for name, what in STORE_ACTIONS.items():
         action = actions.add_parser(name, help=what, description=what, parents=[common])
@@ -150,8 +174,7 @@ def _add_store(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _add_export(commands: Any, common: argparse.ArgumentParser) -> None:
-    what = "write a bundle of a student that is proven to agree with it"
-    export = commands.add_parser("export", help=what, description=what, parents=[common])
+    export = commands.add_parser("export", parents=[common])
     export.add_argument("student", help="folder of Student.save, of a student in a store, or of transformers")
     export.add_argument("--format", choices=FORMATS, default="onnx", help="(default onnx)")
     export.add_argument("--out", type=user_path, required=True, metavar="DIR", help="a new folder")
@@ -163,8 +186,7 @@ def _add_export(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _add_bench(commands: Any, common: argparse.ArgumentParser) -> None:
-    what = "latency, throughput, size, memory and cold start of bundles and students, on a quiet machine"
-    bench = commands.add_parser("bench", help=what, description=what, parents=[common])
+    bench = commands.add_parser("bench", parents=[common])
     bench.add_argument("models", nargs="+", metavar="MODEL", help="bundle, student or folder; FOLDER@bf16 runs in bf16")
     bench.add_argument("--texts", type=Path, metavar="FILE", help="rows to time (default: validation rows)")
     bench.add_argument("--batches", default="1,8,32", help="rows classified at once (default 1,8,32)")
@@ -191,8 +213,15 @@ def _stage(arguments: argparse.Namespace) -> Any:
 
 
 def _report(arguments: argparse.Namespace) -> Any:
-    from kdray.api.reports import write_reports
+    from kdray.api.reports import compare_reports, write_reports
 
+    if len(arguments.pair) not in (0, 2):
+        raise ConfigError(f"kdray report STORE takes no name or two names, found {len(arguments.pair)}.")
+    if arguments.pair:
+        document = compare_reports(arguments.store, *arguments.pair)
+        if not arguments.json:
+            print(f"open {document['page']}")
+        return document
     document = write_reports(arguments.store)
     if not arguments.json:
         print(f"{len(document['pages'])} pages; open {document['index']}")
@@ -220,6 +249,18 @@ def _corpora(arguments: argparse.Namespace) -> Any:
     from kdray.cli.listing import show_corpora
 
     return show_corpora(quiet=arguments.json)
+
+
+def _settings(arguments: argparse.Namespace) -> Any:
+    from kdray.cli.listing import show_settings
+
+    return show_settings(arguments.prefix, quiet=arguments.json)
+
+
+def _doctor(arguments: argparse.Namespace) -> Any:
+    from kdray.cli.doctor import show_machine
+
+    return show_machine(ray=arguments.ray, quiet=arguments.json)
 
 
 def _trial(arguments: argparse.Namespace) -> Any:
@@ -275,6 +316,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "papers": show_papers,
     "methods": _methods,
     "corpora": _corpora,
+    "settings": _settings,
+    "doctor": _doctor,
 }
 
 
@@ -282,9 +325,10 @@ def _run_script(script: Path, rest: list[str]) -> None:
     """Become the sweep script: it is a program of its own with its own flags."""
     # of a name that is too long, Path.is_file raises
     if not os.path.isfile(script):  # noqa: PTH113
-        from kdray.errors import ConfigError
-
-        raise ConfigError(f"{script}: no such sweep script or sweep file; look into sweeps/.")
+        there = [str(path) for path in Path("sweeps").glob("*") if path.suffix in (".py", ".yaml")]
+        near = difflib.get_close_matches(str(script), there, n=1)
+        hint = f"did you mean {near[0]}?" if near else "sweeps/ has examples."
+        raise ConfigError(f"{script}: no such sweep script or sweep file; {hint}")
     if script.suffix in (".yaml", ".yml"):
         from kdray.cli.sweep import sweep_file
 

@@ -1,5 +1,6 @@
 """Plain tables for a terminal."""
 
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,16 @@ def struck_out(text: str) -> str:
     words = text.rstrip()
     marked = f"\x1b[9m{words}\x1b[29m" if sys.stdout.isatty() else f"[-{words}-]"
     return marked + text[len(words) :]
+
+
+def bold(text: str) -> str:
+    """In bold on a terminal, as it is elsewhere."""
+    return f"\x1b[1m{text}\x1b[22m" if sys.stdout.isatty() else text
+
+
+def width() -> int:
+    """Columns of the terminal, 100 at most."""
+    return min(100, shutil.get_terminal_size().columns)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

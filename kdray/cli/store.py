@@ -3,44 +3,23 @@
 from dataclasses import asdict
 from typing import Any
 
+from kdray.api.stores import clean_store, list_artifacts, measure_store, verify_store
 from kdray.cli.show import table
-from kdray.errors import ConfigError
-from kdray.store import Store
-from kdray.store.collect import Leftover, collect, listing, plain, usage, verify
+from kdray.store.collect import Leftover
 from kdray.store.manifest import SHORT
-from kdray.store.store import MARK
-
-
-def opened(uri: str) -> Store:
-    """A store that is there.
-
-    Raises:
-        ConfigError: It is not, or the folder is no store.
-    """
-    store = Store(uri)
-    if not store.exists(""):
-        raise ConfigError(f"store {uri!r} does not exist; give the folder or URI that kdray run used.")
-    if not store.is_store():
-        raise ConfigError(
-            f"{uri!r} is no store: it has neither {MARK} nor an artifact with a whole manifest; give the folder or URI "
-            "that kdray run used."
-        )
-    return store
 
 
 def show_listing(store: str, *, quiet: bool) -> dict[str, Any]:
-    listed, faults = listing(opened(store))
-    rows = [plain(each) for each in listed]
-    if not quiet and rows:
-        print(table([{**row, **_short(row)} for row in rows]))
-    document: dict[str, Any] = {"artifacts": rows, "faults": faults}
-    if faults:
-        document["failed"] = " ".join(faults)
+    document = list_artifacts(store)
+    if not quiet and document["artifacts"]:
+        print(table([{**row, **_short(row)} for row in document["artifacts"]]))
+    if document["faults"]:
+        document["failed"] = " ".join(document["faults"])
     return document
 
 
 def show_usage(store: str, *, quiet: bool) -> dict[str, Any]:
-    total = usage(opened(store))
+    total = measure_store(store)
     if not quiet:
         rows = [*total.items(), ("total", sum(total.values()))]
         print(table([{"folder": folder, "bytes": size} for folder, size in rows]))
@@ -48,7 +27,7 @@ def show_usage(store: str, *, quiet: bool) -> dict[str, Any]:
 
 
 def show_verification(store: str, *, quiet: bool) -> dict[str, Any]:
-    damaged = list(verify(opened(store)))
+    damaged = list(verify_store(store))
     for sentence in () if quiet else damaged:
         print(sentence)
     if not damaged:
@@ -62,14 +41,8 @@ def show_verification(store: str, *, quiet: bool) -> dict[str, Any]:
 
 
 def show_leftovers(store: str, *, delete: bool, older_than: float | None, quiet: bool) -> dict[str, Any]:
-    """List what is left over, or remove it.
-
-    Raises:
-        ConfigError: The age is negative or no number.
-    """
-    if older_than is not None and not 0 <= older_than < 1e6:
-        raise ConfigError(f"--older-than {older_than:g}: give hours, 0 or more.")
-    found = collect(opened(store), older_than=older_than, delete=delete)
+    """List what is left over, or remove it."""
+    found = clean_store(store, delete=delete, older_than=older_than)
     size = sum(each.bytes for each in found)
     if not quiet:
         if found:

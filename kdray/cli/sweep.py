@@ -87,7 +87,8 @@ def sweep_main(
     arguments = _parser(task).parse_args(argv)
     command = without_passwords(shlex.join(["python", *sys.argv]))
     searched = _Searched(task, base, on_sample, space, starts, students)
-    sys.exit(guarded(lambda: _sweep(searched, arguments, command), debug=arguments.debug))
+    work = lambda: _sweep(searched, arguments, command)  # noqa: E731
+    sys.exit(guarded(work, debug=arguments.debug, verbose=arguments.verbose))
 
 
 def sweep_file(path: Path, argv: Sequence[str]) -> None:

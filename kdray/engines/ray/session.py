@@ -24,6 +24,7 @@ from kdray.engines.ray.access import (
     protected,
 )
 from kdray.errors import ConfigError, RunError, Terminated
+from kdray.log import is_verbose
 from kdray.secrets import without_passwords
 
 log = logging.getLogger(__name__)
@@ -86,8 +87,9 @@ def session(address: str | None, *, allow_network: bool = False) -> Generator[Se
 @contextmanager
 def _at_work() -> Generator[None]:
     _count_here()
-    for noisy in ("ray.train", "ray.tune"):  # importing ray.data undoes it, so `OnRay.map` quiets that one
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    noisy = () if is_verbose() else ("ray.train", "ray.tune")  # `OnRay.map` quiets ray.data, whose import undoes it
+    for name in noisy:
+        logging.getLogger(name).setLevel(logging.ERROR)
     terminated = _end_on_sigterm()
     try:
         yield

@@ -1,0 +1,90 @@
+"""Lists: the methods, the named corpora, the settings."""
+
+import difflib
+from dataclasses import asdict
+from typing import Any
+
+from kdray.corpora import TASKS, kdray_data
+from kdray.errors import ConfigError
+from kdray.methods import METHODS
+
+
+def list_methods() -> list[dict[str, Any]]:
+    """One row per method: name, title, needed signals, access, teachers, source, status.
+
+    >>> from kdray.api.listing import list_methods
+    >>> [row["needs"] for row in list_methods() if row["method"] == "kd"]
+    ['logits']
+    """
+    rows: list[dict[str, Any]] = []
+    for method in METHODS:
+        defaults = method()  # pyright: ignore[reportCallIssue]
+        needs = frozenset[str]().union(*(phase.method.needs for phase in defaults.phases(1)))
+        most = "∞" if method.max_teachers is None else str(method.max_teachers)
+        teachers = most if method.min_teachers == method.max_teachers else f"{method.min_teachers}–{most}"
+        rows.append(
+            {
+                "method": defaults.name,
+                "title": method.title,
+                "needs": ", ".join(sorted(needs)) or "nothing",
+                "assistant": "yes" if defaults.uses_assistant else "no",
+                "access": method.access,
+                "teachers": teachers,
+                "source": method.source,
+                "status": method.status,
+            }
+        )
+    return rows
+
+
+def list_corpora() -> list[dict[str, Any]]:
+    """One row per named corpus: fields, classes, metrics, training rows, and where it is."""
+    folder = kdray_data()
+    return [
+        {
+            "corpus": name,
+            "fields": " + ".join(f"{field.name} ({field.role})" for field in task.fields),
+            "classes": len(task.labels),
+            "metrics": ", ".join(task.metrics),
+            "train rows": task.full_rows.get("train"),
+            "here": "in the package" if task.hub is None else _here(folder is not None and (folder / name).is_dir()),
+        }
+        for name, task in TASKS.items()
+    ]
+
+
+def list_settings(prefix: str = "") -> list[dict[str, str]]:
+    """Every setting of a run file whose key begins with `prefix`: key, method or policy, type, default, meaning.
+
+    Raises:
+        ConfigError: No setting begins so; the sentence names the nearest one.
+
+    >>> from kdray.api.listing import list_settings
+    >>> list_settings("train.epochs")[0]["default"]
+    '3'
+    """
+    from kdray.config.reference import settings
+
+    if found := settings(prefix):
+        return [asdict(each) for each in found]
+    every = settings()
+    keys = [each.key for each in every] + [f"method.{each.of}" for each in every if each.key.startswith("method.")]
+    near = difflib.get_close_matches(prefix, keys, n=1) or _last_parts(prefix, keys)
+    raise ConfigError(
+        f"no setting begins with {prefix!r}; "
+        + (f"did you mean {near[0]}?" if near else f"sections are {', '.join(_sections(keys))}.")
+    )
+
+
+def _last_parts(prefix: str, keys: list[str]) -> list[str]:
+    """The key whose last part is near: `temprature` is `method.temperature`."""
+    last = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    return [last[each] for each in difflib.get_close_matches(prefix.rpartition(".")[2], last, n=1)]
+
+
+def _sections(keys: list[str]) -> list[str]:
+    return list(dict.fromkeys(key.partition(".")[0] for key in keys))
+
+
+def _here(is_there: bool) -> str:
+    return "KDRAY_DATA" if is_there else "not yet; from the Hugging Face hub"
