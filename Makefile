@@ -13,7 +13,7 @@ if sys.version_info < (3, 11):
 endef
 export PYTHON_CHECK
 
-.PHONY: setup setup-dev tune test soak cluster check lint types floors fast fuzz matrix
+.PHONY: setup setup-dev tune test soak cluster check lint types floors docs fast fuzz matrix
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c "$$PYTHON_CHECK"
@@ -59,7 +59,11 @@ types: setup-dev
 floors: setup-dev
 	$(BIN)/lint-imports
 
-check: lint types floors test
+# the site of docs/ in build/site; a dead link or a missing anchor is an error
+docs: setup-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+check: lint types floors docs test
 
 # every promised Python that is found here, or those in PYTHONS="python3.12 ..."
 matrix:

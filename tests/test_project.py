@@ -51,16 +51,15 @@ exit 7
 
 
 def test_links_of_the_pages_lead_to_files() -> None:
-    places = [*pages.DOCS, ROOT / "CONTRIBUTING.md", ROOT / "cluster/README.md"]
     links = [
-        (page, link) for page in places for link in re.findall(r"\]\((?!https?:)([^)#]*)#?[^)]*\)", page.read_text())
+        (page, link) for page in pages.ALL for link in re.findall(r"\]\((?!https?:)([^)#]*)#?[^)]*\)", page.read_text())
     ]
     assert len(links) > 30
     assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
 
 
 def test_headings_that_links_name_exist() -> None:
-    for page in pages.DOCS:
+    for page in pages.ALL:
         for link, heading in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text()):
             target = (page.parent / link) if link else page
             headings = {

@@ -1,0 +1,40 @@
+"""The notebooks run from top to bottom, in an empty folder, without network."""
+
+import ast
+import json
+from pathlib import Path
+
+import pages
+import pytest
+
+NOTEBOOKS = sorted((pages.ROOT / "docs/notebooks").glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
+
+
+def test_there_are_two() -> None:
+    assert NAMES == ["own-loss", "quickstart"]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=NAMES)
+def test_notebook_is_kept_without_outputs_and_is_python(notebook: Path) -> None:
+    for cell in json.loads(notebook.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            assert cell["execution_count"] is None
+            code = "".join(cell["source"])
+            ast.parse("\n".join(line for line in code.splitlines() if not line.startswith("%%")))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=NAMES)
+def test_notebook_runs(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", str(pages.ROOT))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    book = nbformat.read(notebook, as_version=4)
+    NotebookClient(book, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = json.dumps(book.cells)
+    assert "accuracy" in shown or "no-KD baseline" in shown
+    assert (tmp_path / "store").is_dir()
