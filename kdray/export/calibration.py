@@ -8,7 +8,6 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from kdray.errors import ConfigError
 from kdray.tasks import get_task, score_all
@@ -27,6 +26,8 @@ def calibration(logits: np.ndarray, targets: np.ndarray, task: str) -> dict[str,
     Raises:
         ConfigError: The task has no probabilities.
     """
+    from scipy.optimize import minimize_scalar  # slow to import
+
     kind = get_task(task)
     if kind.predictions(logits[:1]).probabilities is None:
         raise ConfigError(f"--calibrate: the task {task} has no probabilities; leave it out.")
