@@ -91,7 +91,7 @@ def test_unknown_keys_are_named(run_file):
     assert refusal(run_file, "prune.policy={name: match_rate, rate: 0.1, rat: 1}").endswith("did you mean rate?")
     assert refusal(run_file, "prune.policy={name: match_rate, rates: 1}").endswith("did you mean rate?")
     assert refusal(run_file, "teachers.0.train.epoch=1").endswith("did you mean epochs?")
-    assert refusal(run_file, "work.zzz=1").endswith("there are actors, block_rows, cpus, gpus, retries, workers.")
+    assert refusal(run_file, "work.zzz=1").endswith("allowed are actors, block_rows, cpus, gpus, retries, workers.")
     assert refusal(None, "train.epoch=3").startswith("settings: unknown setting train.epoch")
     assert "unknown setting teachers.1.layer" in refusal(run_file, "teachers.1.layer=3")
 
