@@ -1,18 +1,20 @@
 """A linear classifier over the n-grams of a row: what classic students are once they are fitted."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.nn import functional
 
 from kdray.corpora import Encoded, collate
 from kdray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 CHUNK_ROWS = 256
 
@@ -136,11 +138,13 @@ class Counted:
         order = np.lexsort((known[wanted], -times[wanted]))[:most]
         return np.sort(known[wanted[order]])
 
-    def matrix(self, keys: NDArray[np.int64]) -> csr_matrix:
+    def matrix(self, keys: NDArray[np.int64]) -> "csr_matrix":
         """Counts of the n-grams `keys`, float64 [rows, keys]."""
         place = np.minimum(np.searchsorted(keys, self.grams), len(keys) - 1)
         is_known = keys[place] == self.grams
         entries = (self.times[is_known].astype(np.float64), (self.rows[is_known], place[is_known]))
+        from scipy.sparse import csr_matrix
+
         return csr_matrix(entries, shape=(self.number, len(keys)))
 
 
@@ -159,14 +163,16 @@ def count_grams(bag: BagOfGrams, encoded: Encoded, *, pad_id: int) -> Counted:
     return Counted(rows, grams, times, len(encoded))
 
 
-def idf_of(counts: csr_matrix) -> NDArray[np.float64]:
+def idf_of(counts: "csr_matrix") -> NDArray[np.float64]:
     """ln((1 + rows) / (1 + rows with the n-gram)) + 1, as scikit-learn's `TfidfTransformer`."""
     rows = len(counts.indptr) - 1
     return np.log((1 + rows) / (1 + counts.getnnz(axis=0))) + 1
 
 
-def unit_rows(counts: csr_matrix, scale: NDArray[np.float64]) -> csr_matrix:
+def unit_rows(counts: "csr_matrix", scale: NDArray[np.float64]) -> "csr_matrix":
     """Each row times `scale`, at length 1."""
+    from scipy.sparse import csr_matrix
+
     scaled = csr_matrix(counts.multiply(scale))
     lengths = np.sqrt(scaled.multiply(scaled).sum(axis=1)).A1
     return csr_matrix(scaled.multiply(1 / np.maximum(lengths, 1e-12)[:, None]))

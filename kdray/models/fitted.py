@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from safetensors.torch import load_file
-from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from kdray.corpora import Encoded
@@ -24,6 +23,9 @@ from kdray.models.info import ModelInfo
 from kdray.models.network import WEIGHTS, Network, NetworkModel, Words
 from kdray.models.network_config import NetworkConfig
 from kdray.models.unit_tokenizers import unit_tokenizer
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 BEFORE = ["what a student of words or characters reads before it is fitted"]
 Weights = tuple[NDArray[np.float64], NDArray[np.float64]]  # [classes, features] and [classes]
@@ -57,7 +59,7 @@ class Fitted(Network):
         return self
 
     @abstractmethod
-    def solve(self, features: csr_matrix, targets: Float[NDArray[np.float64], "rows classes"], seed: int) -> Weights:
+    def solve(self, features: "csr_matrix", targets: Float[NDArray[np.float64], "rows classes"], seed: int) -> Weights:
         """Weights and biases whose scores, after a softmax, are probabilities of the classes.
 
         Args:
@@ -183,11 +185,18 @@ def tokenizer_of(architecture: Architecture, folder: Path, model: Any) -> Any:
 
 
 def doubled(
-    features: csr_matrix, targets: Float[NDArray[np.float64], "rows classes"]
-) -> tuple[csr_matrix, NDArray[np.int64], NDArray[np.float64]]:
+    features: "csr_matrix", targets: Float[NDArray[np.float64], "rows classes"]
+) -> tuple["csr_matrix", NDArray[np.int64], NDArray[np.float64]]:
     """Each row once for every class that it has a weight of, with the class and the weight."""
     rows, classes = np.nonzero(targets)
-    return csr_matrix(features[rows]), classes, targets[rows, classes]
+    return rows_of(features, rows), classes, targets[rows, classes]
+
+
+def rows_of(features: "csr_matrix", rows: NDArray[np.int64]) -> "csr_matrix":
+    """Those rows of a sparse matrix."""
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(features[rows])
 
 
 def of_decision(weight: NDArray[np.float64], bias: NDArray[np.float64]) -> Weights:

@@ -8,15 +8,16 @@ Differs from the source: their fit is not given. Probabilities are a softmax of 
     `regress` with three classes or more, are not calibrated.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.sparse import csr_matrix
-from sklearn.svm import LinearSVC, LinearSVR
 
-from kdray.models.fitted import Fitted, Weights, doubled, of_decision
+from kdray.models.fitted import Fitted, Weights, doubled, of_decision, rows_of
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 CLIP = 10.0  # of log-odds
 MOST_STEPS = 100_000
@@ -33,20 +34,24 @@ class LinearSVM(Fitted):
     soft: Literal["regress", "weighted"] = "regress"
     c: float = Field(default=1.0, gt=0, le=1e6)
 
-    def solve(self, features: csr_matrix, targets: NDArray[np.float64], seed: int) -> Weights:
+    def solve(self, features: "csr_matrix", targets: NDArray[np.float64], seed: int) -> Weights:
+        from sklearn.svm import LinearSVC
+
         if self.soft == "weighted":
             rows, classes, weights = doubled(features, targets)
             found = LinearSVC(loss="hinge", C=self.c, max_iter=MOST_STEPS, random_state=seed)
             found.fit(rows, classes, sample_weight=weights)
             return of_decision(found.coef_, np.asarray(found.intercept_))
         known = np.flatnonzero(targets.sum(axis=1) > 0)
-        odds, rows = log_odds(targets[known]), csr_matrix(features[known])
+        odds, rows = log_odds(targets[known]), rows_of(features, known)
         parts = [self._regression(rows, column, seed) for column in odds.T]
         return of_decision(np.stack([weight for weight, _ in parts]), np.array([bias for _, bias in parts]))
 
     def _regression(
-        self, rows: csr_matrix, wanted: NDArray[np.float64], seed: int
+        self, rows: "csr_matrix", wanted: NDArray[np.float64], seed: int
     ) -> tuple[NDArray[np.float64], float]:
+        from sklearn.svm import LinearSVR
+
         found = LinearSVR(
             loss="squared_epsilon_insensitive", dual="auto", C=self.c, max_iter=MOST_STEPS, random_state=seed
         )

@@ -6,15 +6,16 @@ Defaults: TF-IDF of words, C = 1.
 Differs from the source: their fit is not given.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.sparse import csr_matrix
-from sklearn.linear_model import LogisticRegression
 
 from kdray.models.fitted import Fitted, Weights, doubled, of_decision
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 MOST_STEPS = 10_000
 
@@ -28,7 +29,9 @@ class Logistic(Fitted):
     name: Literal["logistic"] = "logistic"  # pyright: ignore[reportIncompatibleVariableOverride]
     c: float = Field(default=1.0, gt=0, le=1e6)
 
-    def solve(self, features: csr_matrix, targets: NDArray[np.float64], seed: int) -> Weights:
+    def solve(self, features: "csr_matrix", targets: NDArray[np.float64], seed: int) -> Weights:
+        from sklearn.linear_model import LogisticRegression
+
         rows, classes, weights = doubled(features, targets)
         found = LogisticRegression(C=self.c, max_iter=MOST_STEPS, random_state=seed)
         found.fit(rows, classes, sample_weight=weights)

@@ -7,15 +7,16 @@ Differs from the source: their fit is not given. Weights are stored minus their 
     probability and keeps logits small.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.sparse import csr_matrix
-from sklearn.naive_bayes import MultinomialNB
 
 from kdray.models.fitted import Fitted, Weights, doubled
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 
 class NaiveBayes(Fitted):
@@ -28,8 +29,10 @@ class NaiveBayes(Fitted):
     weighting: Literal["counts", "tfidf"] = "counts"
     smoothing: float = Field(default=1.0, gt=0, le=1e6)
 
-    def solve(self, features: csr_matrix, targets: NDArray[np.float64], seed: int) -> Weights:
+    def solve(self, features: "csr_matrix", targets: NDArray[np.float64], seed: int) -> Weights:
         del seed
+        from sklearn.naive_bayes import MultinomialNB
+
         rows, classes, weights = doubled(features, targets)
         found = MultinomialNB(alpha=self.smoothing).fit(rows, classes, sample_weight=weights)
         weight, bias = found.feature_log_prob_, found.class_log_prior_

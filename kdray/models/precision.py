@@ -19,7 +19,6 @@ from typing import Any, Literal
 
 import filelock
 import torch
-from transformers import BertConfig, BertModel
 
 from kdray import compat
 from kdray.models.encoders import drawn_from
@@ -97,6 +96,8 @@ def step_seconds(clock: Callable[[], float] = time.process_time) -> tuple[float,
 
     CPU time is measured, because other processes may be at work.
     """
+    from transformers import BertConfig, BertModel
+
     with drawn_from(0):
         config = BertConfig(
             vocab_size=64,
