@@ -171,6 +171,7 @@ class Confirmed(Record):
         runs: Digests of the students; students with equal digests are identical.
         agreement: By teacher and split, the share of rows for which student and teacher predict the same class.
         languages: The metric on the test rows of each language, and their mean as `macro`; means over the seeds.
+        entities: F1 on the test split by entity type, the mean over seeds; empty but for token classification.
     """
 
     label: str
@@ -187,6 +188,7 @@ class Confirmed(Record):
     runs: tuple[str, ...] = ()
     agreement: dict[str, dict[str, float]] = {}
     languages: dict[str, float] = {}
+    entities: dict[str, float] = {}
 
 
 class Teacher(Record):
@@ -398,7 +400,14 @@ class RunEpoch(Record):
 
 
 class RunResult(ResultBase):
-    """One student; `metrics` maps split to metric to score, `languages` split to language to metric to score."""
+    """One student; `metrics` maps split to metric to score, `languages` split to language to metric to score.
+
+    Attributes:
+        entities: Of token classification, by split and entity type `precision`, `recall`, `f1` and the number of gold
+            entities (`support`).
+        words: Of token classification, by split how many `words` there are, and how many of them are `unread`: they
+            lie behind `max_length`, or have no token.
+    """
 
     kind: Literal["run"]
     student: dict[str, Any]
@@ -407,6 +416,8 @@ class RunResult(ResultBase):
     languages: dict[str, dict[str, dict[str, float | None]]] = {}
     metric: str | None = None
     higher_is_better: bool = True
+    entities: dict[str, dict[str, dict[str, float]]] = {}
+    words: dict[str, dict[str, int]] = {}
 
 
 class PruneResult(ResultBase):

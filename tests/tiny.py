@@ -2,19 +2,27 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizer
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+    BertTokenizer,
+)
 
 from kdray.config import RunConfig, parse
-from kdray.corpora import Encoded
+from kdray.corpora import Encoded, Words
 from kdray.seeds import seed_of
 from kdray.signals import OutputsWriter
 from kdray.stages import resumable_map
+from kdray.tasks import NO_WORD
 from kdray.train import Rows
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "the", "a", "was", "very", "and", "it")
@@ -43,6 +51,12 @@ def classifier(*, seed: int, classes: int = 2, **settings: Any) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return BertForSequenceClassification(bert_config(num_labels=classes, **settings)).eval()
+
+
+def token_classifier(*, seed: int, classes: int = 2, **settings: Any) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BertForTokenClassification(bert_config(num_labels=classes, **settings)).eval()
 
 
 def save_tokenizer(folder: Path) -> None:
@@ -79,6 +93,31 @@ def random_rows(number: int, *, seed: int, classes: int = 2, unlabeled: Sequence
     labels[list(unlabeled)] = -1
     encoded = Encoded(ids, np.zeros(len(ids), np.uint8), offsets, MAX_LENGTH)
     return Rows([f"r{i}" for i in range(number)], encoded, labels, 0)
+
+
+def with_words(rows: Rows, *, classes: int = 2) -> Rows:
+    """The same rows, of words of two tokens each, which have random tags; the second word of row 1 is not read."""
+    starts = [list(range(1, int(length), 2)) for length in rows.encoded.lengths]
+    starts[1][1] = -1
+    words = Words.of(starts)
+    draw = torch.Generator().manual_seed(6)
+    tags = torch.randint(0, classes, words.starts.shape, generator=draw)
+    tags[~torch.from_numpy(words.is_word)] = NO_WORD
+    tags[rows.labels < 0] = NO_WORD
+    return replace(rows, encoded=replace(rows.encoded, words=words), labels=tags)
+
+
+def random_word_outputs(folder: Path, rows: Rows, *, seed: int, classes: int = 2) -> Path:
+    """Every seventh word is one that the teacher does not read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = rows.encoded.words
+    assert words is not None
+    writer = OutputsWriter(folder, "train", rows.ids, {"logits": (classes,)}, words=words.lengths)
+    drawn = np.random.default_rng(seed).standard_normal((int(words.lengths.sum()), classes))
+    drawn[3::7] = np.nan
+    writer.write(rows.ids, {"logits": 2 * drawn})
+    writer.finish()
+    return folder
 
 
 def write_outputs(folder: Path, values: Mapping[str, np.ndarray], *, split: str = "train") -> Path:

@@ -18,6 +18,7 @@ from kdray.corpora import CorpusSettings
 from kdray.corpora.files import read_table
 from kdray.corpora.splits import carve
 from kdray.errors import ConfigError
+from kdray.tasks import types_of
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,8 @@ class Dataset:
         if "train" not in tables:
             raise ConfigError(f"{name} has no split train; found: {', '.join(tables)}.")
         feature: Any = getattr(splits["train"], "features", {}).get(columns.get("label", "label"))
-        names: list[str] = list(getattr(feature, "names", None) or [])
+        each: Any = getattr(feature, "feature", feature)  # of lists, that of their values
+        names: list[str] = list(getattr(each, "names", None) or [])
         if columns.get("labels") is None and names:  # class numbers of the hub become class names
             column = columns.get("label", "label")
             tables = {split: _named(table, column, names) for split, table in tables.items()}
@@ -174,7 +176,10 @@ def _dataset(
         classes: tuple[str, ...] = ()
     elif labels is None:
         classes = _classes(plain["train"]["label"])
-        notes.append(f"labels: {', '.join(classes)} (the sorted labels of train)")
+        what = "labels"
+        if kind == "token_classification":
+            classes, what = types_of(classes), "entity types"
+        notes.append(f"labels: {', '.join(classes)} (the sorted {what} of train)")
     else:
         classes = tuple(str(each) for each in labels)
     if "test" not in plain and "validation" not in plain:
@@ -221,5 +226,10 @@ def _each(value: Any) -> Sequence[str]:
 
 
 def _named(table: pa.Table, column: str, names: Sequence[str]) -> pa.Table:
-    values = [None if each is None or each < 0 else names[each] for each in table[column].to_pylist()]
-    return table.set_column(table.column_names.index(column), column, pa.array(values, pa.string()))
+    values: list[Any] = table[column].to_pylist()
+    at = table.column_names.index(column)
+    if pa.types.is_list(table[column].type):
+        rows = [None if row is None or min(row, default=0) < 0 else [names[n] for n in row] for row in values]
+        return table.set_column(at, column, pa.array(rows, pa.list_(pa.string())))
+    found = [None if each is None or each < 0 else names[each] for each in values]
+    return table.set_column(at, column, pa.array(found, pa.string()))

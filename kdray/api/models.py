@@ -23,7 +23,8 @@ from kdray.export.folder import new_folder
 from kdray.export.trained import TrainedModel, open_trained, trained_parts
 from kdray.stages import Context, InProcess, read, teach
 from kdray.store import Store
-from kdray.tasks import get_task, score_all
+from kdray.tasks import get_task, score_all, types_of
+from kdray.tasks.entities import entities
 from kdray.teachers import TeacherSettings
 
 
@@ -79,26 +80,41 @@ class Classifier(TrainedModel):
         """Probabilities of the classes (of each label, for several labels a row; values, for regression).
 
         Args:
-            texts: Texts, or pairs of texts for a corpus with two.
+            texts: Texts, or pairs of texts for a corpus with two; lists of tokens, where these have tags.
 
         Returns:
-            float32 [rows, classes].
+            float32 [rows, classes]; of tokens [rows, tokens, tags], NaN where a row has none, or the model reads none.
 
         Raises:
-            ConfigError: Something is not a text, or not a pair of texts.
+            ConfigError: Something is not a text, a pair of texts, or a list of tokens.
         """
         logits = self._logits(self._columns(texts))
         found = get_task(self.reading.task).predictions(logits)
         return np.asarray(logits if found.probabilities is None else found.probabilities, dtype=np.float32)
 
     def predict(self, texts: Sequence[Any]) -> list[Any]:
-        """The most likely class of each text; a list of labels a row for several labels; a number for regression."""
+        """The most likely class of each text; a list of labels a row for several labels; a number for regression.
+
+        Of lists of tokens, a list of entities a row: `type`, `start` (the first token), `end` (behind the last one)
+        and `tokens`.
+        """
         scores = self.predict_proba(texts)
+        if get_task(self.reading.task).target == "tags":
+            return self._entities(texts, scores)
         if self.reading.task == "single_label":
             return [self.labels[column] for column in scores.argmax(1)]
         if self.reading.task == "multi_label":
             return [[label for label, p in zip(self.labels, row, strict=True) if p >= 0.5] for row in scores]
         return [float(value) for value in scores[:, 0]]
+
+    def _entities(self, texts: Sequence[Any], scores: np.ndarray) -> list[list[dict[str, Any]]]:
+        tags, names = get_task(self.reading.task).predictions(scores).classes, types_of(self.labels)
+        assert tags is not None
+        found: list[list[dict[str, Any]]] = [[] for _ in texts]
+        for row, start, end, kind in entities(tags).tolist():
+            tokens = list(texts[row][start:end])
+            found[row].append({"type": names[kind], "start": start, "end": end, "tokens": tokens})
+        return found
 
     def evaluate(self, data: Dataset | None = None, *, metrics: Sequence[str] | None = None) -> dict[str, float]:
         """Metrics on the test rows: those recorded after training, or computed on the test rows of `data`.
@@ -185,7 +201,9 @@ class Classifier(TrainedModel):
         rows = "".join(f"<tr><td>{name}</td><td>{value:.4f}</td></tr>" for name, value in test.items())
         return f"<b>{type(self).__name__}</b> {self.folder}<table><tr><th>metric</th><th>test</th></tr>{rows}</table>"
 
-    def _columns(self, texts: Sequence[Any]) -> list[list[str]]:
+    def _columns(self, texts: Sequence[Any]) -> list[list[Any]]:
+        if get_task(self.reading.task).target == "tags":
+            return [_lists_of_tokens(texts)]
         width = len(self.reading.fields)
         if isinstance(texts, str):
             raise ConfigError("give a list of texts; put the one text into a list.")
@@ -197,13 +215,21 @@ class Classifier(TrainedModel):
         columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
         return self.shortened(columns)
 
-    def _logits(self, columns: list[list[str]]) -> np.ndarray:
+    def _logits(self, columns: list[list[Any]]) -> np.ndarray:
         return self.logits(self._loaded, columns, precision=self.reading.precision)
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         model, tokenizer = self.load_model()
         return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+
+
+def _lists_of_tokens(rows: Sequence[Any]) -> list[list[str]]:
+    for number, row in enumerate(rows):
+        each: Any = row
+        if not isinstance(row, list | tuple) or not each or not all(isinstance(t, str) and t for t in each):
+            raise ConfigError(f"row {number} is {row!r}; expected a list of tokens, each a text that is not empty.")
+    return [list(row) for row in rows]
 
 
 class Student(Classifier):

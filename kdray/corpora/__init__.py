@@ -1,7 +1,7 @@
 """Corpora: the named tasks, reading and checking a corpus, its splits, its stored form, and its rows as token ids."""
 
 from kdray.corpora.batches import balanced_batches, length_batches
-from kdray.corpora.encoding import Encoded, collate, encode
+from kdray.corpora.encoding import Encoded, Words, collate, encode
 from kdray.corpora.finding import kdray_data, resolve_auto
 from kdray.corpora.own import OwnCorpus, corpus
 from kdray.corpora.reading import Corpus, fingerprint, read_corpus
@@ -24,6 +24,7 @@ __all__ = [
     "StoredCorpus",
     "StoredTask",
     "Task",
+    "Words",
     "balanced_batches",
     "choose",
     "collate",

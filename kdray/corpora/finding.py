@@ -16,7 +16,7 @@ from kdray.corpora.own import checked, own_corpus
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.tasks import TASKS, TRAIN, Field, Task
 from kdray.errors import ConfigError
-from kdray.tasks import get_task
+from kdray.tasks import get_task, tags_of
 
 _SUFFIXES = ", ".join(READERS)
 
@@ -136,7 +136,8 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
     raw = _from_folder(folder, task, origin=f"folder {folder.resolve().name}")
     if not task.fields:
         more = {settings.language_field} if settings.language_field else set[str]()
-        task = dataclasses.replace(task, fields=_only_text(raw, settings.columns, more))
+        is_tokens = get_task(task.kind).target == "tags"
+        task = dataclasses.replace(task, fields=_only_text(raw, settings.columns, more, is_tokens=is_tokens))
     return task, raw
 
 
@@ -159,9 +160,10 @@ def _task_of(settings: CorpusSettings, name: str, *, has_test: bool, has_validat
     return Task(
         name,
         settings.fields,
-        settings.labels or kind.outputs,
+        tags_of(settings.labels) if kind.target == "tags" else settings.labels or kind.outputs,
         metrics=settings.metrics or kind.metrics,
         kind=settings.task,
+        tags=settings.tags,
         test_split="test" if has_test else "validation",
         validation_split="validation" if has_test and has_validation else None,
     )
@@ -195,16 +197,18 @@ def _from_hub(tables: Mapping[str, pa.Table], task: Task, *, origin: str) -> Raw
     return RawCorpus(used, origin, {split: f"{origin}, {split}" for split in used})
 
 
-def _only_text(raw: RawCorpus, columns: Mapping[str, str], no_texts: Set[str]) -> tuple[Field, ...]:
+def _only_text(raw: RawCorpus, columns: Mapping[str, str], no_texts: Set[str], *, is_tokens: bool) -> tuple[Field, ...]:
     names = [name for name in columns if name not in ("label", "id")]
     if not names:
         taken = {columns.get("label", "label"), columns.get("id", "id"), *no_texts}
         schema = raw.tables[TRAIN].schema
-        names = [each.name for each in schema if each.name not in taken and str(each.type).endswith("string")]
+        wanted = "string>" if is_tokens else "string"
+        names = [each.name for each in schema if each.name not in taken and str(each.type).endswith(wanted)]
     if len(names) != 1:
         found = ", ".join(names) or "none"
+        what = "columns of tokens" if is_tokens else "text columns"
         raise ConfigError(
-            f"{raw.shown[TRAIN]} has {len(names)} text columns ({found}), so it is unclear which is the text: "
+            f"{raw.shown[TRAIN]} has {len(names)} {what} ({found}), so it is unclear which is the text: "
             "set fields, for example fields: [{name: text, role: body}]."
         )
     return (Field(names[0], "body"),)

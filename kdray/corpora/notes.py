@@ -93,4 +93,5 @@ def overlap_note(splits: Mapping[str, pa.Table], task: Task) -> str | None:
 
 
 def _texts(table: pa.Table, task: Task) -> Iterator[tuple[str, ...]]:
-    return zip(*(table[name].to_pylist() for name in task.field_names), strict=True)
+    columns = [table[name].to_pylist() for name in task.field_names]
+    return zip(*([tuple(e) if isinstance(e, list) else e for e in column] for column in columns), strict=True)

@@ -18,6 +18,7 @@ from kdray.corpora.splits import HOST, PHRASES, carve, limit_rows
 from kdray.corpora.tasks import LANGUAGE, TEST, TRAIN, VALIDATION, Task
 from kdray.corpora.validate import normalize
 from kdray.errors import ConfigError
+from kdray.tasks import mended
 
 _SAMPLE_NOTE = "the sample that ships with kdray, not a benchmark"
 
@@ -66,7 +67,7 @@ def read_corpus(settings: CorpusSettings, *, data_dir: Path | None) -> Corpus:
     if settings.language_field is not None:
         task = dataclasses.replace(task, language=settings.language_field)
     _refuse_unused(settings, task)
-    splits = _split(_check(raw, task, settings.columns), task, settings)
+    splits = _split(_check(raw, task, {**task.columns, **settings.columns}), task, settings)
     return Corpus(
         task=task,
         splits=splits,
@@ -84,8 +85,12 @@ def fingerprint(splits: Mapping[str, pa.Table]) -> str:
         digest.update(f"{split}:{table.num_rows}\n".encode())
         for name in table.column_names[:-1]:
             # lengths first: the same characters split differently are other rows
-            digest.update(pc.binary_length(table[name]).to_numpy().astype("<i8").tobytes())
-            digest.update("".join(table[name].to_pylist()).encode())
+            texts = table[name]
+            if pa.types.is_list(texts.type):
+                digest.update(pc.list_value_length(texts).to_numpy().astype("<i8").tobytes())
+                texts = pc.list_flatten(texts)
+            digest.update(pc.binary_length(texts).to_numpy().astype("<i8").tobytes())
+            digest.update("".join(texts.to_pylist()).encode())
         for part in _label_parts(table["label"]):
             digest.update(part.astype("<i8" if part.dtype.kind == "i" else "<f8").tobytes())
     return digest.hexdigest()
@@ -199,5 +204,14 @@ def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, splits: Mapping[
         phrases.append(f"trained and selected on rows of {', '.join(settings.train_languages)} only")
     if unlabeled := train["label"].null_count:
         phrases.append(f"{unlabeled:,} of {train.num_rows:,} train rows without a label")
+    if task.tags == "mend":
+        phrases.append(_mended_note(raw, task, settings))
     phrases.append(overlap_note(splits, task))
     return "; ".join(phrase for phrase in phrases if phrase) or None
+
+
+def _mended_note(raw: RawCorpus, task: Task, settings: CorpusSettings) -> str | None:
+    column = {**task.columns, **settings.columns}.get("label", "label")
+    counts = {split: mended(table[column], task.labels)[1] for split, table in raw.tables.items()}
+    found = ", ".join(f"{count} in {split}" for split, count in counts.items() if count)
+    return f"tags I- that continue no entity are read as B-: {found}" if found else None

@@ -1,6 +1,6 @@
 """Settings of the corpus."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field as Setting
 from pydantic import model_validator
@@ -8,7 +8,7 @@ from pydantic import model_validator
 from kdray.corpora.tasks import LANGUAGE, TASKS, UNLABELLED, Field
 from kdray.errors import ConfigError
 from kdray.records import Name, Settings
-from kdray.tasks import Task, check_metric, get_task
+from kdray.tasks import Task, check_metric, get_task, tags_of
 
 # The role combinations that have a meaning: what is pruned, and against what.
 _ROLES = {("body",), ("body", "body"), ("pair", "pair"), ("context", "query"), ("query", "context")}
@@ -27,7 +27,9 @@ class CorpusSettings(Settings):
         labels: class names in class order; a file may hold these names or the class numbers (-1: no label). Where a
             name is a number, but not its own position, such as in 1 to 5, a file holds names.
         task: what is learned from the labels: `single_label`, `multi_label` (a list of labels a row, or names joined
-            by ";"), `regression` (a number a row; needs no `labels`), or one of your own as `module:NAME`.
+            by ";"), `regression` (a number a row; needs no `labels`), `token_classification` (a list of tokens and a
+            list of tags a row; `labels` are the entity types), or one of your own as `module:NAME`.
+        tags: an `I-` that continues no entity is an error (`strict`), or becomes its `B-`, with a note (`mend`).
         metrics: in place of the task's own; the first one is selected on. One of your own is named `module:function`.
         validation_fraction: the part of train held out as validation, in (0, 0.5]. None takes the task's own: 10 %
             (5 % for ag_news, 20 % for imdb).
@@ -49,6 +51,7 @@ class CorpusSettings(Settings):
     fields: tuple[Field, ...] = ()
     labels: tuple[str, ...] = ()
     task: str = "single_label"
+    tags: Literal["strict", "mend"] = "strict"
     metrics: tuple[str, ...] = ()
     validation_fraction: Annotated[float, Setting(gt=0, le=0.5)] | None = None
     group_by: str | None = None
@@ -88,13 +91,30 @@ class CorpusSettings(Settings):
             kind = self._kind()
             if kind.outputs and self.labels:
                 raise ValueError(f"labels = {list(self.labels)} has no effect: task {kind.name} has none; leave it out")
-            if not kind.outputs and len(self.labels) < 2:
-                raise ValueError(f"name = folder needs labels: two or more class names, found {len(self.labels)}")
+            least, what = (1, "entity types") if kind.target == "tags" else (2, "class names")
+            if not kind.outputs and len(self.labels) < least:
+                needed = "one or more" if least == 1 else "two or more"
+                raise ValueError(f"name = folder needs labels: {needed} {what}, found {len(self.labels)}")
+            self._check_tags(kind)
             return self
-        for key in ("path", "columns", "fields", "labels", "task"):
+        for key in ("path", "columns", "fields", "labels", "task", "tags"):
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
                 raise ValueError(f"{key} is used only with name = folder, but name = {self.name}")
         return self
+
+    def _check_tags(self, kind: Task) -> None:
+        if kind.target != "tags":
+            if self.tags != "strict":
+                raise ValueError(f"tags = {self.tags} has no effect: task {kind.name} has no tags; leave it out")
+            return
+        if len(self.fields) > 1:
+            raise ValueError(f"fields has {len(self.fields)} entries, but task {kind.name} reads one list of tokens")
+        if self.group_by is not None:
+            raise ValueError(f"group_by = {self.group_by} needs texts, but task {kind.name} has tokens; leave it out")
+        try:
+            tags_of(self.labels)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _validation_settings_have_an_effect(self) -> "CorpusSettings":

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kdray.tasks import tags_of
+
 Role = Literal["context", "query", "body", "pair"]
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -52,6 +54,8 @@ class Task:
         hub: where the hub has it, or None.
         kind: what is learned from the labels, a task of `kdray.tasks`.
         language: the column with the language of each row, or None where it does not count.
+        columns: as the setting, where a column has another name than its field or `label`.
+        tags: as the setting.
     """
 
     name: str
@@ -69,6 +73,8 @@ class Task:
     hub: HubSource | None = None
     kind: str = "single_label"
     language: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    tags: Literal["strict", "mend"] = "strict"
 
     @property
     def num_classes(self) -> int:
@@ -105,6 +111,24 @@ _TEXT = (Field("text", "body"),)
 
 def _glue(name: str) -> HubSource:
     return HubSource("nyu-mll/glue", name)
+
+
+def _ner(name: str, types: str, *, tags: Literal["strict", "mend"] = "strict", hub: str = "", **sizes: int) -> Task:
+    """A data set of named entities, with the columns `tokens` and `ner_tags`."""
+    has_test = "test" in sizes
+    return Task(
+        name,
+        (Field("tokens", "body"),),
+        tags_of(types.split()),
+        metrics=("entity_f1",),
+        full_rows=sizes,
+        test_split="test" if has_test else "validation",
+        validation_split="validation" if has_test else None,
+        hub=HubSource(hub) if hub else None,
+        kind="token_classification",
+        columns={"label": "ner_tags"},
+        tags=tags,
+    )
 
 
 # Sizes: S0 table 1 and S1 table 2, except QQP's train split: the hub's copy has 363,846 rows, the tables have 363,849.
@@ -234,6 +258,30 @@ _ALL = (
         metrics=("accuracy", "macro_f1"),
         test_split="test",
         validation_split="validation",
+    ),
+    _ner("conll2003", "PER ORG LOC MISC", hub="eriktks/conll2003", train=14_041, validation=3_250, test=3_453),
+    _ner(
+        "wnut17",
+        "corporation creative-work group location person product",
+        hub="leondz/wnut_17",
+        train=3_394,
+        validation=1_009,
+        test=1_287,
+    ),
+    _ner("resume_ner", "CONT EDU LOC NAME ORG PRO RACE TITLE", tags="mend", train=3_821, validation=463, test=477),
+    _ner(
+        "weibo_ner",
+        " ".join(f"{kind}.{name}" for kind in ("PER", "ORG", "LOC", "GPE") for name in ("NAM", "NOM")),
+        tags="mend",
+        train=1_350,
+        validation=270,
+        test=270,
+    ),
+    _ner(  # the labels of its test split are hidden
+        "cluener",
+        "address book company game government movie name organization position scene",
+        train=10_748,
+        validation=1_343,
     ),
     Task("sample", _ENTAILMENT, _ENTAILMENT_LABELS, group_by="sentence2"),
 )

@@ -7,8 +7,10 @@ import pyarrow.compute as pc
 
 from kdray.corpora.tasks import LANGUAGE, UNLABELLED, Task
 from kdray.errors import ConfigError
-from kdray.tasks import LabelError, get_task
+from kdray.tasks import LabelError, get_task, mended
 from kdray.utf8 import is_readable
+
+_LISTS_OF_TEXT = tuple(kind(each) for kind in (pa.list_, pa.large_list) for each in (pa.string(), pa.large_string()))
 
 
 def normalize(
@@ -35,9 +37,12 @@ def normalize(
     given = {name: columns.get(name, name) for name in (*task.field_names, "label", "id")}
     for name in (*task.field_names, "label"):
         _require(raw, name, given[name], shown)
-    texts = {name: _texts(raw, given[name], shown) for name in task.field_names}
-    is_class = get_task(task.kind).target == "class"
-    labels = (_labels if is_class else _other_labels)(raw, given["label"], task, shown)
+    target = get_task(task.kind).target
+    read = _tokens if target == "tags" else _texts
+    texts = {name: read(raw, given[name], shown) for name in task.field_names}
+    labels = (_labels if target == "class" else _other_labels)(raw, given["label"], task, shown)
+    if target == "tags":
+        _check_lengths(texts[task.field_names[0]], labels, given[task.field_names[0]], given["label"], shown)
     if is_labeled:
         _refuse_first(pc.is_null(labels), shown, given["label"], f"has no label; every row of {split} needs one")
     if "id" in columns:
@@ -76,6 +81,30 @@ def _texts(raw: pa.Table, column: str, shown: str) -> pa.ChunkedArray:
     trimmed = pc.utf8_trim_whitespace(pc.fill_null(found, ""))
     _refuse_first(pc.equal(trimmed, ""), shown, column, "is empty; every field needs text, remove the row or fill it")
     return found
+
+
+def _tokens(raw: pa.Table, column: str, shown: str) -> pa.ChunkedArray:
+    """Lists of tokens, each with one or more characters."""
+    values = raw[column]
+    if values.type not in _LISTS_OF_TEXT:
+        raise ConfigError(
+            f'{shown}, column "{column}" is of type {values.type}; a row needs a list of tokens, in parquet or JSON '
+            "Lines."
+        )
+    found = values.cast(pa.list_(pa.string()))
+    is_bad = pa.chunked_array([[not each or not all(each) for each in found.to_pylist()]])
+    _refuse_first(is_bad, shown, column, "has no token, or an empty one; remove it, or the row")
+    return found
+
+
+def _check_lengths(tokens: pa.ChunkedArray, tags: pa.ChunkedArray, column: str, label: str, shown: str) -> None:
+    ours, theirs = pc.list_value_length(tokens), pc.list_value_length(tags)
+    row = pc.index(pc.not_equal(ours, theirs), True).as_py()
+    if row >= 0:
+        raise ConfigError(
+            f'{shown}, row {row} (the first is 0) has {ours[row]} tokens in "{column}", but {theirs[row]} tags in '
+            f'"{label}": every token needs one tag.'
+        )
 
 
 def _as_text(values: pa.ChunkedArray, shown: str, column: str) -> pa.ChunkedArray | None:
@@ -120,6 +149,8 @@ def _other_labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.Chun
     """As the corpus's own task reads them."""
     values = raw[column]
     try:
+        if task.tags == "mend" and pa.types.is_list(values.type):
+            values, _ = mended(values, task.labels)
         found = get_task(task.kind).read(_as_text(values, shown, column) or values, task.labels)
     except LabelError as error:
         raise ConfigError(

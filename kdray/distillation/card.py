@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kdray.models import TRANSFORMER, Architecture
+from kdray.models import Architecture, Transformer
 
 CARD = """---
 library_name: {library}
-pipeline_tag: text-classification
+pipeline_tag: {pipeline}
 tags: [kdray, knowledge-distillation]
 ---
 # {title}
 
-A text classifier made by kdray {kdray}: {layers}, {parameters:,} parameters, method `{method}`.
+A {kind} made by kdray {kdray}: {layers}, {parameters:,} parameters, method `{method}`.
 
 | split | {names} |
 |---|{rule}|
@@ -39,10 +39,12 @@ def model_card(result: Mapping[str, Any], architecture: Architecture) -> str:
     kept = f"(epoch {result['best_epoch']} kept), seed {spec['train']['seed']}."
     return CARD.format(
         library=architecture.library,
+        kind="text classifier" if architecture.pipeline == "text-classification" else "classifier of tokens",
+        pipeline=architecture.pipeline,
         usage=architecture.usage,
         title=result["title"],
         kdray=result["versions"]["kdray"],
-        layers=architecture.label if architecture != TRANSFORMER else f"{result['cost']['layers']} layers",
+        layers=f"{result['cost']['layers']} layers" if isinstance(architecture, Transformer) else architecture.label,
         parameters=result["cost"]["parameters"],
         method=spec["method"]["name"],
         tokens=spec["train"]["max_length"],

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import transformers
 
 import kdray
@@ -38,7 +39,17 @@ from kdray.models import (
 )
 from kdray.seeds import seed_of
 from kdray.store import Store
-from kdray.tasks import baseline, get_metric, get_task, row_noise, score_all, score_one, split_gap
+from kdray.tasks import (
+    NO_WORD,
+    baseline,
+    entity_table,
+    get_metric,
+    get_task,
+    row_noise,
+    score_all,
+    score_one,
+    split_gap,
+)
 from kdray.teachers import map_classes, only_classes
 from kdray.train import (
     CachedTeacher,
@@ -53,6 +64,8 @@ from kdray.train import (
     WorldRanks,
     fit,
     fit_at_once,
+    read_words,
+    word_logits,
 )
 
 log = logging.getLogger(__name__)
@@ -94,6 +107,8 @@ class _Scored:
     metrics: dict[str, float]
     logits: np.ndarray
     ids: Sequence[str]
+    words: int = 0
+    unread: int = 0
 
 
 class TrainingJob:
@@ -138,7 +153,7 @@ class TrainingJob:
                 reward_rows=reward_rows,
                 task=self.task,
                 known=tuple(teacher.info.known for teacher in self.spec.teachers),
-                predicted=_predicted_by_all(self._cached("train", train_rows.ids)),
+                predicted=self._predicted(train_rows),
             )
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_of(seed, "adapters"))
@@ -205,7 +220,7 @@ class TrainingJob:
     ) -> None:
         with stopwatch() as evaluating:
             kept = self._selected.get(result.best_epoch)
-            scores, agreement, languages, right = self._evaluate(model, tokenizer, kept)
+            scores, agreement, parts, right = self._evaluate(model, tokenizer, kept)
             cost = cost_of(model, device=self.device)
         self._warn_of_gap(scores)
         labels = self.pruned_corpus.labels("train")
@@ -216,14 +231,14 @@ class TrainingJob:
             "higher_is_better": get_metric(self.metric).higher_is_better,
             "metrics": scores,
             "agreement": agreement,
-            **({"languages": languages} if languages else {}),
+            **parts,
             "right": right,
             "best_epoch": result.best_epoch,
             "history": [{**epoch, "standard_error": self._noise(epoch["score"])} for epoch in result.history],
             "weights": self.method.phases(self.spec.train.epochs)[-1].method.weights(),
             "prepared": {name: value.tolist() for name, value in prepared.items() if value.numel() <= SHOWN_VALUES},
             "queries": dict(result.queries),
-            "query_ratio": {name: number / max(1, result.rows) for name, number in result.queries.items()},
+            "query_ratio": {name: number / max(1, result.units) for name, number in result.queries.items()},
             "rows": {"train": len(labels), "unlabeled": int((~self.task.labeled(labels)).sum()), "seen": result.rows},
             "majority": {split: self._baseline(split) for split in self.corpus.scored},
             "cost": cost.plain(),
@@ -261,10 +276,8 @@ class TrainingJob:
 
     def _evaluate(
         self, model: Any, tokenizer: Any, validation: "_Scored | None"
-    ) -> tuple[
-        dict[str, dict[str, float]], dict[str, dict[str, float]], dict[str, dict[str, dict[str, float]]], dict[str, str]
-    ]:
-        """Scores by split, the agreement with each teacher by split, scores by split and language, and the test rows
+    ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]], dict[str, Any], dict[str, str]]:
+        """Scores by split, the agreement with each teacher by split, scores of parts of the splits, and the test rows
         that are answered right; what the kept epoch gave on validation is not computed again."""
         known = {VALIDATION: validation} if validation else {}
         found = {
@@ -277,7 +290,20 @@ class TrainingJob:
                 scores[f"{split}_pruned"] = self._scores(model, rows).metrics
         by_language = {split: self._languages(split, each.logits) for split, each in found.items()}
         languages = {split: each for split, each in by_language.items() if each}
-        return scores, self._agreement(found), languages, self._right(found)
+        parts: dict[str, Any] = {"languages": languages} if languages else {}
+        if self.task.target == "tags":
+            parts |= self._of_words(found)
+        return scores, self._agreement(found), parts, self._right(found)
+
+    def _of_words(self, found: Mapping[str, "_Scored"]) -> dict[str, Any]:
+        """Scores of each entity type by split, and how many words there are and are not read."""
+        labels = self.spec.labels
+        return {
+            "entities": {
+                split: entity_table(self.corpus.labels(split), scored.logits, labels) for split, scored in found.items()
+            },
+            "words": {split: {"words": scored.words, "unread": scored.unread} for split, scored in found.items()},
+        }
 
     def _languages(self, split: str, logits: np.ndarray) -> dict[str, dict[str, float]]:
         """Scores of the rows of each language, and under `macro` their mean; empty where languages do not count."""
@@ -324,7 +350,10 @@ class TrainingJob:
         precision = self.spec.train.precision
         assert precision != "auto"
         logits = predict(model, rows, batch_size=EVALUATION_ROWS, device=self.device, precision=precision)
-        return _Scored(score_all(self.corpus.task.metrics, rows.labels.numpy(), logits, self.task), logits, rows.ids)
+        scores = score_all(self.corpus.task.metrics, rows.labels.numpy(), logits, self.task)
+        words = rows.encoded.words
+        counts = (int(words.lengths.sum()), words.unread) if words else ()
+        return _Scored(scores, logits, rows.ids, *counts)
 
     def _baseline(self, split: str) -> float:
         return baseline(self.metric, self.corpus.labels(split), outputs=len(self.spec.labels), task=self.task)
@@ -344,6 +373,8 @@ class TrainingJob:
         encoded = encode(tokenizer, texts, max_length=max_length or self.spec.train.max_length)
         labels, languages = torch.from_numpy(corpus.labels(split)), corpus.languages(split)
         groups = None if languages is None else np.unique(languages, return_inverse=True)[1]
+        if encoded.words is not None:  # the longest row may be one without tags
+            labels = F.pad(labels, (0, encoded.words.starts.shape[1] - labels.shape[1]), value=NO_WORD)
         return Rows(ids, encoded, labels, tokenizer.pad_token_id, groups)
 
     def _prepared(self, train_rows: Rows) -> MethodState:
@@ -351,19 +382,38 @@ class TrainingJob:
             teachers, cpu = self._cached(split, ids), torch.device("cpu")
             mask = _predicted_by_all(teachers)
             rows = np.arange(len(ids)) if mask is None else np.flatnonzero(mask)
-            return TeacherLogits(labels[rows], tuple(t.signals_for(rows, cpu, frozenset()).logits for t in teachers))
+            logits = tuple(t.signals_for(rows, cpu, frozenset()).logits for t in teachers)
+            return (word_logits if self.task.target == "tags" else TeacherLogits)(labels[rows], logits)
 
         validation = self.corpus.table("validation")["id"].to_pylist()
         return self.method.prepare(
             PriorOutputs(
                 train=answers("train", train_rows.ids, train_rows.labels),
                 validation=answers("validation", validation, torch.from_numpy(self.corpus.labels("validation"))),
+                scores=lambda: tuple(self._teacher_score(each) for each in self._cached("validation", validation)),
             )
         )
+
+    def _teacher_score(self, teacher: CachedTeacher) -> float:
+        """On the validation rows that it predicts; higher is better."""
+        targets = self.corpus.labels(VALIDATION)
+        rows = np.arange(len(targets)) if teacher.predicted is None else np.flatnonzero(teacher.predicted)
+        logits = teacher.signals_for(rows, torch.device("cpu"), frozenset()).logits.numpy()
+        score = score_one(self.metric, targets[rows], logits, self.task)
+        return score if get_metric(self.metric).higher_is_better else -score
 
     def _cached(self, split: str, ids: Sequence[str]) -> list[CachedTeacher]:
         folders = [teacher.outputs.open(self.store).folder for teacher in self.spec.teachers]
         return [CachedTeacher(folder, split, ids) for folder in folders]
+
+    def _predicted(self, rows: Rows) -> torch.Tensor | None:
+        """Which rows, or words, every teacher predicts; None is all of them."""
+        teachers = self._cached("train", rows.ids)
+        if rows.encoded.words is None:
+            return _predicted_by_all(teachers)
+        places, cpu = np.arange(len(rows)), torch.device("cpu")
+        found = [read_words(teacher.signals_for(places, cpu, frozenset()).logits) for teacher in teachers]
+        return torch.stack(found).all(0) if found else None
 
     def _teacher(self, teacher: TeacherRef, rows: Rows) -> Teacher:
         if self.spec.access == "online":
@@ -394,7 +444,7 @@ def _predicted_by_all(teachers: Sequence[CachedTeacher]) -> torch.Tensor | None:
 
 
 def _untrained() -> FitResult:
-    return FitResult(history=[], best_epoch=0, score=float("nan"), seconds=0.0, rows=0, queries={})
+    return FitResult(history=[], best_epoch=0, score=float("nan"), seconds=0.0, rows=0, units=0, queries={})
 
 
 def _versions() -> dict[str, str]:

@@ -6,12 +6,18 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from kdray.methods import KD, AnyMethod
-from kdray.models import TRANSFORMER, AnyArchitecture, Fitted, Narrow, Weights
+from kdray.models import TOKEN_TRANSFORMER, TRANSFORMER, AnyArchitecture, Architecture, Fitted, Narrow, Weights
 from kdray.records import Name, Settings
 from kdray.train import TrainSettings
 
 MOST_LAYERS = 1000
 Layers = Annotated[int, Field(ge=1, le=MOST_LAYERS)] | tuple[int, ...]
+
+
+def _not_by_name(given: Architecture) -> Architecture:
+    if given == TOKEN_TRANSFORMER:
+        raise ValueError(f"{given.name} is what a transformer is for tags of words; the task chooses it, leave it out")
+    return given
 
 
 class StudentSettings(Settings):
@@ -58,6 +64,8 @@ class StudentSettings(Settings):
         if not self.is_transformer:
             return 1
         return self.layers if isinstance(self.layers, int) else len(self.layers)
+
+    _architecture = field_validator("architecture")(_not_by_name)
 
     @field_validator("layers", mode="before")
     @classmethod
@@ -117,6 +125,8 @@ class AssistantSettings(Settings):
     @property
     def is_transformer(self) -> bool:
         return self.architecture == TRANSFORMER
+
+    _architecture = field_validator("architecture")(_not_by_name)
 
     @field_validator("method", mode="before")
     @classmethod

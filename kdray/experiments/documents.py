@@ -107,6 +107,7 @@ def students(
             note=candidate.note,
             agreement=_mean_agreement([result.get("agreement", {}) for result in confirmed[candidate.label]]),
             languages=_mean_of_languages(confirmed[candidate.label]),
+            entities=_mean_entities([result.get("entities", {}) for result in confirmed[candidate.label]]),
             runs=tuple(result["spec"]["digest"] for result in confirmed[candidate.label]),
         )
         rows.append(row.plain())
@@ -180,6 +181,12 @@ def _mean_of_languages(seeds: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     found = [(result.get("languages", {}).get("test", {}), result["metric"]) for result in seeds]
     named = [language for language, scores in found[0][0].items() if found[0][1] in scores]
     return {language: sum(by[language][metric] for by, metric in found) / len(found) for language in named}
+
+
+def _mean_entities(seeds: Sequence[Mapping[str, Mapping[str, Mapping[str, float]]]]) -> dict[str, float]:
+    """F1 on test by entity type."""
+    names = seeds[0].get("test", {})
+    return {name: sum(seed["test"][name]["f1"] for seed in seeds) / len(seeds) for name in names}
 
 
 def _teacher(ref: TeacherRef, context: Context, metric: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from kdray.export.machine import machine
 from kdray.export.trained import TrainedModel, open_trained
 from kdray.models import autocast, forward
 from kdray.pruning import importance, sentences
+from kdray.tasks import get_task
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +181,7 @@ def candidate_of(given: str | Path | TrainedModel) -> Candidate:
         ConfigError: It is neither.
     """
     if isinstance(given, TrainedModel):
-        return InTorch(str(given.folder), given, given.reading.precision, given.load_model())
+        return _in_torch(str(given.folder), given, given.reading.precision)
     where, at, precision = str(given).rpartition("@")
     if not at or precision not in ("fp32", "bf16"):
         where, precision = str(given), ""
@@ -191,7 +192,13 @@ def candidate_of(given: str | Path | TrainedModel) -> Candidate:
             raise ConfigError(f"{given}: a bundle has the precision that it was exported with; leave out @{precision}.")
         return InOnnx(str(given), folder, read_bundle(folder))
     model = open_trained(folder)
-    return InTorch(str(given), model, precision or model.reading.precision, model.load_model())
+    return _in_torch(str(given), model, precision or model.reading.precision)
+
+
+def _in_torch(name: str, model: TrainedModel, precision: Precision) -> InTorch:
+    if get_task(model.reading.task).target == "tags":
+        raise ConfigError(f"{name} reads lists of tokens, whose latency is not measured; time texts.")
+    return InTorch(name, model, precision, model.load_model())
 
 
 def answer(folder: str, precision: Precision, row: Row) -> None:

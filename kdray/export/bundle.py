@@ -30,6 +30,7 @@ from kdray.export.proof import (
     expected,
     fault_of_fp32,
     fault_of_int8,
+    joined,
 )
 from kdray.export.quantize import Attempt, attempts
 from kdray.export.trained import FILE, TrainedModel
@@ -92,12 +93,14 @@ def export_bundle(
     if format != "hf":
         check_installed()
         _refuse_own_task(model.reading.task)
+        _refuse_tags(model.reading.task)
     with new_folder(out, str(out)) as draft:
         about = _about(model, format, evidence.source)
         loaded = model.load_model()
         wanted = expected(model, loaded, evidence)
         if format == "hf":
-            about["usage"] = architecture_of(loaded[0]).usage
+            architecture = architecture_of(loaded[0])
+            about |= {"usage": architecture.usage, "pipeline_tag": architecture.pipeline}
             about["proof"] = _write_hf(model, wanted, draft).plain()
         else:
             _write_runtime(model, loaded[1], draft)
@@ -240,12 +243,19 @@ def _refuse_own_task(name: str) -> None:
         )
 
 
+def _refuse_tags(name: str) -> None:
+    if TASKS[name].target == "tags":
+        raise ConfigError(
+            f"task {name!r} reads lists of tokens, which the predict.py of a bundle does not; take the format hf."
+        )
+
+
 def _write_hf(model: TrainedModel, wanted: Expected, draft: Path) -> Agreement:
     """Copy the folder and read it with transformers.pipeline, some rows and all edge cases."""
     write_saved(model, draft)
     rows = [*zip(*(column[:HF_ROWS] for column in wanted.columns), strict=True)]
     edges = model.shortened([list(column) for column in zip(*wanted.edges, strict=True)])
-    scored = np.concatenate([wanted.logits[:HF_ROWS], wanted.edge_logits])
+    scored = joined([wanted.logits[:HF_ROWS], wanted.edge_logits])
     check_export(draft, [*rows, *zip(*edges, strict=True)], torch.from_numpy(scored))
     again = TrainedModel(draft, model.reading, {}, model.pruner)
     loaded = again.load_model()

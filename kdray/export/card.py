@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 HEADER = """---
-pipeline_tag: text-classification
+pipeline_tag: {pipeline_tag}
 tags: [kdray, {format}]
 ---
 # {title}
 
-A text classifier exported by kdray {kdray} in the format `{format}`.
+A {kind} exported by kdray {kdray} in the format `{format}`.
 It reads {reads}, {max_length} tokens of a row at most. {meaning}
 
 ## Compared with the model it came from
@@ -69,11 +69,14 @@ It was trained on pruned texts: {how}
 def bundle_card(about: Mapping[str, Any]) -> str:
     """Markdown with a Hugging Face header. `about` is the document saved as bundle.json."""
     proof, machine, is_hf = about["proof"], about["machine"], about["format"] == "hf"
+    of_tokens = about.get("pipeline_tag") == "token-classification"
     text = HEADER.format(
         title=about["title"],
         kdray=about["versions"]["kdray"],
         format=about["format"],
-        reads="a pair of texts" if len(about["fields"]) == 2 else "one text",
+        pipeline_tag=about.get("pipeline_tag", "text-classification"),
+        kind="classifier of tokens" if of_tokens else "text classifier",
+        reads="a list of tokens" if of_tokens else "a pair of texts" if len(about["fields"]) == 2 else "one text",
         max_length=about["max_length"],
         meaning=_meaning(about["task"], about["labels"]),
         source=about["rows"],

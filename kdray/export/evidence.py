@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,8 +92,10 @@ def _of_file(file: Path, reading: Reading) -> Evidence:
     return Evidence(file.name, columns, targets, [column[:CALIBRATION_ROWS] for column in columns], file.name)
 
 
-def edge_cases(columns: Sequence[list[str]]) -> list[tuple[str, ...]]:
+def edge_cases(columns: Sequence[list[Any]]) -> list[tuple[Any, ...]]:
     """Rows that an export may read wrongly: empty and nearly empty texts, one word, the longest, unknown characters."""
+    if any(isinstance(row, list) for row in columns[0]):
+        return [(row,) for row in _edges_of_tokens(columns[0])]
     longest = [max(column, key=len, default="text") for column in columns]
     words = [(text.split() or ["text"])[0] for text in longest]
     beyond = [" ".join([text] * 8) for text in longest]  # more than any row has: it is truncated
@@ -101,3 +104,9 @@ def edge_cases(columns: Sequence[list[str]]) -> list[tuple[str, ...]]:
         return [(text,) for text in same]
     pairs = [(text, text) for text in same]
     return [*pairs, ("", words[1]), (words[0], ""), (beyond[0], words[1]), (words[0], beyond[1])]
+
+
+def _edges_of_tokens(rows: Sequence[list[str]]) -> list[list[str]]:
+    longest = max(rows, key=len)
+    odd = ["\u200b", "\U0001f642", "\u4e2d\u6587", "\u0416", "a-b", "U.N."]
+    return [[longest[0]], ["."], ["\u200b"], odd, longest, longest * 8]

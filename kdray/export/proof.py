@@ -70,7 +70,17 @@ def expected(model: TrainedModel, loaded: tuple[Any, Any], evidence: Evidence) -
     columns, edges = model.shortened(evidence.columns), edge_cases(evidence.columns)
     alone = [model.logits(loaded, model.shortened([[text] for text in row]), precision="fp32") for row in edges]
     logits = model.logits(loaded, columns, precision="fp32")
-    return Expected(evidence, columns, edges, logits, np.concatenate(alone))
+    return Expected(evidence, columns, edges, logits, joined(alone))
+
+
+def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows of outputs, one part after the other; those of tokens are padded with NaN to the longest row."""
+    width = max(part.shape[1] for part in parts)
+    if parts[0].ndim == 2:
+        return np.concatenate(parts)
+    padding = [((0, 0), (0, width - part.shape[1]), (0, 0)) for part in parts]
+    pairs = zip(parts, padding, strict=True)
+    return np.concatenate([np.pad(part, by, constant_values=np.nan) for part, by in pairs])
 
 
 def compare(bundle: Bundle, model: TrainedModel, wanted: Expected) -> Agreement:
@@ -93,13 +103,13 @@ def agreement(model: TrainedModel, wanted: Expected, logits: np.ndarray, edges: 
         edges: Of the export, for the edge cases; once or several times.
     """
     task, metric = get_task(model.reading.task), model.reading.metrics[0]
-    ours, theirs = np.concatenate(edges), np.concatenate([wanted.edge_logits] * len(edges))
+    ours, theirs = joined(edges), np.concatenate([wanted.edge_logits] * len(edges))
     scores = [score_one(metric, wanted.evidence.targets, each, task) for each in (wanted.logits, logits)]
     lost = scores[0] - scores[1] if get_metric(metric).higher_is_better else scores[1] - scores[0]
     return Agreement(
         rows=len(logits),
         edge_cases=len(wanted.edges),
-        difference=float(np.abs(np.concatenate([logits - wanted.logits, ours - theirs])).max()),
+        difference=max(_difference(logits, wanted.logits), _difference(ours, theirs)),
         equal_labels=_equal_labels(task, logits, wanted.logits),
         equal_edges=_equal_labels(task, ours, theirs),
         metric=metric,
@@ -136,6 +146,12 @@ def _check_pruning(bundle: Bundle, model: TrainedModel, wanted: Expected) -> Non
     for name, texts, pruned in zip(model.reading.fields, wanted.evidence.columns, wanted.columns, strict=True):
         if name in model.reading.prunable and bundle.prune(texts) != pruned:
             raise RunError(f"the exported pruner shortens texts of {name} in another way than the model's own pruner.")
+
+
+def _difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The largest; tokens that neither reads are equal."""
+    both = np.isnan(ours) & np.isnan(theirs) if ours.ndim == 3 else np.zeros(ours.shape, bool)
+    return float(np.abs(np.where(both, 0.0, ours - theirs)).max())
 
 
 def _equal_labels(task: Task, ours: np.ndarray, theirs: np.ndarray) -> float | None:

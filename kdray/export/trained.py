@@ -13,13 +13,13 @@ from kdray.corpora import encode, load_corpus
 from kdray.distillation import Ref
 from kdray.errors import ConfigError
 from kdray.evaluate import predict
-from kdray.models import load_classifier, load_config, load_tokenizer
+from kdray.models import TOKEN_TRANSFORMER, architecture_at, load_classifier, load_config, load_tokenizer
 from kdray.models.folders import read_json
 from kdray.pruning import Pruner
 from kdray.pruning.units import Role, prunable_fields
 from kdray.records import Settings
 from kdray.store import Artifact, Store
-from kdray.tasks import TASKS, get_task
+from kdray.tasks import TASKS, get_task, tags_of
 from kdray.train import Rows
 
 FILE = "kdray.json"  # what a saved classifier needs in its Hugging Face folder
@@ -87,9 +87,10 @@ class TrainedModel:
     def logits(
         self, loaded: tuple[Any, Any], columns: Sequence[list[str]], *, precision: Literal["fp32", "bf16"]
     ) -> np.ndarray:
-        """Logits of texts, already shortened, float32 [rows, outputs]."""
+        """Logits of texts, already shortened, float32 [rows, outputs]; of lists of tokens [rows, tokens, outputs]."""
         if not columns[0]:
-            return np.zeros((0, len(self.outputs)), dtype=np.float32)
+            shape = (0, 0) if get_task(self.reading.task).target == "tags" else (0,)
+            return np.zeros((*shape, len(self.outputs)), dtype=np.float32)
         model, tokenizer = loaded
         device = next(model.parameters()).device
         return predict(model, self.rows(tokenizer, columns), batch_size=BATCH_ROWS, device=device, precision=precision)
@@ -151,10 +152,13 @@ def _plain_reading(folder: Path) -> Reading:
     config, tokenizer = load_config(folder), read_json(folder / "tokenizer_config.json")
     kinds = [each for each in TASKS.values() if each.problem_type == getattr(config, "problem_type", None)]
     task = kinds[0] if kinds else TASKS["regression" if config.num_labels == 1 else "single_label"]
+    if architecture_at(folder) == TOKEN_TRANSFORMER:
+        task = TASKS["token_classification"]
+        tags_of([str(config.id2label[number]) for number in range(config.num_labels)])  # refuses another order
     limits = (tokenizer.get("model_max_length"), getattr(config, "max_position_embeddings", None))
     return Reading(
         labels=tuple(str(config.id2label[number]) for number in range(config.num_labels)),
-        fields=("text",),
+        fields=("tokens" if task.target == "tags" else "text",),
         prunable=(),
         max_length=min(PLAIN_TOKENS, *(int(each) for each in limits if each)),
         precision="fp32",

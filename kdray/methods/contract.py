@@ -5,7 +5,7 @@ weighs them and the loop reduces once, by the global number of rows that a term 
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
@@ -66,10 +66,15 @@ class TeacherLogits:
 
 @dataclass(frozen=True)
 class PriorOutputs:
-    """The data for `prepare`, before the first step: the rows it trains on and those that models are selected on."""
+    """The data for `prepare`, before the first step: the rows it trains on and those that models are selected on.
+
+    Attributes:
+        scores: The teachers' on validation, by the metric that models are selected on; higher is better.
+    """
 
     train: TeacherLogits
     validation: TeacherLogits
+    scores: Callable[[], tuple[float, ...]] = tuple
 
 
 MethodState = Mapping[str, Tensor]
@@ -113,6 +118,10 @@ class Batch:
             hard labels: their teacher logits are 0.
         phase: The name of the running phase.
         rows: The rows' positions in the training rows.
+        sequences: Where the rows are words, of how many rows of the corpus: signals of tokens are of these, and a term
+            may have one value for each of them.
+        scores: The student's on validation after each epoch that is scored, by the metric that models are selected on;
+            higher is better.
     """
 
     student: Signals
@@ -129,6 +138,8 @@ class Batch:
     predicted: Bool[Tensor, " batch"] | None = None
     phase: str = ""
     rows: Int[Tensor, " batch"] | None = None
+    sequences: int | None = None
+    scores: tuple[float, ...] = ()
 
     def detach(self) -> "Batch":
         return dataclasses.replace(self, student=self.student.detach())
@@ -352,6 +363,16 @@ class Method(OpenSettings):
         """Constants of a training, computed once from the teachers' outputs: ensemble weights and the like."""
         del evidence
         return {}
+
+    def ends(self, scores: Sequence[float], *, teachers: int) -> bool:
+        """Whether the training is over before its last epoch.
+
+        Args:
+            scores: As `Batch.scores`.
+            teachers: How many there are.
+        """
+        del scores, teachers
+        return False
 
     def learn(self, step: Batch, answer: MethodOutput, probe: Probe) -> None:
         """Move a controller's state (buffers of `step.adapters`) after an optimizer step; the same on every worker."""

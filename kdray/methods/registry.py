@@ -29,6 +29,8 @@ from kdray.methods.minilm import MiniLM
 from kdray.methods.minilmv2 import MiniLMv2
 from kdray.methods.mtbert import MTBERT
 from kdray.methods.muki import MUKI
+from kdray.methods.ner_dyn import NERDyn
+from kdray.methods.ner_mtckd import NERMTCKD
 from kdray.methods.pd import PD
 from kdray.methods.pkd import PKD
 from kdray.methods.rlkd import RLKD
@@ -68,7 +70,9 @@ AnyMethod = Annotated[
     | DFA
     | CFL
     | KSM
-    | TMKD,
+    | TMKD
+    | NERMTCKD
+    | NERDyn,
     Field(discriminator="name"),
     *opened(Method, "method.name"),
 ]

@@ -19,6 +19,7 @@ from kdray.models.fitted import Fitted, tokenizer_of
 from kdray.models.info import ModelInfo
 from kdray.models.joint import JointClassifier
 from kdray.models.kinds import (
+    TOKEN_TRANSFORMER,
     TRANSFORMER,
     AnyArchitecture,
     architecture_at,
@@ -29,6 +30,7 @@ from kdray.models.kinds import (
     load_classifier,
     model_info,
     save_classifier,
+    transformer_for,
 )
 from kdray.models.linear_svm import LinearSVM
 from kdray.models.logistic import Logistic
@@ -44,6 +46,7 @@ from kdray.models.transformer import Transformer
 from kdray.models.vocabulary import changed_rows, trim_vocabulary
 
 __all__ = [
+    "TOKEN_TRANSFORMER",
     "TRANSFORMER",
     "AnyArchitecture",
     "Architecture",
@@ -95,5 +98,6 @@ __all__ = [
     "tokenizer_digest",
     "tokenizer_of",
     "training_bytes",
+    "transformer_for",
     "trim_vocabulary",
 ]

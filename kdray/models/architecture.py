@@ -24,12 +24,13 @@ class Architecture(OpenSettings, ABC):
 
     Attributes:
         gives: The signals of `forward`.
-        usage: How the saved folder is used, as Markdown for its model card; `library` is what loads it.
+        usage: How the saved folder is used, as Markdown for its model card; `library` is what loads it, by `pipeline`.
     """
 
     gives: ClassVar[frozenset[Need]]
     library: ClassVar[str]
     usage: ClassVar[str]
+    pipeline: ClassVar[str] = "text-classification"
 
     @property
     def files(self) -> dict[str, Path]:

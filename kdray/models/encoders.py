@@ -113,10 +113,13 @@ def tokenizer_digest(tokenizer: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def load_transformer(folder: Path, *, labels: Sequence[str], seed: int, head: Head = "own") -> Any:
+def load_transformer(
+    folder: Path, *, labels: Sequence[str], seed: int, head: Head = "own", of_tokens: bool = False
+) -> Any:
     """A sequence classifier with the weights in `folder`, on the CPU in float32, in eval mode.
 
     Args:
+        of_tokens: A classifier of each token instead.
         seed: A fresh head is initialized from it.
         head: The folder's `own`; a `fresh` one, whatever the folder has; or `any`, where its scores are not used.
 
@@ -129,7 +132,8 @@ def load_transformer(folder: Path, *, labels: Sequence[str], seed: int, head: He
     config.problem_type = "single_label_classification" if len(labels) > 1 else "regression"
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: i for i, label in enumerate(labels)}
-    model, loaded = _loaded(folder, config, seed)
+    kind: Any = transformers.AutoModelForSequenceClassification
+    model, loaded = _loaded(transformers.AutoModelForTokenClassification if of_tokens else kind, folder, config, seed)
     names = [name for name, _ in model.named_parameters()]
     above = {name for name in names if not name.startswith(f"{model.base_model_prefix}.")}
     pooler = {name for name in names if ".pooler." in name}  # encoders that were trained without one get a fresh one
@@ -163,10 +167,10 @@ def max_tokens(model: Any) -> int | None:
     return None if limit is None else int(limit)
 
 
-def _loaded(folder: Path, config: Any, seed: int) -> tuple[Any, dict[str, Any]]:
+def _loaded(kind: Any, folder: Path, config: Any, seed: int) -> tuple[Any, dict[str, Any]]:
     """The classifier, and what transformers reports about its weights."""
     more = {"ignore_mismatched_sizes": True, "output_loading_info": True, "use_safetensors": True}
-    return _seeded(transformers.AutoModelForSequenceClassification, folder, folder, config, seed, **more)
+    return _seeded(kind, folder, folder, config, seed, **more)
 
 
 def _without(names: Set[str], kind: Any, folder: Path, config: Any, seed: int) -> Any:
@@ -181,7 +185,7 @@ def _seeded(kind: Any, source: Path | None, folder: Path, config: Any, seed: int
     try:
         with drawn_from(seed), _quiet():
             found = kind.from_pretrained(source, config=config, trust_remote_code=False, dtype=torch.float32, **more)
-            (found[0] if isinstance(found, tuple) else found).eval()  # pyright: ignore[reportUnknownMemberType]
+            (found[0] if isinstance(found, tuple) else found).eval()
             return found
     except Exception as error:  # transformers raises many kinds
         family = f"family {config.model_type}"

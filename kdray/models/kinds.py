@@ -11,6 +11,7 @@ from kdray.errors import ConfigError
 from kdray.models.architecture import Architecture, Head
 from kdray.models.bilstm import BiLSTM
 from kdray.models.encoders import load_config, save_tokenizer
+from kdray.models.folders import read_json
 from kdray.models.info import ModelInfo
 from kdray.models.linear_svm import LinearSVM
 from kdray.models.logistic import Logistic
@@ -19,9 +20,11 @@ from kdray.models.network import Network, NetworkModel
 from kdray.models.network_config import NetworkConfig
 from kdray.models.static import Static
 from kdray.models.textcnn import TextCNN
+from kdray.models.tokens import SUFFIX, TokenTransformer
 from kdray.models.transformer import Transformer
 from kdray.origin import defined, opened
 from kdray.signals import Signals
+from kdray.tasks import Task
 
 
 def _named(given: Any) -> Any:
@@ -29,20 +32,27 @@ def _named(given: Any) -> Any:
 
 
 AnyArchitecture = Annotated[
-    Transformer | BiLSTM | TextCNN | Static | NaiveBayes | Logistic | LinearSVM,
+    Transformer | TokenTransformer | BiLSTM | TextCNN | Static | NaiveBayes | Logistic | LinearSVM,
     Field(discriminator="name"),
     *opened(Architecture, "student.architecture.name"),
     BeforeValidator(_named),
 ]
 """An architecture of a run: a record, plain settings, or its name."""
 
-TRANSFORMER = Transformer()
+TRANSFORMER, TOKEN_TRANSFORMER = Transformer(), TokenTransformer()
 _parser: TypeAdapter[Architecture] = TypeAdapter(AnyArchitecture)
+
+
+def transformer_for(task: Task) -> Transformer:
+    """The one whose head fits the task."""
+    return TOKEN_TRANSFORMER if task.target == "tags" else TRANSFORMER
 
 
 def architecture_of(model: Any) -> Architecture:
     """That of a loaded model."""
-    return model.architecture if isinstance(model, NetworkModel) else TRANSFORMER
+    if isinstance(model, NetworkModel):
+        return model.architecture
+    return TOKEN_TRANSFORMER if type(model).__name__.endswith(SUFFIX) else TRANSFORMER
 
 
 def architecture_at(folder: Path) -> Architecture:
@@ -53,7 +63,8 @@ def architecture_at(folder: Path) -> Architecture:
     """
     config = NetworkConfig.read(folder)
     if config is None:
-        return TRANSFORMER
+        named: list[str] = read_json(folder / "config.json").get("architectures") or []
+        return TOKEN_TRANSFORMER if any(each.endswith(SUFFIX) for each in named) else TRANSFORMER
     settings = config.kdray_architecture
     name = str(settings.get("name"))
     kind = defined(Network, name) if ":" in name else None

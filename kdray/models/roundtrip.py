@@ -10,7 +10,8 @@ from torch import Tensor
 
 from kdray.errors import ConfigError
 from kdray.models.encoders import load_tokenizer
-from kdray.models.kinds import TRANSFORMER, architecture_of, forward, load_classifier, model_info, save_classifier
+from kdray.models.kinds import architecture_of, forward, load_classifier, model_info, save_classifier
+from kdray.models.transformer import Transformer
 
 PROBE_TOKENS = 8
 PADDING = 2  # tokens of the second row of the probe
@@ -80,15 +81,15 @@ def check_signals(model: Any, needs: frozenset[str], name: str) -> None:
         raise
     except Exception as error:  # whatever a family raises that kdray cannot run
         raise ConfigError(f"{name}: kdray cannot run {_family(model)} ({type(error).__name__}: {error}).") from error
-    if signals.logits.shape != (len(batch["input_ids"]), info.classes):
+    if (len(signals.logits), signals.logits.shape[-1]) != (len(batch["input_ids"]), info.classes):
         raise ConfigError(
             f"{name}: {_family(model)} gives logits of the shape {list(signals.logits.shape)} for 2 rows; expected is "
             f"[2, {info.classes}], a number for each row and class."
         )
     advice = "read its attention_mask"
-    if architecture_of(model) == TRANSFORMER:
+    if isinstance(architecture_of(model), Transformer):
         advice = "set the embedding of the padding token to zero and save the model again, or take another encoder"
-    if float((padded[1] - own[0]).abs().max()) > 1e-3 * float(own.abs().max()):
+    if float((padded[1][: len(own[0])] - own[0]).abs().max()) > 1e-3 * float(own.abs().max()):
         raise ConfigError(
             f"{name}: what {_family(model)} computes for a row depends on how far the row is padded, so its scores "
             f"change from batch to batch; {advice}."
@@ -124,5 +125,5 @@ def _described(model: Any) -> str:
 
 
 def _family(model: Any) -> str:
-    kind = "family" if architecture_of(model) == TRANSFORMER else "architecture"
+    kind = "family" if isinstance(architecture_of(model), Transformer) else "architecture"
     return f"{kind} {model.config.model_type}"

@@ -50,7 +50,7 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
     if result.confirmation:
         confirmed = [tables.students(result.confirmation, shown, result.teachers)]
         confirmed += tables.languages_of_students(result.confirmation, shown)
-        confirmed += plots("confirmation", result, shown)
+        confirmed += [*tables.entity_f1(result.confirmation), *plots("confirmation", result, shown)]
         confirmed += tables.pairs(result.pairs, shown)
     states = [trial.state for trial in result.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("pruned", "failed") if state in states)
@@ -85,6 +85,7 @@ def _comparison(result: ComparisonResult, shown: Metric) -> Document:
             [
                 students,
                 *tables.languages_of_students(result.confirmation, shown),
+                *tables.entity_f1(result.confirmation),
                 *plots("confirmation", result, shown),
                 *tables.pairs(result.pairs, shown),
             ],
@@ -104,7 +105,7 @@ def _run(result: RunResult, shown: Metric | None) -> Document:
     student = [(key, fmt.setting(value)) for key, value in tables.flat(result.student)]
     metric_or_score = shown or fmt.metric("score", None)
     sections = [
-        Section("Scores", [tables.scores(result), *tables.languages(result)]),
+        Section("Scores", [tables.scores(result), *tables.languages(result), *tables.entities(result)]),
         Section("Training", plots("training", result, metric_or_score)),
         Section("Student", [NamedValues(student) if student else Text("Student: not recorded.", is_quiet=True)]),
         _pruning(result, metric_or_score),

@@ -144,6 +144,32 @@ def _counted(names: Sequence[str]) -> list[str]:
     return [f"#{name}" for name in names]
 
 
+def entities(result: RunResult) -> list[Block]:
+    """Each entity type on the test split, and how many words were not read; nothing for other tasks."""
+    if not result.entities:
+        return []
+    rows = [
+        row(name, *(f"{each[key]:.3f}" for key in ("precision", "recall", "f1")), fmt.count(int(each["support"])))
+        for name, each in result.entities["test"].items()
+    ]
+    words = result.words.get("test", {"words": 0, "unread": 0})
+    columns = ("entity type", "#precision", "#recall", "#F1", "#entities")
+    unread = f"{words['unread']:,} of {words['words']:,} words of the test split were not read and count as O."
+    return [Table("Entity types on the test split.", columns, rows), Text(unread, is_quiet=True)]
+
+
+def entity_f1(confirmed: Sequence[Confirmed]) -> list[Block]:
+    """F1 on test of each entity type, a column a type; nothing for other tasks."""
+    names = list(dict.fromkeys(name for student in confirmed for name in student.entities))
+    if not names:
+        return []
+    rows = [
+        row(student.label, *(f"{student.entities.get(name, 0.0):.3f}" for name in names))
+        for student in winner_first(confirmed)
+    ]
+    return [Table("F1 of each entity type on test; means over the seeds.", ("student", *_counted(names)), rows)]
+
+
 def teachers(records: Sequence[Teacher], metric: Metric) -> Block:
     """Each teacher with the score of the majority class."""
     if not records:

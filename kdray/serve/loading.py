@@ -13,6 +13,7 @@ from kdray.errors import ConfigError
 from kdray.export.bundle import open_bundle
 from kdray.export.trained import TrainedModel, open_trained
 from kdray.serve.scorer import Row, Scorer
+from kdray.tasks import get_task
 
 
 class _Onnx:
@@ -72,6 +73,11 @@ def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
             abstain_below=about.get("abstain_below"),
         )
     trained = open_trained(where)
+    if get_task(trained.reading.task).target == "tags":
+        raise ConfigError(
+            f"{where} tags lists of tokens, which files of texts and the HTTP service do not hold; use Student.predict "
+            'in Python, or transformers.pipeline("token-classification").'
+        )
     reading, loaded = trained.reading, _Torch(trained)
     return Scorer(folder, loaded, reading.task, reading.labels, reading.fields, reading.max_length, loaded.tokenizer)
 

@@ -14,28 +14,47 @@ from kdray.signals.signals import Signals
 OUTPUT_KINDS = ("logits", "cls", "sent_emb")  # of one pass; other signals are computed only for methods that need them
 DTYPES = {"logits": np.float32, "cls": np.float16, "sent_emb": np.float16, "mc_probs": np.float32}
 
+WORDS = ".words.npy"  # where rows have outputs for each of their words: where a row's words begin, [rows + 1]
 PREDICTED = ".predicted.npy"  # of predictions from a file: which rows have one
 
 
 class OutputsWriter:
     """Writes one split's outputs in any order of rows; `finish` refuses to end with a row missing."""
 
-    def __init__(self, folder: Path, split: str, ids: Sequence[str], shapes: dict[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        ids: Sequence[str],
+        shapes: dict[str, tuple[int, ...]],
+        *,
+        words: np.ndarray | None = None,
+    ) -> None:
+        """
+        Args:
+            words: How many words each row has, where `shapes` are those of one word; None: they are of a row.
+        """
         self._split = split
+        self._words = None if words is None else np.concatenate([[0], np.cumsum(words)]).astype(np.int64)
+        if self._words is not None:
+            np.save(folder / f"{split}{WORDS}", self._words)
+        number = len(ids) if self._words is None else int(self._words[-1])
         self._position = {row: i for i, row in enumerate(ids)}
         self._done = np.zeros(len(ids), dtype=bool)
         (folder / f"{split}.ids.json").write_text(json.dumps(list(ids)))
         self._arrays = {
             kind: np.lib.format.open_memmap(
-                folder / f"{split}.{kind}.npy", mode="w+", dtype=DTYPES[kind], shape=(len(ids), *shape)
+                folder / f"{split}.{kind}.npy", mode="w+", dtype=DTYPES[kind], shape=(number, *shape)
             )
             for kind, shape in shapes.items()
         }
 
     def write(self, ids: Sequence[str], values: dict[str, np.ndarray]) -> None:
-        at = [self._position[row] for row in ids]
+        """Values of rows, [rows, ...]; or of all their words, [words, ...]."""
+        at = np.array([self._position[row] for row in ids], np.int64)
+        places = at if self._words is None else _word_places(self._words, at)
         for kind, array in self._arrays.items():
-            array[at] = values[kind].reshape(len(ids), *array.shape[1:])
+            array[places] = values[kind].reshape(len(places), *array.shape[1:])
         self._done[at] = True
 
     def finish(self) -> None:
@@ -63,6 +82,8 @@ class Outputs:
         self._split = split
         self._position = {row: i for i, row in enumerate(json.loads(path.read_text()))}
         mask = folder / f"{split}{PREDICTED}"
+        words = folder / f"{split}{WORDS}"
+        self._words = np.load(words) if words.exists() else None
         self._predicted = np.load(mask) if mask.exists() else None
         self._arrays: dict[str, Any] = {
             kind: np.load(file, mmap_mode="r") for kind in DTYPES if (file := folder / f"{split}.{kind}.npy").exists()
@@ -94,12 +115,23 @@ class Outputs:
         return None if self._predicted is None else self._predicted[positions]
 
     def at(self, positions: np.ndarray, kinds: frozenset[str]) -> Signals:
-        """The signals of the rows at `positions`, as float32 tensors."""
+        """The signals of the rows at `positions`, as float32 tensors.
+
+        Those of words are [rows, words, ...], padded with NaN to the split's longest row.
+        """
         values = {
-            kind: torch.from_numpy(np.asarray(self._arrays[kind][positions], dtype=np.float32))
+            kind: torch.from_numpy(np.asarray(self._of_rows(self._arrays[kind], positions), dtype=np.float32))
             for kind in kinds | {"logits"}
         }
         return Signals(**values)
+
+    def _of_rows(self, array: Any, positions: np.ndarray) -> np.ndarray:
+        if self._words is None:
+            return array[positions]
+        lengths = np.diff(self._words)
+        padded = np.full((len(positions), int(lengths.max(initial=0)), *array.shape[1:]), np.nan, np.float32)
+        padded[np.arange(padded.shape[1]) < lengths[positions][:, None]] = array[_word_places(self._words, positions)]
+        return padded
 
     def array(self, kind: str) -> Any:
         """The whole memory-mapped array of one signal, in the order of the split's rows."""
@@ -108,3 +140,10 @@ class Outputs:
     @property
     def kinds(self) -> frozenset[str]:
         return frozenset(self._arrays)
+
+
+def _word_places(offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Where the words of rows lie, one row after the other."""
+    lengths = np.diff(offsets)[rows]
+    ends = np.cumsum(lengths)
+    return np.repeat(offsets[:-1][rows] - (ends - lengths), lengths) + np.arange(int(lengths.sum()))

@@ -13,7 +13,8 @@ class Signals:
     """One model's signals for B rows. Signals that the method does not need are None.
 
     Attributes:
-        logits: Class scores before softmax, float32.
+        logits: Class scores before softmax, float32; of rows of words [batch, words, classes], NaN for words that the
+            model does not read.
         cls: The [CLS] vector of every layer; index 0 is the embedding output, 1..L the blocks.
         sent_emb: The mean over real tokens of the last layer.
         mc_probs: Class probabilities, the mean of several passes with dropout.

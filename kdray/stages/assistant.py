@@ -4,16 +4,20 @@ from collections.abc import Sequence
 
 from kdray.config import RunConfig
 from kdray.distillation import FitSpec, ModelSource, Ref, TeacherRef
+from kdray.models import transformer_for
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
 from kdray.stages.outputs import outputs
 from kdray.stages.train_stage import resolve_training, trained_artifact
 from kdray.store import Artifact
+from kdray.tasks import get_task
 
 
 def assist(run: RunConfig, *, corpus: Artifact, teacher: TeacherRef, depth: int | None, context: Context) -> TeacherRef:
     """The assistant with `depth` layers, or None for another architecture, and its outputs."""
     task, architecture = load_stored(corpus).task, run.assistant.architecture
+    if run.assistant.is_transformer:
+        architecture = transformer_for(get_task(task.kind))
     name = f"{teacher.info.name}-{architecture.label if depth is None else f'ta{depth}'}"
     spec = FitSpec(
         store=context.store.uri,

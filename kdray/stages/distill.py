@@ -5,7 +5,7 @@ from typing import Any
 from kdray.config import RunConfig
 from kdray.distillation import FitSpec, ModelSource, Ref, TeacherRef
 from kdray.methods import FineTune
-from kdray.models import resolve_encoder
+from kdray.models import resolve_encoder, transformer_for
 from kdray.stages.assistant import assist, assistant_depths
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
@@ -13,6 +13,7 @@ from kdray.stages.outputs import mc_dropout_outputs, outputs_on_view
 from kdray.stages.prepare import Prepared
 from kdray.stages.train_stage import resolve_training, trained_artifact
 from kdray.store import Artifact
+from kdray.tasks import Task, get_task
 
 
 def distill(run: RunConfig, prepared: Prepared, context: Context, *, stage: str = "distill") -> Artifact:
@@ -27,7 +28,7 @@ def distill(run: RunConfig, prepared: Prepared, context: Context, *, stage: str 
     task = load_stored(prepared.corpus).task
     assistant = assistant_of(run, prepared, context)
     teachers = tuple(prepared.teachers[: run.method.max_teachers])
-    model = _source(run, prepared, assistant)
+    model = _source(run, prepared, assistant, get_task(task.kind))
     helper = assistant if run.method.uses_assistant else None
     pruned_corpus, read = prepared.pruned_corpus, _read_by_teachers(run, prepared)
     if read is not prepared.corpus:
@@ -79,10 +80,11 @@ def _read_by_teachers(run: RunConfig, prepared: Prepared) -> Artifact:
     return pruned_corpus
 
 
-def _source(run: RunConfig, prepared: Prepared, assistant: TeacherRef | None) -> ModelSource:
+def _source(run: RunConfig, prepared: Prepared, assistant: TeacherRef | None, task: Task) -> ModelSource:
     student = run.student
     layers = student.layers if student.is_transformer else None
-    shape: dict[str, Any] = {"architecture": student.architecture, "layers": layers, "init": student.init}
+    architecture = transformer_for(task) if student.is_transformer else student.architecture
+    shape: dict[str, Any] = {"architecture": architecture, "layers": layers, "init": student.init}
     shape |= {name: getattr(student, name) for name in ("vocabulary", "width", "heads", "intermediate", "weights")}
     if student.init_from == "encoder":
         return ModelSource(encoder=resolve_encoder(run.student_encoder).name, **shape)

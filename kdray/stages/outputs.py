@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kdray import metrics
 from kdray.corpora import StoredCorpus
@@ -19,7 +20,7 @@ from kdray.engines import InProcess
 from kdray.errors import ConfigError
 from kdray.models import architecture_at, folder_info
 from kdray.origin import Source, define, sources_of
-from kdray.signals import OUTPUT_KINDS, PREDICTED, OutputsWriter
+from kdray.signals import OUTPUT_KINDS, PREDICTED, Outputs, OutputsWriter
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
 from kdray.stages.resumable_map import longest_first, map_resumable, parts_of
@@ -171,9 +172,10 @@ def _cache_outputs(
         tables = {split: stored.table(split) for split in splits}
         joined = _joined(tables)
         rows = joined.take(longest_first([joined[field] for field in fields]))
+        words = {split: _words(table, fields) for split, table in tables.items()}
         with metrics.tagged(task=stored.task.name):
             answers = map_resumable(parts_of(rows), loader, context, work, "rows", title=title)
-            _write(tables, answers, shapes, draft.folder)
+            _write(tables, answers, shapes, draft.folder, words)
         checked = check(draft.folder) if check else {}
         return {"rows": len(rows), "kinds": ", ".join(kinds)} | {k: round(v, 4) for k, v in checked.items()}
 
@@ -201,11 +203,18 @@ def _joined(tables: Mapping[str, pa.Table]) -> pa.Table:
 
 
 def _write(
-    tables: Mapping[str, pa.Table], answers: Iterable[pa.Table], shapes: dict[str, tuple[int, ...]], folder: Path
+    tables: Mapping[str, pa.Table],
+    answers: Iterable[pa.Table],
+    shapes: dict[str, tuple[int, ...]],
+    folder: Path,
+    words: Mapping[str, np.ndarray | None],
 ) -> None:
     """Write each row to the split of its id."""
     home = {row: split for split, table in tables.items() for row in table["id"].to_pylist()}
-    writers = {split: OutputsWriter(folder, split, table["id"].to_pylist(), shapes) for split, table in tables.items()}
+    writers = {
+        split: OutputsWriter(folder, split, table["id"].to_pylist(), shapes, words=words[split])
+        for split, table in tables.items()
+    }
     for answered in answers:
         splits = np.array([home[row] for row in answered["id"].to_pylist()])
         for split in set(splits.tolist()):
@@ -216,13 +225,20 @@ def _write(
         writer.finish()
 
 
+def _words(table: pa.Table, fields: Sequence[str]) -> np.ndarray | None:
+    """How many words each row has; None for texts."""
+    return pc.list_value_length(table[fields[0]]).to_numpy() if pa.types.is_list(table[fields[0]].type) else None
+
+
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:
     whole = column.combine_chunks()
-    return whole.flatten().to_numpy(zero_copy_only=False).reshape(len(whole), -1)
+    flat = whole.flatten().to_numpy(zero_copy_only=False)
+    return flat if pa.types.is_list(whole.type) else flat.reshape(len(whole), -1)
 
 
 def _check_quality(name: str, stored: StoredCorpus, labels: Sequence[str], folder: Path) -> dict[str, float]:
-    logits = np.load(folder / "validation.logits.npy")
+    cached = Outputs(folder, "validation")
+    logits = cached.at(np.arange(len(cached)), frozenset()).logits.numpy()
     task, targets = get_task(stored.task.kind), stored.labels("validation")
     if task.target == "class":
         targets = _own_classes(targets, stored, labels)

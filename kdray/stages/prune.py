@@ -15,6 +15,7 @@ from kdray.config import PruneSection
 from kdray.corpora import StoredCorpus, save_splits
 from kdray.distillation import TeacherRef
 from kdray.engines import InProcess
+from kdray.errors import ConfigError
 from kdray.models import resolve_encoder
 from kdray.pruning import (
     Fit,
@@ -42,6 +43,7 @@ from kdray.stages.embeddings import READING, Embedder, embedded
 from kdray.stages.outputs import load_teacher
 from kdray.stages.resumable_map import RANGE_ROWS, map_resumable, parts_of
 from kdray.store import Artifact, Draft, WorkFolder, digest_of
+from kdray.tasks import get_task
 from kdray.teachers import TeacherInference
 
 SHOWN_EXAMPLES = 20  # texts that pruning changed
@@ -55,6 +57,7 @@ def needs_teachers(section: PruneSection) -> bool:
 def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef], context: Context) -> Artifact:
     """The pruned corpus: every split as parquet, `decisions.parquet` (units of train), and the fitted pruner; where
     near-duplicates are looked for also `duplicates.parquet` and `conflicts.parquet` (rows of train)."""
+    refuse_tags(section, load_stored(corpus).task.kind)
     settings = PruneSettings.model_validate(section.model_dump(exclude={"embedders"}))
     embedders = embedders_of(section, teachers, context)
     plain = settings.model_dump(mode="json")
@@ -72,6 +75,18 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
         )
     work.clear()
     return artifact
+
+
+def refuse_tags(section: PruneSection, kind: str) -> None:
+    """
+    Raises:
+        ConfigError: The rows are tagged tokens, none of which may be removed.
+    """
+    if get_task(kind).target == "tags" and not section.changes_nothing:
+        raise ConfigError(
+            f"prune.policy = {section.policy.name} could remove tagged tokens, and the task {kind} needs all of them; "
+            "set prune.policy = none."
+        )
 
 
 def record(pruned_corpus: Artifact) -> dict[str, Any]:

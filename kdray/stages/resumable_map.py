@@ -76,8 +76,12 @@ def longest_first(texts: Sequence[pa.Array | pa.ChunkedArray]) -> np.ndarray:
     Ranges of rows in that order waste less padding, as their rows are alike; the last ones are quick, so that no
     worker is at a long one when the others have ended; and what does not fit into memory shows at once.
     """
-    lengths = [pc.utf8_length(text).to_numpy(zero_copy_only=False) for text in texts]
+    lengths = [_length(text).to_numpy(zero_copy_only=False) for text in texts]
     return np.argsort(-np.sum(lengths, axis=0), kind="stable")
+
+
+def _length(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    return pc.list_value_length(texts) if pa.types.is_list(texts.type) else pc.utf8_length(texts)
 
 
 def parts_of(table: pa.Table) -> list[pa.Table]:

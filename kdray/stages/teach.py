@@ -3,15 +3,16 @@
 import re
 from collections.abc import Sequence
 
-from kdray.corpora import CorpusSettings
+from kdray.corpora import CorpusSettings, StoredTask
 from kdray.distillation import FitSpec, ModelSource, Ref
 from kdray.methods import FineTune, JointFineTuning
-from kdray.models import resolve_encoder
+from kdray.models import resolve_encoder, transformer_for
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored, read
 from kdray.stages.train_stage import resolve_training, trained_artifact
 from kdray.stages.validate_run import check_classes
 from kdray.store import Artifact
+from kdray.tasks import get_task
 from kdray.teachers import TeacherSettings
 
 
@@ -23,7 +24,7 @@ def teach(settings: TeacherSettings, corpus: Artifact, context: Context) -> Arti
     """
     task = load_stored(corpus).task
     check_classes(settings, task)
-    source = _source(settings, task.labels, context)
+    source = _source(settings, task, context)
     spec = FitSpec(
         store=context.store.uri,
         digest="",
@@ -46,7 +47,7 @@ def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: 
     """
     task, names = load_stored(corpus).task, [settings.name for settings in every]
     train = resolve_training(every[0].train)
-    sources = [_source(settings, task.labels, context) for settings in every]
+    sources = [_source(settings, task, context) for settings in every]
     spec = FitSpec(
         store=context.store.uri,
         digest="",
@@ -80,17 +81,18 @@ def teach_together(every: Sequence[TeacherSettings], corpus: Artifact, context: 
     }
 
 
-def _source(settings: TeacherSettings, labels: tuple[str, ...], context: Context) -> ModelSource:
+def _source(settings: TeacherSettings, task: StoredTask, context: Context) -> ModelSource:
     encoder = resolve_encoder(settings.encoder).name
     if settings.init_from is None:
-        return ModelSource(encoder=encoder, layers=settings.layers, pretrained_head=settings.fine_tuned)
-    between = settings.init_from
+        architecture, has_head = transformer_for(get_task(task.kind)), settings.fine_tuned
+        return ModelSource(architecture=architecture, encoder=encoder, layers=settings.layers, pretrained_head=has_head)
+    between, labels = settings.init_from, task.labels
     corpus = read(CorpusSettings.model_validate(between.corpus), context)
-    task = load_stored(corpus).task
+    other = load_stored(corpus).task
     spec = FitSpec(
         store=context.store.uri,
         digest="",
-        title=f"teach {task.name}/{settings.encoder} (before {'/'.join(labels)})",
+        title=f"teach {other.name}/{settings.encoder} (before {'/'.join(labels)})",
         corpus=Ref.to(corpus),
         labels=labels,
         label_map=dict(between.label_map),
@@ -98,5 +100,6 @@ def _source(settings: TeacherSettings, labels: tuple[str, ...], context: Context
         method=FineTune(),
         train=resolve_training(between.train),
     )
-    name = f"{task.name}-{re.sub('[^A-Za-z0-9.]+', '-', settings.encoder).strip('-')}"  # shared by all teachers from it
+    # shared by all teachers from it
+    name = f"{other.name}-{re.sub('[^A-Za-z0-9.]+', '-', settings.encoder).strip('-')}"
     return ModelSource(artifact=Ref.to(trained_artifact("teach", name, spec, context)))

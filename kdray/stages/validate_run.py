@@ -10,11 +10,11 @@ from kdray.corpora import StoredTask
 from kdray.errors import ConfigError
 from kdray.methods import TeacherStudent
 from kdray.models import (
-    TRANSFORMER,
     Architecture,
     Head,
     ModelInfo,
     Narrow,
+    Transformer,
     check_saves,
     check_signals,
     check_tokens,
@@ -27,9 +27,11 @@ from kdray.models import (
     narrowed,
     resolve_encoder,
     tokenizer_of,
+    transformer_for,
 )
 from kdray.signals import TEACHER_NEEDS, Need
 from kdray.stages.assistant import assistant_depths
+from kdray.stages.prune import refuse_tags
 from kdray.tasks import Task, get_task
 from kdray.teachers import TeacherSettings, label_names, no_model, task_columns
 
@@ -51,7 +53,9 @@ def check_method(run: RunConfig, task: StoredTask) -> None:
             f"teacher {given[0]} is a file of predictions, which are read for rows of one class each, but the task is "
             f"{kind.name}; take a teacher with an encoder."
         )
-    if not kind.class_scores:
+    if kind.target == "tags":
+        _check_tags(run, kind)
+    if not kind.class_scores or kind.target == "tags":
         _check_other_task(run, kind)
     run.method.check(_pair(run, task.labels, kind))
 
@@ -67,6 +71,32 @@ def _check_other_task(run: RunConfig, task: Task) -> None:
     }
     if wrong := [setting for setting, is_used in used.items() if is_used]:
         raise ConfigError(f"{wrong[0]} needs rows of one class each, but the task is {task.name}; leave it out.")
+
+
+def _check_tags(run: RunConfig, task: Task) -> None:
+    """What tags of words have no use for."""
+    method = run.method
+    refuse_tags(run.prune, task.name)
+    if method.dropout_passes or method.reward is not None:
+        needed = "passes with dropout" if method.dropout_passes else "rewards"
+        raise ConfigError(
+            f"method {method.name} needs {needed} of whole rows, but the task {task.name} has a tag for each word; "
+            "take another method, such as kd."
+        )
+    for key, is_transformer, other in (
+        ("student", run.student.is_transformer, run.student.architecture),
+        ("assistant", run.assistant.is_transformer or not method.uses_assistant, run.assistant.architecture),
+    ):
+        if not is_transformer:
+            raise ConfigError(
+                f"{key}.architecture = {other.label} gives one row of scores for a text, but the task {task.name} has "
+                "a tag for each word; leave it out, so that it is a transformer."
+            )
+    if run.student.vocabulary == "trim":
+        raise ConfigError(
+            f"student.vocabulary = trim reads texts, but the rows of the task {task.name} are lists of tokens; leave "
+            "it out."
+        )
 
 
 def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> None:
@@ -93,7 +123,7 @@ def check_models(run: RunConfig, task: StoredTask, *, teachers: bool = True) -> 
         cuts = [("bottom", run.teachers[0].layers), *cuts]
     if student.is_transformer:
         digest = resolve_encoder(origin).digest
-        limit = _checked(origin, digest, tuple(cuts), task.labels, "fresh", needs, student.narrow)
+        limit = _checked(origin, digest, tuple(cuts), task.labels, "fresh", needs, task.kind, student.narrow)
     else:
         limit = _limit(origin, (), task.labels, "fresh", needs, student.architecture)
     _check_length(run.train.max_length, limit, "train", origin)
@@ -107,7 +137,8 @@ def check_teacher_model(
         return
     cuts: tuple[_Cut, ...] = (("bottom", teacher.layers),) if teacher.layers else ()
     encoder, labels = resolve_encoder(teacher.encoder), teacher.classes or task.labels
-    limit = _checked(teacher.encoder, encoder.digest, cuts, labels, "own" if teacher.fine_tuned else "fresh", needs)
+    head = "own" if teacher.fine_tuned else "fresh"
+    limit = _checked(teacher.encoder, encoder.digest, cuts, labels, head, needs, task.kind)
     if teacher.fine_tuned:
         task_columns(label_names(encoder.folder), labels, name=teacher.name)
     _check_length(teacher.train.max_length, limit, f"{key}.train", teacher.encoder)
@@ -123,10 +154,11 @@ def _checked(
     labels: tuple[str, ...],
     head: Head,
     needs: frozenset[Need],
+    kind: str,
     narrow: Narrow = WHOLE,
 ) -> int:
     del digest  # part of the cache's key
-    return _limit(name, cuts, labels, head, needs, TRANSFORMER, narrow)
+    return _limit(name, cuts, labels, head, needs, transformer_for(get_task(kind)), narrow)
 
 
 def _limit(
@@ -146,7 +178,7 @@ def _limit(
     for init, keep in cuts:
         keep_layers(model, layers_to_keep(init, keep=keep, of=model_info(model, name).layers))
     model = narrowed(model, narrow, seed=0)
-    shown = name if architecture == TRANSFORMER else f"student.architecture = {architecture.label}"
+    shown = name if isinstance(architecture, Transformer) else f"student.architecture = {architecture.label}"
     check_signals(model, needs, shown)
     check_saves(model, tokenizer, shown)
     return min(max_tokens(model) or tokenizer.model_max_length, tokenizer.model_max_length)
@@ -192,7 +224,7 @@ def _pair(run: RunConfig, labels: Sequence[str], task: Task) -> TeacherStudent:
 
     @cache
     def whole(encoder: str) -> ModelInfo:
-        return TRANSFORMER.expected(resolve_encoder(encoder).folder)
+        return transformer_for(task).expected(resolve_encoder(encoder).folder)
 
     def info(encoder: str, name: str, layers: int | None, own: Sequence[str] = ()) -> ModelInfo:
         known = tuple(list(labels).index(label) for label in own) if own else None

@@ -19,16 +19,19 @@ from kdray.tasks.regression import REGRESSION
 from kdray.tasks.scores import baseline, check_metric, score_all, score_one
 from kdray.tasks.single_label import SINGLE_LABEL, cross_entropy_rows, wide
 from kdray.tasks.task import TASKS, LabelError, Task, get_task, register_task, task_identity
+from kdray.tasks.token_classification import NO_WORD, TOKEN_CLASSIFICATION, entity_table, mended, tags_of, types_of
 
-for _each in (SINGLE_LABEL, REGRESSION, MULTI_LABEL):
+for _each in (SINGLE_LABEL, REGRESSION, MULTI_LABEL, TOKEN_CLASSIFICATION):
     register_task(_each)
 
 __all__ = [
     "METRICS",
     "MULTI_LABEL",
+    "NO_WORD",
     "REGRESSION",
     "SINGLE_LABEL",
     "TASKS",
+    "TOKEN_CLASSIFICATION",
     "LabelError",
     "Metric",
     "Needs",
@@ -39,10 +42,12 @@ __all__ = [
     "best_of",
     "check_metric",
     "cross_entropy_rows",
+    "entity_table",
     "get_metric",
     "get_task",
     "identity",
     "is_better",
+    "mended",
     "metric",
     "register",
     "register_task",
@@ -50,6 +55,8 @@ __all__ = [
     "score_all",
     "score_one",
     "split_gap",
+    "tags_of",
     "task_identity",
+    "types_of",
     "wide",
 ]

@@ -15,9 +15,10 @@ from typing import Any, Literal
 import numpy as np
 
 from kdray.errors import ConfigError
+from kdray.tasks import entities
 
 Needs = Literal["classes", "probabilities", "values"]
-Target = Literal["class", "labels", "value"]
+Target = Literal["class", "labels", "value", "tags"]
 ECE_BINS = 15
 
 
@@ -26,7 +27,8 @@ class Predictions:
     """A model's predictions for rows, in the forms that metrics read; None where the task has no such form.
 
     Attributes:
-        classes: The predicted class, int64 [rows]; or 0 and 1 for each label, int64 [rows, labels].
+        classes: The predicted class, int64 [rows]; or 0 and 1 for each label, int64 [rows, labels]; or
+            the tag of each word, int64 [rows, words].
         probabilities: Float64 [rows, classes], rows sum to 1; or of each label by itself.
         values: Float64 [rows].
     """
@@ -225,6 +227,8 @@ _BUILT_IN = (
     Metric("ece", "expected calibration error", _ece, "probabilities", higher_is_better=False),
     _regression("pearson", "Pearson correlation", partial(_correlation, "pearsonr")),
     _regression("spearman", "Spearman correlation", partial(_correlation, "spearmanr")),
+    Metric("entity_f1", "entity F1", entities.micro_f1, targets=("tags",)),
+    Metric("entity_macro_f1", "entity macro F1", entities.macro_f1, targets=("tags",)),
     _regression("mse", "mean squared error", partial(_sklearn, "mean_squared_error"), higher_is_better=False),
 )
 METRICS.update({each.name: each for each in _BUILT_IN})

@@ -14,7 +14,7 @@ def score_one(metric: str, targets: np.ndarray, logits: np.ndarray, task: Task =
     """One metric over the labeled rows.
 
     Args:
-        logits: Outputs of the model, [rows, outputs].
+        logits: Outputs of the model, [rows, outputs]; [rows, words, outputs] where targets are tags.
 
     Raises:
         ConfigError: The metric is unknown or not the task's, no row is labeled, or it is undefined for these rows: a
@@ -57,4 +57,5 @@ def baseline(metric: str, targets: np.ndarray, *, outputs: int, task: Task = SIN
     if not len(known):
         raise ConfigError(f"metric {metric!r} cannot be computed: no row is labeled.")
     logits = task.baseline(known, outputs)
-    return score_one(metric, targets, np.tile(logits, (len(targets), 1)), task)
+    places = targets.shape if task.target == "tags" else targets.shape[:1]
+    return score_one(metric, targets, np.broadcast_to(logits, (*places, len(logits))), task)

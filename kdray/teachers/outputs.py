@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 
 from kdray import metrics
-from kdray.corpora import encode
+from kdray.corpora import Words, encode
 from kdray.models import autocast, forward, load_classifier, load_tokenizer
 from kdray.seeds import seed_of
 from kdray.signals import DTYPES, Signals
@@ -51,7 +51,10 @@ class TeacherInference:
         self._model.to(self._device)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Columns id, and each signal as a fixed-size list of floats, flattened; in the table's order."""
+        """Columns id, and each signal as a fixed-size list of floats, flattened; in the table's order.
+
+        Of rows of words, lists of the logits of all words, NaN for a word that the teacher does not read.
+        """
         metrics.count("teacher_passes", len(table))
         rows = self._rows(table)
         parts: dict[str, list[np.ndarray]] = {kind: [] for kind in self._kinds}
@@ -62,10 +65,13 @@ class TeacherInference:
                 order.append(places)
                 for kind in self._kinds:
                     value = getattr(signals, kind).float()
-                    value = value[:, self._columns] if kind == "logits" else value
-                    parts[kind].append(value.flatten(1).cpu().numpy())
+                    value = value[..., self._columns] if kind == "logits" else value
+                    parts[kind].append((value if rows.encoded.words else value.flatten(1)).cpu().numpy())
         back = np.argsort(np.concatenate(order))
-        columns = {kind: _fixed(np.concatenate(values)[back], kind) for kind, values in parts.items()}
+        whole = {kind: np.concatenate(values)[back] for kind, values in parts.items()}
+        if words := rows.encoded.words:
+            return pa.table({"id": table["id"], **{kind: _by_word(value, words) for kind, value in whole.items()}})
+        columns = {kind: _fixed(value, kind) for kind, value in whole.items()}
         return pa.table({"id": table["id"], **columns})
 
     def _forwarded(self, rows: Rows, needs: frozenset[str]) -> Iterator[tuple[np.ndarray, Signals]]:
@@ -105,6 +111,16 @@ class MCDropoutInference(TeacherInference):
                     logits = forward(self._model, batch, frozenset({"logits"})).logits
                 found.append(torch.softmax(logits[:, self._columns], dim=-1).mean(0).cpu().numpy())
         return pa.table({"id": table["id"], "mc_probs": _fixed(np.stack(found), "mc_probs")})
+
+
+def _by_word(values: np.ndarray, words: Words) -> pa.ListArray:
+    """
+    Args:
+        values: [rows, words, tags]
+    """
+    offsets = np.concatenate([[0], np.cumsum(words.lengths * values.shape[-1])])
+    flat = values[words.is_word].astype(np.float32).ravel()
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat))
 
 
 def _fixed(values: np.ndarray, kind: str) -> pa.FixedSizeListArray:

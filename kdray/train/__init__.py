@@ -7,6 +7,7 @@ from kdray.train.loop import FitResult, Hooks, TrainingData, fit
 from kdray.train.objective import MicroBatchFraction, StepLoss, objective
 from kdray.train.ranks import GroupRanks, SingleRank, WorldRanks
 from kdray.train.settings import TrainSettings
+from kdray.train.words import read_words, word_logits
 
 __all__ = [
     "CachedTeacher",
@@ -31,4 +32,6 @@ __all__ = [
     "fit_at_once",
     "objective",
     "predict_batched",
+    "read_words",
+    "word_logits",
 ]

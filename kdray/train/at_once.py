@@ -66,4 +66,4 @@ def fit_at_once(
         "queries": queries,
     }
     hooks.report(epoch)
-    return FitResult([epoch], 1, score, seconds, len(rows), queries)
+    return FitResult([epoch], 1, score, seconds, len(rows), len(rows), queries)

@@ -30,6 +30,7 @@ from kdray.train.ranks import WorldRanks
 from kdray.train.reward_evaluator import RewardEvaluator
 from kdray.train.schedule import TrainingSchedule
 from kdray.train.settings import TrainSettings
+from kdray.train.words import by_word
 
 log = logging.getLogger(__name__)
 Epoch = dict[str, Any]
@@ -56,13 +57,19 @@ class Hooks:
 
 @dataclass(frozen=True)
 class FitResult:
-    """The epochs in order, the kept one, and the cost. The weights are in the model that was given."""
+    """The epochs in order, the kept one, and the cost. The weights are in the model that was given.
+
+    Attributes:
+        rows: Trained on, over all epochs.
+        units: What queries are counted in: these rows, or their words.
+    """
 
     history: list[Epoch]
     best_epoch: int
     score: float
     seconds: float
     rows: int
+    units: int
     queries: Mapping[str, int]
 
 
@@ -76,7 +83,7 @@ class TrainingData:
         prepared: What `Method.prepare` returned.
         reward_rows: The rows of `Method.reward`; None if it needs none.
         known: The classes that each teacher scores (`ModelInfo.known`); empty if all of them score all.
-        predicted: Rows that every teacher predicts, bool [rows]; None is all of them.
+        predicted: Rows that every teacher predicts, bool [rows]; of rows of words [rows, words]; None is all of them.
     """
 
     rows: Rows
@@ -154,7 +161,7 @@ class _Loop:
         self.material, self.rows = material, material.rows
         self.prepared = {name: value.to(device) for name, value in material.prepared.items()}
         self.settings, self.hooks, self.ranks, self.device = settings, hooks, ranks, device
-        self.course = TrainingSchedule(method.phases(settings.epochs))
+        self.course, self.method = TrainingSchedule(method.phases(settings.epochs)), method
         assert settings.precision != "auto", "precision is resolved before the loop"
         self.precision: Literal["fp32", "bf16"] = settings.precision
         self.wrapped = DistributedDataParallel(self.trainee) if ranks.size > 1 else self.trainee
@@ -174,7 +181,10 @@ class _Loop:
         assert state.best_score is not None
         kept = state.best_epoch if self.settings.keep == "best" else state.epoch
         score = state.best_score if self.settings.keep == "best" else state.history[-1]["score"]
-        return FitResult(state.history, kept, score, state.seconds, len(self.rows) * state.epoch, dict(state.queries))
+        words = self.rows.encoded.words
+        units = len(self.rows) if words is None else int((words.starts >= 0).sum())
+        rows = len(self.rows) * state.epoch
+        return FitResult(state.history, kept, score, state.seconds, rows, units * state.epoch, dict(state.queries))
 
     def _epoch(self) -> None:
         state, settings = self.state, self.settings
@@ -233,7 +243,15 @@ class _Loop:
         self.optimizer.zero_grad(set_to_none=True)
 
     def _share(self, part: np.ndarray, batch: np.ndarray) -> MicroBatchFraction:
-        predicted = self.material.predicted
+        predicted, words = self.material.predicted, self.rows.encoded.words
+        if words is not None:
+            mine, whole = (torch.from_numpy(words.starts[rows] >= 0) for rows in (part, batch))
+            return MicroBatchFraction(
+                rows=_ratio(mine, whole),
+                labeled=_ratio(mine & (self.rows.labels[part] >= 0), whole & (self.rows.labels[batch] >= 0)),
+                predicted=None if predicted is None else _ratio(mine & predicted[part], whole & predicted[batch]),
+                sequences=len(part) / len(batch),
+            )
         return MicroBatchFraction(
             rows=len(part) / len(batch),
             labeled=_ratio(*(self.material.task.labeled(self.rows.labels[rows]) for rows in (part, batch))),
@@ -269,7 +287,10 @@ class _Loop:
                 predicted=None if material.predicted is None else material.predicted[mine].to(self.device),
                 phase=phase.name,
                 rows=torch.from_numpy(mine).to(self.device),
+                scores=self._scores(),
             )
+            if (words := self.rows.encoded.words) is not None:
+                step = by_word(step, torch.from_numpy(words.starts[mine] >= 0).to(self.device))
             step_loss = objective(phase.method, step, self.ranks, share)
         if moves:
             (self._touching_adapters(step_loss.loss) * self.ranks.size).backward()  # DDP averages; the loss is a sum
@@ -337,7 +358,14 @@ class _Loop:
         return float(self.ranks.sum(torch.tensor(mine, dtype=torch.float64, device=self.device)))
 
     def _done(self) -> bool:
-        return self.state.epoch >= self.course.epochs or self._out_of_patience()
+        if self.state.epoch >= self.course.epochs or self._out_of_patience():
+            return True
+        return self.method.ends(self._scores(), teachers=len(self.material.teachers))
+
+    def _scores(self) -> tuple[float, ...]:
+        """Of the scored epochs so far; higher is better."""
+        sign = 1.0 if self.hooks.higher_is_better else -1.0
+        return tuple(sign * epoch["score"] for epoch in self.state.history if epoch["scored"])
 
     def _out_of_patience(self) -> bool:
         patience = self.settings.patience

@@ -19,11 +19,13 @@ class MicroBatchFraction:
         rows: Of its rows, above 0 to 1.
         labeled: Of its labeled rows, 0 to 1: hard labels are a mean over these, and micro-batches may differ in them.
         predicted: Of its rows that every teacher predicts, 0 to 1; None is `rows`, as if they predict all.
+        sequences: Of the corpus's rows, where `rows` are words.
     """
 
     rows: float = 1.0
     labeled: float = 1.0
     predicted: float | None = None
+    sequences: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,19 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
     hard = labeled if answer.hard_rows is None else labeled & answer.hard_rows
     losses = step.task.hard_rows(step.student.logits, step.labels) if answer.hard is None else answer.hard
     terms = {"hard": LossTerm(losses, hard), **answer.terms}
-    _check(method, terms, {**weights, **scheduled})
+    _check(method, terms, {**weights, **scheduled}, step.sequences)
 
     predicted = torch.ones_like(labeled) if step.predicted is None else step.predicted
-    covered = {name: term.covered() if name == "hard" else term.covered() & predicted for name, term in terms.items()}
+    of_sequences = {name for name, term in terms.items() if term.values.shape != losses.shape}
+    whole = {"hard", *of_sequences}
+    covered = {name: term.covered() if name in whole else term.covered() & predicted for name, term in terms.items()}
     counts = {name: mask.sum() for name, mask in covered.items()}
     everywhere = ranks.sum(torch.stack(list(counts.values()))).clamp(min=1)
     sums = {name: torch.where(covered[name], term.values, 0.0).sum() for name, term in terms.items()}
     shares = dict.fromkeys(terms, share.rows if share.predicted is None else share.predicted)
     # a method that chose rows did so within the micro-batch
     shares["hard"] = share.labeled if answer.hard_rows is None else share.rows
+    shares |= dict.fromkeys(of_sequences, share.sequences)
     scale, totals = dict(weights), dict(sums)  # a number weighs the sum, a tensor each of its values
     for name, weight in scheduled.items():
         if isinstance(weight, Tensor):
@@ -83,15 +88,24 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
         sums={name: value.detach() for name, value in sums.items()},
         counts=counts,
         weighted={name: scale[name] * totals[name].detach() for name in scheduled},
-        queries={name: (number * predicted).sum() for name, number in answer.queries.items()},
+        queries={name: _queries(number, predicted) for name, number in answer.queries.items()},
         answer=answer.detach(),
     )
 
 
-def _check(method: Method, terms: Mapping[str, LossTerm], weights: Mapping[str, float | Tensor]) -> None:
+def _queries(number: Tensor, predicted: Tensor) -> Tensor:
+    if number.shape == predicted.shape:
+        return (number * predicted).sum()
+    # of the corpus's rows, while the rows of this step are their words
+    return (number.double().mean() * len(predicted)).round().long() if len(number) else number.sum()
+
+
+def _check(
+    method: Method, terms: Mapping[str, LossTerm], weights: Mapping[str, float | Tensor], sequences: int | None
+) -> None:
     rows = terms["hard"].values.shape
     for name, term in terms.items():
-        if term.values.shape != rows:
+        if term.values.shape not in {rows, rows if sequences is None else torch.Size([sequences])}:
             raise ConfigError(
                 f"method {method.label}: term {name} has the shape {tuple(term.values.shape)}; expected one value for "
                 f"each of the {rows[0]} rows (do not take the mean over rows)."

@@ -17,6 +17,7 @@ def test_named_corpora_and_the_sample_are_listed():
     assert set(TASKS) == {
         *("rte", "sst2", "mrpc", "qnli", "qqp", "mnli", "cola", "emotion", "ag_news", "imdb"),
         *("stsb", "sib200", "umsab", "europarl_lid", "phishing_url", "webkb", "sample"),
+        *("conll2003", "wnut17", "resume_ner", "weibo_ner", "cluener"),
     }
 
 
@@ -26,6 +27,8 @@ def test_class_order_is_that_of_the_data_sets():
     assert TASKS["sst2"].labels == ("negative", "positive")
     assert TASKS["emotion"].labels == ("sadness", "joy", "love", "anger", "fear", "surprise")
     assert TASKS["ag_news"].labels == ("World", "Sports", "Business", "Sci/Tech")
+    assert TASKS["conll2003"].labels[:5] == ("O", "B-PER", "I-PER", "B-ORG", "I-ORG")
+    assert TASKS["wnut17"].labels[-2:] == ("B-product", "I-product")
 
 
 def test_questions_and_hypotheses_are_never_pruned():

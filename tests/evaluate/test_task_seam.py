@@ -90,10 +90,11 @@ def test_fingerprints_of_different_labels_differ():
 
 
 def test_tasks_by_name():
-    assert list(TASKS) == ["single_label", "regression", "multi_label"]
+    assert list(TASKS) == ["single_label", "regression", "multi_label", "token_classification"]
     assert [task_identity(name) for name in TASKS] == list(TASKS)
     with pytest.raises(
-        ConfigError, match=r"^task 'ranking' is unknown; known are single_label, regression, multi_label\."
+        ConfigError,
+        match=r"^task 'ranking' is unknown; known are single_label, regression, multi_label, token_classification\.",
     ):
         get_task("ranking")
     with pytest.raises(ConfigError, match=r"^task 'math:pi' has no always; it must be an object with all of always,"):

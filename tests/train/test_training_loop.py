@@ -153,8 +153,13 @@ def test_the_caller_may_stop_between_epochs(outputs, tmp_path):
 @pytest.mark.parametrize("accumulate", [2, 3, 5])
 @pytest.mark.parametrize(
     "rows",
-    [{}, {"unlabeled": (0, 2, 3, 7, 9, 12)}, {"unpredicted": (0, 2, 3, 7, 9, 12)}],
-    ids=["all", "some-unlabeled", "some-unpredicted"],
+    [
+        {},
+        {"unlabeled": (0, 2, 3, 7, 9, 12)},
+        {"unpredicted": (0, 2, 3, 7, 9, 12)},
+        {"words": True, "unlabeled": (0, 2, 3)},
+    ],
+    ids=["all", "some-unlabeled", "some-unpredicted", "words"],
 )
 def test_accumulation_is_the_full_batch(outputs, accumulate, rows):
     whole = train(Case(KD_SETTINGS, {"batch_size": 5}, **rows), outputs)

@@ -30,6 +30,7 @@ from kdray.train import (
     TrainSettings,
     WorldRanks,
     fit,
+    read_words,
 )
 
 CPU = torch.device("cpu")
@@ -44,6 +45,7 @@ class Case:
     Attributes:
         unpredicted: Rows that no teacher predicts.
         members: How many models are trained together, as one.
+        words: The rows are of words with a tag each, one of which is not read.
         goes_on_from: Resume from the checkpoint that was the how-manieth to be saved.
     """
 
@@ -55,6 +57,7 @@ class Case:
     dropout: float = 0.0
     online: bool = False
     members: int = 1
+    words: bool = False
     goes_on_from: int | None = None
 
     @property
@@ -110,6 +113,10 @@ CASES = {
     "muki": Case({"name": "muki"}, {"batch_size": 5}),
     "distilbert": Case({"name": "distilbert"}, {"batch_size": 6}, online=True),
     "minilm": Case({"name": "minilm", "relation_epochs": 1}, {"batch_size": 5}, online=True),
+    "ner_dyn": Case({"name": "ner_dyn", "temperature": 2.0, "layer_weight": 0.0}, {"batch_size": 6}, online=True),
+    "ner_mtckd": Case({"name": "ner_mtckd", "gain": 100.0}, {"batch_size": 5}),
+    "kd-words": Case(KD_SETTINGS, {"batch_size": 5}, unlabeled=(0, 2), words=True),
+    "kd-words-accumulated": Case(KD_SETTINGS, {"batch_size": 13, "accumulate": 3}, unlabeled=(0,), words=True),
     "steps": Case(DEKD, {"batch_size": 6, "checkpoint_steps": 1}, dropout=0.2),
 }
 # Of three steps and an epoch's end, twice: after one, after the last one of an epoch, and at an epoch's end.
@@ -151,10 +158,13 @@ def write_all_outputs(folder: Path) -> None:
     """Outputs of three teachers and an assistant over rows r0, r1, ..."""
     for number, name in enumerate(("teacher0", "teacher1", "teacher2", "assistant")):
         tiny.random_outputs(folder / name, 40, seed=number, classes=CLASSES, layers=TEACHER_LAYERS, width=TEACHER_WIDTH)
+    rows = rows_of(Case(KD_SETTINGS, words=True))
+    tiny.random_word_outputs(folder / "teacher0-words", rows, seed=9, classes=CLASSES)
 
 
 def rows_of(case: Case) -> Rows:
-    return tiny.random_rows(case.rows, seed=5, classes=CLASSES, unlabeled=case.unlabeled)
+    rows = tiny.random_rows(case.rows, seed=5, classes=CLASSES, unlabeled=case.unlabeled)
+    return tiny.with_words(rows, classes=CLASSES) if case.words else rows
 
 
 def hard_score(rows: Rows) -> Callable[[Any], float]:
@@ -162,9 +172,12 @@ def hard_score(rows: Rows) -> Callable[[Any], float]:
 
     def score(model: Any) -> float:
         logits = predict(model, rows, batch_size=4, device=CPU, precision="fp32")
-        known = np.flatnonzero(rows.labels.numpy() >= 0)
-        log_p = torch.log_softmax(torch.from_numpy(logits[known]).double(), -1).numpy()
-        return float(log_p[np.arange(len(known)), rows.labels.numpy()[known]].mean())
+        known = np.flatnonzero((rows.labels.numpy() >= 0).reshape(len(rows), -1).any(-1))
+        found, labels = torch.from_numpy(logits[known]).double(), rows.labels[known]
+        words = rows.encoded.words
+        read = labels >= 0 if words is None else (labels >= 0) & torch.from_numpy(words.starts[known] >= 0)
+        log_p, labels = torch.log_softmax(found[read], -1).numpy(), labels[read].numpy()
+        return float(log_p[np.arange(len(labels)), labels].mean())
 
     return score
 
@@ -179,9 +192,8 @@ def train(
     score: Callable[[Any], float] | None = None,
     higher_is_better: bool = True,
 ) -> Trained:
-    models = [
-        tiny.classifier(seed=1 + k, classes=CLASSES, layers=2 + k, dropout=case.dropout) for k in range(case.members)
-    ]
+    classifier = tiny.token_classifier if case.words else tiny.classifier
+    models = [classifier(seed=1 + k, classes=CLASSES, layers=2 + k, dropout=case.dropout) for k in range(case.members)]
     student = models[0] if case.members == 1 else JointClassifier(models)
     method, rows = parse_method(dict(case.method)), rows_of(case)
     number = method.min_teachers if method.max_teachers is not None else 3
@@ -195,6 +207,9 @@ def train(
     method.check(pair)
     predicted = torch.ones(case.rows, dtype=torch.bool)
     predicted[list(case.unpredicted)] = False
+    if case.words:
+        cached = CachedTeacher(outputs / "teacher0-words", "train", rows.ids)
+        predicted = read_words(cached.signals_for(np.arange(case.rows), CPU, frozenset()).logits)
     torch.manual_seed(2)
     adapters = method.adapters(pair)
 
@@ -202,7 +217,7 @@ def train(
         if case.online:
             model = tiny.classifier(seed=seed, classes=CLASSES, layers=TEACHER_LAYERS, width=TEACHER_WIDTH, dropout=0.5)
             return OnlineTeacher(model, rows)
-        return CachedTeacher(outputs / name, "train", rows.ids)
+        return CachedTeacher(outputs / (f"{name}-words" if case.words else name), "train", rows.ids)
 
     result = fit(
         student,
@@ -214,7 +229,7 @@ def train(
             teacher("assistant", 20) if method.uses_assistant else None,
             prepared=method.prepare(evidence_for(pair)),
             reward_rows=rows.take(np.flatnonzero(rows.labels.numpy() >= 0)) if method.reward else None,
-            predicted=predicted if case.unpredicted else None,
+            predicted=predicted if case.unpredicted or case.words else None,
         ),
         settings=case.settings,
         hooks=Hooks(
