@@ -38,6 +38,7 @@ from kdray.methods.mtbert import MTBERT
 from kdray.methods.muki import MUKI
 from kdray.methods.pd import PD
 from kdray.methods.pkd import PKD
+from kdray.methods.rail import RAIL
 from kdray.methods.registry import METHODS, AnyMethod, TrainedMethod, parse_method, sources_of
 from kdray.methods.rlkd import RLKD
 from kdray.methods.soft_classic import SoftClassic
@@ -58,6 +59,7 @@ __all__ = [
     "MUKI",
     "PD",
     "PKD",
+    "RAIL",
     "RLKD",
     "TAKD",
     "TMKD",

@@ -33,6 +33,7 @@ from kdray.methods.ner_dyn import NERDyn
 from kdray.methods.ner_mtckd import NERMTCKD
 from kdray.methods.pd import PD
 from kdray.methods.pkd import PKD
+from kdray.methods.rail import RAIL
 from kdray.methods.rlkd import RLKD
 from kdray.methods.soft_classic import SoftClassic
 from kdray.methods.takd import TAKD
@@ -48,6 +49,7 @@ AnyMethod = Annotated[
     | SoftClassic
     | LabelSmoothing
     | AEKD
+    | RAIL
     | EnsU
     | DeKD
     | EnsW

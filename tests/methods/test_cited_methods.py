@@ -1,4 +1,4 @@
-"""Methods that the papers cite: AE-KD, label smoothing, annealing; numbers by hand and by search."""
+"""Methods that the papers cite: AE-KD, RAIL-KD, label smoothing, annealing; numbers by hand and by search."""
 
 import dataclasses
 import itertools
@@ -9,8 +9,9 @@ from method_steps import logits_step
 from pydantic import ValidationError
 
 from kdray.errors import ConfigError
-from kdray.methods import AEKD, KD, EnsU, LabelSmoothing, MethodOutput
+from kdray.methods import AEKD, KD, RAIL, EnsU, LabelSmoothing, MethodOutput
 from kdray.methods.aekd import least_norm
+from kdray.methods.rail import drawn_layers, mean_states
 from kdray.testing.steps import pair_for, step_for
 from kdray.train import SingleRank, objective
 
@@ -65,6 +66,36 @@ def test_capped_at_equal_weights_aekd_has_the_gradient_of_the_mean_teacher() -> 
     torch.testing.assert_close(found[0], found[1])
     with pytest.raises(ConfigError, match=r"method\.cap = 0\.4 do not reach 1; set method\.cap to 0\.5 or more"):
         AEKD(cap=0.4).check(pair_for(AEKD(), teachers=2))
+
+
+def test_rail_compares_means_of_drawn_layers_scaled_to_length_one() -> None:
+    pair = pair_for(RAIL(), student_layers=3, layers=5)
+    method = RAIL(width=4)
+    step = step_for(method, pair, key=(7, 2, 5))
+    drawn = drawn_layers(2, of=4, key=(7, 2, 0))
+    lengths = step.student.mask.sum(1).tolist()
+    states = {"student": (step.student.hidden, (1, 2)), "teacher": (step.teachers[0].hidden, drawn)}
+    for row in (0, len(lengths) - 1):
+        sides = []
+        for side, (hidden, layers) in states.items():
+            means = [hidden[row, layer, : lengths[row]].mean(0) for layer in layers]
+            mapped = [linear(mean) for linear, mean in zip(step.adapters[side], means, strict=True)]
+            sides.append(torch.stack([each / each.norm() for each in mapped]))
+        expected = (sides[0] - sides[1]).square().sum()
+        torch.testing.assert_close(method.terms(step).terms["layers"].values[row], expected)
+
+
+def test_rail_draws_once_an_epoch_without_repeats_and_in_order() -> None:
+    draws = [drawn_layers(3, of=11, key=(0, epoch, 0)) for epoch in range(40)]
+    assert all(list(draw) == sorted(set(draw)) for draw in draws)
+    assert {layer for draw in draws for layer in draw} == set(range(1, 12))
+    assert len(set(draws)) > 20
+    assert drawn_layers(3, of=11, key=(0, 4, 9)) == draws[4] != drawn_layers(3, of=11, key=(1, 4, 0))
+
+
+def test_means_of_states_leave_padding_out() -> None:
+    states = torch.arange(6.0).reshape(1, 1, 3, 2)
+    assert mean_states(states, torch.tensor([[True, True, False]])).tolist() == [[[1.0, 2.0]]]
 
 
 def test_label_smoothing_gives_every_class_its_share() -> None:

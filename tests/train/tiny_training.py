@@ -105,6 +105,7 @@ CASES = {
     "ens_lr_dev": Case({"name": "ens_lr_dev"}, {"batch_size": 5}, unlabeled=(0, 2, 3)),
     "takd": Case({"name": "takd"}, {"batch_size": 6}),
     "aekd": Case({"name": "aekd"}, {"batch_size": 5}),
+    "rail": Case({"name": "rail", "temperature": 2.0}, {"batch_size": 5}, online=True),
     "label_smoothing": Case({"name": "label_smoothing"}, {"batch_size": 5}, unlabeled=(0, 2, 3)),
     "soft_classic": Case({"name": "soft_classic"}, {"batch_size": 5}, unlabeled=(1,), unpredicted=(2, 5)),
     "cos_adaptive": Case({"name": "cos_adaptive"}, {"batch_size": 5, "accumulate": 2}, unlabeled=(0, 2, 3)),
