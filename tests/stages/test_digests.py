@@ -121,6 +121,8 @@ NAMES = {
     # what is learned decides which other settings there are; see the test of it below
     "corpus.task",
     "teachers.0.init_from.corpus.task",
+    "corpus.tags",
+    "teachers.0.init_from.corpus.tags",
     # the bytes of the file count and not its name; see test_given_teachers.py
     "teachers.0.predictions",
 }
@@ -366,3 +368,22 @@ def test_the_task_changes_the_digest_of_a_corpus_with_the_same_rows(tmp_path: Pa
         )
     ]
     assert len(set(found)) == 3
+
+
+def test_mended_tags_count_by_the_rows_that_they_give(tmp_path: Path) -> None:
+    """`strict` refuses what `mend` changes, so the mended rows in the digest are enough."""
+    found: dict[str, str] = {}
+    for name, first, tags in (("stray", "I-PER", "mend"), ("right", "B-PER", "strict"), ("right", "B-PER", "mend")):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        for split in ("train", "test"):
+            rows = [
+                {"text": [f"{split}{i}", "is", "here"], "label": [first if i == 3 else "B-PER", "O", "O"]}
+                for i in range(30)
+            ]
+            (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        settings = {"name": "folder", "path": str(folder), "task": "token_classification", "labels": ["PER"]}
+        context = Context(Store(str(tmp_path / f"store-{name}-{tags}")), InProcess(), None)
+        found[f"{name} {tags}"] = read(CorpusSettings.model_validate({**settings, "tags": tags}), context).digest
+    assert found["right mend"] == found["right strict"]
+    assert found["stray mend"] == found["right mend"]
