@@ -45,9 +45,9 @@ class StudentSettings(Settings):
     init: Literal["bottom", "skip"] = "bottom"
     init_from: Literal["encoder", "teacher", "assistant"] = "encoder"
     vocabulary: Literal["full", "trim"] = "full"
-    width: int | None = Field(default=None, ge=1)
-    heads: int | None = Field(default=None, ge=1)
-    intermediate: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=1, le=100_000)
+    heads: int | None = Field(default=None, ge=1, le=1_000)
+    intermediate: int | None = Field(default=None, ge=1, le=1_000_000)
     weights: Weights = "importance"
 
     @property

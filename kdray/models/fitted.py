@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 BEFORE = ["what a student of words or characters reads before it is fitted"]
 Weights = tuple[NDArray[np.float64], NDArray[np.float64]]  # [classes, features] and [classes]
 
+Length = Annotated[int, Field(ge=1, le=10)]  # of an n-gram
+
 
 class Fitted(Network):
     """A linear classifier over counts or TF-IDF of n-grams. `fit` finds its weights by scikit-learn, from soft labels.
@@ -44,7 +46,7 @@ class Fitted(Network):
     """
 
     units: Literal["words", "characters", "tokens"] = "words"
-    ngrams: tuple[int, int] = (1, 1)
+    ngrams: tuple[Length, Length] = (1, 1)
     features: int = Field(default=50_000, ge=1, le=5_000_000)
     min_rows: int = Field(default=2, ge=1, le=1_000_000)
     weighting: Literal["counts", "tfidf"] = "tfidf"
@@ -52,10 +54,8 @@ class Fitted(Network):
     @model_validator(mode="after")
     def _lengths_ascend(self) -> "Fitted":
         shortest, longest = self.ngrams
-        if not 1 <= shortest <= longest <= 10:
-            raise ValueError(
-                f"ngrams = {list(self.ngrams)}: the lengths of the shortest and of the longest n-gram, 1 to 10"
-            )
+        if shortest > longest:
+            raise ValueError(f"ngrams = {list(self.ngrams)}: give the length of the shortest n-gram first")
         return self
 
     @abstractmethod

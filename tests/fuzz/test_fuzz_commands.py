@@ -150,7 +150,7 @@ def check_settings(argv: list[str], run: RunConfig) -> None:
 def _somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KDRAY_DATA", raising=False)
-    monkeypatch.setattr(MAIN, "configure", lambda: None)
+    monkeypatch.setattr(MAIN, "configure", lambda level: None)
     for number, plain in enumerate(PLAIN):
         Path(f"{number}.yaml").write_text(yaml.safe_dump(plain))
 
