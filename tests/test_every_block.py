@@ -1,5 +1,6 @@
 """Every block of code of README, docs, CONTRIBUTING and the cluster guide is run or checked; exceptions are listed."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -72,10 +73,16 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_block_has_a_language_that_is_checked() -> None:
-    plain = [(page.name, code) for page, language, code in BLOCKS if language not in ("python", "yaml", "sh")]
+    plain = [(page.name, code) for page, language, code in BLOCKS if language not in ("python", "yaml", "sh", "json")]
     assert {name for name, _ in plain} == {"README.md", "security.md"}  # a tree of folders, and a line of a log
     (tree,) = [code for name, code in plain if name == "README.md"]
     assert all((ROOT / line.split()[0]).is_dir() for line in tree.splitlines())
+
+
+def test_every_json_block_is_json() -> None:
+    blocks = [code for _, language, code in BLOCKS if language == "json"]
+    assert all(json.loads(code) for code in blocks)
+    assert blocks
 
 
 def test_every_python_block_is_run_here_or_elsewhere() -> None:

@@ -133,7 +133,7 @@ def started(command: list[str], log: Path) -> "subprocess.Popen[str]":
 
 
 def wait_for(condition: Any, process: "subprocess.Popen[str]") -> None:
-    end = time.monotonic() + 300
+    end = time.monotonic() + 900  # on a busy machine Ray's workers may need minutes to start
     while not condition():
         assert process.poll() is None, "the run ended before it could be disturbed"
         assert time.monotonic() < end
