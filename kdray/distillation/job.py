@@ -307,12 +307,13 @@ class TrainingJob:
 
     def _languages(self, split: str, logits: np.ndarray) -> dict[str, dict[str, float]]:
         """Scores of the rows of each language, and under `macro` their mean; empty where languages do not count."""
-        every = self.corpus.languages(split)
-        if every is None:
+        given = self.corpus.languages(split)
+        if given is None:
             return {}
+        every = np.array(given)
         targets, found = self.corpus.labels(split), dict[str, dict[str, float]]()
-        for language in sorted(set(every)):
-            rows = np.flatnonzero(np.array(every) == language)
+        for language in sorted(set(given)):
+            rows = np.flatnonzero(every == language)
             for name in dict.fromkeys([*self.corpus.task.metrics, *self.task.always]):
                 with suppress(ConfigError):  # a language may lack a class that the metric needs
                     found.setdefault(language, {})[name] = score_one(name, targets[rows], logits[rows], self.task)

@@ -107,7 +107,7 @@ def sweep(
 def _with_latency(
     document: dict[str, Any], settings: SweepSettings, candidates: Sequence[Candidate], exported: Exported
 ) -> None:
-    """The latency of exports in place of that which workers measured beside each other."""
+    """The latency of exports in place of that which workers measured while others ran."""
     for row, candidate in zip(document["confirmation"], candidates, strict=True):
         row["latency_ms"] = exported.fastest(candidate.run)
     for teacher in document["teachers"]:
