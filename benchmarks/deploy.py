@@ -1,6 +1,6 @@
 """From a teacher of 12 layers to students in int8: accuracy, latency and size of each step.
 
-    KDRAY_DATA=... python benchmarks/deploy.py --teacher FOLDER [--rows N] [--epochs 3] [--work DIR] [--full]
+    KDRAY_DATA=... python benchmarks/deploy.py --teacher FOLDER [--rows N] [--epochs 3] [--seeds 3] [--full]
 
 The teacher (an encoder folder, 12 x 768 in the published table) is fine-tuned on SST-2, or on `--csv FILE` with the
 columns text and label; students of 6 and 3 layers of MiniLM (x 384) are distilled from it. Each is measured in torch
@@ -8,6 +8,9 @@ fp32 and bf16, and exported to ONNX in fp32 and int8: accuracy on all test rows 
 p95 of one text with its tokenizer on one thread, megabytes, and times faster than the teacher in torch fp32. Everything
 made is kept in `--work` and reused. Targets: a student at least 23 times faster than the teacher; int8 within 0.5
 points of its own fp32.
+
+With `--seeds N` the students of each depth are then trained on N seeds by each of `--methods`, and without KD on equal
+steps; one table a depth has means, deviations and tests.
 """
 
 import argparse
@@ -23,6 +26,7 @@ from kdray.cli.show import table
 from kdray.corpora import kdray_data, load_corpus
 from kdray.errors import KdrayError
 from kdray.export.bundle import open_bundle
+from kdray.methods import parse_method
 from kdray.stages import Context, InProcess, read
 from kdray.store import Store
 
@@ -39,6 +43,8 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="own rows with the columns text and label, instead of SST-2")
     parser.add_argument("--epochs", type=int, default=3, help="of the students")
     parser.add_argument("--teacher-epochs", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=0, help="of the comparison with no KD; 0 leaves it out")
+    parser.add_argument("--methods", default="kd", help="of the comparison, separated by commas")
     parser.add_argument("--work", type=Path, default=Path("deploy-work"), help="keeps models, bundles and results")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each row of the table")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of the trainings")
@@ -46,7 +52,8 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="all batch sizes and numbers of threads, for the JSON")
     arguments = parser.parse_args()
     data = _data(arguments)
-    models = _models(arguments, data)
+    teacher = _teacher(arguments, data)
+    models = _models(teacher, arguments, data)
     texts, targets = _test_rows(data, arguments.work)
     say(f"{len(texts)} test rows, median of {int(np.median([len(text.split()) for text in texts]))} words")
     exported = set(models) if arguments.export_teacher else set(models) - {"teacher"}
@@ -58,7 +65,11 @@ def main() -> None:
     print("\n" + table(rows))
     print(f"\n{measured.load.sentence or 'The machine was quiet.'}")
     _verdict(rows)
-    (arguments.work / "deploy.json").write_text(json.dumps({"rows": rows, **measured.plain()}, indent=1) + "\n")
+    document = {"rows": rows, **measured.plain()}
+    (arguments.work / "deploy.json").write_text(json.dumps(document, indent=1) + "\n")
+    if arguments.seeds:
+        document["comparisons"] = _compare(teacher, arguments, data)
+        (arguments.work / "deploy.json").write_text(json.dumps(document, indent=1) + "\n")
     say(f"everything is in {arguments.work / 'deploy.json'}")
 
 
@@ -73,25 +84,48 @@ def _data(arguments: argparse.Namespace) -> kd.Dataset:
     return kd.Dataset.load("sst2", **limit)
 
 
-def _models(arguments: argparse.Namespace, data: kd.Dataset) -> dict[str, Any]:
-    """The teacher and its students, by name."""
+def _teacher(arguments: argparse.Namespace, data: kd.Dataset) -> kd.Teacher:
     store = str(arguments.work / "store")
     say(f"teacher {arguments.teacher}: fine-tuning, or found in {store}")
-    train = {"epochs": arguments.epochs, "learning_rate": 3e-5, "max_length": 64, "precision": arguments.precision}
-    own = {**train, "epochs": arguments.teacher_epochs}
-    teacher = kd.Teacher(arguments.teacher, train=own).fit(data, store=store)
-    assert teacher.fitted is not None
+    train = {"epochs": arguments.teacher_epochs, "learning_rate": 3e-5, **_common(arguments)}
+    return kd.Teacher(arguments.teacher, train=train).fit(data, store=store)
+
+
+def _models(teacher: kd.Teacher, arguments: argparse.Namespace, data: kd.Dataset) -> dict[str, Any]:
+    """The teacher and its students, by name."""
     found: dict[str, Any] = {"teacher": teacher.fitted}
     for layers in LAYERS:
         say(f"student of {layers} layers: distillation")
-        found[f"student-{layers}"] = kd.distill(
-            teacher,
-            data,
-            student=kd.Encoder("minilm", layers=layers, init="skip"),
-            train={**train, "learning_rate": 1e-4},
-            outputs={"quality_check": False},
-            store=store,
+        found[f"student-{layers}"] = kd.distill(teacher, data, **_student(layers, arguments))
+    return found
+
+
+def _student(layers: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `kd.distill` and `kd.compare` take for a student of so many layers."""
+    return {
+        "student": kd.Encoder("minilm", layers=layers, init="skip"),
+        "train": {"epochs": arguments.epochs, "learning_rate": 1e-4, **_common(arguments)},
+        "outputs": {"quality_check": False},
+        "store": str(arguments.work / "store"),
+    }
+
+
+def _common(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"max_length": 64, "precision": arguments.precision}
+
+
+def _compare(teacher: kd.Teacher, arguments: argparse.Namespace, data: kd.Dataset) -> dict[str, Any]:
+    """Means over seeds by method, of each depth, and of the no-KD baseline."""
+    names = arguments.methods.split(",")
+    found: dict[str, Any] = {}
+    for layers in LAYERS:
+        say(f"students of {layers} layers: {arguments.seeds} seeds by {', '.join(names)} and without KD")
+        methods = {name: parse_method({"name": name}) for name in names}
+        made = kd.compare(
+            methods, teacher, data, seeds=arguments.seeds, name=f"layers-{layers}", **_student(layers, arguments)
         )
+        found[str(layers)] = made.to_pandas().to_dict("records")
+        print("\n" + table(found[str(layers)]))
     return found
 
 
