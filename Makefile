@@ -15,14 +15,15 @@ export PYTHON_CHECK
 
 .PHONY: setup setup-dev tune test soak cluster check lint types floors docs fast fuzz matrix
 
+# --no-compile: Python compiles what it imports; pip would compile all 28,000 files, half of the installation's time
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c "$$PYTHON_CHECK"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[sample]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[sample]'
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
 	touch $@
 
 setup: $(VENV)/.ready
