@@ -14,14 +14,14 @@ from kdray.corpora.sample.sport_science import SCIENCE, SPORT
 from kdray.corpora.sample.words import DAYS, MONTHS, NUMBERS
 
 FACTS = BUSINESS + LAW + POLITICS + WEATHER + SPORT + SCIENCE + CULTURE + LIFE
-# Shares of the not-entailed kinds. Six layers learn names and numbers from 2,400 rows but hardly polarity and roles,
-# so those two are the rows that most models still fail on.
-KIND_WEIGHTS = {"unrelated": 61, "negation": 7, "number": 30, "swap": 2}
+# Shares of the not-entailed kinds. Three layers learn from 2,400 rows which evidence is unrelated; six begin to learn
+# numbers. Polarity and roles are the rows that most models fail on.
+KIND_WEIGHTS = {"unrelated": 83, "negation": 5, "number": 10, "swap": 2}
 # How often a hypothesis keeps a date, evidence has one that the hypothesis drops, a date stands in front,
 # a distractor states the same facts about other names.
 DATED_HYPOTHESIS, DATED_EVIDENCE, FRONTED_DATE, LIKE_EVIDENCE = 0.2, 0.15, 0.25, 0.05
 # Unrelated evidence states the same about something else, something else of the same name, or neither.
-SAME_FACT, SAME_NAME = 0.15, 0.2
+SAME_FACT, SAME_NAME = 0.1, 0.1
 # How often a fact holds. Contraries are rarer than facts, as in prose, so denying evidence leans to not_entailment.
 HOLDS = 0.85
 

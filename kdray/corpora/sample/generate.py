@@ -18,8 +18,8 @@ from kdray.corpora.sample.draw import Contrast, draw_contrast, draw_distractor
 
 NUM_PAIRS = {"validation": 150, "train": 1200}
 SEED = 20260
-SENTENCE_COUNTS = (1, 2, 3, 4, 5, 6)
-SENTENCE_WEIGHTS = (44, 24, 13, 9, 6, 4)
+SENTENCE_COUNTS = (1, 2, 3, 4)
+SENTENCE_WEIGHTS = (60, 24, 11, 5)
 ENTAILMENT, NOT_ENTAILMENT = 0, 1
 SCHEMA = pa.schema([("sentence1", pa.string()), ("sentence2", pa.string()), ("label", pa.int64()), ("idx", pa.int64())])
 

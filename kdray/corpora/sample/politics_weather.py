@@ -67,7 +67,7 @@ WEATHER = (
             "{c} stayed dry",
             "no rain fell on {c}",
             "the sun shone in {c} from a clear sky",
-            "the dry spell in {c} went on",
+            "the dry spell in {c} lasted",
         ),
         ("{c} was dry", "it did not rain in {c}", "{c} had no rain"),
     ),
