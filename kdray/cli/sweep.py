@@ -35,7 +35,7 @@ from kdray.tuning.trackers import trackers_of
 
 Space = Callable[[Any, RunConfig], dict[str, Any]]
 Starts = Callable[[RunConfig], Sequence[Mapping[str, Any]]]
-SMALL_TRIALS, FULL_TRIALS = 2, 8
+SMOKE_TRIALS, SAMPLE_TRIALS, FULL_TRIALS = 2, 12, 8
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,7 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
     first = list(starts(run))
     if limit is None:
         first = [{**each, "params": _with_depth(each["params"], run, depths)} for each in first]
-    few = arguments.smoke or run.corpus.name == "sample"
-    trials = arguments.trials or (SMALL_TRIALS if few else max(FULL_TRIALS, len(first)))
+    trials = arguments.trials or usual_trials(run, first, is_smoke=arguments.smoke)
     seeds = seeds_of(arguments)
     if arguments.storage or not on_disk:
         from kdray.experiments.study import check_place, check_storage
@@ -229,6 +228,13 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
         numbers = ", ".join(str(trial["number"]) for trial in failed)
         again = f"{_resume(command.replace(' --retry-failed', ''), name)} --retry-failed"
         raise RunError(f"results are written, but trials failed ({numbers}); to retry them: {again}")
+
+
+def usual_trials(run: RunConfig, first: Sequence[Any], *, is_smoke: bool) -> int:
+    """How many trials a sweep has, where `--trials` is not given; on the sample enough for some to be stopped early."""
+    if is_smoke:
+        return SMOKE_TRIALS
+    return SAMPLE_TRIALS if run.corpus.name == "sample" else max(FULL_TRIALS, len(first))
 
 
 def _objectives(given: str) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
+from kdray.cli.sweep import FULL_TRIALS, SAMPLE_TRIALS, SMOKE_TRIALS, usual_trials
 from kdray.config import merge, parse
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -142,3 +143,18 @@ def test_the_grid_is_the_papers(method: str, points: int, monkeypatch: pytest.Mo
     )
     first = {name: getattr(run.method, name) for name in starts[0]["params"]}
     assert starts[0]["params"] == first, "trial 0 is the method's own settings, as far as they are in the grid"
+
+
+@pytest.mark.parametrize(
+    ("corpus", "starts", "is_smoke", "wanted"),
+    [
+        ("sample", 1, False, SAMPLE_TRIALS),
+        ("sample", 1, True, SMOKE_TRIALS),
+        ("rte", 1, False, FULL_TRIALS),
+        ("rte", 72, False, 72),
+        ("rte", 72, True, SMOKE_TRIALS),
+    ],
+)
+def test_the_number_of_trials_follows_from_the_corpus(corpus: str, starts: int, is_smoke: bool, wanted: int) -> None:
+    run = parse({"corpus": {"name": corpus}}, source="test")
+    assert usual_trials(run, [{}] * starts, is_smoke=is_smoke) == wanted
