@@ -16,10 +16,10 @@ export PYTHON_CHECK
 .PHONY: setup setup-dev tune test soak cluster check lint types floors docs fast fuzz matrix
 
 # --no-compile: Python compiles what it imports; pip would compile all 28,000 files, half of the installation's time
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c "$$PYTHON_CHECK"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[sample]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[sample,export]'
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
@@ -30,7 +30,7 @@ setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev
 
 tune: setup
-	$(BIN)/python sweeps/tune_rte.py $(ARGS)
+	$(BIN)/python sweeps/tune_rte.py --bundle --formats onnx-int8,onnx $(ARGS)
 
 # three workers also on two cores: the one with the Ray tests mostly waits
 test: setup-dev

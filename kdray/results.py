@@ -314,7 +314,7 @@ class ResultBase(Record):
 
 
 class Bundle(Record):
-    """The bundle that a search with a limit ends with.
+    """The bundle that a search ends with, if it has a limit or a bundle is wanted.
 
     Attributes:
         trial: The number of the trial whose settings its student has.
@@ -326,6 +326,7 @@ class Bundle(Record):
     trial: int
     format: str
     p50_ms: float
+    megabytes: float | None = None
     warning: str = ""
 
 
@@ -336,6 +337,7 @@ class ExportedLatency(Record):
         limit_ms: What the search was to meet.
         students: By shape and format.
         teachers: By name.
+        teacher_megabytes: Of the exported teachers, by name.
         warning: Where the machine was not quiet.
     """
 
@@ -347,6 +349,7 @@ class ExportedLatency(Record):
     machine: dict[str, Any] = {}
     limit_ms: float | None = None
     bundle: Bundle | None = None
+    teacher_megabytes: dict[str, float] = {}
 
 
 class SweepResult(ResultBase):

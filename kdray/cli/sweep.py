@@ -137,6 +137,9 @@ def _parser(task: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--formats", default="onnx,onnx-int8", help="exports that are timed, in the order of preference (default both)"
     )
+    parser.add_argument(
+        "--bundle", action="store_true", help="end with an exported bundle of the winner, timed beside its teachers"
+    )
     parser.add_argument("--candidates", type=int, default=3, help="best trials that are trained again at the end (3)")
     parser.add_argument("--sampling", choices=("tpe", "random"), default="tpe", help="how settings are chosen")
     parser.add_argument(
@@ -209,6 +212,7 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
         ),
         formats=formats,
         limit_ms=limit,
+        bundle=arguments.bundle,
     )
 
     def started(engine: Engine) -> None:
@@ -354,10 +358,16 @@ def _resume(command: str, name: str) -> str:
 def _show_latency(latency: Mapping[str, Any]) -> None:
     print(f"latency: exported, one row of {latency['tokens']} tokens, one thread")
     if (bundle := latency["bundle"]) is not None:
+        allowed = "" if latency["limit_ms"] is None else f", allowed are {latency['limit_ms']:g} ms"
         print(
-            f"bundle: {bundle['folder']} ({bundle['format']}, trial {bundle['trial']}) takes "
-            f"{bundle['p50_ms']:.2f} ms, allowed are {latency['limit_ms']:g} ms; kdray bench measures it again."
+            f"bundle: {bundle['folder']} ({bundle['format']}, trial {bundle['trial']}, {bundle['megabytes']:.0f} MB) "
+            f"takes {bundle['p50_ms']:.2f} ms{allowed}; kdray bench measures it again."
         )
+        for name, ms in latency["teachers"].items():
+            print(
+                f"teacher {name}, exported (onnx, {latency['teacher_megabytes'][name]:.0f} MB): {ms:.2f} ms, "
+                f"{ms / bundle['p50_ms']:.1f} times as long"
+            )
     for warning in filter(None, {latency["warning"], (bundle or {}).get("warning")}):
         print(f"kdray: {warning}", file=sys.stderr)
 

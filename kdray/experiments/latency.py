@@ -8,6 +8,7 @@ it, and the bundle that it ends with is timed again.
 
 import json
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ class Exported:
         teachers: By name, of the format onnx.
         tokens: Of the row.
         warning: Where the machine was not quiet.
+        teacher_megabytes: Of the teachers' bundles, by name.
     """
 
     students: Mapping[str, Mapping[Deployable, float]]
@@ -55,6 +57,7 @@ class Exported:
     tokens: int
     warning: str
     machine: Mapping[str, Any] = field(repr=False)
+    teacher_megabytes: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def of(self, run: RunConfig) -> Mapping[Deployable, float]:
         """By format, of the student of a run.
@@ -81,6 +84,7 @@ class Exported:
             "tokens": self.tokens,
             "warning": self.warning,
             "machine": dict(self.machine),
+            "teacher_megabytes": dict(self.teacher_megabytes),
         }
 
 
@@ -106,13 +110,16 @@ def exported_latency(settings: SweepSettings, run: RunConfig, corpus: Artifact, 
         log.info("latency: of an earlier measurement, %s", where)
         return Exported(**known)
     with tempfile.TemporaryDirectory(prefix="kdray-latency-") as place:
-        found = _measured(dict(_drafts(runs, run, corpus, store, settings.formats, Path(place))), corpus)
+        drafts = dict(_drafts(runs, run, corpus, store, settings.formats, Path(place)))
+        found = _measured(drafts, corpus)
+        megabytes = {name: megabytes_of(folder) for name, folder in drafts.items()}
     students: dict[str, Mapping[Deployable, float]] = {
         shape: {each: found.p50_ms[f"{number} {each}"] for each in settings.formats}
         for number, shape in enumerate(runs)
     }
     teachers = {name.removeprefix(TEACHER): value for name, value in found.p50_ms.items() if name.startswith(TEACHER)}
-    made = Exported(students, teachers, found.tokens, found.load.sentence, here)
+    sizes = {name: megabytes[f"{TEACHER}{name}"] for name in teachers}
+    made = Exported(students, teachers, found.tokens, found.load.sentence, here, sizes)
     for each in runs.values():
         log.info("latency of %s: %s", _shown(each), _in_ms(made.of(each)))
     if made.warning:
@@ -122,7 +129,8 @@ def exported_latency(settings: SweepSettings, run: RunConfig, corpus: Artifact, 
 
 
 def _has(known: Mapping[str, Any], runs: Mapping[str, RunConfig], formats: Sequence[str]) -> bool:
-    return all(set(formats) <= set(known["students"].get(shape, ())) for shape in runs)
+    has_sizes = "teacher_megabytes" in known  # sweeps of earlier versions did not keep them
+    return has_sizes and all(set(formats) <= set(known["students"].get(shape, ())) for shape in runs)
 
 
 def _drafts(
@@ -167,8 +175,8 @@ def _untrained(source: ModelSource, task: StoredTask, max_length: int, store: St
     if model_info(model, "").fitted:
         raise ConfigError(
             f"student.architecture = {source.architecture.label} is fitted at once and has no size before, so its "
-            "latency cannot be measured; leave out --under and the objective latency, and measure its bundle with "
-            "kdray bench."
+            "latency cannot be measured; leave out --under, --bundle and the objective latency, and measure its bundle "
+            "with kdray bench."
         )
     save_classifier(model, tokenizer, folder, max_length=max_length)
     reading = Reading(
@@ -181,6 +189,11 @@ def _untrained(source: ModelSource, task: StoredTask, max_length: int, store: St
         metrics=task.metrics,
     )
     return TrainedModel(folder, reading, {})
+
+
+def megabytes_of(folder: Path) -> float:
+    """Of all files of a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
 
 def _measured(folders: Mapping[str, Path], corpus: Artifact) -> OneRow:
@@ -260,7 +273,7 @@ def changed(run: RunConfig, shape: Mapping[str, Any]) -> RunConfig:
 def deploy(
     students: Sequence[tuple[RunConfig, Artifact]],
     *,
-    limit_ms: float,
+    limit_ms: float | None,
     exported: Exported,
     corpus: Artifact,
     folder: Path,
@@ -269,12 +282,15 @@ def deploy(
 
     The formats are tried in their order, those that can meet the limit.
 
+    Args:
+        limit_ms: None takes the first bundle that agrees with its student.
+
     Raises:
         RunError: No bundle meets the limit.
     """
-    tried = list[str]()
+    tried, limit = list[str](), math.inf if limit_ms is None else limit_ms
     for number, (run, student) in enumerate(students):
-        fast: list[Deployable] = [each for each, ms in exported.of(run).items() if ms <= limit_ms]
+        fast: list[Deployable] = [each for each, ms in exported.of(run).items() if ms <= limit]
         for format in fast:
             draft = folder.with_name(f".{folder.name}-{format}.tmp")
             shutil.rmtree(draft, ignore_errors=True)
@@ -283,7 +299,7 @@ def deploy(
                 what = f"{student.digest[:12]} as {format}"
                 if isinstance(found, str):
                     tried.append(f"{what}: {found}")
-                elif found["p50_ms"] <= limit_ms:
+                elif found["p50_ms"] <= limit:
                     shutil.rmtree(folder, ignore_errors=True)
                     draft.rename(folder)
                     return {
@@ -298,6 +314,8 @@ def deploy(
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
             log.warning("deploy: %s, which is not kept", tried[-1])
+    if limit_ms is None:
+        raise RunError(f"results are written, but no export agrees with its student ({'; '.join(tried)}).")
     raise RunError(
         f"results are written, but no bundle was measured within {limit_ms:g} ms ({'; '.join(tried)}); allow more "
         "time, let the search have smaller students, or measure on a quiet machine."
@@ -314,7 +332,13 @@ def _exported(student: Artifact, draft: Path, format: Deployable, corpus: Artifa
     found = _timed([candidate_of(draft)], corpus)
     (ms,) = found.p50_ms.values()
     proof = cast(Mapping[str, Any], about["proof"])
-    return {"p50_ms": ms, "tokens": found.tokens, "warning": found.load.sentence, "proof": dict(proof)}
+    return {
+        "p50_ms": ms,
+        "megabytes": megabytes_of(draft),
+        "tokens": found.tokens,
+        "warning": found.load.sentence,
+        "proof": dict(proof),
+    }
 
 
 def _in_ms(found: Mapping[Deployable, float]) -> str:

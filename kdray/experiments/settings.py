@@ -56,6 +56,7 @@ class SweepSettings:
         shapes: Those that are exported and timed, if latency is an objective or has a limit.
         formats: In which they are exported.
         limit_ms: Only students whose export answers within it are searched for; the sweep ends with a bundle.
+        bundle: The sweep ends with a bundle also without a limit.
         latency_of: Milliseconds of the student of a trial's overrides; None takes what the worker measured.
     """
 
@@ -78,12 +79,18 @@ class SweepSettings:
     shapes: Shapes = Shapes()
     formats: Sequence[Deployable] = DEPLOYABLE
     limit_ms: float | None = None
+    bundle: bool = False
     latency_of: Callable[[Mapping[str, Any]], float] | None = None
 
     @property
     def needs_exports(self) -> bool:
         """Whether shapes are exported and timed before the search."""
-        return self.limit_ms is not None or "latency" in self.objectives
+        return self.ends_with_bundle or "latency" in self.objectives
+
+    @property
+    def ends_with_bundle(self) -> bool:
+        """Whether the winner is exported and timed at the end."""
+        return self.bundle or self.limit_ms is not None
 
 
 @dataclass

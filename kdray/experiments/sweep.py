@@ -45,7 +45,7 @@ def sweep(
 ) -> dict[str, Any]:
     """Run a sweep to its end and write its documents; returns what result.json holds.
 
-    With a limit of the latency it ends with a bundle, `sweeps/<name>/bundle`.
+    With a limit of the latency, or where a bundle is wanted, it ends with one, `sweeps/<name>/bundle`.
 
     Args:
         exported: The latency of all shapes of the search, where it was measured.
@@ -91,7 +91,7 @@ def sweep(
         _with_latency(document, settings, candidates, exported)
     document["seconds"] = {"total": time.time() - start, "by_phase": phases}
     _write(document, context, settings.name)
-    if exported is not None and settings.limit_ms is not None:
+    if exported is not None and settings.ends_with_bundle:
         numbers = _by_mean(selection, higher_is_better=higher)
         best = [(contenders[each].run, confirmed[_label(contenders[each], chosen, winner)][0]) for each in numbers]
         found = [(each, trained_of(result["spec"]["digest"], context.store)) for each, result in best]

@@ -95,8 +95,11 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
 def _deployed(latency: ExportedLatency, bundle: Bundle) -> str:
     slowest = max(latency.teachers.values(), default=None)
     faster = "" if slowest is None else f", {slowest / bundle.p50_ms:.1f} times faster than the exported teacher"
+    if faster and latency.teacher_megabytes:
+        faster += f" ({max(latency.teacher_megabytes.values()):.0f} MB)"
+    size = "" if bundle.megabytes is None else f", {bundle.megabytes:.0f} MB"
     return (
-        f"The bundle of trial {bundle.trial} ({bundle.format}) answers one row of {latency.tokens} tokens in "
+        f"The bundle of trial {bundle.trial} ({bundle.format}{size}) answers one row of {latency.tokens} tokens in "
         f"{bundle.p50_ms:.2f} ms{faster}."
     )
 
