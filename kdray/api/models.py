@@ -39,6 +39,7 @@ class Encoder:
         vocabulary: `trim` keeps the tokens that the training rows use.
         width, heads, intermediate: Fewer hidden units, attention heads of a layer, and feed-forward units; None keeps
             all (of heads: their size).
+        embedding_rank: Columns of a factorized word table.
 
     >>> Encoder("minilm", layers=2).layers
     2
@@ -51,6 +52,7 @@ class Encoder:
     width: int | None = None
     heads: int | None = None
     intermediate: int | None = None
+    embedding_rank: int | None = None
 
     @property
     def settings(self) -> StudentSettings:
@@ -64,6 +66,7 @@ class Encoder:
             width=self.width,
             heads=self.heads,
             intermediate=self.intermediate,
+            embedding_rank=self.embedding_rank,
         )
 
 

@@ -1,6 +1,6 @@
 """Build a model from its source."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kdray.distillation.spec import ModelSource
@@ -14,15 +14,28 @@ from kdray.models import (
     narrowed,
     reorder_classes,
     resolve_encoder,
+    token_counts,
     tokenizer_digest,
     tokenizer_of,
 )
 from kdray.store import Store
 from kdray.teachers import label_names, task_columns
 
+COUNTED_TEXTS = 2000  # whose tokens a factorized word table keeps most of
 
-def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store: Store) -> tuple[Any, Any]:
+
+def build_model(
+    source: ModelSource,
+    *,
+    labels: Sequence[str],
+    seed: int,
+    store: Store,
+    texts: Callable[[], Sequence[str]] | None = None,
+) -> tuple[Any, Any]:
     """The model, cut to its depth, and its tokenizer. A classifier that the source lacks is drawn from `seed`.
+
+    Args:
+        texts: What the model will read, of which a factorized word table counts the first 2,000.
 
     Raises:
         ConfigError: The model does not fit its files or the labels, or cannot be saved and loaded again as it is.
@@ -40,7 +53,10 @@ def build_model(source: ModelSource, *, labels: Sequence[str], seed: int, store:
         reorder_classes(model, columns, labels)
     if source.layers is not None:
         keep_layers(model, layers_to_keep(source.init, keep=source.layers, of=model_info(model, "").layers))
-    model = narrowed(model, source.narrow, seed=seed)
+    counts = None
+    if texts is not None and source.embedding_rank is not None:
+        counts = token_counts(tokenizer_of(source.architecture, folder, model), texts()[:COUNTED_TEXTS])
+    model = narrowed(model, source.narrow, seed=seed, counts=counts)
     tokenizer = tokenizer_of(source.architecture, folder, model)
     check_saves(model, tokenizer, source.encoder or folder.name)
     return model, tokenizer

@@ -193,14 +193,14 @@ class TrainingJob:
     def _model(self, seed: int) -> tuple[Any, Any]:
         spec = self.spec
         if not spec.joint_with:
-            return build_model(spec.model, labels=spec.labels, seed=seed, store=self.store)
+            how: dict[str, Any] = {"labels": spec.labels, "seed": seed, "store": self.store}
+            return build_model(spec.model, **how, texts=self._training_texts)
         return build_together((spec.model, *spec.joint_with), labels=spec.labels, seed=seed, store=self.store)
 
     def _trimmed(self, model: Any, tokenizer: Any) -> Any:
         """Cut the word table of `model`, in place; returns its tokenizer."""
         before = int(model.config.vocab_size)
-        columns = self._texts(self.corpus, TRAIN)
-        trimmed = trim_vocabulary(model, tokenizer, [text for column in columns for text in column])
+        trimmed = trim_vocabulary(model, tokenizer, self._training_texts())
         check_saves(model, trimmed, self.spec.title)
         self._vocabulary = {
             "tokens": int(model.config.vocab_size),
@@ -209,6 +209,12 @@ class TrainingJob:
             "validation_rows_changed": changed_rows(tokenizer, trimmed, self._texts(self.corpus, VALIDATION)),
         }
         return trimmed
+
+    def _training_texts(self) -> list[str]:
+        """Row by row; lists of tokens as one text."""
+        columns: list[list[Any]] = self._texts(self.corpus, TRAIN)
+        rows = zip(*columns, strict=True)
+        return [each if isinstance(each, str) else " ".join(each) for row in rows for each in row]
 
     @staticmethod
     def _texts(corpus: StoredCorpus, split: str) -> list[list[str]]:

@@ -36,6 +36,8 @@ class StudentSettings(Settings):
         width: Hidden units; fewer than those of the model that the layers come from. None keeps all, as below.
         heads: Attention heads of a layer; None keeps their size.
         intermediate: Units of a layer's feed-forward part.
+        embedding_rank: Columns of the word table, which a projection maps to the width, so that the student is an
+            ELECTRA model. None keeps the table as wide as the model.
         weights: A narrower student keeps the units of most `importance`, or gets `fresh` weights.
     """
 
@@ -48,11 +50,12 @@ class StudentSettings(Settings):
     width: int | None = Field(default=None, ge=1, le=100_000)
     heads: int | None = Field(default=None, ge=1, le=1_000)
     intermediate: int | None = Field(default=None, ge=1, le=1_000_000)
+    embedding_rank: int | None = Field(default=None, ge=2, le=100_000)
     weights: Weights = "importance"
 
     @property
     def narrow(self) -> Narrow:
-        return Narrow(self.width, self.heads, self.intermediate, self.weights)
+        return Narrow(self.width, self.heads, self.intermediate, self.weights, self.embedding_rank)
 
     @property
     def is_transformer(self) -> bool:
@@ -91,7 +94,7 @@ class StudentSettings(Settings):
     def _cuts_have_an_effect(self) -> "StudentSettings":
         fields = type(self).model_fields
         if not self.is_transformer:
-            cuts = ("layers", "init", "vocabulary", "width", "heads", "intermediate", "weights")
+            cuts = ("layers", "init", "vocabulary", "width", "heads", "intermediate", "embedding_rank", "weights")
             idle = [name for name in cuts if getattr(self, name) != fields[name].default]
             if idle:
                 raise ValueError(f"{idle[0]} has no effect on a {self.architecture.label}; leave it out")
@@ -103,7 +106,8 @@ class StudentSettings(Settings):
         if not isinstance(self.layers, int) and self.init != fields["init"].default:
             raise ValueError("init has no effect where layers lists the layers; leave it out")
         if self.weights == "fresh" and self.narrow.is_idle:
-            raise ValueError("weights = fresh needs a width, heads or intermediate to be set; set one, or leave it out")
+            needed = "a width, heads, intermediate or embedding_rank"
+            raise ValueError(f"weights = fresh needs {needed} to be set; set one, or leave it out")
         return self
 
 

@@ -37,7 +37,7 @@ class ModelSource(Settings):
         architecture: What is built of it.
         layers: How many layers to keep, or which, 0-based; None keeps all.
         vocabulary: `trim` keeps the tokens that the training rows use.
-        width, heads, intermediate, weights: As `Narrow`.
+        width, heads, intermediate, weights, embedding_rank: As `Narrow`.
         member_index: Which of the artifact's models, where it holds several that were trained together.
         pretrained_head: The model is a classifier made elsewhere, whose classes may be in another order.
     """
@@ -54,10 +54,11 @@ class ModelSource(Settings):
     heads: int | None = None
     intermediate: int | None = None
     weights: Weights = "importance"
+    embedding_rank: int | None = None
 
     @property
     def narrow(self) -> Narrow:
-        return Narrow(self.width, self.heads, self.intermediate, self.weights)
+        return Narrow(self.width, self.heads, self.intermediate, self.weights, self.embedding_rank)
 
     def digest(self) -> str:
         if self.artifact is not None:

@@ -155,6 +155,7 @@ def _drafts(
             heads=student.heads,
             intermediate=student.intermediate,
             weights=student.weights,
+            embedding_rank=student.embedding_rank,
         )
         model = _untrained(source, task, each.train.max_length, store, place / f"student {number}")
         log.info("latency: export %s", _shown(each))
@@ -349,5 +350,6 @@ def _shown(run: RunConfig) -> str:
     student = run.student
     if not student.is_transformer:
         return student.architecture.label
-    cut = [f", {name} {n}" for name in ("width", "heads", "intermediate") if (n := getattr(student, name)) is not None]
+    names = ("width", "heads", "intermediate", "embedding_rank")
+    cut = [f", {name} {n}" for name in names if (n := getattr(student, name)) is not None]
     return f"{student.depth} layers of {run.student_encoder}{''.join(cut)}"

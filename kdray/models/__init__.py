@@ -43,7 +43,7 @@ from kdray.models.roundtrip import check_saves, check_signals, check_tokens
 from kdray.models.static import Static
 from kdray.models.textcnn import TextCNN
 from kdray.models.transformer import Transformer
-from kdray.models.vocabulary import changed_rows, trim_vocabulary
+from kdray.models.vocabulary import changed_rows, token_counts, trim_vocabulary
 
 __all__ = [
     "TOKEN_TRANSFORMER",
@@ -95,6 +95,7 @@ __all__ = [
     "resolve_precision",
     "save_classifier",
     "split_heads",
+    "token_counts",
     "tokenizer_digest",
     "tokenizer_of",
     "training_bytes",

@@ -1,8 +1,9 @@
-"""Narrower students: fewer hidden units, attention heads or feed-forward units than the model they are taken from.
+"""Narrower students: fewer hidden units, heads, feed-forward units or table columns than the model they are taken from.
 
 With `importance`, the units that matter most keep their weights: feed-forward units and heads by the product of the
 norms of the weights that write and read them, in each layer by itself; the hidden units, which all layers share, by the
-norms of what reads them. Nothing is computed from texts. With `fresh`, all weights are drawn anew.
+norms of what reads them. Nothing is computed from texts. With `fresh`, all weights are drawn anew. A factorized word
+table is made of what is left (`embedding_rank.py`).
 """
 
 import copy
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from kdray.errors import ConfigError
 from kdray.models.depth import encoder_blocks
+from kdray.models.embedding_rank import factorized
 from kdray.models.encoders import drawn_from
 
 Weights = Literal["importance", "fresh"]
@@ -34,15 +36,21 @@ class Narrow:
         heads: Attention heads of a layer.
         intermediate: Units of a layer's feed-forward part.
         weights: Which weights are kept, if any.
+        embedding_rank: Columns of the word table, which makes the model one of ELECTRA's family.
     """
 
     width: int | None = None
     heads: int | None = None
     intermediate: int | None = None
     weights: Weights = "importance"
+    embedding_rank: int | None = None
 
     @property
     def is_idle(self) -> bool:
+        return self.keeps_layers and self.embedding_rank is None
+
+    @property
+    def keeps_layers(self) -> bool:
         return self.width is None and self.heads is None and self.intermediate is None
 
     def sizes(self, config: Any) -> tuple[int, int, int]:
@@ -72,18 +80,25 @@ class Narrow:
         return width, heads, intermediate
 
 
-def narrowed(model: Any, narrow: Narrow, *, seed: int) -> Any:
-    """A narrower model of the same class, in eval mode.
+def narrowed(model: Any, narrow: Narrow, *, seed: int, counts: Sequence[int] | None = None) -> Any:
+    """A narrower model, in eval mode; of the same class, but for `embedding_rank`.
 
     Args:
         model: A sequence classifier of transformers, which stays as it is.
         seed: Fresh weights are drawn from it.
+        counts: How often each token is read, for the main directions of a factorized word table.
 
     Raises:
         ConfigError: The family cannot be narrowed, or the sizes do not fit.
     """
-    if narrow.is_idle:
+    if not narrow.keeps_layers:
+        model = _with_narrower_layers(model, narrow, seed=seed)
+    if narrow.embedding_rank is None:
         return model
+    return factorized(model, narrow.embedding_rank, seed=seed, fresh=narrow.weights == "fresh", counts=counts)
+
+
+def _with_narrower_layers(model: Any, narrow: Narrow, *, seed: int) -> Any:
     _check_family(model)
     width, heads, intermediate = narrow.sizes(model.config)
     config = copy.deepcopy(model.config)

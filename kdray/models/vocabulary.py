@@ -7,6 +7,7 @@ spelled with shorter tokens.
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,15 @@ def changed_rows(before: Any, after: Any, columns: Iterable[Sequence[str]]) -> i
     return len(found)
 
 
+def token_counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    """How often each token occurs in the texts, with the special tokens of each text."""
+    found = Counter[int]()
+    for start in range(0, len(texts), CHUNK_TEXTS):
+        for each in _encoded(tokenizer, texts[start : start + CHUNK_TEXTS], special=True):
+            found.update(each.ids)
+    return [found[number] for number in range(len(tokenizer))]
+
+
 def _used(tokenizer: Any, texts: list[str]) -> set[int]:
     used: set[int] = set()
     for start in range(0, len(texts), CHUNK_TEXTS):
@@ -76,11 +86,11 @@ def _used(tokenizer: Any, texts: list[str]) -> set[int]:
     return used
 
 
-def _encoded(tokenizer: Any, texts: Sequence[str]) -> list[Any]:
+def _encoded(tokenizer: Any, texts: Sequence[str], *, special: bool = False) -> list[Any]:
     whole: Any = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     whole.no_truncation()
     whole.no_padding()
-    return whole.encode_batch(list(texts), add_special_tokens=False)
+    return whole.encode_batch(list(texts), add_special_tokens=special)
 
 
 def _kept_pieces(model: Mapping[str, Any], used: set[int]) -> set[int]:

@@ -15,6 +15,9 @@ from kdray.stages.train_stage import resolve_training, trained_artifact
 from kdray.store import Artifact
 from kdray.tasks import Task, get_task
 
+# settings of a student that are its source's, too
+SHAPE = ("vocabulary", "width", "heads", "intermediate", "weights", "embedding_rank")
+
 
 def distill(run: RunConfig, prepared: Prepared, context: Context, *, stage: str = "distill") -> Artifact:
     """The student of this run: an ordinary Hugging Face folder `model` and `result.json`.
@@ -85,7 +88,7 @@ def _source(run: RunConfig, prepared: Prepared, assistant: TeacherRef | None, ta
     layers = student.layers if student.is_transformer else None
     architecture = transformer_for(task) if student.is_transformer else student.architecture
     shape: dict[str, Any] = {"architecture": architecture, "layers": layers, "init": student.init}
-    shape |= {name: getattr(student, name) for name in ("vocabulary", "width", "heads", "intermediate", "weights")}
+    shape |= {name: getattr(student, name) for name in SHAPE}
     if student.init_from == "encoder":
         return ModelSource(encoder=resolve_encoder(run.student_encoder).name, **shape)
     origin = prepared.teachers[0] if student.init_from == "teacher" else assistant

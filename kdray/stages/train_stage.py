@@ -62,6 +62,8 @@ def _shape(source: ModelSource) -> dict[str, Any]:
         plain["vocabulary"] = "trim"
     if not source.narrow.is_idle:
         plain |= source.model_dump(mode="json", include={"width", "heads", "intermediate", "weights"})
+    if source.embedding_rank is not None:  # only then, so that other narrower students keep their digests
+        plain["embedding_rank"] = source.embedding_rank
     architecture = source.architecture
     if architecture == TRANSFORMER:
         return plain

@@ -33,6 +33,19 @@ def test_a_folder_that_fits_passes(tmp_path):
     check_models(run_of(saved(tmp_path, "bert")), TASK)
 
 
+@pytest.mark.parametrize("family", ["bert", "roberta", "mpnet"])
+def test_a_factorized_word_table_is_made_of_some_families_only(family, tmp_path):
+    run = run_of(saved(tmp_path, family))
+    run = run.model_copy(update={"student": run.student.model_copy(update={"embedding_rank": 4})})
+    if family != "mpnet":
+        check_models(run, TASK)
+        return
+    with pytest.raises(
+        ConfigError, match=r"^student\.embedding_rank: family mpnet has embeddings of another kind, .*it"
+    ):
+        check_models(run, TASK)
+
+
 def test_tokens_without_an_embedding_are_refused(tmp_path):
     folder = saved(tmp_path, "bert")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

@@ -1,5 +1,6 @@
 """Trimmed word tables: what is kept, that nothing else changes, and what is refused."""
 
+from collections import Counter
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -11,7 +12,7 @@ import transformers as hf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from kdray.errors import ConfigError
-from kdray.models import changed_rows, check_saves, load_tokenizer, trim_vocabulary
+from kdray.models import Narrow, changed_rows, check_saves, load_tokenizer, narrowed, token_counts, trim_vocabulary
 
 TEXTS = ["the film was very good", "a bad film", "it was unwatchable and it was long"]
 OTHER = "very watchable longings"
@@ -116,6 +117,28 @@ def test_the_trimmed_model_is_the_same_after_it_was_saved(made: tuple[Any, Any],
     assert [again(text)["input_ids"] for text in TEXTS] == [trimmed(text)["input_ids"] for text in TEXTS]
     assert (again.pad_token, again.unk_token) == (tokenizer.pad_token, tokenizer.unk_token)
     assert again.pad_token_id == model.config.pad_token_id
+
+
+def test_with_a_factorized_table_the_same_tokens_are_kept(made: tuple[Any, Any], tmp_path: Path) -> None:
+    """Any tokenizer may lie in the folder of an ELECTRA model, and positions are counted from no padding there."""
+    model, tokenizer = made
+    cut = narrowed(model, Narrow(embedding_rank=8), seed=0)
+    before = logits(cut, tokenizer, TEXTS)
+    trimmed = trim_vocabulary(cut, tokenizer, TEXTS[:2])
+    assert cut.get_input_embeddings().weight.shape == (len(trimmed), 8)
+    torch.testing.assert_close(logits(cut, trimmed, TEXTS[:2]), before[:2], rtol=0, atol=1e-6)
+    cut.save_pretrained(tmp_path / "again")
+    trimmed.save_pretrained(tmp_path / "again")
+    again = load_tokenizer(tmp_path / "again", cut)
+    assert [again(text)["input_ids"] for text in TEXTS] == [trimmed(text)["input_ids"] for text in TEXTS]
+
+
+def test_tokens_are_counted_with_the_special_ones_of_each_text(made: tuple[Any, Any]) -> None:
+    _, tokenizer = made
+    found = token_counts(tokenizer, TEXTS)
+    words = tokenizer(TEXTS)["input_ids"]
+    assert len(found) == len(tokenizer)
+    assert {n: count for n, count in enumerate(found) if count} == Counter(n for row in words for n in row)
 
 
 def test_a_tokenizer_of_whole_words_cannot_be_trimmed(tmp_path: Path) -> None:

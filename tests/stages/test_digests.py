@@ -90,7 +90,7 @@ COUNTS: dict[str, dict[str, Any]] = {
         "student.architecture": ({"name": "textcnn", "filters": 2}, {"student.layers": 3, "method.name": "kd"}),
         "student.init": "skip", "student.vocabulary": "trim",
         "student.width": 8, "student.heads": (2, {"student.width": 8}), "student.intermediate": 16,
-        "student.weights": ("fresh", {"student.width": 8}),
+        "student.weights": ("fresh", {"student.width": 8}), "student.embedding_rank": 4,
         "student.init_from": "teacher", "method": {"temperature": 2.0}, **under("train", TRAIN),
         "train.balance": ("languages", {"corpus.language_field": "flag"}),
     },
