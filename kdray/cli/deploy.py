@@ -32,7 +32,14 @@ def export_student(
 
 
 def show_benchmark(
-    models: Sequence[str], *, texts: Path | None, batches: str, threads: str | None, seconds: float, quiet: bool
+    models: Sequence[str],
+    *,
+    texts: Path | None,
+    batches: str,
+    threads: str | None,
+    seconds: float,
+    device: Any,
+    quiet: bool,
 ) -> dict[str, Any]:
     """Measure and print two tables unless `quiet`; a warning where the machine was busy."""
     from kdray.api.bench import benchmark
@@ -43,6 +50,7 @@ def show_benchmark(
         batches=_numbers("--batches", batches),
         threads=None if threads is None else _numbers("--threads", threads),
         seconds=seconds,
+        device=device,
     )
     if not quiet:
         shown = ("model", "length", "tokens", "batch", "threads", "p50_ms", "p95_ms", "p99_ms", "rows_per_second")

@@ -192,6 +192,7 @@ def _add_bench(commands: Any, common: argparse.ArgumentParser) -> None:
     bench.add_argument("--batches", default="1,8,32", help="rows classified at once (default 1,8,32)")
     bench.add_argument("--threads", help="numbers of threads (default: 1, and all cores)")
     bench.add_argument("--seconds", type=float, default=2.0, help="for each row of the table (default 2)")
+    bench.add_argument("--device", default="cpu", help="cuda: students and folders on the GPU (default cpu)")
 
 
 def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
@@ -300,7 +301,7 @@ def _export(arguments: argparse.Namespace) -> Any:
 def _bench(arguments: argparse.Namespace) -> Any:
     from kdray.cli.deploy import show_benchmark
 
-    names = ("texts", "batches", "threads", "seconds")
+    names = ("texts", "batches", "threads", "seconds", "device")
     return show_benchmark(arguments.models, **{name: getattr(arguments, name) for name in names}, quiet=arguments.json)
 
 

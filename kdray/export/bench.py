@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast, get_args
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ STARTS = 3
 P99_ROUNDS = 100  # fewer have no 99th percentile
 Row = tuple[str, ...]
 Precision = Literal["fp32", "bf16"]
+Device = Literal["cpu", "cuda"]
+DEVICES: tuple[str, ...] = get_args(Device)
 LAUNCH = """
 import os, sys, time
 start = time.perf_counter()
@@ -46,7 +48,7 @@ print()
 print(time.perf_counter() - start, usage.ru_maxrss)
 sys.exit(os.waitstatus_to_exitcode(status) and 1)
 """
-COLD = "import sys; from kdray.export.bench import answer; answer(sys.argv[1], sys.argv[2], tuple(sys.argv[3:]))"
+COLD = "import sys; from kdray.export.bench import answer; answer(*sys.argv[1:4], tuple(sys.argv[4:]))"
 
 
 class Candidate(Protocol):
@@ -82,16 +84,18 @@ class Candidate(Protocol):
 
 @dataclass(frozen=True)
 class InTorch:
-    """A trained classifier in torch, on the CPU."""
+    """A trained classifier in torch."""
 
     name: str
     model: TrainedModel
     precision: Precision
     loaded: tuple[Any, Any] = field(repr=False)
+    device: Device = "cpu"
 
     @property
     def runtime(self) -> str:
-        return f"torch {torch.__version__}"
+        where = f" on {torch.cuda.get_device_name()}" if self.device == "cuda" else ""
+        return f"torch {torch.__version__}{where}"
 
     @property
     def folder(self) -> Path:
@@ -105,15 +109,15 @@ class InTorch:
         return self._rows(rows).encoded.lengths
 
     def ready(self, threads: int) -> tuple[Callable[[Sequence[Row]], Any], Callable[[Any], Any]]:
-        cpu = torch.device("cpu")
+        device = torch.device(self.device)
         torch.set_num_threads(threads)
 
         def encode(rows: Sequence[Row]) -> Any:
-            return self._rows(rows).batch(np.arange(len(rows)), cpu)
+            return self._rows(rows).batch(np.arange(len(rows)), device)
 
         def logits(batch: Any) -> Any:
-            with torch.inference_mode(), autocast(cpu, self.precision):
-                return forward(self.loaded[0], batch, frozenset()).logits
+            with torch.inference_mode(), autocast(device, self.precision):
+                return forward(self.loaded[0], batch, frozenset()).logits.cpu()  # which waits for a GPU
 
         return encode, logits
 
@@ -125,7 +129,7 @@ class InTorch:
 
     def start(self, row: Row, script: Path) -> list[str]:
         del script
-        return [sys.executable, "-c", COLD, str(self.folder), self.precision, *row]
+        return [sys.executable, "-c", COLD, str(self.folder), self.precision, self.device, *row]
 
     def _rows(self, rows: Sequence[Row]) -> Any:
         columns = [list(column) for column in zip(*rows, strict=True)]
@@ -174,14 +178,17 @@ class InOnnx:
         return self.opened[threads]
 
 
-def candidate_of(given: str | Path | TrainedModel) -> Candidate:
+def candidate_of(given: str | Path | TrainedModel, device: Device = "cpu") -> Candidate:
     """An ONNX bundle, or anything that `open_trained` reads; `FOLDER@bf16` and `FOLDER@fp32` set torch's precision.
+
+    Args:
+        device: Of what runs in torch; bundles run on the CPU.
 
     Raises:
         ConfigError: It is neither.
     """
     if isinstance(given, TrainedModel):
-        return _in_torch(str(given.folder), given, given.reading.precision)
+        return _in_torch(str(given.folder), given, given.reading.precision, device)
     where, at, precision = str(given).rpartition("@")
     if not at or precision not in ("fp32", "bf16"):
         where, precision = str(given), ""
@@ -192,18 +199,19 @@ def candidate_of(given: str | Path | TrainedModel) -> Candidate:
             raise ConfigError(f"{given}: a bundle has the precision that it was exported with; leave out @{precision}.")
         return InOnnx(str(given), folder, read_bundle(folder))
     model = open_trained(folder)
-    return _in_torch(str(given), model, precision or model.reading.precision)
+    return _in_torch(str(given), model, precision or model.reading.precision, device)
 
 
-def _in_torch(name: str, model: TrainedModel, precision: Precision) -> InTorch:
+def _in_torch(name: str, model: TrainedModel, precision: Precision, device: Device) -> InTorch:
     if get_task(model.reading.task).target == "tags":
         raise ConfigError(f"{name} reads lists of tokens, whose latency is not measured; time texts.")
-    return InTorch(name, model, precision, model.load_model())
+    module, tokenizer = model.load_model()
+    return InTorch(name, model, precision, (module.to(device), tokenizer), device)
 
 
-def answer(folder: str, precision: Precision, row: Row) -> None:
+def answer(folder: str, precision: Precision, device: Device, row: Row) -> None:
     """Classify one row in a fresh process."""
-    candidate = InTorch("", (model := open_trained(folder)), precision, model.load_model())
+    candidate = _in_torch("", open_trained(folder), precision, device)
     encode, logits = candidate.ready(torch.get_num_threads())
     logits(encode([row]))
 
@@ -294,6 +302,7 @@ def run_benchmark(
     batches: Sequence[int] = BATCHES,
     threads: Sequence[int] | None = None,
     seconds: float = 2.0,
+    device: Device = "cpu",
     sample: Callable[[], CpuTimes] = cpu_times,
 ) -> Benchmark:
     """Measure all candidates in turns, in this process, while no other measurement of kdray runs on this machine.
@@ -305,12 +314,14 @@ def run_benchmark(
         batches: Numbers of rows that are classified at once.
         threads: None: 1, and all cores.
         seconds: For each row of the table.
+        device: Of what runs in torch; with `cuda`, times end when the logits are on the CPU.
         sample: Reads the machine's CPU times.
 
     Raises:
-        ConfigError: A candidate or the texts cannot be used.
+        ConfigError: A candidate or the texts cannot be used, or there is no such device.
     """
-    found = [candidate_of(each) for each in candidates]
+    _check_device(device)
+    found = [candidate_of(each, device) for each in candidates]
     _check(found, batches, seconds)
     rows = _texts(found, texts)
     sizes = threads or sorted({1, len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1})
@@ -333,6 +344,13 @@ def run_benchmark(
     facts = [_facts(each) | start for each, start in zip(found, starts, strict=True)]
     worst = max(loads, key=lambda load: (not load.is_quiet, load.others or 0.0))
     return Benchmark(table, facts, machine(), worst)
+
+
+def _check_device(device: str) -> None:
+    if device not in DEVICES:
+        raise ConfigError(f"device = {device}: expected {' or '.join(DEVICES)}.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device = cuda, but torch finds no GPU on this machine; leave it out to measure on the CPU.")
 
 
 def _check(found: Sequence[Candidate], batches: Sequence[int], seconds: float) -> None:

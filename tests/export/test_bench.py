@@ -182,6 +182,7 @@ def test_a_process_that_fails_is_an_error_with_its_last_line(saved: Path) -> Non
         (["{saved}"], {"batches": (0,)}, r"batches = \[0\], seconds = 1e-09: both must be above 0"),
         (["{onnx}@bf16"], {}, "a bundle has the precision that it was exported with; leave out @bf16"),
         (["nowhere"], {}, "nowhere is no trained classifier"),
+        (["{saved}"], {"device": "tpu"}, "device = tpu: expected cpu or cuda"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -190,6 +191,19 @@ def test_bad_input_is_one_sentence(
     named = [each.format(saved=saved, onnx=onnx_bundle) for each in candidates]
     with pytest.raises(ConfigError, match=said):
         measured(named, **more)
+
+
+def test_a_gpu_that_is_not_there_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device = cuda, but torch finds no GPU on this machine; leave it out"):
+        measured([saved], device="cuda")
+
+
+@pytest.mark.skipif(not bench.torch.cuda.is_available(), reason="needs a GPU")
+def test_students_are_timed_on_a_gpu_and_bundles_on_the_cpu(saved: Path, onnx_bundle: Path, no_starts: None) -> None:
+    found = measured([saved, onnx_bundle], device="cuda")
+    assert [" on " in each["runtime"] for each in found.candidates] == [True, False]
+    assert all(row["p50_ms"] > 0 for row in found.rows)
 
 
 def test_the_command_prints_tables_and_one_json_document(
