@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ray.train.torch import TorchConfig, TorchTrainer
 
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: every server of Ray listens on loopback only, on Linux too
+CORE_LEVEL = "RAY_BACKEND_LOG_LEVEL"  # of the lines of Ray's C++ core
 # Switches of Ray that no argument sets; each has a reason that was measured. What the user has set is kept.
 RAY_SWITCHES = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # one report per poll: the default of 2 s throttles short epochs
@@ -80,6 +81,41 @@ def loopback_only() -> Generator[None]:
 
     with patch.object(ray_constants, "ENABLE_RAY_CLUSTER", False):
         yield
+
+
+@contextmanager
+def quiet_core() -> Generator[None]:
+    """The C++ core of this process, which a local Ray connects inside, writes no errors to the terminal.
+
+    Every process that reads the variable writes a line about it. So it is set for this process alone, after those of
+    Ray have started, and standard error is closed while it is read. What the user has set is kept.
+    """
+    from ray._private import worker
+
+    if CORE_LEVEL in os.environ:
+        yield
+        return
+    connect = worker.connect
+
+    def quietly(*args: Any, **kwargs: Any) -> Any:
+        with patch.dict(os.environ, {CORE_LEVEL: "fatal"}), _without_stderr():
+            return connect(*args, **kwargs)
+
+    with patch.object(worker, "connect", quietly):
+        yield
+
+
+@contextmanager
+def _without_stderr() -> Generator[None]:
+    """What C++ code writes there is lost."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def reread_authentication() -> None:

@@ -183,14 +183,15 @@ def start_local(setup: dict[str, str]) -> None:
     while left:
         left -= 1
         try:
-            ray.init(
-                address="local",  # not `auto`, which would be a cluster that runs on this machine
-                namespace="kdray",
-                runtime_env=setup,
-                object_store_memory=STORE_BYTES,
-                logging_level=logging.ERROR,
-                **given,
-            )
+            with nullcontext() if is_verbose() else compat.quiet_core():
+                ray.init(
+                    address="local",  # not `auto`, which would be a cluster that runs on this machine
+                    namespace="kdray",
+                    runtime_env=setup,
+                    object_store_memory=STORE_BYTES,
+                    logging_level=logging.ERROR,
+                    **given,
+                )
         except Exception as error:
             ray.shutdown()
             if given["include_dashboard"] and "dashboard" in str(error):
