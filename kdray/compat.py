@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import contextmanager
 from datetime import timedelta
@@ -98,8 +99,12 @@ def quiet_core() -> Generator[None]:
     connect = worker.connect
 
     def quietly(*args: Any, **kwargs: Any) -> Any:
-        with patch.dict(os.environ, {CORE_LEVEL: "fatal"}), _without_stderr():
-            return connect(*args, **kwargs)
+        os.environ[CORE_LEVEL] = "fatal"  # this variable alone: the core's threads read the environment
+        try:
+            with _without_stderr():
+                return connect(*args, **kwargs)
+        finally:
+            del os.environ[CORE_LEVEL]
 
     with patch.object(worker, "connect", quietly):
         yield
@@ -107,15 +112,23 @@ def quiet_core() -> Generator[None]:
 
 @contextmanager
 def _without_stderr() -> Generator[None]:
-    """What C++ code writes there is lost."""
-    kept = os.dup(2)
+    """What C++ code writes there is shown only if an exception is raised."""
     try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
         yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        return
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            written.seek(0)
+            os.write(kept, written.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def reread_authentication() -> None:
