@@ -55,7 +55,9 @@ def build_model(
         keep_layers(model, layers_to_keep(source.init, keep=source.layers, of=model_info(model, "").layers))
     counts = None
     if texts is not None and source.embedding_rank is not None:
-        counts = token_counts(tokenizer_of(source.architecture, folder, model), texts()[:COUNTED_TEXTS])
+        every = texts()
+        some = every[:: max(1, len(every) // COUNTED_TEXTS)][:COUNTED_TEXTS]
+        counts = token_counts(tokenizer_of(source.architecture, folder, model), some)
     model = narrowed(model, source.narrow, seed=seed, counts=counts)
     tokenizer = tokenizer_of(source.architecture, folder, model)
     check_saves(model, tokenizer, source.encoder or folder.name)

@@ -23,6 +23,7 @@ from kdray.models.tokens import SUFFIX
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra")
 TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 COUNTED = 0.9  # weight of the tokens by their counts; the rest goes to all tokens alike, so that none is forgotten
+ROWS = 8192  # of a table at once
 NOT_COPIED = ("model_type", "architectures", "transformers_version", "embedding_size", "max_position_embeddings")
 
 
@@ -107,7 +108,9 @@ def _directions(tables: list[Tensor], number: int, counts: Sequence[int] | None)
     total = sum(means[1:], means[0])
     second = torch.outer(total, total)
     for weight, each, mean in zip(weights, tables, means, strict=True):
-        second += (each - mean).T @ (weight * (each - mean))
+        second -= torch.outer(mean, mean)
+        for rows, parts in zip(each.split(ROWS), weight.split(ROWS), strict=True):
+            second += rows.T @ (parts * rows)
     return torch.linalg.eigh(second).eigenvectors.flip(1)[:, :number]
 
 
