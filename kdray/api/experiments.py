@@ -18,7 +18,7 @@ from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
 from kdray.experiments.compare import compare as run_comparison
 from kdray.experiments.documents import Provenance
-from kdray.experiments.latency import changed, exported_latency, within
+from kdray.experiments.latency import Exported, changed, exported_latency, within
 from kdray.experiments.local import OneByOne
 from kdray.experiments.search import Driver
 from kdray.experiments.settings import Shapes, SweepSettings
@@ -220,20 +220,32 @@ def search_settings(
         started: Called with the running engine before anything is trained.
     """
     if settings.needs_exports and not Store(run.store).is_local:
-        raise ConfigError(f"the latency of exports needs a store in a folder, not {run.store}; set store.")
+        raise ConfigError(
+            f"the latency of exports needs a store in a folder, not {run.store}; set store, or leave out the bundle, "
+            "the limit and the objective latency."
+        )
     context, exported = _checked(run), None
     if settings.needs_exports:
         corpus = read(run.corpus, context)
         exported = exported_latency(settings, run, corpus, context.store)
         base = run
         settings, run = within(settings, run, exported)
-        settings = replace(settings, latency_of=lambda overrides: exported.fastest(changed(base, overrides)))
+        settings = replace(settings, latency_of=partial(_latency_of, exported, base, settings))
     with engine.start(run.work, started, at_once=True) as running:
         context = replace(context, engine=running)
         result = sweep(
             settings, run, context, seeds=seeds, provenance=provenance, driver=_driver(engine), exported=exported
         )
     return Search(settings.name, result)
+
+
+def _latency_of(
+    exported: Exported, base: RunConfig, settings: SweepSettings, overrides: Mapping[str, Any]
+) -> float | None:
+    """Of a trial; None for a shape that was not measured, where the search can do without."""
+    run = changed(base, overrides)
+    is_needed = settings.limit_ms is not None or "latency" in settings.objectives
+    return exported.fastest(run) if is_needed or exported.has(run) else None
 
 
 def _checked(run: RunConfig) -> Context:

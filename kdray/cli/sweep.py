@@ -138,7 +138,9 @@ def _parser(task: str) -> argparse.ArgumentParser:
         "--formats", default="onnx,onnx-int8", help="exports that are timed, in the order of preference (default both)"
     )
     parser.add_argument(
-        "--bundle", action="store_true", help="end with an exported bundle of the winner, timed beside its teachers"
+        "--bundle",
+        action="store_true",
+        help="end with an exported bundle of the winner, or of the next candidate where its export is refused",
     )
     parser.add_argument("--candidates", type=int, default=3, help="best trials that are trained again at the end (3)")
     parser.add_argument("--sampling", choices=("tpe", "random"), default="tpe", help="how settings are chosen")

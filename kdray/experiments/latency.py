@@ -73,6 +73,10 @@ class Exported:
             )
         return found
 
+    def has(self, run: RunConfig) -> bool:
+        """Whether the shape of its student was measured."""
+        return shape_of(run) in self.students
+
     def fastest(self, run: RunConfig) -> float:
         """Of the student of a run, in its fastest format."""
         return min(self.of(run).values())
@@ -103,12 +107,19 @@ def exported_latency(settings: SweepSettings, run: RunConfig, corpus: Artifact, 
     """
     runs = {shape_of(each): each for each in (changed(run, shape) for shape in settings.shapes.every)}
     if len(runs) > MOST_SHAPES:
-        raise ConfigError(f"the search space has {len(runs)} shapes of students; at most {MOST_SHAPES} are measured.")
+        raise ConfigError(
+            f"the search space has {len(runs)} shapes of students; at most {MOST_SHAPES} are measured: name fewer, or "
+            "leave out --bundle, --under and the objective latency."
+        )
     where, here = f"sweeps/{settings.name}/latency.json", machine()
     known = store.read_json(where)
     if known is not None and known["machine"] == here and _has(known, runs, settings.formats):
         log.info("latency: of an earlier measurement, %s", where)
-        return Exported(**known)
+        wanted: dict[str, Any] = {
+            shape: {each: found[each] for each in settings.formats if each in found}
+            for shape, found in known["students"].items()
+        }
+        return Exported(**{**known, "students": wanted})
     with tempfile.TemporaryDirectory(prefix="kdray-latency-") as place:
         drafts = dict(_drafts(runs, run, corpus, store, settings.formats, Path(place)))
         found = _measured(drafts, corpus)
@@ -275,23 +286,24 @@ def deploy(
     students: Sequence[tuple[RunConfig, Artifact]],
     *,
     limit_ms: float | None,
+    formats: Sequence[Deployable],
     exported: Exported,
     corpus: Artifact,
     folder: Path,
 ) -> dict[str, Any]:
     """Export students, the best first, until a bundle is measured within the limit, and keep that as `folder`.
 
-    The formats are tried in their order, those that can meet the limit.
-
     Args:
         limit_ms: None takes the first bundle that agrees with its student.
+        formats: Tried in their order, those that can meet the limit.
 
     Raises:
         RunError: No bundle meets the limit.
     """
     tried, limit = list[str](), math.inf if limit_ms is None else limit_ms
     for number, (run, student) in enumerate(students):
-        fast: list[Deployable] = [each for each, ms in exported.of(run).items() if ms <= limit]
+        known = exported.of(run) if exported.has(run) or limit_ms is not None else dict.fromkeys(formats, 0.0)
+        fast = [each for each in formats if known[each] <= limit]
         for format in fast:
             draft = folder.with_name(f".{folder.name}-{format}.tmp")
             shutil.rmtree(draft, ignore_errors=True)

@@ -53,11 +53,12 @@ class SweepSettings:
         objectives: What is searched for; the metric on validation first, then what a student costs.
         retry_failed: Try failed trials again first, with their own settings.
         trackers: Where trials are followed in addition to the report.
-        shapes: Those that are exported and timed, if latency is an objective or has a limit.
+        shapes: Those that are exported and timed, if latency is an objective or has a limit, or a bundle is wanted.
         formats: In which they are exported.
         limit_ms: Only students whose export answers within it are searched for; the sweep ends with a bundle.
         bundle: The sweep ends with a bundle also without a limit.
-        latency_of: Milliseconds of the student of a trial's overrides; None takes what the worker measured.
+        latency_of: Milliseconds of the student of a trial's overrides, None for one that was not measured; without
+            this function they are what the worker measured.
     """
 
     name: str
@@ -80,7 +81,7 @@ class SweepSettings:
     formats: Sequence[Deployable] = DEPLOYABLE
     limit_ms: float | None = None
     bundle: bool = False
-    latency_of: Callable[[Mapping[str, Any]], float] | None = None
+    latency_of: Callable[[Mapping[str, Any]], float | None] | None = None
 
     @property
     def needs_exports(self) -> bool:

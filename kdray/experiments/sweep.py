@@ -97,7 +97,12 @@ def sweep(
         found = [(each, trained_of(result["spec"]["digest"], context.store)) for each, result in best]
         folder = context.store.local_path(f"sweeps/{settings.name}") / BUNDLE
         document["latency"]["bundle"] = deploy(
-            found, limit_ms=settings.limit_ms, exported=exported, corpus=prepared.corpus, folder=folder
+            found,
+            limit_ms=settings.limit_ms,
+            formats=settings.formats,
+            exported=exported,
+            corpus=prepared.corpus,
+            folder=folder,
         )
         document["latency"]["bundle"]["trial"] = numbers[document["latency"]["bundle"].pop("choice")]
         _write(document, context, settings.name)
@@ -109,7 +114,7 @@ def _with_latency(
 ) -> None:
     """The latency of exports in place of that which workers measured while others ran."""
     for row, candidate in zip(document["confirmation"], candidates, strict=True):
-        row["latency_ms"] = exported.fastest(candidate.run)
+        row["latency_ms"] = exported.fastest(candidate.run) if exported.has(candidate.run) else None
     for teacher in document["teachers"]:
         teacher["latency_ms"] = exported.teachers.get(teacher["name"])
     document["latency"] = {

@@ -55,7 +55,7 @@ class StudyTrials:
         sampling: Sampling = "tpe",
         objectives: Sequence[Objective] = ("metric",),
         retries: int = 0,
-        latency_of: Callable[[Mapping[str, Any]], float] | None = None,
+        latency_of: Callable[[Mapping[str, Any]], float | None] | None = None,
     ) -> None:
         self._sweep_study, self._study, self._space = sweep_study, sweep_study.study, space
         self._seed, self._total, self._full = seed, total, full_budget

@@ -93,10 +93,12 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
 
 
 def _deployed(latency: ExportedLatency, bundle: Bundle) -> str:
-    slowest = max(latency.teachers.values(), default=None)
-    faster = "" if slowest is None else f", {slowest / bundle.p50_ms:.1f} times faster than the exported teacher"
-    if faster and latency.teacher_megabytes:
-        faster += f" ({max(latency.teacher_megabytes.values()):.0f} MB)"
+    faster = ""
+    if latency.teachers:
+        slowest, ms = max(latency.teachers.items(), key=lambda each: each[1])
+        faster = f", {ms / bundle.p50_ms:.1f} times faster than the export of teacher {slowest}"
+        if (size := latency.teacher_megabytes.get(slowest)) is not None:
+            faster += f" ({size:.0f} MB)"
     size = "" if bundle.megabytes is None else f", {bundle.megabytes:.0f} MB"
     return (
         f"The bundle of trial {bundle.trial} ({bundle.format}{size}) answers one row of {latency.tokens} tokens in "

@@ -22,6 +22,8 @@ from kdray.experiments.documents import Provenance
 from kdray.experiments.latency import Exported, changed, exported_latency, shape_of, within
 from kdray.experiments.settings import Shapes, SweepSettings
 from kdray.export.bench import OneRow
+from kdray.report import summary
+from kdray.results import Bundle, ExportedLatency
 from kdray.stages import Context, read
 from kdray.store import Store
 
@@ -188,7 +190,7 @@ def test_a_sweep_with_a_limit_ends_with_a_bundle_that_was_timed_again(run: RunCo
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".bundle")] == []
     page = (folder.parent / "report.html").read_text()
     assert "Latency of the exported graph" in page
-    assert "answers one row of 7 tokens in 0.90 ms, 4.4 times faster than the exported teacher" in page
+    assert "answers one row of 7 tokens in 0.90 ms, 4.4 times faster than the export of teacher" in page
     assert "Latency may have been measured while other trainings ran" not in page
 
 
@@ -199,8 +201,30 @@ def test_a_wanted_bundle_needs_no_limit(run: RunConfig, fake: list[list[str]]) -
     bundle = document["latency"]["bundle"]
     assert (bundle["format"], bundle["p50_ms"], document["latency"]["limit_ms"]) == ("onnx-int8", 0.9, None)
     folder = Path(run.store) / "sweeps/s/bundle"
-    assert bundle["megabytes"] == pytest.approx(latency.megabytes_of(folder))
+    assert bundle["megabytes"] == pytest.approx(sum(p.stat().st_size for p in folder.iterdir() if p.is_file()) / 1e6)
     assert f"(onnx-int8, {bundle['megabytes']:.0f} MB) answers" in (folder.parent / "report.html").read_text()
+
+
+def test_a_resumed_sweep_takes_the_formats_of_its_command(run: RunConfig, fake: list[list[str]]) -> None:
+    origin = Provenance("x", "command", "command")
+    for formats in (("onnx", "onnx-int8"), ("onnx-int8",), ("onnx",), ("onnx-int8", "onnx")):
+        again = replace(settings(2), limit_ms=None, bundle=True, formats=formats)
+        document = search_settings(again, run, seeds=[0], engine=Local(), provenance=origin).result
+        assert document["latency"]["bundle"]["format"] == formats[0]
+        assert all(set(found) == set(formats) for found in document["latency"]["students"].values())
+
+
+def test_the_slowest_teacher_is_shown_with_its_own_size() -> None:
+    deployed = Bundle(folder="b", student="x", trial=3, format="onnx", p50_ms=2.0)
+    times = ExportedLatency(
+        formats=("onnx",),
+        students={},
+        teachers={"deep": 8.0, "wide": 6.0},
+        tokens=7,
+        bundle=deployed,
+        teacher_megabytes={"deep": 40.0, "wide": 90.0},
+    )
+    assert "4.0 times faster than the export of teacher deep (40 MB)" in summary._deployed(times, deployed)
 
 
 def test_a_wanted_bundle_that_does_not_agree_is_one_sentence(
