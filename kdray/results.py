@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kdray.errors import ConfigError
 
+BASELINE = "no-KD baseline"  # label of the student without a teacher
+
 
 class Record(BaseModel):
     """Base of all records."""

@@ -8,10 +8,10 @@ from typing import Any
 from kdray.config import RunConfig
 from kdray.engines import Engine
 from kdray.experiments.students import Shared, result_of_job, sendable
+from kdray.results import BASELINE
 from kdray.stages import no_kd_baseline
 
 log = logging.getLogger(__name__)
-BASELINE = "no-KD baseline"
 
 
 @dataclass(frozen=True)

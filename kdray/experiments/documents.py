@@ -17,7 +17,8 @@ from kdray.config import RunConfig
 from kdray.corpora import load_description
 from kdray.distillation import TeacherRef
 from kdray.evaluate import Right, against, bootstrap, by_seed, holm, mcnemar, spread, unpack_rows
-from kdray.experiments.confirm import BASELINE, Candidate
+from kdray.experiments.confirm import Candidate
+from kdray.results import BASELINE
 from kdray.stages import Context, Prepared
 from kdray.stages.outputs import given_scores
 from kdray.stages.prune import record as pruning_record

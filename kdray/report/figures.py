@@ -310,6 +310,10 @@ def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
         steps = _ladder_steps(points, metric) if cost == "latency" and exported is not None else []
         figure = _figure([*points, *steps]).update_traces(selector={"name": "student"}, error_y=spread)
         caption = f"Bars: ± one standard deviation over seeds. {_remark(exported, cost)}".strip()
+        places = [at for _, at, _, _ in points]
+        if min(places) > 0 and max(places) > _LOG_RANGE * min(places):
+            figure.update_xaxes(type="log")
+            x += ", log scale"
         yield drawn(title, figure, x, _axis(metric, "test"), caption=caption, has_table=False)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from kdray.report import formatting as fmt
 from kdray.report.formatting import Metric
 from kdray.results import (
+    BASELINE,
     Bundle,
     ComparisonResult,
     Confirmed,
@@ -120,17 +121,18 @@ def selected(selection: Selection, metric: Metric) -> str:
 def compared(difference: Difference, metric: Metric) -> str:
     """A measured difference in words: better, not distinguishable from chance, or not better."""
     mean, p = difference.mean, difference.p_value
+    other = f"the {difference.to}" if difference.to == BASELINE else difference.to
     if mean is None:
-        return f"Its difference to {difference.to} was not measured."
+        return f"Its difference to {other} was not measured."
     measured = f"({metric.difference(mean)}, {fmt.p_value(p)})"
     better = "higher" if metric.higher_is_better else "lower"
     if metric.gain(mean) <= 0:
-        return f"It does not beat {difference.to} {measured}."
+        return f"It does not beat {other} {measured}."
     if p is None:
-        return f"It scores {better} than {difference.to} {measured}; the difference was not tested."
+        return f"It scores {better} than {other} {measured}; the difference was not tested."
     if p >= SIGNIFICANT:
-        return f"It scores {better} than {difference.to} {measured}, but the difference may be due to chance."
-    return f"It beats {difference.to} {measured}."
+        return f"It scores {better} than {other} {measured}, but the difference may be due to chance."
+    return f"It beats {other} {measured}."
 
 
 def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:

@@ -103,6 +103,16 @@ def test_the_ladder_shows_students_with_deviations_and_teachers() -> None:
     assert traces["student"].hovertext[1] == "no-KD baseline<br>accuracy 57.1 ± 0.9 %"
 
 
+@pytest.mark.parametrize(("fastest", "scale"), [(0.1, "log"), (4.0, None)])
+def test_latencies_that_differ_widely_have_a_log_scale(fastest: float, scale: str | None) -> None:
+    sweep = made_up.sweep()
+    for student in sweep["confirmation"]:
+        student["latency_ms"] = fastest
+    figure = figures(sweep)["Score against latency"]
+    assert figure.layout.xaxis.type == scale
+    assert ("log scale" in figure.layout.xaxis.title.text) == (scale == "log")
+
+
 def test_the_ladder_of_exports_has_steps_and_times() -> None:
     sweep = made_up.sweep()
     students = sweep["confirmation"]

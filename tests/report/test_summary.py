@@ -40,7 +40,7 @@ def test_the_summary_has_mean_and_deviation_on_test() -> None:
 
 def test_a_clear_win() -> None:
     assert sweep_findings(_checked(made_up.sweep()), _ACCURACY) == [
-        "It beats no-KD baseline (+5.0 points, p\u00a0=\u00a00.0042).",
+        "It beats the no-KD baseline (+5.0 points, p\u00a0=\u00a00.0042).",
         "It keeps 90.0 % of its teacher's score.",
     ]
 
@@ -53,7 +53,7 @@ def test_students_that_the_winner_does_not_beat_are_named() -> None:
     record = _checked(sweep)
     assert not_beaten(record.confirmation, _ACCURACY) == ["no-KD baseline", "vanilla KD"]
     said = sweep_findings(record, _ACCURACY)
-    assert said[0] == "It does not beat no-KD baseline (−2.1 points, p\u00a0=\u00a00.07)."
+    assert said[0] == "It does not beat the no-KD baseline (−2.1 points, p\u00a0=\u00a00.07)."
     assert said[1] == "The winner of the search does not beat vanilla KD on the test split."
 
 
