@@ -58,6 +58,7 @@ class SweepConfig(Settings):
     depths: str | None = None
     under: str | None = None
     formats: str | None = None
+    bundle: bool | None = None
     candidates: int | None = Field(default=None, ge=1)
     sampling: Literal["tpe", "random"] | None = None
     pruning: Literal["asha", "median", "none"] | None = None
@@ -83,7 +84,9 @@ class SweepConfig(Settings):
         names = [name for name in type(self).model_fields if name not in ("task", "run", "on_sample", "space")]
         given = {"corpus": self.run.corpus.name}
         given |= {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+        words = {name: f"--{name.replace('_', '-')}" for name in given}
+        switches = [words[name] for name, value in given.items() if value is True]
+        return [*(f"{words[name]}={value}" for name, value in given.items() if not isinstance(value, bool)), *switches]
 
     def base(self) -> dict[str, Any]:
         """The settings that the file gives under `run`."""

@@ -28,7 +28,7 @@ def changed(tmp_path: Path, old: str, new: str) -> SweepConfig:
 
 def test_every_flag_of_the_file_is_one_of_the_command(sweep: SweepConfig) -> None:
     every = {name: 1 for name in SweepConfig.model_fields if name not in ("task", "run", "on_sample", "space")}
-    every |= {"sampling": "random", "pruning": "none", "engine": "local"}
+    every |= {"sampling": "random", "pruning": "none", "engine": "local", "bundle": True}
     flags = sweep.model_copy(update=every).flags()
     found = vars(_parser("rte").parse_args(flags))
     assert {name: str(value) for name, value in found.items() if name in every} == {
@@ -36,6 +36,13 @@ def test_every_flag_of_the_file_is_one_of_the_command(sweep: SweepConfig) -> Non
     }
     only_here = {"resume", "retry_failed", "smoke", "debug", "verbose", "address", "allow_network", "overrides"}
     assert set(found) == set(every) | only_here
+
+
+def test_a_switch_of_the_file_is_a_flag_only_where_it_is_on(sweep: SweepConfig) -> None:
+    given = {value: sweep.model_copy(update={"bundle": value}).flags() for value in (True, False, None)}
+    assert [value for value, flags in given.items() if "--bundle" in flags] == [True]
+    assert _parser("rte").parse_args(given[True]).bundle
+    assert not _parser("rte").parse_args(given[False]).bundle
 
 
 def test_a_flag_replaces_what_the_file_sets(sweep: SweepConfig) -> None:
