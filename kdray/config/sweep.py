@@ -82,7 +82,7 @@ class SweepConfig(Settings):
     def flags(self) -> list[str]:
         """What is set, as words of a command line."""
         names = [name for name in type(self).model_fields if name not in ("task", "run", "on_sample", "space")]
-        given = {"corpus": self.run.corpus.name}
+        given: dict[str, Any] = {"corpus": self.run.corpus.name}
         given |= {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         words = {name: f"--{name.replace('_', '-')}" for name in given}
         switches = [words[name] for name, value in given.items() if value is True]

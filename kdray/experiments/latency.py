@@ -115,11 +115,11 @@ def exported_latency(settings: SweepSettings, run: RunConfig, corpus: Artifact, 
     known = store.read_json(where)
     if known is not None and known["machine"] == here and _has(known, runs, settings.formats):
         log.info("latency: of an earlier measurement, %s", where)
-        wanted: dict[str, Any] = {
+        wanted = {
             shape: {each: found[each] for each in settings.formats if each in found}
             for shape, found in known["students"].items()
         }
-        return Exported(**{**known, "students": wanted})
+        return replace(Exported(**known), students=wanted)
     with tempfile.TemporaryDirectory(prefix="kdray-latency-") as place:
         drafts = dict(_drafts(runs, run, corpus, store, settings.formats, Path(place)))
         found = _measured(drafts, corpus)
@@ -303,7 +303,7 @@ def deploy(
     tried, limit = list[str](), math.inf if limit_ms is None else limit_ms
     for number, (run, student) in enumerate(students):
         known = exported.of(run) if exported.has(run) or limit_ms is not None else dict.fromkeys(formats, 0.0)
-        fast = [each for each in formats if known[each] <= limit]
+        fast: list[Deployable] = [each for each in formats if known[each] <= limit]
         for format in fast:
             draft = folder.with_name(f".{folder.name}-{format}.tmp")
             shutil.rmtree(draft, ignore_errors=True)
