@@ -15,7 +15,7 @@ export PYTHON_CHECK
 
 .PHONY: setup setup-dev tune test soak cluster check lint types floors docs fast fuzz matrix
 
-# --no-compile: Python compiles what it imports; pip would compile all 28,000 files, half of the installation's time
+# --no-compile: Python compiles what it imports; pip would compile all 28,000 files
 $(VENV)/.ready: pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c "$$PYTHON_CHECK"
 	$(PYTHON) -m venv $(VENV)
