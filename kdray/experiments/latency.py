@@ -22,7 +22,7 @@ from kdray.corpora import VALIDATION, StoredTask
 from kdray.distillation import ModelSource, build_model
 from kdray.errors import ConfigError, RunError
 from kdray.experiments.settings import Deployable, Space, SweepSettings
-from kdray.export.bench import Candidate, OneRow, candidate_of, time_one_row
+from kdray.export.bench import Candidate, OneRow, candidate_of, megabytes_of, time_one_row
 from kdray.export.bundle import export_bundle, write_drafts
 from kdray.export.evidence import evidence_for
 from kdray.export.machine import machine
@@ -123,13 +123,16 @@ def exported_latency(settings: SweepSettings, run: RunConfig, corpus: Artifact, 
     with tempfile.TemporaryDirectory(prefix="kdray-latency-") as place:
         drafts = dict(_drafts(runs, run, corpus, store, settings.formats, Path(place)))
         found = _measured(drafts, corpus)
-        megabytes = {name: megabytes_of(folder) for name, folder in drafts.items()}
+        sizes = {
+            name.removeprefix(TEACHER): megabytes_of(folder)
+            for name, folder in drafts.items()
+            if name.startswith(TEACHER)
+        }
     students: dict[str, Mapping[Deployable, float]] = {
         shape: {each: found.p50_ms[f"{number} {each}"] for each in settings.formats}
         for number, shape in enumerate(runs)
     }
     teachers = {name.removeprefix(TEACHER): value for name, value in found.p50_ms.items() if name.startswith(TEACHER)}
-    sizes = {name: megabytes[f"{TEACHER}{name}"] for name in teachers}
     made = Exported(students, teachers, found.tokens, found.load.sentence, here, sizes)
     for each in runs.values():
         log.info("latency of %s: %s", _shown(each), _in_ms(made.of(each)))
@@ -201,11 +204,6 @@ def _untrained(source: ModelSource, task: StoredTask, max_length: int, store: St
         metrics=task.metrics,
     )
     return TrainedModel(folder, reading, {})
-
-
-def megabytes_of(folder: Path) -> float:
-    """Of all files of a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
 
 def _measured(folders: Mapping[str, Path], corpus: Artifact) -> OneRow:

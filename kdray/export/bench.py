@@ -475,13 +475,17 @@ def _percentiles(seconds: np.ndarray, rows: int) -> dict[str, float | None]:
     return {"p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "rows_per_second": rows * len(seconds) / float(seconds.sum())}
 
 
+def megabytes_of(folder: Path) -> float:
+    """Of all files of a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+
+
 def _facts(candidate: Candidate) -> dict[str, Any]:
-    files = [file for file in candidate.folder.rglob("*") if file.is_file()]
     return {
         "model": candidate.name,
         "runtime": candidate.runtime,
         "precision": candidate.precision,
-        "megabytes": sum(file.stat().st_size for file in files) / 1e6,
+        "megabytes": megabytes_of(candidate.folder),
     }
 
 
