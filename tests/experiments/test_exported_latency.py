@@ -196,8 +196,8 @@ def test_a_sweep_with_a_limit_ends_with_a_bundle_that_was_timed_again(run: RunCo
 
 def test_a_wanted_bundle_needs_no_limit(run: RunConfig, fake: list[list[str]]) -> None:
     origin = Provenance("x", "command", "command")
-    asked = replace(settings(2), limit_ms=None, bundle=True, formats=("onnx-int8", "onnx"))
-    document = search_settings(asked, run, seeds=[0], engine=Local(), provenance=origin).result
+    wanted = replace(settings(2), limit_ms=None, bundle=True, formats=("onnx-int8", "onnx"))
+    document = search_settings(wanted, run, seeds=[0], engine=Local(), provenance=origin).result
     bundle = document["latency"]["bundle"]
     assert (bundle["format"], bundle["p50_ms"], document["latency"]["limit_ms"]) == ("onnx-int8", 0.9, None)
     folder = Path(run.store) / "sweeps/s/bundle"
@@ -231,9 +231,9 @@ def test_a_wanted_bundle_that_does_not_agree_is_one_sentence(
     run: RunConfig, fake: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(latency, "_exported", lambda *_: "it has other scores")
-    asked = replace(settings(2), limit_ms=None, bundle=True, formats=("onnx",))
+    wanted = replace(settings(2), limit_ms=None, bundle=True, formats=("onnx",))
     with pytest.raises(RunError, match=r"no export agrees with its student \(\w{12} as onnx: it has other scores"):
-        search_settings(asked, run, seeds=[0], engine=Local(), provenance=Provenance("x", "y", "z"))
+        search_settings(wanted, run, seeds=[0], engine=Local(), provenance=Provenance("x", "y", "z"))
 
 
 def test_a_bundle_that_is_too_slow_at_the_end_is_not_kept(
