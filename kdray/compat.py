@@ -371,3 +371,11 @@ def keep_order_of_sums() -> None:
 
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
         os.environ.setdefault("MKL_CBWR", "AVX512,STRICT")
+
+
+def forget_lstm_kernel() -> None:
+    """Drop the kernel of an LSTM that torch has kept from an earlier export. torch.onnx registers another one while it
+    traces, but torch would still use the kept one, which fixes the number of tokens."""
+    import torch
+
+    torch.ops.aten.lstm.input._dispatch_cache.clear()

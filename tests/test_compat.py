@@ -350,3 +350,16 @@ def test_sums_keep_their_order_on_processors_where_they_would_not(
     monkeypatch.setenv("MKL_CBWR", "AVX2")
     compat.keep_order_of_sums()
     assert os.environ["MKL_CBWR"] == "AVX2"
+
+
+def test_torch_keeps_the_kernel_of_an_lstm_while_another_is_registered() -> None:
+    from torch._dispatch.python import enable_python_dispatcher
+    from torch.export._patches import register_lstm_while_loop_decomposition
+
+    with enable_python_dispatcher(), torch.no_grad():  # as a traced graph is read
+        torch.nn.LSTM(2, 2)(torch.zeros(3, 2, 2))
+    kernels = torch.ops.aten.lstm.input._dispatch_cache
+    with register_lstm_while_loop_decomposition():
+        assert "lstm_impl" in [getattr(kernel, "__name__", "") for kernel in kernels.values()]
+    compat.forget_lstm_kernel()
+    assert not kernels

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kdray.compat import forget_lstm_kernel
 from kdray.errors import ConfigError
 
 OPSET = 20
@@ -44,6 +45,7 @@ def write_graph(model: Any, batch: Mapping[str, Any], file: Path) -> None:
         def forward(self, *inputs: Any) -> Any:
             return self.model(**dict(zip(batch, inputs, strict=True))).logits
 
+    forget_lstm_kernel()
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     try:
         with quiet():
