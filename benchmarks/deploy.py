@@ -1,13 +1,13 @@
 """From a teacher of 12 layers to students in int8: accuracy, latency and size of each step.
 
-    KDRAY_DATA=... python benchmarks/deploy.py --teacher FOLDER [--rows N] [--epochs 3] [--seeds 3] [--full]
+    KDRAY_DATA=... python benchmarks/deploy.py --teacher FOLDER [--rows N] [--epochs 3] [--method METHOD] [--seeds 3]
 
 The teacher (an encoder folder, 12 x 768 in the published table) is fine-tuned on SST-2, or on `--csv FILE` with the
-columns text and label; students of 6 and 3 layers of MiniLM (x 384) are distilled from it. Each is measured in torch
-fp32 and bf16, and exported to ONNX in fp32 and int8: accuracy on all test rows (of SST-2 the 872 dev rows), p50 and
-p95 of one text with its tokenizer on one thread, megabytes, and times faster than the teacher in torch fp32. Everything
-made is kept in `--work` and reused. Targets: a student at least 23 times faster than the teacher; int8 within 0.5
-points of its own fp32.
+columns text and label; students of 6 and 3 layers of MiniLM (x 384), or of `--layers`, are distilled from it by
+`--method`. Each is measured in torch fp32 and bf16, and exported to ONNX in fp32 and int8: accuracy on all test rows
+(of SST-2 the 872 dev rows), p50 and p95 of one text with its tokenizer on one thread, megabytes, and times faster than
+the teacher in torch fp32. Everything made is kept in `--work` and reused. Targets: a student at least 23 times faster
+than the teacher; int8 within 0.5 points of its own fp32.
 
 With `--seeds N` the students of each depth are then trained on N seeds by each of `--methods`, and without KD on equal
 steps; one table a depth has means, deviations and tests.
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 import kdray as kd
 from kdray.cli.show import table
@@ -30,17 +31,18 @@ from kdray.methods import parse_method
 from kdray.stages import Context, InProcess, read
 from kdray.store import Store
 
-LAYERS = (6, 3)
 FORMATS = ("onnx", "onnx-int8")
 TIMES, POINTS = 23.0, 0.5
 START = time.monotonic()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--teacher", default="minilm", help="encoder to fine-tune, for example a folder of 12 x 768")
     parser.add_argument("--rows", type=int, help="training rows (default: all)")
     parser.add_argument("--csv", type=Path, help="own rows with the columns text and label, instead of SST-2")
+    parser.add_argument("--layers", default="6,3", help="of the students, separated by commas")
+    parser.add_argument("--method", default="kd", help="of the students: a name, or '{name: kd, alpha: 0.7}'")
     parser.add_argument("--epochs", type=int, default=3, help="of the students")
     parser.add_argument("--teacher-epochs", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=0, help="of the comparison with no KD; 0 leaves it out")
@@ -94,10 +96,21 @@ def _teacher(arguments: argparse.Namespace, data: kd.Dataset) -> kd.Teacher:
 def _models(teacher: kd.Teacher, arguments: argparse.Namespace, data: kd.Dataset) -> dict[str, Any]:
     """The teacher and its students, by name."""
     found: dict[str, Any] = {"teacher": teacher.fitted}
-    for layers in LAYERS:
-        say(f"student of {layers} layers: distillation")
-        found[f"student-{layers}"] = kd.distill(teacher, data, **_student(layers, arguments))
+    method = _method(arguments.method)
+    for layers in _layers(arguments):
+        say(f"student of {layers} layers: distillation by {method}")
+        found[f"student-{layers}"] = kd.distill(teacher, data, method=method, **_student(layers, arguments))
     return found
+
+
+def _layers(arguments: argparse.Namespace) -> list[int]:
+    return [int(layers) for layers in arguments.layers.split(",")]
+
+
+def _method(written: str) -> Any:
+    """A method as a recipe writes it: its name, or a mapping."""
+    found = yaml.safe_load(written)
+    return parse_method({"name": found} if isinstance(found, str) else found)
 
 
 def _student(layers: int, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -118,7 +131,7 @@ def _compare(teacher: kd.Teacher, arguments: argparse.Namespace, data: kd.Datase
     """Means over seeds by method, of each depth, and of the no-KD baseline."""
     names = arguments.methods.split(",")
     found: dict[str, Any] = {}
-    for layers in LAYERS:
+    for layers in _layers(arguments):
         say(f"students of {layers} layers: {arguments.seeds} seeds by {', '.join(names)} and without KD")
         methods = {name: parse_method({"name": name}) for name in names}
         made = kd.compare(
