@@ -3,6 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 ARGS ?=
+COMMA := ,
 
 # runs on any Python, also on one that is too old
 define PYTHON_CHECK
@@ -16,15 +17,20 @@ export PYTHON_CHECK
 .PHONY: setup setup-dev tune test soak cluster check lint types floors docs fast fuzz matrix
 
 # --no-compile: Python compiles what it imports; pip would compile all 28,000 files
+define INSTALL
+@$(PYTHON) -c "$$PYTHON_CHECK"
+$(PYTHON) -m venv $(VENV)
+$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[$(1)]'
+endef
+
 $(VENV)/.ready: pyproject.toml constraints.txt Makefile
-	@$(PYTHON) -c "$$PYTHON_CHECK"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[sample,export]'
+	$(call INSTALL,sample$(COMMA)export)
 	touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
-	touch $@
+# has what `make setup` installs, too
+$(VENV)/.ready-dev: pyproject.toml constraints.txt Makefile
+	$(call INSTALL,dev)
+	touch $(VENV)/.ready $@
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev
