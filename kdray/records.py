@@ -1,5 +1,7 @@
 """The base of every settings record: frozen, no unknown keys, numbers that are numbers."""
 
+import re
+from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -65,6 +67,36 @@ def bounds(hint: Any) -> tuple[str, str]:
         for name, word in (("le", ""), ("lt", "below ")):
             high = f"{word}{getattr(each, name):,}" if getattr(each, name, None) is not None else high
     return low, high
+
+
+def plain_message(problem: Mapping[str, Any]) -> str:
+    """One of pydantic's problems in a user's words, without key, value and full stop."""
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "literal_error":
+        known = re.findall(r"'([^']*)'", context["expected"])
+        return f"allowed are {', '.join(known)}"
+    if kind in _BOUNDS:
+        return _BOUNDS[kind].format(**context)
+    message = str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
+    return next((sentence for begin, sentence in _PLAIN.items() if kind.startswith(begin)), message)
+
+
+_BOUNDS = {
+    "greater_than": "expected a number above {gt}",
+    "greater_than_equal": "expected {ge} or more",
+    "less_than": "expected a number below {lt}",
+    "less_than_equal": "expected {le} or less",
+}
+_PLAIN = {  # by the begin of pydantic's type of a problem
+    "extra_forbidden": "unknown setting",
+    "missing": "it is missing",
+    "int_": "expected a whole number",
+    "float_": "expected a number",
+    "finite_number": "expected a finite number",
+    "string_type": "expected a text",
+    "tuple_type": "expected a list, such as [a, b]",
+    "list_type": "expected a list, such as [a, b]",
+}
 
 
 def _constraints(hint: Any) -> list[Any]:

@@ -72,6 +72,7 @@ def serve_model(arguments: argparse.Namespace) -> dict[str, Any]:
     from pydantic import ValidationError
 
     from kdray.api.deployed import serve
+    from kdray.records import plain_message
     from kdray.serve.settings import ServeSettings
 
     given = {name: getattr(arguments, name) for name in LIMITS if getattr(arguments, name) is not None}
@@ -82,7 +83,7 @@ def serve_model(arguments: argparse.Namespace) -> dict[str, Any]:
         if not first["loc"]:
             raise ConfigError(f"{first['msg'].removeprefix('Value error, ')}.") from None
         flag = "--" + str(first["loc"][0]).replace("_", "-")
-        raise ConfigError(f"{flag} {first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
+        raise ConfigError(f"{flag} {first['input']}: {plain_message(first)}.") from None
     where = {name: getattr(arguments, name) for name in ("host", "port", "workers", "threads")}
     serve(arguments.model, **where, settings=settings)
     return {}

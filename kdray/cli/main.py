@@ -39,11 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         import argcomplete
 
         argcomplete.autocomplete(parser)
+    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        near = difflib.get_close_matches(given[0], COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "kdray --help lists the commands"
+        return _refused(f"unknown command {given[0]!r}; {hint}")
     arguments, rest = parser.parse_known_args(given)
     if rest and arguments.command in STAGES and not any(word.startswith("-") for word in rest):
         arguments.overrides += rest  # settings after an option, which argparse does not accept
     elif rest and arguments.command != "sweep":
-        parser.error(f"unknown argument {' '.join(rest)}; kdray {arguments.command} --help lists the flags")
+        setting = "; write settings without --, such as store=runs" if arguments.command in STAGES else ""
+        return _refused(f"unknown argument {' '.join(rest)}; kdray {arguments.command} --help lists the flags{setting}")
     return guarded(lambda: _dispatch(arguments, rest), debug=arguments.debug, verbose=arguments.verbose)
 
 
@@ -89,6 +94,11 @@ def _say(error: BaseException, sentence: str, code: int, *, debug: bool) -> int:
         traceback.print_exception(error)
     print(f"kdray: {sentence}", file=sys.stderr)
     return code
+
+
+def _refused(sentence: str) -> int:
+    print(f"kdray: {sentence}.".replace("?.", "?"), file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,9 +12,13 @@ from kdray.config.overrides import TAGS, apply_overrides
 from kdray.config.run import RunConfig
 from kdray.config.yaml_text import read_yaml
 from kdray.errors import ConfigError
-from kdray.records import bounds
+from kdray.records import bounds, plain_message
 from kdray.utf8 import is_text
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_NO_SECTION = ("model_type", "model_attributes_type", "dict_type")
 _BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
@@ -39,7 +43,7 @@ def parse(plain: Mapping[str, Any], *, source: str) -> RunConfig:
     try:
         return RunConfig.model_validate(renamed(plain))
     except ValidationError as error:
-        raise ConfigError(_on_one_line(f"{source}: {_first(error)}")) from None
+        raise ConfigError(f"{source}: {first_problem(error, RunConfig)}") from None
 
 
 def _refuse_halves(value: Any, place: tuple[str, ...], source: str) -> None:
@@ -90,41 +94,49 @@ def _neighbors(path: Path) -> list[Path]:
     return [*path.parent.glob("*.yaml"), *path.parent.glob("*.yml")] if path.parent.is_dir() else []
 
 
-def _first(error: ValidationError) -> str:
+def first_problem(error: ValidationError, record: type[BaseModel]) -> str:
+    """One sentence of what does not fit into a record: the key, the value, and what is allowed."""
     # a setting that is not known comes first: what is missing then may be the one that was meant
-    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    key, tag = _key(problem["loc"])
+    return _on_one_line(_sentence(min(error.errors(), key=lambda each: each["type"] != "extra_forbidden"), record))
+
+
+def _sentence(problem: "ErrorDetails", record: type[BaseModel]) -> str:
+    key, tag = _key(problem["loc"], record)
+    given = problem["input"]
     if problem["type"] == "union_tag_not_found":
         example = ", for example method.name=kd (see kdray methods)" if key == "method" else ""
         return f"{key}.name is missing; choose one{example}."
     if problem["type"] == "union_tag_invalid":
-        context = problem.get("ctx", {})
-        given, known = context["tag"], context["expected_tags"].replace("'", "").split(", ")
-        near = difflib.get_close_matches(str(given).lower(), known, n=1)
-        return f"{key}.name = {given!r} is unknown; " + (
-            f"did you mean {near[0]}?" if near else f"allowed are {', '.join(known)}."
-        )
+        tags = problem.get("ctx", {})
+        known = tags["expected_tags"].replace("'", "").split(", ")
+        return _unknown(f"{key}.name = {tags['tag']!r} is unknown", tags["tag"], known)
     if problem["type"] == "extra_forbidden":
-        *where, given = problem["loc"]
-        known = _settings_at(where)
-        near = difflib.get_close_matches(str(given), known, n=1)
-        return f"unknown setting {key}{f' of {tag}' if tag else ''}; " + (
-            f"did you mean {near[0]}?" if near else f"allowed are {', '.join(known)}."
-        )
-    given = problem["input"]
-    if f"{key}.name" in TAGS and not isinstance(given, dict):
-        return f"{key} is a section of settings; write {key}.name={given}, or {key}: {{name: {given}}} in a file."
-    if problem["type"] in _BEYOND:
-        low, high = _bounds_at(problem["loc"])
+        *where, name = problem["loc"]
+        return _unknown(f"unknown setting {key}{f' of {tag}' if tag else ''}", name, _settings_at(where, record))
+    if not isinstance(given, dict) and (f"{key}.name" in TAGS or problem["type"] in _NO_SECTION):
+        if key == "corpus" and Path(str(given)).suffix:
+            return f"{key} is a section of settings, found {given!r}; for your own files see recipes/own.yaml."
+        if "name" in (known := _settings_at(problem["loc"], record)):
+            return f"{key} is a section of settings; write {key}.name={given}, or {key}: {{name: {given}}} in a file."
+        return f"{key} is a section of settings, found {given!r}; write {key}.SETTING=VALUE; it has {', '.join(known)}."
+    if problem["type"] in _BEYOND and any(_bounds_at(problem["loc"], record)):
+        low, high = _bounds_at(problem["loc"], record)
         return f"{key} = {given}: allowed is a number from {low or 'any'} to {high or 'any'}."
-    message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    if problem["type"] == "literal_error":
+        return f"{key} = {given!r} is unknown; {plain_message(problem)}."
+    message = plain_message(problem)
     shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{key}: {message}{shown}." if key else f"{message}."
 
 
-def _bounds_at(where: Sequence[str | int]) -> tuple[str, str]:
+def _unknown(what: str, given: Any, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(str(given).lower(), known, n=1)
+    return f"{what}; did you mean {near[0]}?" if near else f"{what}; allowed are {', '.join(known)}."
+
+
+def _bounds_at(where: Sequence[str | int], record: type[BaseModel]) -> tuple[str, str]:
     """The bounds of the number at a place as pydantic has it, with the names of methods and policies in between."""
-    models: list[type[BaseModel]] = [RunConfig]
+    models: list[type[BaseModel]] = [record]
     found = ("", "")
     for part in (each for each in where if isinstance(each, str)):
         fields = [model.model_fields[part] for model in models if part in model.model_fields]
@@ -133,9 +145,9 @@ def _bounds_at(where: Sequence[str | int]) -> tuple[str, str]:
     return found
 
 
-def _key(where: Sequence[str | int]) -> tuple[str, str]:
+def _key(where: Sequence[str | int], record: type[BaseModel]) -> tuple[str, str]:
     """The key as it is typed, and the method or policy whose setting it is: pydantic puts that into its place too."""
-    models: list[type[BaseModel]] = [RunConfig]
+    models: list[type[BaseModel]] = [record]
     typed, tag = list[str](), ""
     for part in where:
         is_tag = isinstance(part, str) and not any(part in model.model_fields for model in models)
@@ -149,9 +161,9 @@ def _key(where: Sequence[str | int]) -> tuple[str, str]:
     return key if key.isprintable() else repr(key), tag
 
 
-def _settings_at(where: Sequence[str | int]) -> list[str]:
+def _settings_at(where: Sequence[str | int], record: type[BaseModel]) -> list[str]:
     """The names of the settings below a place such as ("method", "kd") or ("teachers", 0, "train")."""
-    models: list[type[BaseModel]] = [RunConfig]
+    models: list[type[BaseModel]] = [record]
     for part in where:
         if isinstance(part, str):
             models = _models_below(models, part)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from kdray.config.load import load_yaml, parse
+from kdray.config.load import first_problem, load_yaml, parse
 from kdray.config.overrides import merge
 from kdray.config.run import RunConfig
 from kdray.errors import ConfigError
@@ -165,9 +165,7 @@ def load_sweep(path: Path) -> SweepConfig:
     try:
         return SweepConfig.model_validate({**plain, "run": run})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ').rstrip('.')}.") from None
+        raise ConfigError(f"{path}: {first_problem(error, SweepConfig)}") from None
 
 
 def _suggested(trial: Any, key: str, choices: Range | Choices) -> Any:

@@ -11,6 +11,7 @@ from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.tasks import Field
 from kdray.errors import ConfigError
 from kdray.origin import object_named, outside
+from kdray.records import plain_message
 
 SPLITS = ("train", "validation", "test")
 
@@ -108,7 +109,7 @@ def checked(plain: Mapping[str, Any]) -> CorpusSettings:
     try:
         return CorpusSettings.model_validate(plain)
     except ValidationError as error:
-        sentence = error.errors()[0]["msg"].removeprefix("Value error, ").rstrip(".")
+        sentence = plain_message(error.errors()[0])
         raise ConfigError(f"corpus: {sentence}.") from None
 
 

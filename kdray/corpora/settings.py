@@ -1,5 +1,6 @@
 """Settings of the corpus."""
 
+import difflib
 from typing import Annotated, Literal
 
 from pydantic import Field as Setting
@@ -80,7 +81,9 @@ class CorpusSettings(Settings):
     def _name_is_known(self) -> "CorpusSettings":
         allowed = (*TASKS, "folder", "auto")
         if self.name not in allowed and not self.is_own:
-            raise ValueError(f"name = {self.name}, allowed are {', '.join(allowed)}; for your own files use folder")
+            near = difflib.get_close_matches(self.name, allowed, n=1)
+            hint = f"the nearest is {near[0]}" if near else "kdray corpora lists the names"
+            raise ValueError(f"name = {self.name} is unknown; {hint}; for your own files use folder")
         return self
 
     @model_validator(mode="after")

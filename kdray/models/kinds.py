@@ -23,6 +23,7 @@ from kdray.models.textcnn import TextCNN
 from kdray.models.tokens import SUFFIX, TokenTransformer
 from kdray.models.transformer import Transformer
 from kdray.origin import defined, opened
+from kdray.records import plain_message
 from kdray.signals import Signals
 from kdray.tasks import Task
 
@@ -79,7 +80,7 @@ def architecture_at(folder: Path) -> Architecture:
             return kind.model_validate({key: value for key, value in settings.items() if key != "name"})
         return _parser.validate_python(settings)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
+        reason = plain_message(error.errors()[0])
         raise ConfigError(
             f"{folder / 'config.json'}: {name} is no architecture of kdray with these settings ({reason})."
         ) from None

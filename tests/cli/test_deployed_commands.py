@@ -56,7 +56,7 @@ def test_predict_refuses_what_it_cannot_do(model, tmp_path, capsys, more, said):
         (["--workers", "0"], "--workers 0: it must be 1 or more"),
         (["--host", "192.0.2.1"], "--host 192.0.2.1 --port 8000: this machine cannot listen there"),
         (["--queue-rows", "4"], "queue_rows = 4 is below texts = 1024"),
-        (["--batch-rows", "0"], "--batch-rows 0: input should be greater than or equal to 1"),
+        (["--batch-rows", "0"], "--batch-rows 0: expected 1 or more"),
     ],
 )
 def test_serve_refuses_bad_numbers(model, capsys, more, said):

@@ -67,7 +67,7 @@ def test_ones_own_rows_are_a_corpus_by_the_flag_and_by_the_setting() -> None:
 
 
 def test_an_unknown_corpus_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"name = rtf, allowed are"):
+    with pytest.raises(ConfigError, match=r"name = rtf is unknown; the nearest is rte"):
         run_of("--corpus", "rtf")
 
 

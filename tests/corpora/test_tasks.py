@@ -58,7 +58,7 @@ def test_imdb_and_ag_news_carve_what_the_papers_carve():
 
 
 def test_refuses_unknown_names_and_keys():
-    assert "name = rtee, allowed are rte, sst2" in refusal(name="rtee")
+    assert "name = rtee is unknown; the nearest is rte" in refusal(name="rtee")
     assert "Extra inputs are not permitted" in refusal(name="rte", folder="x")
 
 
