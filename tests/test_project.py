@@ -72,3 +72,13 @@ def test_headings_that_links_name_exist() -> None:
 
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize(("variable", "compiles"), [("1", True), ("", False)])
+def test_pip_compiles_packages_only_where_python_may_not_keep_it(variable: str, compiles: bool) -> None:
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    environ["PYTHONDONTWRITEBYTECODE"] = variable
+    command = ["make", "--dry-run", "--always-make", "setup"]
+    planned = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
+    assert "pip install" in planned
+    assert ("--no-compile" in planned) is not compiles
