@@ -14,7 +14,7 @@ from kdray.corpora.finding import RawCorpus, from_function, from_name, from_user
 from kdray.corpora.notes import overlap_note, size_note
 from kdray.corpora.phrases import phrase_groups
 from kdray.corpora.settings import CorpusSettings
-from kdray.corpora.splits import HOST, PHRASES, carve, limit_rows
+from kdray.corpora.splits import HOST, PHRASES, carve, fold, limit_rows
 from kdray.corpora.tasks import LANGUAGE, TEST, TRAIN, VALIDATION, Task
 from kdray.corpora.validate import normalize
 from kdray.errors import ConfigError
@@ -118,6 +118,11 @@ def _refuse_unused(settings: CorpusSettings, task: Task) -> None:
         raise ConfigError(f"corpus.group_phrases = {settings.group_phrases} has no effect: {official}.")
     if settings.split_seed and settings.limit is None:
         raise ConfigError(f"corpus.split_seed = {settings.split_seed} has no effect: {official}.")
+    if settings.fold is not None:
+        raise ConfigError(
+            f"{task.name} has a {task.validation_split} split for selection, which is not pooled with train; leave out "
+            "corpus.fold (folds in a sweep)."
+        )
 
 
 def _check(raw: RawCorpus, task: Task, columns: Mapping[str, str]) -> dict[str, pa.Table]:
@@ -148,8 +153,12 @@ def _split(checked: Mapping[str, pa.Table], task: Task, settings: CorpusSettings
     if task.validation_split is not None:
         select = _of_languages(checked[task.validation_split], settings, VALIDATION)
     else:
-        fraction = settings.validation_fraction or task.validation_fraction
-        train, select = carve(train, fraction=fraction, seed=settings.split_seed, group_by=group_by)
+        if settings.fold is not None:
+            index, of = settings.fold.index, settings.fold.of
+            train, select = fold(train, index=index, of=of, seed=settings.split_seed, group_by=group_by)
+        else:
+            fraction = settings.validation_fraction or task.validation_fraction
+            train, select = carve(train, fraction=fraction, seed=settings.split_seed, group_by=group_by)
         train, select = train.select(columns), select.select(columns)
     if train["label"].null_count == train.num_rows:
         raise ConfigError(f"{task.name} has no labeled row in train: at least one is needed.")
@@ -202,6 +211,8 @@ def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, splits: Mapping[
         phrases.append(f"limited to {settings.limit:,} of {there:,} train rows")
     if settings.train_languages:
         phrases.append(f"trained and selected on rows of {', '.join(settings.train_languages)} only")
+    if settings.fold is not None:
+        phrases.append(f"fold {settings.fold.index + 1} of {settings.fold.of} of train and validation")
     if unlabeled := train["label"].null_count:
         phrases.append(f"{unlabeled:,} of {train.num_rows:,} train rows without a label")
     if task.tags == "mend":

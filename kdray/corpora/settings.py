@@ -16,6 +16,24 @@ _ROLES = {("body",), ("body", "body"), ("pair", "pair"), ("context", "query"), (
 _OWN_COLUMNS = ("label", "id")
 
 
+class Fold(Settings):
+    """One of several folds of train and validation, whose rows are the validation split.
+
+    Attributes:
+        index: which one; the first is 0.
+        of: how many there are.
+    """
+
+    index: Annotated[int, Setting(ge=0, le=99)]
+    of: Annotated[int, Setting(ge=2, le=100)]
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> "Fold":
+        if self.index >= self.of:
+            raise ValueError(f"index = {self.index} must be below of = {self.of}: the first fold is 0")
+        return self
+
+
 class CorpusSettings(Settings):
     """Which corpus, and how it is read.
 
@@ -39,11 +57,13 @@ class CorpusSettings(Settings):
             host together (the last two labels of its name).
         group_phrases: whether a row of train whose text is part of the text of other rows is on the side of the longest
             of these. The text is that of `group_by`, or the only field. None takes the task's own: true for sst2.
-        split_seed: decides which rows `validation_fraction` and `limit` take.
+        split_seed: decides which rows `validation_fraction`, `limit` and `fold` take.
         language_field: the column with the language of each row, by which scores are shown too. None takes the task's
             own: that of sib200 and umsab.
         train_languages: only rows of these are trained and selected on; scores on the other splits are of all.
         limit: use only this many rows of train, a stratified sample, for smoke runs.
+        fold: in place of `validation_fraction`: train and validation are pooled and split into `of` folds, stratified
+            by class and with groups kept together; fold `index` is the validation split. `folds` of a sweep sets it.
     """
 
     name: str = "auto"
@@ -61,6 +81,7 @@ class CorpusSettings(Settings):
     language_field: Name | None = None
     train_languages: tuple[Name, ...] = ()
     limit: Annotated[int, Setting(ge=1, le=1_000_000_000)] | None = None
+    fold: Fold | None = None
 
     @property
     def is_own(self) -> bool:
@@ -133,8 +154,18 @@ class CorpusSettings(Settings):
             raise ValueError(f"group_by = {self.group_by} has no effect: {official}; leave it out")
         if self.group_phrases is not None:
             raise ValueError(f"group_phrases = {self.group_phrases} has no effect: {official}; leave it out")
+        if self.fold is not None:
+            raise ValueError(f"fold cannot be set: {official}, which is not pooled with train; leave it out")
         if self.split_seed and self.limit is None:
             raise ValueError(f"split_seed = {self.split_seed} has no effect: {official}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _fold_is_in_place_of_a_fraction(self) -> "CorpusSettings":
+        if self.fold is not None and self.validation_fraction is not None:
+            raise ValueError(
+                f"validation_fraction = {self.validation_fraction} has no effect where fold is set; leave one out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -31,19 +31,14 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
     Raises:
         ConfigError: no row would be held out, or a class would have no row left.
     """
-    rows = np.flatnonzero(train["label"].is_valid().to_numpy())
-    labels = _strata(train["label"].drop_null())
+    rows, labels, groups = _labeled(train, group_by)
     count = int(len(rows) * fraction + 0.5)
     if count == 0:
         raise ConfigError(f"train has {len(rows)} labeled rows, too few to hold out {fraction:g} of them.")
     ids = train["id"].take(pa.array(rows)).to_pylist()
-    if group_by is None:
+    if groups is None:
         taken = choose(ids, labels, count=count, seed=seed, purpose="select")
     else:
-        texts = train[group_by.removeprefix(HOST)].take(pa.array(rows))
-        if group_by.startswith(HOST):
-            texts = pa.chunked_array([list(map(host_of, texts.to_pylist()))], pa.string())
-        groups = texts.dictionary_encode().combine_chunks().indices.to_numpy()
         taken = choose_groups(ids, labels, groups, count=count, seed=seed, purpose="select")
         if not taken.any():
             shown = "phrases" if group_by == PHRASES else group_by
@@ -54,9 +49,60 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
             f"train has only {np.sum(labels == gone[0])} row of class {gone[0]}; holding out {fraction:g} of the "
             "rows would remove it: add rows of this class or set another split_seed."
         )
-    is_carved = np.zeros(train.num_rows, bool)
-    is_carved[rows[taken]] = True
-    return train.filter(pa.array(~is_carved)), train.filter(pa.array(is_carved))
+    return _parted(train, rows[taken])
+
+
+def fold(train: pa.Table, *, index: int, of: int, seed: int, group_by: str | None = None) -> tuple[pa.Table, pa.Table]:
+    """Split off one of several stratified folds; each labeled row is in exactly one of them.
+
+    Args:
+        train: with the columns `id` and `label`; unlabeled rows stay in train in every fold.
+        index: of the fold that is held out, 0 to `of` - 1.
+        of: the number of folds, 2 or more.
+        seed: 0 or more; another seed makes other folds.
+        group_by: as for `carve`; labeled rows of one group are in one fold.
+
+    Returns:
+        The remaining and the held-out rows, both in the order of `train`.
+
+    Raises:
+        ConfigError: there are fewer rows or groups than folds, or all rows of a class are in one fold.
+    """
+    rows, labels, groups = _labeled(train, group_by)
+    ids = train["id"].take(pa.array(rows)).to_pylist()
+    groups = np.arange(len(rows)) if groups is None else groups
+    if (there := len(np.unique(groups))) < of:
+        what = "labeled rows" if group_by is None else "groups of labeled rows"
+        raise ConfigError(f"train has {there} {what}, too few for {of} folds; set fewer folds.")
+    folds = deal(ids, labels, groups, of=of, seed=seed)
+    for each in np.unique(labels):
+        if len(np.unique(folds[labels == each])) == 1:
+            raise ConfigError(
+                f"all rows of class {each} ({np.sum(labels == each)} in train) are in one of {of} folds, whose models "
+                "would not learn it; add rows of this class, set another split_seed, or use no folds."
+            )
+    return _parted(train, rows[folds == index])
+
+
+def _labeled(
+    train: pa.Table, group_by: str | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.integer] | None]:
+    """The places of the labeled rows in train, and their strata and groups; no groups without `group_by`."""
+    rows = np.flatnonzero(train["label"].is_valid().to_numpy())
+    labels = _strata(train["label"].drop_null())
+    if group_by is None:
+        return rows, labels, None
+    texts = train[group_by.removeprefix(HOST)].take(pa.array(rows))
+    if group_by.startswith(HOST):
+        texts = pa.chunked_array([list(map(host_of, texts.to_pylist()))], pa.string())
+    return rows, labels, texts.dictionary_encode().combine_chunks().indices.to_numpy()
+
+
+def _parted(train: pa.Table, rows: NDArray[np.int64]) -> tuple[pa.Table, pa.Table]:
+    """The other rows, and these."""
+    is_taken = np.zeros(train.num_rows, bool)
+    is_taken[rows] = True
+    return train.filter(pa.array(~is_taken)), train.filter(pa.array(is_taken))
 
 
 def host_of(url: str) -> str:
@@ -116,17 +162,41 @@ def choose_groups(
     assert 0 <= count <= len(ids) == len(strata) == len(groups)
     _, stratum, sizes = np.unique(strata, return_inverse=True, return_counts=True)
     left = _quotas(sizes, count)
-    hashes = _hashes(ids, f"{seed}:{purpose}")
-    members: dict[int, list[int]] = {}
-    for row in np.argsort(hashes, kind="stable"):
-        members.setdefault(int(groups[row]), []).append(int(row))
     taken = np.zeros(len(ids), bool)
-    for rows in members.values():
+    for rows in _members(groups, _hashes(ids, f"{seed}:{purpose}")):
         wanted = np.bincount(stratum[rows], minlength=len(left))
         if np.all(wanted <= left):
             left -= wanted
             taken[rows] = True
     return taken
+
+
+def deal(
+    ids: Sequence[str], strata: NDArray[np.int64], groups: NDArray[np.integer], *, of: int, seed: int
+) -> NDArray[np.int64]:
+    """The fold of each row, 0 to `of` - 1, [rows]; groups stay whole.
+
+    Groups are dealt from the largest to the smallest, of equal size in the order of their smallest hash: each to the
+    fold that has the fewest rows of its strata; then to the one with the fewest rows; then to the first.
+    """
+    assert len(ids) == len(strata) == len(groups)
+    _, stratum = np.unique(strata, return_inverse=True)
+    counts = np.zeros((of, int(stratum.max(initial=0)) + 1), np.int64)
+    folds = np.zeros(len(ids), np.int64)
+    for rows in sorted(_members(groups, _hashes(ids, f"{seed}:fold")), key=len, reverse=True):
+        given = np.bincount(stratum[rows], minlength=counts.shape[1])
+        place = int(np.lexsort((counts.sum(axis=1), counts @ given))[0])
+        counts[place] += given
+        folds[rows] = place
+    return folds
+
+
+def _members(groups: NDArray[np.integer], hashes: NDArray[np.uint64]) -> list[list[int]]:
+    """The rows of each group, groups and rows in the order of their smallest hash."""
+    members: dict[int, list[int]] = {}
+    for row in np.argsort(hashes, kind="stable"):
+        members.setdefault(int(groups[row]), []).append(int(row))
+    return list(members.values())
 
 
 def _strata(labels: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -61,7 +61,9 @@ def test_every_setting_has_a_type_and_a_meaning() -> None:
     every = settings()
     assert len(every) > 250
     assert [each.key for each in every if not (each.type and each.meaning)] == []
-    assert {each.key for each in every if not each.default} == {"teachers.0.init_from.corpus", "prune.policy.rate"}
+    folds = {f"{corpus}.fold.{key}" for corpus in ("corpus", "teachers.0.init_from.corpus") for key in ("index", "of")}
+    needed = {"teachers.0.init_from.corpus", "prune.policy.rate", *folds}
+    assert {each.key for each in every if not each.default} == needed
 
 
 def test_settings_are_those_of_the_records() -> None:

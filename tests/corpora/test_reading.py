@@ -227,6 +227,35 @@ def test_validation_is_the_test_split_if_there_is_no_test_file(tmp_path):
     assert {name: table.num_rows for name, table in splits.items()} == {"train": 18, "validation": 2, "test": 6}
 
 
+def test_folds_pool_train_and_validation_and_leave_test_as_it_is(tmp_path):
+    whole = read_own(with_train(tmp_path, texts(20))).splits
+    folds = [read_own(tmp_path, fold={"index": index, "of": 3}) for index in range(3)]
+    pool = sorted(whole["train"]["id"].to_pylist() + whole["validation"]["id"].to_pylist())
+    assert sorted(row for each in folds for row in each.splits["validation"]["id"].to_pylist()) == pool
+    for each in folds:
+        assert sorted(each.splits["train"]["id"].to_pylist() + each.splits["validation"]["id"].to_pylist()) == pool
+        assert each.splits["train"].column_names == whole["train"].column_names
+        assert each.splits["test"].equals(whole["test"])
+    assert folds[1].note == "fold 2 of 3 of train and validation"
+    assert len({each.fingerprint for each in folds}) == 3
+
+
+def test_refuses_folds_of_a_corpus_with_a_validation_split(tmp_path):
+    with_train(tmp_path, texts(20))
+    write(tmp_path, "validation", texts(6))
+    with pytest.raises(ConfigError, match=r"validation split for selection, which is not pooled with train; leave out"):
+        read_own(tmp_path, fold={"index": 0, "of": 2})
+    with pytest.raises(ValidationError, match="fold cannot be set: emotion selects on its official validation split"):
+        CorpusSettings.model_validate({"name": "emotion", "fold": {"index": 0, "of": 2}})
+
+
+def test_refuses_a_fold_that_is_none(tmp_path):
+    with pytest.raises(ValidationError, match="index = 2 must be below of = 2: the first fold is 0"):
+        CorpusSettings.model_validate({"name": "rte", "fold": {"index": 2, "of": 2}})
+    with pytest.raises(ValidationError, match=r"validation_fraction = 0\.2 has no effect where fold is set"):
+        CorpusSettings.model_validate({"name": "rte", "validation_fraction": 0.2, "fold": {"index": 0, "of": 2}})
+
+
 def test_a_folder_is_never_taken_for_a_named_corpus(tmp_path):
     corpus = read_own(with_train(tmp_path / "rte", texts(20)))
     assert (corpus.task.name, corpus.origin) == ("folder-rte", "folder rte")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdray.corpora.splits import carve, choose, choose_groups, limit_rows
+from kdray.corpora.splits import carve, choose, choose_groups, deal, fold, host_of, limit_rows
 from kdray.errors import ConfigError
 
 CLASSES = st.lists(st.integers(-1, 3), min_size=1, max_size=80)
@@ -137,6 +137,88 @@ def test_refuses_to_carve_from_too_few_rows():
 def test_refuses_to_take_the_last_row_of_a_class():
     with pytest.raises(ConfigError, match=r"train has only 1 row of class 0; holding out 0\.5"):
         carve(table([0, 1]), fraction=0.5, seed=0)
+
+
+def folds_of(rows, *, of, seed=0, group_by=None):
+    return [fold(rows, index=index, of=of, seed=seed, group_by=group_by) for index in range(of)]
+
+
+@given(CLASSES, st.integers(2, 5), st.integers(0, 5))
+@settings(deadline=None, max_examples=60)
+def test_every_labeled_row_is_held_out_in_one_fold_and_classes_are_shared_out_evenly(labels, of, seed):
+    rows = table(labels)
+    try:
+        parts = folds_of(rows, of=of, seed=seed)
+    except ConfigError:
+        return
+    held_out = [each for _, validation in parts for each in ids_of(validation)]
+    assert sorted(held_out) == sorted(ids_of(rows.filter(rows["label"].is_valid())))
+    for train, validation in parts:
+        assert sorted(ids_of(train) + ids_of(validation)) == sorted(ids_of(rows))
+        assert train["label"].null_count == rows["label"].null_count
+    for label in set(labels) - {-1}:
+        counts = [validation["label"].to_pylist().count(label) for _, validation in parts]
+        assert max(counts) - min(counts) <= 1
+
+
+@given(st.lists(st.tuples(st.integers(-1, 2), st.sampled_from("abcdefghij")), min_size=1, max_size=60))
+@settings(deadline=None, max_examples=60)
+def test_labeled_rows_of_one_group_are_in_one_fold(pairs):
+    try:
+        parts = folds_of(grouped(pairs), of=3, group_by="text")
+    except ConfigError:
+        return
+    for train, validation in parts:
+        kept = train.filter(train["label"].is_valid())["text"].to_pylist()
+        assert validation.num_rows
+        assert not set(kept) & set(validation["text"].to_pylist())
+
+
+def test_hosts_stay_together_in_a_fold():
+    urls = [f"http://sub{i}.site{i % 6}.com/page" for i in range(24)]
+    rows = table([i // 6 % 2 for i in range(24)]).append_column("url", pa.array(urls))
+    for train, validation in folds_of(rows, of=3, group_by="host:url"):
+        there, here = ({host_of(url) for url in part["url"].to_pylist()} for part in (train, validation))
+        assert (len(there), len(here), there & here) == (4, 2, set())
+
+
+@given(CLASSES, st.integers(0, 5), st.data())
+@settings(deadline=None, max_examples=60)
+def test_folds_do_not_depend_on_row_order(labels, seed, data):
+    ids = [f"train:{row}" for row in range(len(labels))]
+    order = np.array(data.draw(st.permutations(range(len(labels)))))
+    groups = np.array(data.draw(st.lists(st.integers(0, 9), min_size=len(labels), max_size=len(labels))))
+    found = deal(ids, np.array(labels), groups, of=3, seed=seed)
+    shuffled = deal([ids[i] for i in order], np.array(labels)[order], groups[order], of=3, seed=seed)
+    assert np.array_equal(found[order], shuffled)
+
+
+def test_folds_follow_the_seed():
+    rows = table([0, 1] * 20)
+    first = [ids_of(validation) for _, validation in folds_of(rows, of=2)]
+    assert first == [ids_of(validation) for _, validation in folds_of(rows, of=2)]
+    assert first != [ids_of(validation) for _, validation in folds_of(rows, of=2, seed=1)]
+
+
+def test_folds_are_the_same_on_every_machine():
+    # worked out once with hashlib alone: rows in the order of their blake2b digests, key b"0:fold"; each goes to the
+    # fold with the fewest rows of its class, then of all classes
+    _, validation = fold(table([0] * 6 + [1] * 4), index=0, of=2, seed=0)
+    assert ids_of(validation) == ["train:1", "train:2", "train:5", "train:7", "train:8"]
+
+
+def test_refuses_more_folds_than_rows_or_groups():
+    with pytest.raises(ConfigError, match="train has 4 labeled rows, too few for 5 folds; set fewer folds"):
+        fold(table([0, 1, 0, 1, -1]), index=0, of=5, seed=0)
+    rows = grouped([(i % 2, "ab"[i // 4]) for i in range(8)])
+    with pytest.raises(ConfigError, match="train has 2 groups of labeled rows, too few for 3 folds"):
+        fold(rows, index=0, of=3, seed=0, group_by="text")
+
+
+def test_refuses_folds_of_which_one_has_all_rows_of_a_class():
+    for index in range(2):
+        with pytest.raises(ConfigError, match=r"all rows of class 1 \(1 in train\) are in one of 2 folds"):
+            fold(table([0, 0, 0, 1]), index=index, of=2, seed=0)
 
 
 def test_limit_takes_that_many_rows_in_proportion():

@@ -43,11 +43,21 @@ def phrases(prefix: str) -> dict[str, Any]:
     return {f"{prefix}.group_phrases": (True, {f"{prefix}.group_by": "text"})}
 
 
+def folds(prefix: str) -> dict[str, Any]:
+    first = {"index": 0, "of": 2}
+    return {
+        f"{prefix}.fold": first,
+        f"{prefix}.fold.index": (1, {f"{prefix}.fold": first}),
+        f"{prefix}.fold.of": (3, {f"{prefix}.fold": first}),
+    }
+
+
 # The stage whose digest changes, and another value for each setting of it; with a value, what it needs to be allowed.
 COUNTS: dict[str, dict[str, Any]] = {
     "corpus": {
         **under("corpus", CORPUS),
         **phrases("corpus"),
+        **folds("corpus"),
         "corpus.train_languages": (["positive"], {"corpus.language_field": "flag"}),
     },
     "prune": {
@@ -68,6 +78,7 @@ COUNTS: dict[str, dict[str, Any]] = {
         "teachers.0.classes": (["positive", "negative"], FINE_TUNING), "teachers.0.init_from": None,
         "teachers.0.init_from.label_map": {"negative": "positive", "positive": "negative"},
         **under("teachers.0.init_from.corpus", CORPUS), **phrases("teachers.0.init_from.corpus"),
+        **folds("teachers.0.init_from.corpus"),
         "teachers.0.init_from.corpus.train_languages": (
             ["positive"], {"teachers.0.init_from.corpus.language_field": "flag"},
         ),
@@ -368,6 +379,22 @@ def test_the_task_changes_the_digest_of_a_corpus_with_the_same_rows(tmp_path: Pa
         )
     ]
     assert len(set(found)) == 3
+
+
+def test_a_corpus_without_a_fold_has_the_digest_that_it_had_before_there_were_folds(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    for split, number in (("train", 40), ("test", 10)):
+        rows = [{"text": f"row {i} of {split}", "label": i % 2} for i in range(number)]
+        (tmp_path / "rows" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    context = Context(Store(str(tmp_path / "store")), InProcess(), None)
+    plain = {"name": "folder", "path": str(tmp_path / "rows"), "labels": ["no", "yes"]}
+    assert [
+        read(CorpusSettings.model_validate({**plain, **more}), context).digest
+        for more in ({}, {"validation_fraction": 0.3, "split_seed": 7})
+    ] == [
+        "0c06b208c781a999096a512084b535b5555821b146775a91d8a2c623608bdb69",
+        "792c10d015debc315be5461265882c4d93d2ccae7fda99e0b02cc1cc99f2c6fc",
+    ]
 
 
 def test_mended_tags_count_by_the_rows_that_they_give(tmp_path: Path) -> None:
