@@ -90,14 +90,15 @@ class Trial(Record):
 
 
 class Contender(Record):
-    """A trial whose settings were trained again on further seeds; `validation` is the mean of these."""
+    """A trial whose settings were trained again, on further seeds or folds; `validation` is the mean of these."""
 
     number: int
     validation: float
 
 
 class Selection(Record):
-    """How the winner of a search was chosen: by the validation split, on seeds that the search did not use.
+    """How the winner of a search was chosen: by the validation split, on seeds that the search did not use; or by folds
+    of train and validation, with the seed of the search.
 
     Attributes:
         contenders: The best trials of the search, and trial 0, which has the default settings.
@@ -105,6 +106,7 @@ class Selection(Record):
         gain: By how much its mean is better than that of the defaults; negative is impossible, 0 is the defaults.
         noise: The gain that chance alone may give.
         winner: `best` where the gain is above the noise, otherwise 0.
+        folds: On how many folds of train and validation the means are; 0 is on the validation split alone.
     """
 
     seeds: tuple[int, ...]
@@ -113,6 +115,7 @@ class Selection(Record):
     gain: float
     noise: float
     winner: int
+    folds: int = 0
 
 
 class Best(Record):

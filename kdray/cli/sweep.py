@@ -143,6 +143,12 @@ def _parser(task: str) -> argparse.ArgumentParser:
         help="end with an exported bundle of the winner, or of the next candidate where its export is refused",
     )
     parser.add_argument("--candidates", type=int, default=3, help="best trials that are trained again at the end (3)")
+    parser.add_argument(
+        "--folds",
+        default="0",
+        help="compare the best trials and the defaults on this number of folds of train and validation; auto: 3 on "
+        "small corpora (default 0: on the validation split)",
+    )
     parser.add_argument("--sampling", choices=("tpe", "random"), default="tpe", help="how settings are chosen")
     parser.add_argument(
         "--pruning",
@@ -165,7 +171,7 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
             raise ConfigError(f"--{flag.replace('_', '-')} {value:g}: it must be above 0.")
     if arguments.retry_failed and not arguments.resume:
         raise ConfigError("--retry-failed requires --resume.")
-    limit, formats = _limit(arguments.under), _formats(arguments.formats)
+    limit, formats, folds = _limit(arguments.under), _formats(arguments.formats), _folds(arguments.folds)
     run = run_config(searched.task, arguments, searched.base, searched.on_sample)
     students = searched.students
     space, starts = students.rest if limit is not None and students.rest else (searched.space, searched.starts)
@@ -187,6 +193,7 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
     from kdray.api.experiments import search_settings
     from kdray.experiments.budget import Budget
     from kdray.experiments.documents import Provenance
+    from kdray.experiments.folds import most_in_folds
     from kdray.experiments.latency import changed
     from kdray.experiments.settings import Shapes, SweepSettings
     from kdray.experiments.sweep import most_candidates
@@ -201,6 +208,7 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
         gpus=arguments.gpus_per_trial,
         confirm_start=run.corpus.name != "sample",  # on the sample, short runs matter more than controls
         candidates=arguments.candidates,
+        folds=folds,
         storage=arguments.storage,
         pruning=arguments.pruning,
         sampling=arguments.sampling,
@@ -219,7 +227,8 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
 
     def started(engine: Engine) -> None:
         say(f"sweep {name}: {trials} trials on {run.corpus.name}; to resume after a stop: {_resume(command, name)}")
-        show_students(run, engine, "trials", trials, arguments, confirmed=most_candidates(settings, run) * len(seeds))
+        confirmed = most_candidates(settings, run) * len(seeds) + most_in_folds(settings)
+        show_students(run, engine, "trials", trials, arguments, confirmed=confirmed)
 
     document = search_settings(
         settings,
@@ -250,6 +259,17 @@ def _objectives(given: str) -> tuple[Any, ...]:
             f"--objectives {given}: give metric first, then latency, parameters or both, separated by commas."
         )
     return names
+
+
+def _folds(given: str) -> Any:
+    """The number of folds, or `auto`.
+
+    >>> _folds("auto"), _folds("3")
+    ('auto', 3)
+    """
+    if given == "auto" or (given.isdecimal() and (given == "0" or 2 <= int(given) <= 100)):
+        return given if given == "auto" else int(given)
+    raise ConfigError(f"--folds {given}: give 0, auto, or a number from 2 to 100.")
 
 
 def _limit(given: str | None) -> float | None:

@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -60,6 +60,7 @@ class SweepConfig(Settings):
     formats: str | None = None
     bundle: bool | None = None
     candidates: int | None = Field(default=None, ge=1)
+    folds: Literal["auto"] | Annotated[int, Field(ge=0, le=100)] | None = None
     sampling: Literal["tpe", "random"] | None = None
     pruning: Literal["asha", "median", "none"] | None = None
     track: str | None = None

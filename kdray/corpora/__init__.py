@@ -5,7 +5,7 @@ from kdray.corpora.encoding import Encoded, Words, collate, encode
 from kdray.corpora.finding import kdray_data, resolve_auto
 from kdray.corpora.own import OwnCorpus, corpus
 from kdray.corpora.reading import Corpus, fingerprint, read_corpus
-from kdray.corpora.settings import CorpusSettings
+from kdray.corpora.settings import CorpusSettings, Fold
 from kdray.corpora.splits import choose
 from kdray.corpora.stored import StoredCorpus, StoredTask, load_corpus, load_description, save_corpus, save_splits
 from kdray.corpora.tasks import TASKS, TEST, TRAIN, VALIDATION, Field, Role, Task
@@ -19,6 +19,7 @@ __all__ = [
     "CorpusSettings",
     "Encoded",
     "Field",
+    "Fold",
     "OwnCorpus",
     "Role",
     "StoredCorpus",

@@ -46,6 +46,8 @@ class SweepSettings:
         gpus: GPUs of one trial, may be a fraction.
         confirm_start: Confirm also the student's first weights without KD, where these are a teacher's layers.
         candidates: How many of the best trials and the defaults are trained on the seeds of the confirmation.
+        folds: Into how many folds train and validation are split to compare candidates and defaults; 0 compares them on
+            the validation split, `auto` takes 3 where both together have fewer than 5,000 rows.
         storage: SQLAlchemy URL of the study; None is a file in the sweep's folder, for one driver at a time.
         pruning: Which trials stop early, by their scores after each epoch; None is `asha`, but nothing with several
             objectives.
@@ -70,6 +72,7 @@ class SweepSettings:
     gpus: float = 0.0
     confirm_start: bool = True
     candidates: int = 3
+    folds: int | Literal["auto"] = 0
     storage: str | None = None
     pruning: Pruning | None = None
     sampling: Sampling = "tpe"

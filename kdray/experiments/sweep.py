@@ -15,10 +15,11 @@ from kdray.config import RunConfig, merge, parse
 from kdray.errors import RunError
 from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate
 from kdray.experiments.documents import Provenance, facts_of, pairs, students, write
+from kdray.experiments.folds import CorpusFold, check_folds, prepare_folds, rows_of, train_by_fold
 from kdray.experiments.latency import Exported, deploy
 from kdray.experiments.replay import trained_of
 from kdray.experiments.search import Driver, check, search
-from kdray.experiments.selection import select
+from kdray.experiments.selection import select, select_by_folds
 from kdray.experiments.settings import SearchResult, SweepSettings
 from kdray.experiments.students import Shared
 from kdray.results import Selection
@@ -54,12 +55,13 @@ def sweep(
             `kdray.tuning.tune.RayTune()` on the cluster of a running Ray session.
 
     Raises:
-        ConfigError: As `check`, before anything is made.
+        ConfigError: As `check` and `check_folds`, before anything is made, or as `prepare_folds`, before the search.
         RunError: No trial finished, or no bundle meets the limit of the latency (the documents are written then).
     """
+    check_folds(settings, run)
     check(settings, run, context.store, driver)
     start, phases = time.time(), dict[str, float]()
-    prepared = _timed("prepare", phases, lambda: prepare(run, context, every_teacher=True))
+    prepared, folds = _timed("prepare", phases, lambda: _prepared(settings, run, context))
     found = _timed("search", phases, lambda: search(settings, run, prepared, context, driver))
     higher = get_metric(run.corpus.main_metric).higher_is_better
     contenders = _contenders(settings, run, found, higher_is_better=higher)
@@ -71,14 +73,20 @@ def sweep(
         lambda: confirm(candidates, seeds, Shared.of(prepared), context.engine, cpus=settings.cpus, gpus=settings.gpus),
     )
     document = _document(settings, run, prepared, context, found, provenance)
-    selection = select(
-        {number: confirmed[each.label] for number, each in contenders.items()},
-        seeds,
-        searched=run.train.seed,
-        metric=document["metric"],
-        higher_is_better=higher,
-        rows=document["corpus"]["rows"]["validation"],
-    )
+    if folds and len(contenders) > 1:
+        by_fold = _timed("folds", phases, lambda: train_by_fold(settings, contenders, folds, context.engine))
+        selection = select_by_folds(
+            by_fold, seed=run.train.seed, metric=document["metric"], higher_is_better=higher, rows=rows_of(folds)
+        )
+    else:
+        selection = select(
+            {number: confirmed[each.label] for number, each in contenders.items()},
+            seeds,
+            searched=run.train.seed,
+            metric=document["metric"],
+            higher_is_better=higher,
+            rows=document["corpus"]["rows"]["validation"],
+        )
     chosen = contenders[selection.winner]
     document["selection"] = selection.plain()
     document["best"] = _best(settings, found, selection.winner)
@@ -107,6 +115,11 @@ def sweep(
         document["latency"]["bundle"]["trial"] = numbers[document["latency"]["bundle"].pop("choice")]
         _write(document, context, settings.name)
     return document
+
+
+def _prepared(settings: SweepSettings, run: RunConfig, context: Context) -> tuple[Prepared, list[CorpusFold]]:
+    prepared = prepare(run, context, every_teacher=True)
+    return prepared, prepare_folds(settings, run, prepared, context)
 
 
 def _with_latency(

@@ -55,7 +55,13 @@ def sweep_verdict(result: SweepResult, metric: Metric) -> str:
     label = ours.label[:1].upper() + ours.label[1:]
     if result.selection is not None and result.selection.winner == 0:
         label = "No candidate beats the default settings beyond the noise, so the defaults win"
-    return f"{label}: {_score(ours, metric)} on the test split ({fmt.plural(len(ours.seeds), 'seed')})."
+    folds = result.selection.folds if result.selection is not None else 0
+    how = f"; candidates were compared on {_folds(folds)}" if folds else ""
+    return f"{label}: {_score(ours, metric)} on the test split ({fmt.plural(len(ours.seeds), 'seed')}){how}."
+
+
+def _folds(number: int) -> str:
+    return f"{fmt.plural(number, 'fold')} of train and validation"
 
 
 def _score(student: Confirmed, metric: Metric) -> str:
@@ -111,7 +117,8 @@ def selected(selection: Selection, metric: Metric) -> str:
     """How the winner was chosen, with the figures."""
     others = fmt.plural(len(selection.contenders) - 1, "candidate")
     seeds = fmt.plural(len(selection.seeds), "seed")
-    start = f"{others} and the defaults were compared on the validation split with {seeds}: "
+    where = _folds(selection.folds) if selection.folds else f"the validation split with {seeds}"
+    start = f"{others} and the defaults were compared on {where}: "
     if selection.best == 0:
         return f"{start}the defaults have the best mean."
     figures = f"trial {selection.best} is ahead of the defaults by {metric.difference(selection.gain)}"

@@ -6,7 +6,7 @@ from typing import Any
 import optuna
 import pytest
 
-from kdray.cli.sweep import _formats, _limit, _parser
+from kdray.cli.sweep import _folds, _formats, _limit, _parser
 from kdray.config import SweepConfig, load_sweep, merge, parse
 from kdray.config.sweep import Range
 from kdray.errors import ConfigError
@@ -133,3 +133,15 @@ def test_formats_are_those_whose_latency_is_measured(given: str) -> None:
     assert _formats("onnx-int8,onnx") == ("onnx-int8", "onnx")
     with pytest.raises(ConfigError, match="give onnx, onnx-int8, or both"):
         _formats(given)
+
+
+def test_folds_are_a_number_or_auto(sweep: SweepConfig, tmp_path: Path) -> None:
+    for given, folds in (("3", 3), ("auto", "auto"), ("0", 0)):
+        flags = changed(tmp_path, "trials: 4", f"trials: 4\nfolds: {given}").flags()
+        assert _folds(_parser("rte").parse_args(flags).folds) == folds
+    assert _folds(_parser("rte").parse_args(sweep.flags()).folds) == 0
+    for given in ("1", "101", "-2", "three"):
+        with pytest.raises(ConfigError, match=rf"--folds {given}: give 0, auto, or a number from 2 to 100\."):
+            _folds(given)
+    with pytest.raises(ConfigError, match="folds"):
+        changed(tmp_path, "trials: 4", "trials: 4\nfolds: some")

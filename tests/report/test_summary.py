@@ -116,6 +116,21 @@ def test_one_seed_is_marked() -> None:
     ]
 
 
+def test_folds_are_in_the_verdict_and_in_the_comparison() -> None:
+    contenders = [{"number": number, "validation": mean} for number, mean in ((0, 0.60), (1, 0.64), (4, 0.61))]
+    sweep = made_up.sweep()
+    compared = {"seeds": [0], "contenders": contenders, "folds": 3}
+    sweep["selection"] = {"best": 1, "gain": 0.04, "noise": 0.02, "winner": 1, **compared}
+    assert sweep_verdict(_checked(sweep), _ACCURACY) == (
+        "Winner (trial 1: dekd): accuracy 62.1 ± 1.0 % on the test split (3 seeds); candidates were compared on 3 "
+        "folds of train and validation."
+    )
+    assert sweep_findings(_checked(sweep), _ACCURACY)[0] == (
+        "2 candidates and the defaults were compared on 3 folds of train and validation: trial 1 is ahead of the "
+        "defaults by +4.0 points, the noise is 2.0 points."
+    )
+
+
 def test_one_row_of_the_report_split_is_a_third_of_a_point() -> None:
     assert "277 rows: one row is worth 0.36 points" in rows_and_points(_checked(made_up.sweep()), _ACCURACY)
 
