@@ -98,7 +98,7 @@ def _models(teacher: kd.Teacher, arguments: argparse.Namespace, data: kd.Dataset
     found: dict[str, Any] = {"teacher": teacher.fitted}
     method = _method(arguments.method)
     for layers in _layers(arguments):
-        say(f"student of {layers} layers: distillation by {method}")
+        say(f"student of {layers} layers: distillation by {arguments.method}")
         found[f"student-{layers}"] = kd.distill(teacher, data, method=method, **_student(layers, arguments))
     return found
 
