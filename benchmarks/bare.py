@@ -33,7 +33,7 @@ CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 CASES: dict[str, dict[str, Any]] = {
     "sst2": {"name": "sst2"},
     "mrpc": {"name": "mrpc"},
-    "sib200, German": {"name": "sib200", "train_languages": ("deu_Latn",)},
+    "sib200, German": {"name": "sib200", "train_languages": ("deu_Latn",), "limit": None},
     "rte, pruned": {"name": "rte"},
 }
 START = time.monotonic()
@@ -89,7 +89,7 @@ def _student(case: str, arguments: argparse.Namespace) -> tuple[kd.Student, list
     """A student that was trained for a moment, and rows of its corpus: of test, then validation, then train."""
     say(f"{case}: {arguments.layers} layers, {arguments.epochs} epochs on {arguments.train_rows} rows at most")
     settings, store = dict(CASES[case]), str(arguments.work / "store")
-    data: Any = kd.Dataset.load(settings.pop("name"), limit=arguments.train_rows, **settings)
+    data: Any = kd.Dataset.load(settings.pop("name"), **{"limit": arguments.train_rows, **settings})
     if case.endswith("pruned"):
         data = kd.prune(data, level="sentence", keep_medoids="none", store=store)
     train = {"epochs": arguments.epochs, "learning_rate": 1e-4, "max_length": 64, "precision": arguments.precision}
