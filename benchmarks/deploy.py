@@ -5,9 +5,10 @@
 The teacher (an encoder folder, 12 x 768 in the published table) is fine-tuned on SST-2, or on `--csv FILE` with the
 columns text and label; students of 6 and 3 layers of MiniLM (x 384), or of `--layers`, are distilled from it by
 `--method`. Each is measured in torch fp32 and bf16, and exported to ONNX in fp32 and int8: accuracy on all test rows
-(of SST-2 the 872 dev rows), of bundles one text at a time, as they are timed (in int8 other rows of a batch count), p50 and p95 of one text with its tokenizer on one thread, megabytes, and times faster than
-the teacher in torch fp32. Everything made is kept in `--work` and reused. Targets: a student at least 23 times faster
-than the teacher; int8 within 0.5 points of its own fp32.
+(of SST-2 the 872 dev rows), p50 and p95 of one text with its tokenizer on one thread, megabytes, and times faster than
+the teacher in torch fp32. Bundles are scored one text at a time, as they are timed: in int8 the rows of a batch change
+each other's logits. Everything made is kept in `--work` and reused. Targets: a student at least 23 times faster than
+the teacher; int8 within 0.5 points of its own fp32.
 
 With `--seeds N` the students of each depth are then trained on N seeds by each of `--methods`, and without KD on equal
 steps; one table a depth has means, deviations and tests.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdray.config import RunConfig, merge, parse
-from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate
+from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate, start_without_kd
 from kdray.experiments.documents import Provenance, facts_of, pairs, students, write
 from kdray.experiments.students import Shared
 from kdray.stages import Context, prepare
@@ -25,7 +25,7 @@ def compare(
     gpus: float,
     provenance: Provenance,
 ) -> dict[str, Any]:
-    """Train every variant and the no-KD baseline on every seed; returns what result.json holds.
+    """Train every variant and the controls of `candidates_of` on every seed; returns what result.json holds.
 
     The engine of `context` trains them: `InProcess()` one after the other, `OnRay` as Ray tasks.
     Students that are in the store are not trained again, so the same command continues a stopped comparison.
@@ -52,11 +52,15 @@ def compare(
 
 
 def candidates_of(variants: Mapping[str, Mapping[str, Any]], run: RunConfig) -> list[Candidate]:
-    """The variants and the no-KD baseline.
+    """The variants, the no-KD baseline, and, of students that start from a teacher's layers, these layers without KD.
 
     Raises:
         ConfigError: A variant's settings do not fit.
     """
     plain = run.model_dump(mode="json")
     parsed = {label: parse(merge(plain, changes), source=label) for label, changes in variants.items()}
-    return [*(Candidate(label, each) for label, each in parsed.items()), no_kd_candidate(run)]
+    found = [*(Candidate(label, each) for label, each in parsed.items()), no_kd_candidate(run)]
+    control = start_without_kd(run)
+    if run.student.init_from != "encoder" and control.run not in parsed.values():
+        found.append(control)
+    return found

@@ -33,6 +33,13 @@ def no_kd_candidate(run: RunConfig) -> Candidate:
     )
 
 
+def start_without_kd(run: RunConfig) -> Candidate:
+    """The control of a student that starts from a teacher's layers: what these layers alone are worth."""
+    note = f"hard labels only, but its first weights are the {run.student.init_from}'s layers"
+    control = run.model_copy(update={"method": no_kd_baseline(run).method})
+    return Candidate("student from teacher layers, no KD", control, note)
+
+
 def confirm(
     candidates: Sequence[Candidate], seeds: Sequence[int], shared: Shared, engine: Engine, *, cpus: int, gpus: float
 ) -> dict[str, list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from kdray.config import RunConfig, merge, parse
 from kdray.errors import RunError
-from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate
+from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate, start_without_kd
 from kdray.experiments.documents import Provenance, facts_of, pairs, students, write
 from kdray.experiments.folds import CorpusFold, check_folds, prepare_folds, rows_of, train_by_fold
 from kdray.experiments.latency import Exported, deploy
@@ -24,7 +24,7 @@ from kdray.experiments.settings import SearchResult, SweepSettings
 from kdray.experiments.students import Shared
 from kdray.results import Selection
 from kdray.secrets import without_passwords
-from kdray.stages import Context, Prepared, no_kd_baseline, prepare
+from kdray.stages import Context, Prepared, prepare
 from kdray.tasks import get_metric
 
 log = logging.getLogger(__name__)
@@ -205,9 +205,7 @@ def _others(
     if vanilla != contenders[0].run:
         candidates.append(Candidate(VANILLA, vanilla, "the base's settings"))
     if _from_teacher(settings, run):
-        started = run.model_copy(update={"method": no_kd_baseline(run).method})
-        note = f"hard labels only, but its first weights are the {run.student.init_from}'s layers"
-        candidates.append(Candidate("student from teacher layers, no KD", started, note))
+        candidates.append(start_without_kd(run))
     on_front = (trial for trial in found.trials if trial["number"] in (found.front or ()))
     others = sorted(
         (trial for trial in on_front if trial["number"] not in contenders),

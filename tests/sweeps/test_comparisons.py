@@ -10,7 +10,7 @@ import pytest
 from kdray.config import RunConfig, apply_overrides, parse
 from kdray.errors import ConfigError
 from kdray.experiments.compare import candidates_of
-from kdray.experiments.confirm import BASELINE
+from kdray.experiments.confirm import BASELINE, Candidate
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 NAMES = ("ablate_dekd", "selection_ratio", "ta_depth")
@@ -31,7 +31,7 @@ def run_of(module: Any, *, on_sample: bool) -> RunConfig:
 @pytest.mark.parametrize("on_sample", [False, True])
 def test_every_variant_is_another_student_that_can_be_trained(module: Any, on_sample: bool) -> None:
     run = run_of(module, on_sample=on_sample)
-    *variants, alone = candidates_of(module.variants(run), run)
+    *variants, alone = _without_control(candidates_of(module.variants(run), run))
     assert (alone.label, alone.run.method.name) == (BASELINE, "finetune")
     assert len(variants) >= 3
     methods = [each.run.method for each in variants]
@@ -43,6 +43,22 @@ def test_every_variant_is_another_student_that_can_be_trained(module: Any, on_sa
             assert run.student.layers < depth < 6
 
 
+def _without_control(candidates: list[Candidate]) -> list[Candidate]:
+    return [each for each in candidates if each.label != "student from teacher layers, no KD"]
+
+
+def test_a_student_from_teacher_layers_is_compared_with_these_layers_without_kd() -> None:
+    plain = {"teachers": [{"name": "t"}], "student": {"init_from": "teacher", "layers": 3}, "method": {"name": "kd"}}
+    run = parse(plain, source="test")
+    *_, baseline, control = candidates_of({"kd": {}}, run)
+    assert (baseline.run.student.init_from, control.run.student.init_from) == ("encoder", "teacher")
+    assert control.run.method.name == "finetune"
+    own = {"kd": {}, "layers": {"method": {"name": "finetune"}}}
+    assert [each.label for each in candidates_of(own, run)] == ["kd", "layers", BASELINE]
+    encoder = parse({**plain, "student": {"layers": 3}}, source="test")
+    assert [each.label for each in candidates_of({"kd": {}}, encoder)] == ["kd", BASELINE]
+
+
 def test_a_variant_that_does_not_fit_is_named_before_anything_is_made() -> None:
     with pytest.raises(ConfigError, match=r"too warm.*temperature"):
         candidates_of({"fits": {}, "too warm": {"method": {"name": "kd", "temperature": -1}}}, parse({}, source="test"))
@@ -52,7 +68,7 @@ def test_the_command_lines_settings_of_dekd_hold_in_every_variant(module: Any) -
     changes = ["method.temperature=2", "method.direction=reverse", "method.strategy=random", "method.lambda3=0.05"]
     plain = {**module.SETTINGS, "corpus": {"name": "mrpc"}}
     run = parse(apply_overrides(plain, changes), source="test")
-    for variant in candidates_of(module.variants(run), run)[:-1]:
+    for variant in _without_control(candidates_of(module.variants(run), run))[:-1]:
         method: Any = variant.run.method
         assert (method.temperature, method.direction) == (2, "reverse")
         assert method.lambda3 == (0 if "alignment" in variant.label else 0.05)
