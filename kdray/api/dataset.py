@@ -4,6 +4,7 @@ import logging
 import shutil
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,7 @@ from kdray.tasks import types_of
 log = logging.getLogger(__name__)
 
 TEST_FRACTION = 0.1  # of the rows, held out where no test split is given
+MANY_ROWS = 50  # from here on a label of one row is surprising
 _TEST_SEED = 1
 
 
@@ -172,6 +174,9 @@ def _dataset(
     notes: list[str] = []
     kind = options.get("task", "single_label")
     plain = {split: _plain(table, texts, label, split, kind) for split, table in tables.items()}
+    for split, table in plain.items():
+        _refuse_empty(table, texts, f"{name}, {split}")
+    notes += _doubts(plain["train"]["label"].to_pylist()) if kind == "single_label" else []
     if kind == "regression":
         classes: tuple[str, ...] = ()
     elif labels is None:
@@ -204,8 +209,25 @@ def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, kind: 
     values = table[label].to_pylist()
     if kind == "single_label":
         values = [None if each is None or each != each else _shown(each) for each in values]  # nan is not itself
+        values = [each if each and each.strip() else None for each in values]  # an empty cell of a CSV
     ids = [f"{split}-{row}" for row in range(len(table))]
     return pa.table({"id": ids, **{each: table[each] for each in texts}, "label": values})
+
+
+def _refuse_empty(table: pa.Table, texts: Sequence[str], shown: str) -> None:
+    for column in texts:
+        for row, value in enumerate(table[column].to_pylist()):
+            if value is None or (isinstance(value, str) and not value.strip()):
+                raise ConfigError(f"{shown}, row {row} (the first is 0): column {column!r} is empty; remove the row.")
+
+
+def _doubts(labels: Sequence[str | None]) -> list[str]:
+    """What a reader should know of the labels of train: rows without one, and classes that may be typing errors."""
+    counts = Counter(labels)
+    unlabeled = counts.pop(None, 0)
+    notes = [f"{unlabeled:,} of {len(labels):,} rows have no label and are unlabeled rows"] if unlabeled else []
+    once = [str(each) for each, number in counts.items() if number == 1 and len(labels) >= MANY_ROWS]
+    return [*notes, *(f"only one row has the label {each!r}; is it a typing error?" for each in sorted(once)[:3])]
 
 
 def _shown(value: Any) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from kdray.api.dataset import Dataset
-from kdray.config import WorkSettings
+from kdray.config import WorkSettings, checked
 from kdray.corpora import StoredCorpus, kdray_data, load_corpus
 from kdray.distillation import StudentSettings
 from kdray.engines.choice import EngineChoice, Local
@@ -140,12 +140,15 @@ class Classifier(TrainedModel):
     def save(self, folder: str | Path) -> Path:
         """Write the Hugging Face folder with what `load` needs; the folder must not exist yet.
 
+        It names the folder of its corpus in the store, so that an export from it is compared on the validation rows
+        as long as the store is there.
+
         Raises:
             ConfigError: The folder exists.
         """
         target = Path(folder).expanduser()
         with new_folder(target, str(folder)) as draft:
-            write_saved(self, draft)
+            write_saved(self, draft, corpus=self.corpus)
         return target
 
     def export(
@@ -269,6 +272,9 @@ class Teacher:
     fitted: Classifier | None = field(default=None, repr=False)
     predictions: str | None = None
 
+    def __post_init__(self) -> None:
+        _ = self.settings  # wrong ones are refused now
+
     @staticmethod
     def from_pretrained(folder: str, *, name: str = "teacher", max_length: int = 128) -> "Teacher":
         """A classifier that is fine-tuned for this task already; it is used as it is."""
@@ -292,9 +298,8 @@ class Teacher:
         if self.predictions is not None:
             return TeacherSettings(name=self.name, predictions=self.predictions)
         changes = {"train": dict(self.train)} if self.train else {}
-        return TeacherSettings.model_validate(
-            {"name": self.name, "encoder": self.encoder, "fine_tuned": self.fine_tuned, **changes}
-        )
+        named = {"name": self.name, "encoder": self.encoder, "fine_tuned": self.fine_tuned}
+        return checked(TeacherSettings, {**named, **changes})
 
     def fit(self, data: Dataset, *, store: str = "store", engine: EngineChoice | None = None) -> "Teacher":
         """The same teacher, fine-tuned (or found in the store), which can predict.

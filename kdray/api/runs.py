@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from kdray.api.dataset import Dataset
 from kdray.api.models import Encoder, Student, Teacher
-from kdray.config import PruneSection, RunConfig
+from kdray.config import PruneSection, RunConfig, checked
 from kdray.corpora import kdray_data
 from kdray.distillation import StudentSettings
 from kdray.engines.choice import EngineChoice, Local
@@ -119,7 +119,7 @@ def prune(
     chosen = {"policy": policy, **settings}
     if chosen.get("keep_medoids") != "none":
         chosen["embedders"] = embedders
-    section = PruneSection.model_validate(chosen)
+    section = checked(PruneSection, chosen)
     run = RunConfig(store=store, corpus=data.settings, prune=section, teachers=(), method=FineTune())
     with (engine or Local()).start(run.work) as running:
         context = Context(Store(store), running, kdray_data())
@@ -144,7 +144,8 @@ def run_of(
     if student is None:
         student = FROM_TEACHER if teachers and teachers[0].predictions is None else Encoder()
     corpus, section = (data.data, data.settings) if isinstance(data, Pruned) else (data, NOTHING)
-    return RunConfig.model_validate(
+    return checked(
+        RunConfig,
         {
             "store": store,
             "corpus": corpus.settings,
@@ -154,7 +155,7 @@ def run_of(
             "method": method or (KD() if teachers else FineTune()),
             "train": train if isinstance(train, TrainSettings) else dict(train or {}),
             **sections,
-        }
+        },
     )
 
 

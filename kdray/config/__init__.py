@@ -1,6 +1,6 @@
 """The run file: every section's settings, gathered; read from YAML with dotted overrides."""
 
-from kdray.config.load import load, parse
+from kdray.config.load import checked, load, parse
 from kdray.config.overrides import apply_overrides, dotted, merge
 from kdray.config.run import OutputsSettings, PruneSection, RunConfig, WorkSettings
 from kdray.config.sweep import Range, SweepConfig, load_sweep
@@ -13,6 +13,7 @@ __all__ = [
     "SweepConfig",
     "WorkSettings",
     "apply_overrides",
+    "checked",
     "dotted",
     "load",
     "load_sweep",

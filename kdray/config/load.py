@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,6 +17,8 @@ from kdray.utf8 import is_text
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+Record = TypeVar("Record", bound=BaseModel)
 
 _NO_SECTION = ("model_type", "model_attributes_type", "dict_type")
 _BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
@@ -44,6 +46,18 @@ def parse(plain: Mapping[str, Any], *, source: str) -> RunConfig:
         return RunConfig.model_validate(renamed(plain))
     except ValidationError as error:
         raise ConfigError(f"{source}: {first_problem(error, RunConfig)}") from None
+
+
+def checked(record: type[Record], values: Mapping[str, Any]) -> Record:
+    """A record of values from Python.
+
+    Raises:
+        ConfigError: Naming the first key that does not fit.
+    """
+    try:
+        return record.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(first_problem(error, record)) from None
 
 
 def _refuse_halves(value: Any, place: tuple[str, ...], source: str) -> None:

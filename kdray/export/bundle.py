@@ -33,7 +33,7 @@ from kdray.export.proof import (
     joined,
 )
 from kdray.export.quantize import Attempt, attempts
-from kdray.export.trained import FILE, TrainedModel
+from kdray.export.trained import FILE, TrainedModel, digest_of
 from kdray.models import architecture_of, check_export
 from kdray.pruning import Pruner, importance, sentences
 from kdray.store import file_sha256
@@ -204,10 +204,16 @@ def read_bundle(folder: Path) -> dict[str, Any]:
         raise ConfigError(str(error)) from error
 
 
-def write_saved(model: TrainedModel, folder: Path) -> None:
-    """Copy the Hugging Face folder, with what `open_trained` needs to read it again."""
+def write_saved(model: TrainedModel, folder: Path, *, corpus: Path | None = None) -> None:
+    """Copy the Hugging Face folder, with what `open_trained` needs to read it again.
+
+    Args:
+        corpus: Where the corpus is on this machine; its rows stay there.
+    """
     shutil.copytree(model.folder, folder, dirs_exist_ok=True)
     document = {"format": 1, "reading": model.reading.model_dump(mode="json"), "result": dict(model.result)}
+    if corpus is not None:
+        document["corpus"] = {"folder": str(corpus.resolve()), "digest": digest_of(corpus)}
     _write_json(folder / FILE, document)
     if model.pruner is not None:
         model.pruner.save(folder)

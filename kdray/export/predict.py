@@ -310,7 +310,7 @@ def _lines(fields: Sequence[str]) -> Iterator[Any]:
 
 def _main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("texts", nargs="*", help="one text, or the texts of a pair; without it standard input is read")
+    parser.add_argument("texts", nargs="*", help="texts, or the two texts of a pair; without them, standard input")
     parser.add_argument("--threads", type=int, default=0, help="of one prediction (default: all cores)")
     parser.add_argument("--bundle", type=Path, default=Path(__file__).parent, help="folder (default: this script's)")
     arguments = parser.parse_args()
@@ -321,7 +321,9 @@ def _main() -> int:
             print(
                 "predict.py: this processor has no VNNI, so int8 may be less accurate than measured.", file=sys.stderr
             )
-        rows = [arguments.texts] if arguments.texts else list(_lines(bundle.about["fields"]))
+        fields, texts = bundle.about["fields"], arguments.texts
+        given = [[text] for text in texts] if len(fields) == 1 else [texts]
+        rows = given if texts else list(_lines(fields))
         for record in bundle.predict(rows):
             print(json.dumps(record, ensure_ascii=False))
     except ValueError as error:

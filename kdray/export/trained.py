@@ -128,16 +128,33 @@ def open_trained(where: str | Path) -> TrainedModel:
     if (folder / FILE).is_file():
         document = json.loads((folder / FILE).read_text(encoding="utf-8"))
         pruner = Pruner.load(folder) if (folder / "pruner.json").is_file() else None
-        return TrainedModel(folder, Reading.model_validate(document["reading"]), document["result"], pruner)
+        reading, corpus = Reading.model_validate(document["reading"]), _same_corpus(document.get("corpus"))
+        return TrainedModel(folder, reading, document["result"], pruner, corpus)
     artifact = folder.parent if folder.name == "model" else folder
     if (artifact / "manifest.json").is_file() and (artifact / "result.json").is_file():
         return TrainedModel(*_stored_parts(artifact.resolve()))
     if (folder / "config.json").is_file():
         return TrainedModel(folder, _plain_reading(folder), {})
+    if not folder.exists():
+        raise ConfigError(f"{where} does not exist.")
     raise ConfigError(
-        f"{where} is no trained classifier: expected a folder of Student.save ({FILE}), the folder of a training in a "
-        "store (manifest.json and result.json), or a folder of transformers (config.json)."
+        f"{where} is not a trained classifier: expected a folder of Student.save ({FILE}), the folder of a training in "
+        "a store (manifest.json and result.json), or a folder of transformers (config.json)."
     )
+
+
+def digest_of(corpus: Path) -> str:
+    """The digest in the manifest of a corpus; empty where there is none."""
+    manifest = corpus / "manifest.json"
+    return str(json.loads(manifest.read_text(encoding="utf-8"))["digest"]) if manifest.is_file() else ""
+
+
+def _same_corpus(known: Mapping[str, str] | None) -> Path | None:
+    """Where the corpus of a saved classifier is; None if it is not there any more, or is another one."""
+    if known is None or not known["digest"]:
+        return None
+    folder = Path(known["folder"])
+    return folder if digest_of(folder) == known["digest"] else None
 
 
 def _stored_parts(folder: Path) -> tuple[Path, Reading, dict[str, Any], Pruner | None, Path]:

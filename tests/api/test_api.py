@@ -103,13 +103,21 @@ def test_students_predict_and_are_saved_and_loaded(student: kd.Student, data: kd
     again = kd.Student.load(student.save(tmp_path / "out"))
     assert np.array_equal(again.predict_proba(texts), scores)
     assert again.evaluate() == student.evaluate()
+    assert again.corpus == student.corpus
+    about = json.loads((again.export(tmp_path / "bundle", format="hf") / "bundle.json").read_text())
+    assert about["rows"] == "validation rows of folder-data"
+    known = json.loads((tmp_path / "out" / "kdray.json").read_text())
+    (tmp_path / "out" / "kdray.json").write_text(
+        json.dumps({**known, "corpus": {**known["corpus"], "digest": "other"}})
+    )
+    assert kd.Student.load(tmp_path / "out").corpus is None
     with pytest.raises(ConfigError, match="out: the folder exists already; give another one"):
         student.save(tmp_path / "out")
     for place in (student.folder, student.folder.parent):  # in the store
         stored = kd.Student.load(place)
         assert np.array_equal(stored.predict_proba(texts), scores)
         assert stored.corpus == student.corpus
-    with pytest.raises(ConfigError, match=r"is no trained classifier: expected a folder of Student\.save"):
+    with pytest.raises(ConfigError, match=r"is not a trained classifier: expected a folder of Student\.save"):
         kd.Student.load(tmp_path)
     right = np.mean([a == b for a, b in zip(student.predict(texts), frame(1000, 1016)["label"], strict=True)])
     assert student.evaluate(data)["accuracy"] == pytest.approx(right) == pytest.approx(student.evaluate()["accuracy"])
@@ -246,6 +254,30 @@ def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(ConfigError, match=r"must end in \.parquet, \.csv or \.jsonl"):
         kd.Dataset.from_files(tmp_path / "a.txt")
+
+
+def test_mistyped_settings_are_refused_in_one_sentence(data: kd.Dataset, teacher: kd.Teacher) -> None:
+    with pytest.raises(ConfigError, match=r"^unknown setting train\.epoch; did you mean epochs\?$"):
+        kd.Teacher("minilm", train={"epoch": 1})
+    with pytest.raises(ConfigError, match=r"^unknown setting train\.epoch; did you mean epochs\?$"):
+        kd.distill(teacher, data, train={"epoch": 1})
+    with pytest.raises(ConfigError, match=r"^unknown setting trian; did you mean train\?$"):
+        kd.distill(teacher, data, trian={"epochs": 1})
+    with pytest.raises(ConfigError, match=r"^unknown setting min_kep; did you mean min_keep"):
+        kd.prune(data, min_kep=1)
+
+
+def test_odd_rows_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    rows = frame(0, 60)
+    rows.loc[5, "label"] = " "
+    rows.loc[6, "label"] = "positiv"
+    found = kd.Dataset.from_pandas(rows, name="tickets")
+    assert found.options["labels"] == ("negative", "positiv", "positive")
+    assert "tickets: 1 of 60 rows have no label and are unlabeled rows" in caplog.text
+    assert "tickets: only one row has the label 'positiv'; is it a typing error?" in caplog.text
+    rows.loc[7, "text"] = " "
+    with pytest.raises(ConfigError, match=r"^tickets, train, row 7 \(the first is 0\): column 'text' is empty; remove"):
+        kd.Dataset.from_pandas(rows, name="tickets")
 
 
 def test_importing_kdray_loads_nothing_heavy() -> None:

@@ -41,7 +41,7 @@ def test_a_folder_of_transformers_is_exported_and_the_figures_are_printed(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"student": "nowhere"}, "nowhere is no trained classifier: expected a folder of Student.save"),
+        ({"student": "nowhere"}, "nowhere does not exist"),
         ({"--rows": "none.csv"}, "none.csv: expected a file that exists and ends in .parquet, .csv, .jsonl."),
         ({"--tolerance": "-1"}, "tolerance = -1 is out of range; allowed are 0 to 100 points."),
     ],

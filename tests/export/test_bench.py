@@ -181,7 +181,7 @@ def test_a_process_that_fails_is_an_error_with_its_last_line(saved: Path) -> Non
         (["{saved}"], {"texts": Path("none.txt")}, r"none\.txt: expected a file that exists and ends in .* or \.txt"),
         (["{saved}"], {"batches": (0,)}, r"batches = \[0\], seconds = 1e-09: both must be above 0"),
         (["{onnx}@bf16"], {}, "a bundle has the precision that it was exported with; leave out @bf16"),
-        (["nowhere"], {}, "nowhere is no trained classifier"),
+        (["nowhere"], {}, "nowhere does not exist"),
         (["{saved}"], {"device": "tpu"}, "device = tpu: expected cpu or cuda"),
     ],
 )

@@ -90,6 +90,12 @@ def test_batch_and_length_are_free(onnx_bundle: Path) -> None:
         assert session.run(None, feed)[0].shape == (shape[0], 2)
 
 
+def test_each_argument_is_a_row_of_one_text(onnx_bundle: Path) -> None:
+    command = [sys.executable, str(onnx_bundle / "predict.py"), "one text", "another text"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(ended.stdout.splitlines()) == 2
+
+
 @pytest.mark.parametrize(("line", "said"), [("{", "line 1 of standard input: JSONDecodeError"), ("[1]", "row 0 is")])
 def test_the_script_refuses_bad_lines_in_one_sentence(onnx_bundle: Path, line: str, said: str) -> None:
     command = [sys.executable, str(onnx_bundle / "predict.py")]

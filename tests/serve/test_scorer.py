@@ -41,5 +41,5 @@ def test_something_else_than_a_text_is_refused(student, row, said):
 
 
 def test_an_empty_folder_is_no_classifier(tmp_path):
-    with pytest.raises(ConfigError, match="is no trained classifier"):
+    with pytest.raises(ConfigError, match="is not a trained classifier"):
         open_scorer(tmp_path)
