@@ -379,7 +379,7 @@ def _tried(
         log.warning("%s: %s: %s", way.name, type(error).__name__, error)
         return None, {"name": way.name, **nothing, "fault": f"it fails ({type(error).__name__})"}
     fault = fault_of_int8(found, tolerance)
-    log.info("%s: %s: %s", way.name, fault or "kept", found.figures)
+    log.info("%s: %s: %s", way.name, "kept" if fault is None else "not good enough", found.figures)
     shown = {name: getattr(found, name) for name in ("score", "lost_points", "equal_labels", "difference")}
     return found, {"name": way.name, **shown, "megabytes": file.stat().st_size / 1e6, "fault": fault}
 

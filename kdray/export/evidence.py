@@ -89,7 +89,8 @@ def _of_file(file: Path, reading: Reading) -> Evidence:
     )
     columns = [table[name].to_pylist() for name in reading.fields]
     targets = get_task(reading.task).targets(table["label"], reading.labels)
-    return Evidence(file.name, columns, targets, [column[:CALIBRATION_ROWS] for column in columns], file.name)
+    source = f"rows of {file.name}"
+    return Evidence(source, columns, targets, [column[:CALIBRATION_ROWS] for column in columns], source)
 
 
 def edge_cases(columns: Sequence[list[Any]]) -> list[tuple[Any, ...]]:
