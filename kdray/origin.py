@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import SerializationInfo, ValidatorFunctionWrapHandler, WrapSerializer, WrapValidator
 from pydantic.fields import FieldInfo
+from pydantic_core import SchemaValidator, core_schema
 
 from kdray.errors import ConfigError, KdrayError
 from kdray.records import Settings
@@ -97,7 +98,10 @@ def opened(base: type[OpenSettings], key: str) -> tuple[WrapValidator, WrapSeria
         if not isinstance(name, str) or ":" not in name:
             return handler(given)
         kind = class_named(base, name, key)
-        return kind.model_validate({**settings, "name": default_name(kind)})
+        own = default_name(kind)
+        # a union of one, so that the places of errors have the name, as those of kdray's own classes do
+        union = core_schema.tagged_union_schema({own: kind.__pydantic_core_schema__}, "name")
+        return SchemaValidator(union).validate_python({**settings, "name": own})
 
     def write(record: OpenSettings, handler: Any, info: SerializationInfo) -> dict[str, Any]:
         del handler  # it would write the fields of a class of the union

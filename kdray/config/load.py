@@ -12,6 +12,7 @@ from kdray.config.overrides import TAGS, apply_overrides
 from kdray.config.run import RunConfig
 from kdray.config.yaml_text import read_yaml
 from kdray.errors import ConfigError
+from kdray.origin import OpenSettings, defined
 from kdray.records import bounds, plain_message
 from kdray.utf8 import is_text
 
@@ -126,7 +127,8 @@ def _sentence(problem: "ErrorDetails", record: type[BaseModel]) -> str:
         return _unknown(f"{key}.name = {tags['tag']!r} is unknown", tags["tag"], known)
     if problem["type"] == "extra_forbidden":
         *where, name = problem["loc"]
-        return _unknown(f"unknown setting {key}{f' of {tag}' if tag else ''}", name, _settings_at(where, record))
+        of = f" of {tag.partition('@')[0]}" if tag else ""
+        return _unknown(f"unknown setting {key}{of}", name, _settings_at(where, record))
     if not isinstance(given, dict) and (f"{key}.name" in TAGS or problem["type"] in _NO_SECTION):
         if key == "corpus" and Path(str(given)).suffix:
             return f"{key} is a section of settings, found {given!r}; for your own files see recipes/own.yaml."
@@ -190,7 +192,8 @@ def _models_below(models: Sequence[type[BaseModel]], part: str) -> list[type[Bas
     if fields:
         return [model for field in fields for model in _models_in(field)]
     tags = [m for m in models if "name" in m.model_fields and m.model_fields["name"].default == part]
-    return tags or list(models)
+    outside = defined(OpenSettings, part) if ":" in part else None
+    return tags or ([outside] if outside else list(models))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

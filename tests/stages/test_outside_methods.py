@@ -1,6 +1,7 @@
 """A method class from outside of kdray: from Python, by module and by file; never trained as another one."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -189,9 +190,20 @@ def test_what_cannot_be_found_ends_in_one_sentence(file: Path, name: str, senten
         parse({"method": {"name": name.format(folder=file.parent)}}, source="test")
 
 
-def test_an_unknown_setting_is_named(file: Path) -> None:
-    with pytest.raises(ConfigError, match="temprature"):
-        parse({"method": {"name": f"{file}:MyKD", "temprature": 3}}, source="test")
+@pytest.mark.parametrize(
+    ("setting", "end"),
+    [
+        ({"temprature": 3}, "; did you mean temperature?"),
+        ({"margin": 3}, "; allowed are alpha, name, temperature."),  # kdray's own methods have hard_weight and more
+        ({"hard_wieght": 3}, "; allowed are alpha, name, temperature."),
+    ],
+)
+def test_an_unknown_setting_is_refused_with_the_settings_of_the_class(
+    file: Path, setting: dict[str, int], end: str
+) -> None:
+    sentence = rf"unknown setting method\.{next(iter(setting))} of .*my_method\.py:MyKD{re.escape(end)}$"
+    with pytest.raises(ConfigError, match=sentence):
+        parse({"method": {"name": f"{file}:MyKD", **setting}}, source="test")
 
 
 def spec_of(method: Method) -> FitSpec:
