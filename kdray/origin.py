@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Literal, TypeVar, cast
 
@@ -74,9 +74,8 @@ class OpenSettings(Settings):
 
     @property
     def identity(self) -> str:
-        """The name in digests: of a class from a file, without the folder that the file is in."""
-        reference, colon, rest = self.name.rpartition(":")
-        return f"{PurePath(reference).name}{colon}{rest}"
+        """The name in digests: of a class from outside, `CLASS@HASH`, whether a module or a file was named."""
+        return self.name.rpartition(":")[2]
 
 
 T = TypeVar("T", bound=OpenSettings)

@@ -4,7 +4,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 import torch
@@ -81,8 +81,9 @@ class Network(Architecture):
 
     @property
     def written(self) -> dict[str, Any]:
-        """Its name and settings, as config.json holds them."""
-        return self.model_dump(mode="json") | {"name": self.identity}
+        """Its name, without the folder of its file, and its settings, as config.json holds them."""
+        reference, colon, rest = self.name.rpartition(":")
+        return self.model_dump(mode="json") | {"name": f"{PurePath(reference).name}{colon}{rest}"}
 
     @abstractmethod
     def network(self, words: Words, outputs: int) -> nn.Module:

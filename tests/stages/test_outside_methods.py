@@ -1,5 +1,6 @@
 """A method class from outside of kdray: from Python, by module and by file; never trained as another one."""
 
+import importlib
 import json
 import re
 import subprocess
@@ -113,6 +114,17 @@ def test_the_source_is_in_the_digest_and_the_folder_is_not(ready: Any, file: Pat
     assert distilled(ready, {"name": f"{other}:MyKD"}).digest == first.digest
     file.write_text(MY_KD + "\n# another source\n")
     assert distilled(ready, {"name": f"{file}:MyKD"}).digest != first.digest
+
+
+def test_a_class_of_a_module_and_of_its_file_trains_one_student(
+    ready: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_named.py").write_text(f"# named in two ways\n{MY_KD}")
+    monkeypatch.syspath_prepend(tmp_path)
+    by_file = parse_method({"name": f"{tmp_path}/my_named.py:MyKD"})
+    by_module = importlib.import_module("my_named").MyKD()
+    assert by_module.name != by_file.name
+    assert distilled(ready, by_module).digest == distilled(ready, by_file).digest
 
 
 @pytest.mark.parametrize("line", ["import helper", "from helper import W", "from below.helper import W"])
