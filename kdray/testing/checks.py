@@ -4,7 +4,7 @@ A case is a method with settings in one of its phases; a check of a case runs fo
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal, get_args, get_origin
 
@@ -113,6 +113,12 @@ def weights_name_the_terms(case: Case) -> None:
     for name, weight in weights.items():
         if isinstance(weight, Tensor):
             require(weight.shape in {(), (ROWS,)}, f"the weight of {name} has the shape {tuple(weight.shape)}")
+
+
+def terms_are_finite(case: Case) -> None:
+    for name, term in case.terms(step_for(case.method, pair_for(case.method))).terms.items():
+        wrong = (term.covered() & ~torch.isfinite(term.values)).nonzero()
+        require(not len(wrong), f"term {name!r} is not finite in row {int(wrong[0]) if len(wrong) else 0}")
 
 
 def least_where_student_equals_teacher(case: Case) -> None:
@@ -297,6 +303,7 @@ def a_pure_function_of_the_step(case: Case) -> None:
 
 CASE_CHECKS: dict[Callable[[Case], None], Callable[[Case], bool]] = {
     weights_name_the_terms: lambda case: True,
+    terms_are_finite: lambda case: True,
     # where a map is learned, equal models are no least: what is compared went through it
     least_where_student_equals_teacher: lambda case: not learns_a_map(case),
     needs_are_what_gradients_reach: lambda case: True,
@@ -309,6 +316,8 @@ CASE_CHECKS: dict[Callable[[Case], None], Callable[[Case], bool]] = {
     a_pure_function_of_the_step: lambda case: True,
 }
 """Each check of a case, and whether it applies to the case."""
+
+BEFORE_OTHERS = (weights_name_the_terms, terms_are_finite)  # where one fails, other checks fail for the same reason
 
 
 def checks_of(case: Case) -> list[Callable[[Case], None]]:
@@ -583,8 +592,11 @@ def _refused(method: Method, pair: TeacherStudent, what: str, *, named: str) -> 
     raise MethodFault(f"`check` does not refuse {what}; call super().check(pair)")
 
 
-def faults_of(method: type[Method]) -> Iterator[tuple[str, str]]:
-    """The name of each check that fails, and its sentence, once a check."""
+def faults_of(method: type[Method], skip: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """The name of each check that fails, and its sentence, once a check.
+
+    An exception of the method ends the checks, and so does a fault of `BEFORE_OTHERS`.
+    """
     defaults = accepted(method, {})
     if defaults is None:
         yield "settings_have_defaults", "a setting has no default; give every one a default"
@@ -597,20 +609,19 @@ def faults_of(method: type[Method]) -> Iterator[tuple[str, str]]:
         (no_setting_is_ignored, [method]),
     ]
     for check, subjects in runs:
-        for subject in subjects:
-            if sentence := _sentence(check, subject):
-                yield check.__name__, sentence
+        for subject in subjects if check.__name__ not in skip else ():
+            try:
+                check(subject)
+            except MethodFault as fault:
+                yield check.__name__, f"{fault}{_settings_of(subject)}"
+                if check in BEFORE_OTHERS:
+                    return
                 break
+            except Exception as error:  # the method's own
+                yield check.__name__, f"the method raised {described(error)}{_settings_of(subject)}"
+                return
 
 
-def _sentence(check: Callable[[Any], None], subject: Any) -> str | None:
-    try:
-        check(subject)
-    except MethodFault as fault:
-        sentence = str(fault)
-    except Exception as error:  # the method's own
-        sentence = f"the method raised {type(error).__name__}: {error}"
-    else:
-        return None
+def _settings_of(subject: Any) -> str:
     settings = subject.method.model_dump(exclude_defaults=True) if isinstance(subject, Case) else {}
-    return sentence + (f" (with {settings})" if settings else "")
+    return f" (with {settings})" if settings else ""

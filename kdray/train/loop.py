@@ -16,7 +16,7 @@ from kdray.corpora import balanced_batches, length_batches
 from kdray.errors import RunError
 from kdray.methods import Batch, Method, MethodOutput, MethodState, Phase
 from kdray.models import autocast, forward
-from kdray.origin import outside_class
+from kdray.origin import is_shipped, outside_class
 from kdray.seeds import seed_of
 from kdray.signals import Need, Signals
 from kdray.tasks import SINGLE_LABEL, Task, is_better
@@ -325,9 +325,13 @@ class _Loop:
         means, weighted, queries = state.accumulator.totals(phase.method.weights(), self.ranks, self.device)
         loss = sum(weighted.values())
         if not np.isfinite(loss):
+            terms = [name for name, value in weighted.items() if not np.isfinite(value)]
+            method = phase.method
+            check = "" if is_shipped(type(method)) else f", or check {method.label} with kdray.testing.check_method"
+            which = f"terms {' and '.join(terms)} are" if len(terms) > 1 else f"term {terms[0]} is"
             raise RunError(
-                f"{self.hooks.title}: the loss is {loss} in epoch {state.epoch + 1} ({means}); "
-                "try a smaller train.learning_rate."
+                f"{self.hooks.title}: the loss is {loss} in epoch {state.epoch + 1} because the {which} not finite "
+                f"({means}); try a smaller train.learning_rate{check}."
             )
         for name, number in queries.items():
             state.queries[name] = state.queries.get(name, 0) + number

@@ -109,6 +109,21 @@ class LeaksAndDraws(Sound):
         return {"kd": rows * draw + rows.roll(1)}
 
 
+class IsNotANumber(Sound):
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
+        return {"kd": (super().losses(step)["kd"] - 1e9).log()}
+
+
+class TakesTheMean(Sound):
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
+        return {"kd": super().losses(step)["kd"].mean()}
+
+
+class Misspells(Sound):
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
+        return {"kd": step.student.logit}  # pyright: ignore
+
+
 class IsWeighedByPlace(Sound):
     def schedule(self, step: Batch) -> dict[str, torch.Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return {"kd": torch.arange(1.0, len(step.labels) + 1)}
@@ -123,8 +138,22 @@ class Unknown(Sound):
     needs = frozenset({"thoughts"})  # pyright: ignore
 
 
-def test_a_sound_method_from_outside_passes():
-    check_method(Sound)
+def test_a_sound_method_from_outside_passes(capsys):
+    assert check_method(Sound) is None
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        (IsNotANumber, "terms_are_finite: term 'kd' is not finite in row 0"),
+        (TakesTheMean, r"weights_name_the_terms: term kd of 12 rows has the shape \(\); expected one value a row"),
+        (Misspells, "weights_name_the_terms: the method raised AttributeError: 'Signals' .* 'logit'.*"),
+    ],
+)
+def test_a_fault_that_every_check_finds_is_one_line(kind, line):
+    with pytest.raises(MethodFault, match=rf"^{kind.__name__} fails 1 check\(s\):\n{line}$"):
+        check_method(kind)
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,22 @@ def test_a_loss_that_is_not_a_number_names_the_epoch(outputs, batch_size, epoch)
         train(Case(KD_SETTINGS, {"learning_rate": 1e30, "clip": 0.0, "batch_size": batch_size}), outputs)
 
 
+class Divides(KD):
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
+        return {"kd": step.student.logits.sum(-1) / 0}
+
+    terms = Method.terms
+
+
+def test_a_term_from_outside_that_is_not_finite_is_named(outputs):
+    sentence = (
+        r"epoch 1 because the term kd is not finite \(\{'hard': \d.*\}\); try a smaller train\.learning_rate, or check "
+        r"Divides with kdray\.testing\.check_method\.$"
+    )
+    with pytest.raises(RunError, match=sentence):
+        train(Case({"name": Divides().name}, {"batch_size": 13}), outputs)
+
+
 def test_the_precision_is_resolved_by_the_caller(outputs):
     with pytest.raises(AssertionError, match="precision is resolved"):
         train(Case(KD_SETTINGS, {"precision": "auto"}), outputs)
