@@ -85,6 +85,7 @@ def compare(
     Raises:
         ConfigError: The settings do not fit together; nothing was trained.
     """
+    _check_methods(methods)
     labeled = methods if isinstance(methods, Mapping) else {each.name: each for each in methods}
     first = next(iter(labeled.values()))
     run = run_of(teacher, data, student=student, method=first, train=train, store=store, sections=sections)
@@ -92,6 +93,23 @@ def compare(
     title = name or time.strftime("comparison-%Y%m%d-%H%M%S")
     origin = Provenance(run.corpus.name, "kdray.compare", "kdray.compare")
     return compare_variants(title, variants, run, seeds=_seeds(seeds), engine=engine or Local(), provenance=origin)
+
+
+def _check_methods(methods: Any) -> None:
+    """Refuse classes and names, and a method that is in no list."""
+    given = methods.values() if isinstance(methods, Mapping) else methods
+    alone = isinstance(given, str | type | Method)
+    wrong = given if alone else next((each for each in given if not isinstance(each, Method)), None)
+    if wrong is None:
+        return
+    if isinstance(wrong, Method):
+        kind, found = type(wrong).__name__, "one object"
+    elif isinstance(wrong, type):
+        kind, found = wrong.__name__, f"the class {wrong.__name__}"
+    else:  # a name, such as my_file.py:MyKD
+        own = isinstance(wrong, str) and ":" in wrong
+        kind, found = (wrong.rpartition(":")[2].partition("@")[0] if own else "KD"), repr(wrong)
+    raise ConfigError(f"methods: pass a list of objects such as [{kind}()], not {found}.")
 
 
 def compare_variants(

@@ -204,6 +204,20 @@ def test_a_student_of_pruned_texts_carries_its_pruner(tiny_encoder: Path, store:
     assert kd.Student.load(student.save(tmp_path / "out")).pruner == student.pruner
 
 
+@pytest.mark.parametrize(
+    ("methods", "sentence"),
+    [
+        ([kd.methods.KD], "[KD()], not the class KD."),
+        ({"mine": "my_loss.py:MarginKD"}, "[MarginKD()], not 'my_loss.py:MarginKD'."),
+        (["kd"], "[KD()], not 'kd'."),
+        (kd.methods.KD(), "[KD()], not one object."),
+    ],
+)
+def test_a_comparison_of_other_than_method_objects_is_refused(methods: Any, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^methods: pass a list of objects such as {re.escape(sentence)}$"):
+        kd.compare(methods, None, kd.Dataset.load("sample"))
+
+
 def test_a_search_and_a_comparison_in_this_process(
     teacher: kd.Teacher, data: kd.Dataset, tiny_encoder: Path, store: str
 ) -> None:
