@@ -26,5 +26,6 @@ def show_settings(prefix: str, *, quiet: bool) -> Any:
     for row in () if quiet else rows:
         of = f" ({row['of']})" if row["of"] else ""
         print(f"{bold(row['key'])} = {row['default'] or '(required)'}{of}: {row['type']}")
-        print(textwrap.indent(textwrap.fill(row["meaning"], width() - 4), "    "))
+        if row["meaning"]:
+            print(textwrap.indent(textwrap.fill(row["meaning"], width() - 4), "    "))
     return rows

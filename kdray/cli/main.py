@@ -144,7 +144,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     commands.add_parser("methods", parents=[common])
     commands.add_parser("corpora", parents=[common])
     one_of = commands.add_parser("settings", parents=[common])
-    one_of.add_argument("prefix", nargs="?", default="", help="for example train, method.kd, teachers.0.train.epochs")
+    one_of.add_argument("prefix", nargs="?", default="", help="for example train.epochs, method.kd, my_file.py:MyKD")
     doctor = commands.add_parser("doctor", parents=[common])
     doctor.add_argument("--ray", action="store_true", help="also start a local Ray and end it again")
     for name, command in commands.choices.items():

@@ -13,6 +13,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from kdray.config.run import RunConfig
+from kdray.models import Architecture
+from kdray.origin import OpenSettings, class_named, default_name
+from kdray.pruning import PruningPolicy
 from kdray.records import bounds, options
 
 NUMBERS = {int: "whole number", float: "number", bool: "true or false", str: "text"}
@@ -38,10 +41,26 @@ class Setting:
 
 
 def settings(prefix: str = "") -> list[Setting]:
-    """The settings whose key begins with `prefix`; `method.kd` are those of a method, policy or architecture."""
+    """The settings whose key begins with `prefix`; `method.kd` are those of a method, policy or architecture.
+
+    `file.py:CLASS` or `module:CLASS` are those of a class from outside.
+
+    Raises:
+        ConfigError: There is no such class.
+    """
+    if ":" in prefix:
+        return list(_settings_from_outside(prefix))
     every = list(_settings_of(RunConfig, RunConfig(), ""))
     parts = prefix.split(".") if prefix else []
     return [each for each in every if _is_below(each, parts)]
+
+
+def _settings_from_outside(name: str) -> Iterator[Setting]:
+    kind = class_named(OpenSettings, name, "settings")
+    sections = {PruningPolicy: "prune.policy", Architecture: "student.architecture"}
+    section = next((key for base, key in sections.items() if issubclass(kind, base)), "method")
+    yield Setting(f"{section}.name", "", "text", name, meanings(kind)["name"])
+    yield from _settings_of(kind, None, f"{section}.", default_name(kind).partition("@")[0].rpartition(":")[2])
 
 
 def _is_below(setting: Setting, parts: list[str]) -> bool:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pages
 import pytest
 from pydantic import BaseModel
 
@@ -110,6 +111,18 @@ def test_meanings_come_from_the_docstrings_of_all_bases() -> None:
 def test_unknown_prefix_is_refused(prefix: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["settings", prefix]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_settings_of_a_class_from_outside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "my_method.py").write_text(pages.code_with(pages.ROOT / "docs/extending.md", "class MyKD"))
+    name = f"{tmp_path}/my_method.py:MyKD"
+    assert main(["settings", name, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["key"], row["default"], row["of"]) for row in rows] == [
+        ("method.name", name, ""), ("method.temperature", "4.0", "MyKD"), ("method.alpha", "0.5", "MyKD")
+    ]  # fmt: skip
+    assert main(["settings", f"{name}s"]) == 2
+    assert "this class does not exist in" in capsys.readouterr().err
 
 
 def test_settings_as_json(capsys: pytest.CaptureFixture[str]) -> None:
