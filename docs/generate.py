@@ -82,7 +82,8 @@ def _moved(link: re.Match[str], source: str) -> str:
     if not (ROOT / target).exists() and not target.startswith("docs/"):
         return link[0]  # mkdocs reports it
     if target.startswith("docs/"):
-        return f"{image}[{words}]({target.removeprefix('docs/')}{anchor})"
+        page = re.sub(r"\.ipynb$", ".md", target.removeprefix("docs/"))  # see notebook_page
+        return f"{image}[{words}]({page}{anchor})"
     return f"[{words}]({COPIED[target]}{anchor})" if target in COPIED else words
 
 
