@@ -174,6 +174,8 @@ class Confirmed(Record):
         retention: Student's score / teacher's score.
         distillation_ratio: (S_kd - S) / (T - S).
         runs: Digests of the students; students with equal digests are identical.
+        settings: By dotted key, the settings of its method and those that differ between the students of the table;
+            empty in results of earlier versions.
         agreement: By teacher and split, the share of rows for which student and teacher predict the same class.
         languages: The metric on the test rows of each language, and their mean as `macro`; means over the seeds.
         entities: F1 on the test split by entity type, the mean over seeds; empty but for token classification.
@@ -191,6 +193,7 @@ class Confirmed(Record):
     difference: Difference | None = None
     note: str | None = None
     runs: tuple[str, ...] = ()
+    settings: dict[str, Any] = {}
     agreement: dict[str, dict[str, float]] = {}
     languages: dict[str, float] = {}
     entities: dict[str, float] = {}

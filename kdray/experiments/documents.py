@@ -18,6 +18,7 @@ from kdray.corpora import load_description
 from kdray.distillation import TeacherRef
 from kdray.evaluate import Right, against, bootstrap, by_seed, holm, mcnemar, spread, unpack_rows
 from kdray.experiments.confirm import Candidate
+from kdray.report.tables import flat
 from kdray.results import BASELINE
 from kdray.stages import Context, Prepared
 from kdray.stages.outputs import given_scores
@@ -84,7 +85,8 @@ def students(
     higher = get_metric(confirmed[BASELINE][0]["metric"]).higher_is_better
     teacher = best_of((t["test"] for t in teachers if _is_whole(t)), higher_is_better=higher)
     rows: list[dict[str, Any]] = []
-    for candidate in candidates:
+    own = _own_settings([candidate.run for candidate in candidates])
+    for candidate, settings in zip(candidates, own, strict=True):
         is_alone = candidate.label == BASELINE
         mine = against(
             scores(candidate.label, "test"),
@@ -110,9 +112,17 @@ def students(
             languages=_mean_of_languages(confirmed[candidate.label]),
             entities=_mean_entities([result.get("entities", {}) for result in confirmed[candidate.label]]),
             runs=tuple(result["spec"]["digest"] for result in confirmed[candidate.label]),
+            settings=settings,
         )
         rows.append(row.plain())
     return rows
+
+
+def _own_settings(runs: Sequence[RunConfig]) -> list[dict[str, Any]]:
+    """Of each run the settings of its method, and those that differ between the runs, by dotted key."""
+    plain = [dict(flat(run.model_dump(mode="json"))) for run in runs]
+    differ = {key for each in plain for key in each if any(other.get(key, ...) != each[key] for other in plain)}
+    return [{key: each[key] for key in each if key in differ or key.startswith("method.")} for each in plain]
 
 
 def pairs(candidates: Sequence[Candidate], confirmed: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -141,7 +141,9 @@ def _pruning(result: Result, shown: Metric) -> Section:
 
 def _provenance(result: Result) -> list[Section]:
     settings = [tables.commands(result), tables.corpus(result.corpus), *tables.settings(result)]
-    return [Section("Stages", [tables.stages(result.stages)]), Section("Settings and commands", settings)]
+    confirmed = result.confirmation if isinstance(result, SweepResult | ComparisonResult) else ()
+    stages = [tables.stages(result.stages), *tables.student_digests(confirmed)]
+    return [Section("Stages", stages), Section("Settings and commands", settings)]
 
 
 def _guide(worth: str, *names: str) -> Section:

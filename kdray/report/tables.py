@@ -9,6 +9,7 @@ from kdray.report.document import Block, Cell, Examples, NamedValues, Row, Table
 from kdray.report.formatting import Metric
 from kdray.report.summary import is_same, not_beaten, winner_first
 from kdray.results import (
+    ComparisonResult,
     Confirmed,
     Corpus,
     Difference,
@@ -310,6 +311,26 @@ def stages(records: Sequence[results.Stage]) -> Block:
     return Table("Artifacts in the store and their digests.", columns, rows)
 
 
+def student_digests(confirmed: Sequence[Confirmed]) -> list[Block]:
+    """The digest of every student, one a seed."""
+    rows = [
+        row(student.label, str(seed), Cell(digest[:12], style="code"))
+        for student in confirmed
+        for seed, digest in zip(student.seeds, student.runs, strict=False)
+    ]
+    return [Table("Students and their digests.", ("student", "#seed", "digest"), rows)] if rows else []
+
+
+def student_settings(confirmed: Sequence[Confirmed]) -> list[Block]:
+    """The settings of each student's method, and others that differ between students; nothing in earlier results."""
+    keys = list(dict.fromkeys(key for student in confirmed for key in student.settings))
+    rows = [row(key, *(fmt.setting(each.settings[key]) if key in each.settings else "–" for each in confirmed))
+            for key in keys]  # fmt: skip
+    columns = ("setting", *(student.label for student in confirmed))
+    title = "Settings of each student: those of its method, and others that differ"
+    return [Table(title, columns, rows, is_folded=True)] if rows else []
+
+
 def commands(result: Result) -> NamedValues:
     """The commands that made, resume and repeat; `{number}` is replaced by the winner's number."""
     pairs = [("made by", result.command)]
@@ -338,9 +359,11 @@ def corpus(record: Corpus) -> NamedValues:
 
 def settings(result: Result) -> list[Block]:
     """All resolved settings as the command line takes them, and the versions of all packages."""
-    found: list[Block] = []
+    confirmed = result.confirmation if isinstance(result, SweepResult | ComparisonResult) else ()
+    found = student_settings(confirmed)
+    shared = "settings, before the changes of each student" if found else "settings"
     for name, pairs in (
-        ("settings", [(key, fmt.setting(value)) for key, value in flat(result.settings)]),
+        (shared, [(key, fmt.setting(value)) for key, value in flat(result.settings)]),
         ("versions", [(name, version or fmt.NOT_MEASURED) for name, version in result.versions.items()]),
     ):
         rows = [row(*pair) for pair in pairs]

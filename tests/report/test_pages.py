@@ -372,3 +372,20 @@ def test_languages_have_a_table_where_they_count() -> None:
         student["languages"] = {"de": 0.5, "macro": 0.5}
     assert "by language; macro is their mean" in markdown(sweep)
     assert "by language" not in markdown(made_up.sweep())
+
+
+def test_a_comparison_shows_the_settings_and_digests_of_each_student() -> None:
+    result = made_up.comparison()
+    alone, vanilla = result["confirmation"]
+    alone |= {"settings": {"method.name": "none"}, "runs": ["aa11bb22cc33dd44", "bb22", "cc33"]}
+    vanilla["settings"] = {"method.name": "kd", "method.temperature": 2.0}
+    lines = markdown(result).splitlines()
+    assert "| setting | no-KD baseline | vanilla KD |" in lines
+    assert "| method.temperature | – | 2 |" in lines
+    assert "| no-KD baseline | 0 | aa11bb22cc33 |" in lines
+    assert any("before the changes of each student" in line for line in lines)
+
+
+def test_a_comparison_of_an_older_version_has_no_settings_of_students() -> None:
+    assert "before the changes" not in markdown(made_up.comparison())
+    assert "Students and their digests" not in markdown(made_up.comparison())

@@ -1,0 +1,34 @@
+"""The table of students in result.json: which settings of each student it holds."""
+
+from typing import Any
+
+from kdray.config import parse
+from kdray.experiments.confirm import Candidate, no_kd_candidate
+from kdray.experiments.documents import students
+from kdray.results import BASELINE
+
+
+def trained(label: str) -> list[dict[str, Any]]:
+    """The results of two seeds."""
+    return [
+        {
+            "metric": "accuracy",
+            "metrics": {"validation": {"accuracy": 0.5}, "test": {"accuracy": 0.5 + seed / 10}},
+            "cost": {"parameters": 1, "latency_ms": 1.0},
+            "spec": {"digest": f"{label}{seed}"},
+        }
+        for seed in range(2)
+    ]
+
+
+def test_each_student_has_the_settings_of_its_method_and_those_that_differ() -> None:
+    run = parse({"method": {"name": "kd", "temperature": 4.0}}, source="test")
+    other = parse({"method": {"name": "dekd"}, "train": {"epochs": 2}}, source="test")
+    candidates = [Candidate("a", run), Candidate("b", other), no_kd_candidate(run)]
+    rows = students(candidates, {label: trained(label) for label in ("a", "b", BASELINE)}, [0, 1], [])
+    a, b, alone = (row["settings"] for row in rows)
+    assert (a["method.name"], b["method.name"], alone["method.name"]) == ("kd", "dekd", "finetune")
+    assert a["method.temperature"] == 4.0
+    assert "method.temperature" not in alone
+    assert (a["train.epochs"], b["train.epochs"]) == (run.train.epochs, 2)
+    assert "train.seed" not in a
