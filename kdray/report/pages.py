@@ -7,15 +7,26 @@ from kdray.report.figures import plots
 from kdray.report.formatting import Metric
 from kdray.results import ComparisonResult, Corpus, PruneResult, Result, RunResult, SweepResult
 
+_PAIRED = ("Tests between students", "p by rows", "95 % interval", "p by seeds", "Holm")
 _GUIDE = {
     "Splits": "Trials learn from train and are compared on validation, rows held out from train. The test split was "
     "not used to select anything, so only its scores predict the scores on new rows.",
-    "± and p": "± is the standard deviation over seeds. p is the probability of a difference at least this large if "
-    "both students were equally good. Neither covers the choice of the rows in the test split.",
-    "Tests between students": "Both students read the same rows with the same seeds. The interval has 95 % of the "
-    "differences over resampled rows and seeds. p by rows is McNemar's exact test; with several seeds, of the rows "
-    "that one student answers right more often. p by seeds is the t-test of differences. Both are corrected for the "
-    "number of pairs (Holm).",
+    "± and p": "± is the standard deviation over seeds. p in the table of students (Welch's t-test) is the probability "
+    "of a difference at least this large if both students were equally good. Neither covers the choice of the rows in "
+    "the test split.",
+    "Tests between students": "Both students read the same rows with the same seeds. Trust p by rows and the interval "
+    "for these trained students: which of them answers more rows right. Trust p by seeds for the method: which one is "
+    "better when it is trained again. If only p by rows is small, these students differ, but the methods may not.",
+    "p by rows": "McNemar's exact test. It counts the test rows that one student answers right and the other wrong "
+    "(with several seeds: right on more seeds), and tests whether both students win equally many. It does not cover "
+    "another training.",
+    "95 % interval": "The paired bootstrap: 95 % of the differences lie in it if rows and seeds are drawn again, the "
+    "same ones for both students. With few seeds it covers mainly the choice of the rows.",
+    "p by seeds": "The paired t-test: for each seed the difference of the two scores, and whether their mean is 0. It "
+    "covers other trainings, on the same rows. With two seeds it has almost no power: a large p does not mean that "
+    "the methods are equal.",
+    "Holm": "Holm's correction: with many pairs, some p are small by chance. Each p is raised so that the probability "
+    "of a false finding in the column stays at most 0.05 if p below 0.05 counts as a finding.",
     "Retention": "The student's score divided by its teacher's score.",
     "Distillation ratio": "The fraction of the gap between the no-KD baseline (0) and the teacher (1) that "
     "distillation closes. It is negative if distillation lowers the score, and has no meaning if the teacher is not "
@@ -51,7 +62,7 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
         confirmed = [tables.students(result.confirmation, shown, result.teachers)]
         confirmed += tables.languages_of_students(result.confirmation, shown)
         confirmed += [*tables.entity_f1(result.confirmation), *plots("confirmation", result, shown)]
-        confirmed += tables.pairs(result.pairs, shown)
+        confirmed += tables.pairs(result, shown)
     states = [trial.state for trial in result.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("pruned", "failed") if state in states)
     figures = {
@@ -79,6 +90,7 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
 
 def _comparison(result: ComparisonResult, shown: Metric) -> Document:
     students = tables.students(result.confirmation, shown, result.teachers)
+    paired = _PAIRED if result.pairs else ()
     sections = [
         Section(
             "Confirmation",
@@ -87,13 +99,13 @@ def _comparison(result: ComparisonResult, shown: Metric) -> Document:
                 *tables.languages_of_students(result.confirmation, shown),
                 *tables.entity_f1(result.confirmation),
                 *plots("confirmation", result, shown),
-                *tables.pairs(result.pairs, shown),
+                *tables.pairs(result, shown),
             ],
         ),
         _pruning(result, shown),
         Section("Cost and time", plots("time", result, shown)),
         Section("Teachers", [tables.teachers(result.teachers, shown)]),
-        _guide(summary.rows_and_points(result, shown), "± and p", "Retention", "Distillation ratio", "Digest"),
+        _guide(summary.rows_and_points(result, shown), "± and p", *paired, "Retention", "Distillation ratio", "Digest"),
         *_provenance(result),
     ]
     figures = {"students": f"{len(result.confirmation):,}", "total time": _time(result)}

@@ -70,13 +70,19 @@ def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ah
     )
 
 
-def pairs(tested: Sequence[Pair], metric: Metric) -> list[Block]:
+def pairs(result: SweepResult | ComparisonResult, metric: Metric) -> list[Block]:
     """Tests between the students; nothing where there are none."""
-    if not tested:
+    if not result.pairs:
         return []
     columns = ("student", "compared with", "#difference", "#95 % interval", "#p by rows, Holm", "#p by seeds, Holm")
-    rows = [_pair(each, metric) for each in tested]
-    return [Table("Tests between students, paired.", columns, rows, is_sortable=True)]
+    rows = [_pair(each, metric) for each in result.pairs]
+    table = Table("Tests between students, paired.", columns, rows, is_sortable=True)
+    if any(len(student.seeds) == 2 for student in result.confirmation):
+        weak = (
+            "The test by seeds has almost no power with two seeds: a large p does not mean that the methods are equal."
+        )
+        return [table, Text(weak)]
+    return [table]
 
 
 def _pair(pair: Pair, metric: Metric) -> Row:

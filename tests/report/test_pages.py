@@ -276,6 +276,20 @@ def test_a_comparison_shows_the_tests_between_its_students() -> None:
     assert "p\u00a0=\u00a00.04" in page
 
 
+def test_a_comparison_explains_each_test_between_its_students() -> None:
+    names = {"Tests between students", "p by rows", "95 % interval", "p by seeds", "Holm"}
+    result = made_up.comparison()
+    assert not names & set(texts(render(result), "dt"))
+    result["pairs"] = [{"label": "vanilla KD", "to": "no-KD baseline", "difference": 0.032}]
+    page = render(result)
+    assert names <= set(texts(page, "dt"))
+    weak = "The test by seeds has almost no power with two seeds"
+    assert weak not in page
+    for student in result["confirmation"]:
+        student["seeds"] = [0, 1]
+    assert weak in render(result)
+
+
 def test_units_and_decisions_must_match() -> None:
     sweep = made_up.sweep()
     sweep["prune"]["examples"][1]["kept"] = [True]
