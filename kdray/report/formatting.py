@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 NOT_MEASURED = "not measured"
+UNDEFINED = "p undefined: no spread over the seeds"
 # HTML allows no control characters but tab, line feed and carriage return, and UTF-8 no lone surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 # The names of splits in `result.json` and those that the page shows.
@@ -116,10 +117,10 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def p_value(value: float | None) -> str:
-    """`p = 0.04`; a small value as `p < 0.001`."""
+def p_value(value: float | None, scores: Sequence[float | None] = ()) -> str:
+    """`p = 0.04`; a small value as `p < 0.001`; without a value, the reason where the scores by seed are all equal."""
     if value is None:
-        return f"p {NOT_MEASURED}"
+        return UNDEFINED if len(scores) > 1 and len(set(scores)) == 1 else f"p {NOT_MEASURED}"
     # No-break spaces: a line must not end between p and its value.
     return "p\u00a0<\u00a00.001" if value < 0.001 else f"p\u00a0=\u00a0{value:.2g}"
 

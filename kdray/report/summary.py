@@ -16,6 +16,7 @@ from kdray.results import (
     SweepResult,
 )
 from kdray.tasks import row_noise, split_gap
+from kdray.tasks.noise import DEVIATIONS
 
 # The customary level; the page always prints p itself next to the word.
 SIGNIFICANT = 0.05
@@ -41,8 +42,21 @@ def is_same(one: Confirmed, other: Confirmed) -> bool:
     return bool(one.runs) and one.runs == other.runs
 
 
+def nothing_learned(result: SweepResult | ComparisonResult, metric: Metric) -> str:
+    """A sentence where no student is better than the majority class by more than the noise of the test rows."""
+    majority = next((teacher.majority for teacher in result.teachers if teacher.majority is not None), None)
+    gains = [metric.gain(s.test.mean - majority) for s in result.confirmation if s.test.mean is not None and majority]
+    if majority is None or not gains:
+        return ""
+    error = row_noise(metric.name, majority, result.corpus.rows.get("test", 0))
+    if max(gains) > DEVIATIONS * (error or 0.0):
+        return ""
+    noise = f" beyond the noise of the test rows ({100 * DEVIATIONS * error:.2g} points)" if error else ""
+    return f"No student is better than the majority class ({metric.score(majority)}){noise}. "
+
+
 def sweep_verdict(result: SweepResult, metric: Metric) -> str:
-    """One sentence: the winner, its score, and how it compares to its baseline."""
+    """The winner, its score, and how its candidates were compared."""
     best = result.best
     if best is None:
         return f"No winner: none of {fmt.plural(len(result.trials), 'trial')} was completed."
@@ -57,7 +71,8 @@ def sweep_verdict(result: SweepResult, metric: Metric) -> str:
         label = "No candidate beats the default settings beyond the noise, so the defaults win"
     folds = result.selection.folds if result.selection is not None else 0
     how = f"; candidates were compared on {_folds(folds)}" if folds else ""
-    return f"{label}: {_score(ours, metric)} on the test split ({fmt.plural(len(ours.seeds), 'seed')}){how}."
+    score = f"{label}: {_score(ours, metric)} on the test split ({fmt.plural(len(ours.seeds), 'seed')}){how}."
+    return nothing_learned(result, metric) + score
 
 
 def _folds(number: int) -> str:
@@ -85,7 +100,7 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
     if ours.difference is None:
         found.append("Its difference to the no-KD baseline was not measured.")
     else:
-        found.append(compared(ours.difference, metric))
+        found.append(compared(ours.difference, metric, ours.test.values))
     is_behind = ours.difference is not None and metric.gain(ours.difference.mean or 0.0) <= 0
     named = ours.difference.to if ours.difference and is_behind else None
     if ahead := [label for label in not_beaten(result.confirmation, metric) if label != named]:
@@ -125,13 +140,17 @@ def selected(selection: Selection, metric: Metric) -> str:
     return f"{start}{figures}, the noise is {metric.difference(selection.noise).lstrip('+')}."
 
 
-def compared(difference: Difference, metric: Metric) -> str:
-    """A measured difference in words: better, not distinguishable from chance, or not better."""
+def compared(difference: Difference, metric: Metric, scores: Sequence[float | None] = ()) -> str:
+    """A measured difference in words: better, not distinguishable from chance, or not better.
+
+    Args:
+        scores: Of the student, by seed.
+    """
     mean, p = difference.mean, difference.p_value
     other = f"the {difference.to}" if difference.to == BASELINE else difference.to
     if mean is None:
         return f"Its difference to {other} was not measured."
-    measured = f"({metric.difference(mean)}, {fmt.p_value(p)})"
+    measured = f"({metric.difference(mean)}, {fmt.p_value(p, scores)})"
     better = "higher" if metric.higher_is_better else "lower"
     if metric.gain(mean) <= 0:
         return f"It does not beat {other} {measured}."
@@ -150,21 +169,28 @@ def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
     first = max(measured, key=lambda student: metric.gain(student.test.mean or 0.0))
     best = "Highest" if metric.higher_is_better else "Lowest"
     students = fmt.plural(len(result.confirmation), "student")
-    return f"{best} of {students}: {first.label}, {_score(first, metric)} on the test split."
+    start = f"{nothing_learned(result, metric)}{best} of {students}"
+    return f"{start}: {first.label}, {_score(first, metric)} on the test split."
 
 
 def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:
     """How many differences are significant, and that the best of many scores is too optimistic."""
-    differences = [student.difference for student in result.confirmation if student.difference]
-    tested = [(each.mean or 0.0, p) for each in differences if (p := each.p_value) is not None]
-    if not tested:
-        return ["No difference was tested.", *gaps(result, metric)]
+    differences = [(student, student.difference) for student in result.confirmation if student.difference]
+    tested = [(each.mean or 0.0, p) for _, each in differences if (p := each.p_value) is not None]
     clear = sum(metric.gain(mean) > 0 and p < SIGNIFICANT for mean, p in tested)
-    return [
-        f"{clear} of {len(tested)} beat the no-KD baseline with p below {SIGNIFICANT}, each tested separately; the "
-        "best of many scores is partly due to chance.",
-        *gaps(result, metric),
+    found = [
+        f"Students that beat the no-KD baseline with p below {SIGNIFICANT}: {clear} of {len(differences)}; p is not "
+        "corrected for the number of students."
+        if tested
+        else "No difference was tested."
     ]
+    for student, difference in differences:
+        reason = fmt.p_value(None, student.test.values)
+        if difference.p_value is None and (tested or reason == fmt.UNDEFINED):
+            found.append(f"{student.label} was not tested ({reason}).")
+    if tested:
+        found.append("The best of several scores is too high on average: expect a lower score on new rows.")
+    return [*found, *gaps(result, metric)]
 
 
 def run_verdict(result: RunResult, metric: Metric | None) -> str:

@@ -12,7 +12,6 @@ from kdray.results import (
     ComparisonResult,
     Confirmed,
     Corpus,
-    Difference,
     IndexEntry,
     Pair,
     Prune,
@@ -59,7 +58,7 @@ def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ah
     return row(
         Cell(student.label, under=tuple(filter(None, under)), badge=badge, style="strong"),
         _spread(student.test, metric),
-        _difference(student.difference, metric),
+        _difference(student, metric),
         _spread(student.validation, metric) if student.validation else fmt.NOT_MEASURED,
         str(len(student.seeds)),
         fmt.share(student.retention),
@@ -75,7 +74,8 @@ def pairs(result: SweepResult | ComparisonResult, metric: Metric) -> list[Block]
     if not result.pairs:
         return []
     columns = ("student", "compared with", "#difference", "#95 % interval", "#p by rows, Holm", "#p by seeds, Holm")
-    rows = [_pair(each, metric) for each in result.pairs]
+    has_seeds = all(len(student.seeds) > 1 for student in result.confirmation)
+    rows = [_pair(each, metric, has_seeds=has_seeds) for each in result.pairs]
     table = Table("Tests between students, paired.", columns, rows, is_sortable=True)
     if any(len(student.seeds) == 2 for student in result.confirmation):
         weak = (
@@ -85,7 +85,7 @@ def pairs(result: SweepResult | ComparisonResult, metric: Metric) -> list[Block]
     return [table]
 
 
-def _pair(pair: Pair, metric: Metric) -> Row:
+def _pair(pair: Pair, metric: Metric, *, has_seeds: bool) -> Row:
     interval = fmt.NOT_MEASURED
     if pair.low is not None and pair.high is not None:
         interval = f"{metric.difference(pair.low)} to {metric.difference(pair.high)}"
@@ -94,7 +94,8 @@ def _pair(pair: Pair, metric: Metric) -> Row:
         pair.to,
         Cell(metric.difference(pair.difference), key=pair.difference),
         interval,
-        *(_p_value(p) for p in (pair.holm_rows, pair.holm_seeds)),
+        _p_value(pair.holm_rows),
+        Cell(fmt.UNDEFINED) if has_seeds and pair.holm_seeds is None else _p_value(pair.holm_seeds),
     )
 
 
@@ -106,11 +107,12 @@ def _spread(spread: results.Spread, metric: Metric) -> str:
     return metric.score_and_spread(spread.mean, spread.std)
 
 
-def _difference(difference: Difference | None, metric: Metric) -> Cell:
+def _difference(student: Confirmed, metric: Metric) -> Cell:
+    difference = student.difference
     if difference is None:
         return Cell("–")
     test = f", {difference.test}" if difference.test else ""
-    under = f"to {difference.to}, {fmt.p_value(difference.p_value)}{test}"
+    under = f"to {difference.to}, {fmt.p_value(difference.p_value, student.test.values)}{test}"
     return Cell(metric.difference(difference.mean), key=difference.mean, under=(under,))
 
 

@@ -9,6 +9,7 @@ from kdray.report import render
 from kdray.report.formatting import metric
 from kdray.report.summary import (
     compared,
+    comparison_findings,
     comparison_verdict,
     not_beaten,
     rows_and_points,
@@ -161,5 +162,39 @@ def test_a_lower_log_loss_is_better() -> None:
     ahead, behind = not_beaten(students, _ACCURACY), not_beaten(students, log_loss)
     assert not set(ahead) & set(behind)
     assert len(ahead) + len(behind) == len(students) - 1
-    comparison: Any = parse_result(made_up.comparison() | {"higher_is_better": False})
+    comparison: Any = parse_result(made_up.comparison() | {"higher_is_better": False, "teachers": []})
     assert comparison_verdict(comparison, log_loss).startswith("Lowest of 2 students: no-KD baseline")
+
+
+def _on_chance(kind: str) -> Any:
+    result = getattr(made_up, kind)()
+    for student in result["confirmation"]:
+        student["test"] = {"mean": 0.53, "std": 0.0, "values": [0.53, 0.53, 0.53]}
+    return parse_result(result)
+
+
+def test_students_that_learned_nothing_are_named_first() -> None:
+    # majority class 52.7 % on 277 rows: two standard errors are 2 * sqrt(0.527 * 0.473 / 277) = 6.0 points
+    words = "No student is better than the majority class (52.7 %) beyond the noise of the test rows (6 points). "
+    assert comparison_verdict(_on_chance("comparison"), _ACCURACY).startswith(f"{words}Highest of 2 students")
+    assert sweep_verdict(_on_chance("sweep"), _ACCURACY).startswith(f"{words}Winner")
+    f1 = comparison_verdict(_on_chance("comparison"), metric("macro_f1", 277))
+    assert f1.startswith("Highest")
+    other = _on_chance("comparison").model_copy(update={"teachers": ()})
+    assert comparison_verdict(other, _ACCURACY).startswith("Highest")
+
+
+def test_students_that_were_not_tested_are_counted_and_named() -> None:
+    comparison = made_up.comparison()
+    vanilla = comparison["confirmation"][1]
+    same = {"mean": 0.6, "std": 0.0, "values": [0.6, 0.6, 0.6]}
+    comparison["confirmation"].append(
+        vanilla | {"label": "mine", "test": same, "difference": {"to": "no-KD baseline", "mean": 0.03}}
+    )
+    found = comparison_findings(parse_result(comparison), _ACCURACY)  # type: ignore[arg-type]
+    assert found[0].startswith("Students that beat the no-KD baseline with p below 0.05: 1 of 2;")
+    assert found[1] == "mine was not tested (p undefined: no spread over the seeds)."
+    assert found[2].startswith("The best of several scores is too high on average")
+    pair = {"label": "mine", "to": "no-KD baseline", "difference": 0.03}
+    page = render(comparison | {"pairs": [pair]})
+    assert page.count("p undefined: no spread over the seeds") == 3  # sentence, table of students, table of pairs
