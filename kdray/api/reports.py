@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from kdray import report
 from kdray.corpora import load_description
 from kdray.errors import ConfigError, KdrayError, RunError
-from kdray.results import IndexEntry
+from kdray.results import IndexEntry, parse_result
 from kdray.store import NAME, Artifact, Store, shown
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,8 @@ def _found(pages: dict[str, _Read], name: str, store: str) -> dict[str, Any]:
 def _pages(store: Store) -> dict[str, _Read]:
     """How to read the document of every page, by the page's name."""
     pages: dict[str, _Read] = {f"sweep-{name}": partial(_sweep, store, name) for name in store.children("sweeps")}
-    for stage, kind, document in (("distill", "run", _run), ("prune", "prune", _prune)):
+    run = partial(_run, commands=_commands(store))
+    for stage, kind, document in (("distill", "run", run), ("prune", "prune", _prune)):
         for where, found in store.survey(stage):
             pages[f"{kind}-{where.partition('/')[2]}"] = partial(_of_artifact, store, found, document)
     return pages
@@ -126,18 +127,47 @@ def _of_artifact(
     return document(store, found)
 
 
-def _run(store: Store, artifact: Artifact) -> dict[str, Any]:
+def _commands(store: Store) -> dict[str, str]:
+    """By digest of a student, the command of a sweep or a comparison that trained it."""
+    found: dict[str, str] = {}
+    for name in store.children("sweeps"):
+        try:
+            result = parse_result(store.read_json(f"sweeps/{name}/result.json"))
+        except (KdrayError, ValueError):  # named where its own page is written
+            continue
+        students = [digest for each in getattr(result, "confirmation", ()) for digest in each.runs]
+        trials = [each.digest for each in getattr(result, "trials", ()) if each.digest]
+        found |= dict.fromkeys([*students, *trials], result.command)
+    return found
+
+
+def _teacher(store: Store, plain: dict[str, Any], metric: str) -> dict[str, Any]:
+    from kdray.distillation import TeacherRef
+    from kdray.experiments.documents import teacher_record
+
+    try:
+        return teacher_record(TeacherRef.model_validate(plain), store, metric)
+    except (KdrayError, ValueError):  # a student may outlive its teacher in the store
+        return {"name": plain["info"]["name"]}
+
+
+def _run(store: Store, artifact: Artifact, commands: dict[str, str]) -> dict[str, Any]:
     result = json.loads(store.read_file(artifact, "result.json"))
-    spec, seconds = result["spec"], dict(result["seconds"])
+    spec, seconds, cost = result["spec"], dict(result["seconds"]), dict(result["cost"])
+    lengths = {
+        "tokens of the timed row": cost.pop("tokens", None),
+        "max_length": spec.get("train", {}).get("max_length"),
+    }
     info = _corpus(store, spec["corpus"])
     return {
         **result,
         "name": artifact.path.name,
         "created": artifact.manifest["made"],
-        "command": "kdray run RUN.yaml",
+        "command": commands.get(artifact.digest, "not recorded (such as kdray run RUN.yaml)"),
         "kdray": result["versions"]["kdray"],
         "corpus": {key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")},
-        "student": {"layers": result["cost"]["layers"], **result["cost"]},
+        "student": cost | {name: length for name, length in lengths.items() if length is not None},
+        "teachers": [_teacher(store, each, result["metric"]) for each in spec.get("teachers", [])],
         "seconds": {"total": seconds.pop("total"), "by_phase": seconds},
         "history": [{**epoch, "validation": epoch["score"]} for epoch in result["history"]],
         "settings": spec,

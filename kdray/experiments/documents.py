@@ -24,6 +24,7 @@ from kdray.stages import Context, Prepared
 from kdray.stages.outputs import given_scores
 from kdray.stages.prune import record as pruning_record
 from kdray.stages.train_stage import result_of
+from kdray.store import Store
 from kdray.tasks import best_of, get_metric
 
 
@@ -59,7 +60,7 @@ def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, pr
         ).plain(),
         "metric": metric,
         "higher_is_better": get_metric(metric).higher_is_better,
-        "teachers": [_teacher(ref, context, metric) for ref in prepared.teachers],
+        "teachers": [teacher_record(ref, context.store, metric) for ref in prepared.teachers],
         "prune": None if prepared.pruned_corpus is None else pruning_record(prepared.pruned_corpus),
         "stages": context.journal,
         "settings": run.model_dump(mode="json"),
@@ -200,9 +201,14 @@ def _mean_entities(seeds: Sequence[Mapping[str, Mapping[str, Mapping[str, float]
     return {name: sum(seed["test"][name]["f1"] for seed in seeds) / len(seeds) for name in names}
 
 
-def _teacher(ref: TeacherRef, context: Context, metric: str) -> dict[str, Any]:
+def teacher_record(ref: TeacherRef, store: Store, metric: str) -> dict[str, Any]:
+    """What a result holds of a teacher.
+
+    Raises:
+        RunError: The store no longer holds it.
+    """
     if ref.model is None:
-        found = given_scores(ref.outputs.open(context.store))
+        found = given_scores(ref.outputs.open(store))
         scores = {split: values[metric] for split, values in found["metrics"].items()}
         return results.Teacher(
             name=ref.info.name,
@@ -212,7 +218,7 @@ def _teacher(ref: TeacherRef, context: Context, metric: str) -> dict[str, Any]:
             majority=found["majority"]["test"],
             predicted=found["rows"],
         ).plain()
-    result = result_of(ref.model.open(context.store))
+    result = result_of(ref.model.open(store))
     return results.Teacher(
         name=ref.info.name,
         validation=result["metrics"]["validation"][metric],

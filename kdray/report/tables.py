@@ -182,7 +182,7 @@ def entity_f1(confirmed: Sequence[Confirmed]) -> list[Block]:
 def teachers(records: Sequence[Teacher], metric: Metric) -> Block:
     """Each teacher with the score of the majority class."""
     if not records:
-        return Text("Teachers: not measured.", is_quiet=True)
+        return Text("No teacher is recorded.", is_quiet=True)
     columns = ("teacher", f"#{metric.name}, test", "#validation", "#majority class, test", "#parameters", "#latency")
     return Table("Teachers and the score of the majority class.", columns, [_teacher(t, metric) for t in records])
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +140,23 @@ def test_the_stages_in_python_run(
     (page,) = (tmp_path / "store" / "report").glob("run-*.html")
     assert "Time of each phase" in page.read_text()
     assert "phases were not measured" not in page.read_text()
+    assert "Teachers and the score of the majority class." in page.read_text()
+    assert "tokens of the timed row" in page.read_text()
+    assert "not recorded (such as kdray run RUN.yaml)" in page.read_text()
+
+    (student,) = (tmp_path / "store" / "distill").iterdir()
+    digest = json.loads((student / "manifest.json").read_text())["digest"]
+    trained = {"label": "a", "seeds": [0], "test": {"mean": 0.5}, "runs": [digest]}
+    comparison = {"kind": "comparison", "name": "three", "created": "", "command": "kdray compare three", "kdray": "",
+                  "corpus": {"name": "c", "is_sample": False, "rows": {}}, "settings": {}, "metric": "accuracy",
+                  "confirmation": [trained]}  # fmt: skip
+    three = tmp_path / "store" / "sweeps" / "three" / "result.json"
+    three.parent.mkdir(parents=True)
+    three.write_text(json.dumps(comparison))
+    shutil.rmtree(tmp_path / "store" / "teach")
+    assert main(["report", "store"]) == 0
+    assert "<pre>kdray compare three</pre>" in page.read_text()
+    assert "Teachers and the score of the majority class." in page.read_text()
 
     broken = tmp_path / "store" / "sweeps" / "old" / "result.json"
     broken.parent.mkdir(parents=True)
@@ -146,7 +164,7 @@ def test_the_stages_in_python_run(
     capsys.readouterr()
     assert main(["report", "store"]) == 1
     said = capsys.readouterr()
-    assert "1 pages" in said.out
+    assert "2 pages" in said.out
     assert "left out: sweep-old: result.json (sweep): the key 'name' is missing" in said.err
 
 
