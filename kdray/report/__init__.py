@@ -19,8 +19,8 @@ from kdray.report.figures import TEMPLATE, study_of
 from kdray.report.pages import document_of
 from kdray.report.pair import side_by_side
 from kdray.report.render import html_page, markdown_page
-from kdray.report.summary import winner_first
-from kdray.results import IndexEntry, PruneResult, RunResult, SweepResult, parse_entry, parse_result
+from kdray.report.summary import best_student, winner_first
+from kdray.results import ComparisonResult, IndexEntry, PruneResult, RunResult, SweepResult, parse_entry, parse_result
 from kdray.store import Store
 
 __all__ = [
@@ -130,8 +130,8 @@ def render_index(entries: Sequence[Mapping[str, Any] | IndexEntry]) -> str:
 def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
     """The line of the list for one result, whose page is at `href` relative to the list.
 
-    The score is the one of the page's verdict: the winner's mean over seeds for a confirmed sweep, the test score for
-    a run, none otherwise.
+    The score is the one of the page's verdict: the mean over seeds of a confirmed sweep's winner or of a comparison's
+    best student, the test score for a run, none otherwise.
 
     Raises:
         ConfigError: As `render`.
@@ -142,6 +142,8 @@ def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
         score = record.metrics.get("test", {}).get(record.metric or "")
     elif isinstance(record, SweepResult) and record.confirmation:
         score = winner_first(record.confirmation)[0].test.mean
+    elif isinstance(record, ComparisonResult) and (best := best_student(record)) is not None:
+        score = best.test.mean
     is_sweep = isinstance(record, SweepResult)
     return IndexEntry(
         href=href,

@@ -161,12 +161,18 @@ def compared(difference: Difference, metric: Metric, scores: Sequence[float | No
     return f"It beats {other} {measured}."
 
 
+def best_student(result: ComparisonResult) -> Confirmed | None:
+    """The student with the best mean score on the test split."""
+    sign = 1 if result.higher_is_better else -1
+    measured = [student for student in result.confirmation if student.test.mean is not None]
+    return max(measured, key=lambda student: sign * (student.test.mean or 0.0), default=None)
+
+
 def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
     """The student with the best mean score."""
-    measured = [student for student in result.confirmation if student.test.mean is not None]
-    if not measured:
+    first = best_student(result)
+    if first is None:
         return "Not measured on the test split."
-    first = max(measured, key=lambda student: metric.gain(student.test.mean or 0.0))
     best = "Highest" if metric.higher_is_better else "Lowest"
     students = fmt.plural(len(result.confirmation), "student")
     start = f"{nothing_learned(result, metric)}{best} of {students}"

@@ -393,7 +393,7 @@ def index(entries: Sequence[IndexEntry]) -> Table:
     """The list of reports."""
     columns = ("name", "kind", "corpus", "#test score", "#trials", "#failed", "#time", "made")
     return Table(
-        f"{fmt.plural(len(entries), 'test')}, newest first.", columns, [*map(_entry, entries)], is_sortable=True
+        f"{fmt.plural(len(entries), 'page')}, newest first.", columns, [*map(_entry, entries)], is_sortable=True
     )
 
 

@@ -264,7 +264,8 @@ def test_a_comparison_names_the_best_and_its_caveat() -> None:
     assert "with p below 0.05: 0 of 1" in render(result)
     del result["confirmation"][1]["difference"]
     assert "No difference was tested." in render(result)
-    assert index_entry(result, "x.html").test is None
+    assert index_entry(result, "x.html").test == pytest.approx(0.60367, abs=1e-4)  # the best student's
+    assert "1 page, newest first." in render_index([index_entry(result, "x.html")])
 
 
 def test_a_comparison_shows_the_tests_between_its_students() -> None:
