@@ -8,7 +8,7 @@ from kdray.report import formatting as fmt
 from kdray.report import tables
 from kdray.report.document import Block, Cell, Document, NamedValues, Section, Table, Text, row
 from kdray.report.formatting import Metric
-from kdray.report.summary import SIGNIFICANT, winner_first
+from kdray.report.summary import SIGNIFICANT, best_student, winner_first
 from kdray.results import ComparisonResult, Confirmed, Result, RunResult, Spread, SweepResult
 
 _ABSENT = "–"
@@ -40,12 +40,9 @@ def _metric(result: Result) -> Metric:
 
 def _student(result: Result) -> Confirmed | None:
     """The student that stands for the result: the winner of a sweep, the best one of a comparison."""
-    confirmed = getattr(result, "confirmation", ())
     if isinstance(result, SweepResult):
-        return next(iter(winner_first(confirmed)), None)
-    gain = _metric(result).gain
-    measured = [each for each in confirmed if each.test.mean is not None]
-    return max(measured, key=lambda each: gain(each.test.mean or 0.0), default=None)
+        return next(iter(winner_first(result.confirmation)), None)
+    return best_student(result) if isinstance(result, ComparisonResult) else None
 
 
 def _test(result: Result) -> Spread:
@@ -82,17 +79,21 @@ def _verdict(pair: tuple[Result, Result], names: tuple[str, str], metric: Metric
     measured = f"{metric.name} {metric.score(means[0])} against {metric.score(means[1])}"
     if p is None:
         return f"{measured} on the test split ({metric.difference(difference)}); the difference was not tested."
-    chance = "may be due to chance" if p >= SIGNIFICANT else "is larger than chance explains"
+    chance = "may be due to chance" if p >= SIGNIFICANT else f"is significant over the seeds (level {SIGNIFICANT})"
     figures = f"{metric.difference(difference)}, {fmt.p_value(p)}"
     return f"{measured} on the test split: {figures}; the difference {chance}."
 
 
 def _limits(pair: tuple[Result, Result]) -> list[str]:
     few = [each.name for each in pair if len(_test(each).values) < 2]
-    many = [each.name for each in pair if isinstance(each, ComparisonResult) and len(each.confirmation) > 1]
+    has_many = any(isinstance(each, ComparisonResult) and len(each.confirmation) > 1 for each in pair)
     found = [f"One seed or none: {', '.join(few)}. A difference may be due to chance."] if few else []
-    chosen = f"The best student stands for {', '.join(many)}, so that its score is partly due to chance."
-    return [*found, *([chosen] if many else [])]
+    fewest = min(len(_test(each).values) for each in pair)
+    if fewest == 2:
+        found.append("With two seeds p is rough: more seeds are needed to show a difference.")
+    if has_many:
+        found.append("Each page is represented by its best student, so the difference is optimistic.")
+    return found
 
 
 def _scores(pair: tuple[Result, Result], names: tuple[str, str], metric: Metric) -> Table:

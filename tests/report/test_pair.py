@@ -40,6 +40,20 @@ def test_difference_is_tested_over_the_seeds() -> None:
     assert document.findings == []
 
 
+def test_a_comparison_is_represented_by_its_best_student_and_two_seeds_are_named() -> None:
+    comparison = made_up.comparison()
+    comparison["confirmation"][1]["test"] = {"mean": 0.63, "std": 0.0, "values": [0.63, 0.63]}
+    two = made_up.sweep()
+    winner = next(each for each in two["confirmation"] if each["label"].startswith("winner"))
+    winner["test"] = {"mean": 0.6, "std": 0.001, "values": [0.599, 0.601]}
+    document = side_by_side(parse_result(comparison), parse_result(two))
+    assert document.verdict.endswith("the difference is significant over the seeds (level 0.05).")
+    assert document.findings == [
+        "With two seeds p is rough: more seeds are needed to show a difference.",
+        "Each page is represented by its best student, so the difference is optimistic.",
+    ]
+
+
 def test_only_settings_that_differ_are_listed() -> None:
     document = side_by_side(parse_result(made_up.sweep()), parse_result(other()))
     (differing,) = [section.blocks[0] for section in document.sections if section.title == "Settings that differ"]
