@@ -25,7 +25,7 @@ A {kind} made by kdray {kdray}: {layers}, {parameters:,} parameters, method `{me
 It reads {tokens} tokens of a row at most, as in its training.
 
 Classes: {labels}. {training}
-Selection used the split `select`; `report` was never selected on.
+Selection used the split `validation`; nothing was selected by scores on `test`.
 """
 
 
