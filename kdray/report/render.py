@@ -4,11 +4,12 @@ import hashlib
 import re
 from base64 import b64encode
 from functools import cache
+from html import escape
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from kdray.report.document import Document
 from kdray.report.figures import TEMPLATE
@@ -49,7 +50,7 @@ def _clean(value: Any) -> Any:
 
 def _escaped(text: str) -> str:
     """Text as Markdown that reads as it is, in one line."""
-    return str(escape(_MARKDOWN.sub(r"\\\1", " ".join(printable(text).split()))))
+    return escape(_MARKDOWN.sub(r"\\\1", " ".join(printable(text).split())), quote=False)
 
 
 @cache
