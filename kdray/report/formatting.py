@@ -37,19 +37,24 @@ class Metric:
 
     def score(self, value: float | None) -> str:
         """`0.6412` as `64.1 %`, or as `0.641` for a metric that is not a share (Matthews)."""
-        return NOT_MEASURED if value is None else f"{value * self.factor:.{self.digits}f}{self.unit}"
+        return NOT_MEASURED if value is None else with_minus(f"{value * self.factor:.{self.digits}f}{self.unit}")
 
     def score_and_spread(self, mean: float | None, std: float | None) -> str:
         """Mean ± standard deviation; the mean alone where the deviation is unknown (one seed)."""
         if mean is None or std is None:
             return self.score(mean)
-        return f"{mean * self.factor:.{self.digits}f} ± {std * self.factor:.{self.digits}f}{self.unit}"
+        return with_minus(f"{mean * self.factor:.{self.digits}f} ± {std * self.factor:.{self.digits}f}{self.unit}")
 
     def difference(self, value: float | None) -> str:
         """A signed difference; a share's difference is in points, never in percent."""
         if value is None:
             return NOT_MEASURED
-        return f"{value * self.factor:+.{self.digits}f}{' points' if self.unit else ''}".replace("-", "−")
+        return with_minus(f"{value * self.factor:+.{self.digits}f}{' points' if self.unit else ''}")
+
+
+def with_minus(number: str) -> str:
+    """A number with a minus sign in place of its hyphen."""
+    return number.replace("-", "−")
 
 
 def metric(name: str, rows: int | None, *, higher_is_better: bool = True) -> Metric:

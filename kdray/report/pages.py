@@ -147,7 +147,7 @@ def _prune(result: PruneResult, shown: Metric) -> Document:
 
 
 def _pruning(result: Result, shown: Metric) -> Section:
-    facts, examples = tables.prune_facts(result.prune), tables.prune_examples(result.prune)
+    facts, examples = tables.prune_facts(result.prune, result.settings), tables.prune_examples(result.prune)
     return Section("Pruning", [*facts, *plots("pruning", result, shown), *examples])
 
 
@@ -190,7 +190,8 @@ def _document(
 def _warnings(corpus: Corpus) -> list[str]:
     found: list[str] = []
     if corpus.is_sample:
-        requested = f" The requested corpus was '{corpus.requested}'." if corpus.requested else ""
+        is_other = corpus.requested not in (None, "sample")
+        requested = f" The requested corpus was '{corpus.requested}'." if is_other else ""
         found.append(
             f"These numbers are from {corpus.name}, the small sample that ships with kdray, not from a public "
             f"benchmark: they show that everything works, but cannot be compared to published numbers.{requested}"

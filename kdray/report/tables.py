@@ -62,7 +62,7 @@ def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ah
         _spread(student.validation, metric) if student.validation else fmt.NOT_MEASURED,
         str(len(student.seeds)),
         fmt.share(student.retention),
-        fmt.NOT_MEASURED if ratio is None else f"{ratio:.2f}",
+        fmt.NOT_MEASURED if ratio is None else fmt.with_minus(f"{ratio:.2f}"),
         fmt.parameters(student.parameters),
         fmt.milliseconds(student.latency_ms),
         is_winner=student is winner,
@@ -247,10 +247,11 @@ def failures(result: SweepResult) -> Block:
     return NamedValues(pairs, is_code=True)
 
 
-def prune_facts(record: Prune | None) -> list[Block]:
+def prune_facts(record: Prune | None, settings: Mapping[str, Any]) -> list[Block]:
     """The number of kept units, and the prune rate of each class."""
     if record is None:
-        return [Text("Pruning: not measured (the whole corpus was used, or pruning was not recorded).", is_quiet=True)]
+        what = "none, the whole corpus was used" if _is_whole(settings) else "not recorded"
+        return [Text(f"Pruning: {what}.", is_quiet=True)]
     summary = NamedValues(
         [
             ("policy", record.policy),
@@ -263,6 +264,12 @@ def prune_facts(record: Prune | None) -> list[Block]:
         return [summary, Text("Prune rate per class: not measured.", is_quiet=True)]
     rows = [row(name, *_class_cells(value)) for name, value in record.per_class.items()]
     return [summary, Table("Pruning per class.", ("class", "#units", "#kept", "#prune rate"), rows)]
+
+
+def _is_whole(settings: Mapping[str, Any]) -> bool:
+    """Whether the settings of a sweep or comparison, or those of a student, show that nothing was pruned."""
+    names = [value for key, value in flat(settings) if key in ("prune.policy", "prune.policy.name")]
+    return names == ["none"] or settings.get("pruned_corpus", ...) is None
 
 
 def _rate(units: float | None, kept: float | None, rate: float | None) -> float | None:
@@ -358,7 +365,7 @@ def corpus(record: Corpus) -> NamedValues:
         [
             ("corpus", fmt.corpus_title(record.name, is_sample=record.is_sample, note=record.note)),
             ("rows", ", ".join(f"{fmt.count(rows)} {fmt.split_name(split)}" for split, rows in record.rows.items())),
-            ("source of the test split", record.test_from or "not recorded"),
+            *([("source of the test split", record.test_from)] if record.test_from else []),
             ("read from", record.origin or "not recorded"),
             ("requested corpus", record.requested or "not recorded"),
         ]

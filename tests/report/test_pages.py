@@ -12,6 +12,7 @@ from reading import read, texts
 
 from kdray.errors import ConfigError
 from kdray.report import PLOTLY, index_entry, markdown, render, render_index
+from kdray.report.formatting import metric
 from kdray.results import parse_result
 
 _EVIL = "<script>alert('x')</script>\"'&"
@@ -350,6 +351,10 @@ def test_names_the_sample_and_the_subset_in_title_heading_and_banner() -> None:
     assert "the small sample that ships with kdray, not from a public benchmark" in banner
     assert "The requested corpus was 'auto'." in banner
     assert "subset, 100 of 900 train rows" in banner
+    sweep["corpus"] |= {"requested": "sample", "test_from": None}
+    page = render(sweep)
+    assert "The requested corpus was" not in page
+    assert "source of the test split" not in page
 
 
 def test_fills_the_winner_into_the_trial_command() -> None:
@@ -404,3 +409,22 @@ def test_a_comparison_shows_the_settings_and_digests_of_each_student() -> None:
 def test_a_comparison_of_an_older_version_has_no_settings_of_students() -> None:
     assert "before the changes" not in markdown(made_up.comparison())
     assert "Students and their digests" not in markdown(made_up.comparison())
+
+
+def test_negative_numbers_have_a_minus_sign() -> None:
+    sweep = made_up.sweep()
+    sweep["confirmation"][1]["distillation_ratio"] = -0.04
+    assert "\u22120.04" in texts(render(sweep), "td")
+    assert metric("matthews", 277).score(-0.12) == "\u22120.120"
+
+
+def test_markdown_keeps_quotes() -> None:
+    sweep = made_up.sweep()
+    sweep["confirmation"][1]["note"] = 'the teacher\'s "own" <b>'
+    assert 'the teacher\'s "own" &lt;b&gt;' in markdown(sweep)
+
+
+def test_a_whole_corpus_is_not_called_unmeasured() -> None:
+    whole = made_up.sweep() | {"prune": None, "settings": {"prune": {"policy": {"name": "none"}}}}
+    assert "Pruning: none, the whole corpus was used." in render(whole)
+    assert "Pruning: not recorded." in render(made_up.sweep() | {"prune": None, "settings": {}})
