@@ -1,6 +1,7 @@
 """The program that every `sweeps/*.py` is: flags in, a sweep, one table out."""
 
 import argparse
+import difflib
 import re
 import shlex
 import sys
@@ -84,7 +85,13 @@ def sweep_main(
         starts: Run to the parameters to try first, each `{"label", "params"}`; the first are the defaults.
         students: The choices of `student.*` in the space, which are measured before a search with a limit.
     """
-    arguments = _parser(task).parse_args(argv)
+    parser = _parser(task)
+    arguments, rest = parser.parse_known_args(argv)
+    if flag := next((each.partition("=")[0] for each in rest if each.startswith("-")), None):
+        near = difflib.get_close_matches(flag, re.findall(r"--[\w-]+", parser.format_help()), n=1)
+        hint = f"did you mean {near[0]}?" if near else "--help lists the flags."
+        print(f"kdray: unknown argument {flag}; {hint}", file=sys.stderr)
+        sys.exit(2)
     command = without_passwords(shlex.join(["python", *sys.argv]))
     searched = _Searched(task, base, on_sample, space, starts, students)
     work = lambda: _sweep(searched, arguments, command)  # noqa: E731
@@ -230,14 +237,19 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
         confirmed = most_candidates(settings, run) * len(seeds) + most_in_folds(settings)
         show_students(run, engine, "trials", trials, arguments, confirmed=confirmed)
 
-    document = search_settings(
-        settings,
-        run,
-        seeds=seeds,
-        engine=engine_of(arguments),
-        provenance=Provenance(arguments.corpus, command, _resume(command, name)),
-        started=started,
-    ).result
+    try:
+        found = search_settings(
+            settings,
+            run,
+            seeds=seeds,
+            engine=engine_of(arguments),
+            provenance=Provenance(arguments.corpus, command, _resume(command, name)),
+            started=started,
+        )
+    except KeyboardInterrupt as stop:
+        stop.args = (f"to resume: {_resume(command, name)}",)
+        raise
+    document = found.result
     _show(document, run)
     if failed := [trial for trial in document["trials"] if trial["state"] == "failed"]:
         numbers = ", ".join(str(trial["number"]) for trial in failed)

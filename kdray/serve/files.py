@@ -124,10 +124,10 @@ def _predicted(
     scorer: Scorer, piece: Piece, options: Options, source: Path
 ) -> tuple[pa.Table, list[tuple[int, str]], Counts]:
     names = [options.columns.get(name, name) for name in scorer.fields]
-    for name in names:
+    for text, name in zip(scorer.fields, names, strict=True):
         if name not in piece.table.column_names:
             found = ", ".join(piece.table.column_names)
-            raise ConfigError(f"{source} has no column {name!r}; found: {found}. Name it with --column FIELD=COLUMN.")
+            raise ConfigError(f"{source} has no column {name!r}; found: {found}. Name it with --column {text}=COLUMN.")
     rows: list[Row] = []
     kept: list[int] = []
     faults: list[tuple[int, str]] = []

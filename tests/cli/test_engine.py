@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
 import yaml
 
 from kdray.cli import main
+from kdray.cli.sweep import sweep_main
 
 SPACE = """
 from kdray.cli.sweep import sweep_main
@@ -64,3 +67,29 @@ def test_flags_of_ray_are_refused_without_ray(
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(tiny.run_settings(tiny_encoder, tiny_corpus)))
     assert main(["teach", str(tmp_path / "run.yaml"), "--engine", "local", "--address", "auto"]) == 2
     assert "--engine local starts no Ray: leave --address and --allow-network out." in capsys.readouterr().err
+
+
+def test_a_mistyped_flag_of_a_sweep_is_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--adress", "auto"]
+    with pytest.raises(SystemExit) as stop:
+        sweep_main("rte", base={}, on_sample={}, space=lambda trial, run: {}, starts=lambda run: [], argv=flags)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "kdray: unknown argument --adress; did you mean --address?\n"
+
+
+def test_an_interrupted_sweep_shows_the_command_that_resumes_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kdray.api.experiments.search_settings", interrupted)
+    flags = ["--corpus", "sample", "--trials", "2"]
+    monkeypatch.setattr("sys.argv", ["sweeps/tune.py", *flags])
+    with pytest.raises(SystemExit) as stop:
+        sweep_main("rte", base={}, on_sample={}, space=lambda trial, run: {}, starts=lambda run: [], argv=flags)
+    assert stop.value.code == 130
+    found = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(
+        r"kdray: interrupted; to resume: python sweeps/tune\.py --corpus sample --trials 2 --name \S+ --resume\.", found
+    )

@@ -104,7 +104,7 @@ def test_an_unsure_row_has_no_prediction(scorer, tmp_path):
 @pytest.mark.parametrize(
     ("table", "options", "said"),
     [
-        ({"id": ["a"]}, {}, r"in.parquet has no column 'text'; found: id. Name it with --column FIELD=COLUMN"),
+        ({"id": ["a"]}, {}, r"in.parquet has no column 'text'; found: id. Name it with --column text=COLUMN"),
         ({"text": ["a"], "prediction": ["b"]}, {}, "has a column 'prediction' already"),
         ({"text": ["a"]}, {"columns": {"text": "review"}}, "has no column 'review'; found: text"),
         ({"text": pa.array([], pa.string())}, {}, "has no rows"),
