@@ -218,7 +218,7 @@ def test_the_pipelines_grouping_of_tokens():
 
 def test_the_report_shows_each_entity_type(tiny_encoder, folder, store):
     _, student = go(tiny_encoder, folder, store)
-    page = document_of(parse_result(_run(store, student)))
+    page = document_of(parse_result(_run(store, student, {})))
     blocks = [block for section in page.sections for block in section.blocks]
     table = next(each for each in blocks if isinstance(each, Table) and each.caption.startswith("Entity types"))
     f1 = result_of(student)["entities"]["test"]["PER"]["f1"]
