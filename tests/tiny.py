@@ -1,8 +1,8 @@
 """Things too small to be useful and large enough to be true: encoders of width 16, rows of a few tokens."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from transformers import (
 
 from kdray.config import RunConfig, parse
 from kdray.corpora import Encoded, Words
+from kdray.engines import InProcess
 from kdray.seeds import seed_of
 from kdray.signals import OutputsWriter
 from kdray.stages import resumable_map
@@ -208,3 +209,16 @@ def ranges_of(rows: int) -> Any:
         monkeypatch.setattr(resumable_map, "RANGE_ROWS", rows)
 
     return small_ranges
+
+
+@dataclass(frozen=True)
+class LastFirst(InProcess):
+    """Trains nothing: `result` makes each result of its job and title, and they come in the reverse order."""
+
+    result: Callable[[Any, str], dict[str, Any]] = field(kw_only=True)
+    titles: list[str] = field(default_factory=list[str])
+
+    def run_many(self, jobs: Any, function: Any, *, titles: Any, cpus: int, gpus: float) -> Iterator[tuple[int, Any]]:
+        self.titles.extend(titles)
+        for number in reversed(range(len(jobs))):
+            yield number, self.result(jobs[number], titles[number])

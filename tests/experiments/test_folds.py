@@ -1,8 +1,6 @@
 """A sweep that compares its candidates on folds: what is trained, what is kept, what wins, and what is refused."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,18 +92,11 @@ def test_a_sweep_without_folds_has_one_corpus_and_a_report_without_folds(
     assert "folds of train" not in (tmp_path / "store" / "sweeps" / "s" / "report.md").read_text()
 
 
-@dataclass(frozen=True)
-class LastFirst(InProcess):
-    """Trains nothing; results come in the reverse order and hold what was to be trained."""
-
-    titles: list[str] = field(default_factory=list[str])
-
-    def run_many(self, jobs: Any, function: Any, *, titles: Any, cpus: int, gpus: float) -> Iterator[tuple[int, Any]]:
-        self.titles.extend(titles)
-        for number in reversed(range(len(jobs))):
-            plain, shared, _ = jobs[number]
-            of = (plain["method"]["name"], plain["corpus"]["fold"]["index"], shared)
-            yield number, {"of": of, "metric": "accuracy", "metrics": {"validation": {"accuracy": 0.5}}}
+def trained(job: Any, title: str) -> dict[str, Any]:
+    """A result that holds what was to be trained."""
+    plain, shared, _ = job
+    of = (plain["method"]["name"], plain["corpus"]["fold"]["index"], shared)
+    return {"of": of, "metric": "accuracy", "metrics": {"validation": {"accuracy": 0.5}}}
 
 
 def test_equal_contenders_are_trained_once_a_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +105,7 @@ def test_equal_contenders_are_trained_once_a_fold(tmp_path: Path, monkeypatch: p
     other = tiny.run_config(tmp_path, tmp_path, method={"name": "finetune"})
     contenders = {0: Candidate("defaults", run), 4: Candidate("plain", other), 7: Candidate("same", run)}
     parts: Any = [SimpleNamespace(fold=Fold(index=index, of=2), prepared=f"fold {index}") for index in (0, 1)]
-    engine = LastFirst()
+    engine = tiny.LastFirst(result=trained)
     found = train_by_fold(settings_of(2), contenders, parts, engine)
     assert {number: [each["of"] for each in results] for number, results in found.items()} == {
         number: [(method, index, f"fold {index}") for index in (0, 1)]
