@@ -1,6 +1,8 @@
 """What can go wrong through no fault of kdray's code: one sentence for the user, one exit code for the shell."""
 
+import difflib
 import importlib.util
+from collections.abc import Iterable
 
 
 class KdrayError(Exception):
@@ -52,3 +54,13 @@ class RunError(KdrayError):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived: the command ends as after Ctrl-C, with exit code 143."""
+
+
+def did_you_mean(given: str, known: Iterable[str], *, otherwise: str) -> str:
+    """The end of a sentence that refuses a name: a question with the nearest name, or what is said without one.
+
+    >>> did_you_mean("temprature", ["alpha", "temperature"], otherwise="allowed are alpha, temperature.")
+    'did you mean temperature?'
+    """
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else otherwise

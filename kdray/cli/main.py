@@ -1,7 +1,6 @@
 """The parser, and the one place where errors become exit codes."""
 
 import argparse
-import difflib
 import json
 import os
 import sys
@@ -14,7 +13,7 @@ from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_mode
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of, user_path
 from kdray.cli.overview import COMMANDS, overview
 from kdray.cli.papers import add_papers, show_papers
-from kdray.errors import ConfigError, KdrayError, RunError, Terminated, missing_package
+from kdray.errors import ConfigError, KdrayError, RunError, Terminated, did_you_mean, missing_package
 from kdray.log import configure
 
 STAGES = ("run", "prune", "teach", "outputs", "distill", "evaluate")
@@ -40,15 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     if given and not given[0].startswith("-") and given[0] not in COMMANDS:
-        near = difflib.get_close_matches(given[0], COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "kdray --help lists the commands"
-        return _refused(f"unknown command {given[0]!r}; {hint}")
+        hint = did_you_mean(given[0], COMMANDS, otherwise="kdray --help lists the commands.")
+        return refused(f"unknown command {given[0]!r}; {hint}")
     arguments, rest = parser.parse_known_args(given)
     if rest and arguments.command in STAGES and not any(word.startswith("-") for word in rest):
         arguments.overrides += rest  # settings after an option, which argparse does not accept
     elif rest and arguments.command != "sweep":
         setting = "; write settings without --, such as store=runs" if arguments.command in STAGES else ""
-        return _refused(f"unknown argument {' '.join(rest)}; kdray {arguments.command} --help lists the flags{setting}")
+        return refused(f"unknown argument {' '.join(rest)}; kdray {arguments.command} --help lists the flags{setting}.")
     return guarded(lambda: _dispatch(arguments, rest), debug=arguments.debug, verbose=arguments.verbose)
 
 
@@ -97,8 +95,9 @@ def _say(error: BaseException, sentence: str, code: int, *, debug: bool) -> int:
     return code
 
 
-def _refused(sentence: str) -> int:
-    print(f"kdray: {sentence}.".replace("?.", "?"), file=sys.stderr)
+def refused(sentence: str) -> int:
+    """Print why a command line is refused; returns the exit code."""
+    print(f"kdray: {sentence}", file=sys.stderr)
     return 2
 
 
@@ -338,8 +337,7 @@ def _run_script(script: Path, rest: list[str]) -> None:
     # of a name that is too long, Path.is_file raises
     if not os.path.isfile(script):  # noqa: PTH113
         there = [str(path) for path in Path("sweeps").glob("*") if path.suffix in (".py", ".yaml")]
-        near = difflib.get_close_matches(str(script), there, n=1)
-        hint = f"did you mean {near[0]}?" if near else "sweeps/ has examples."
+        hint = did_you_mean(str(script), there, otherwise="sweeps/ has examples.")
         raise ConfigError(f"{script}: no such sweep script or sweep file; {hint}")
     if script.suffix in (".yaml", ".yml"):
         from kdray.cli.sweep import sweep_file

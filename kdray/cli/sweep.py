@@ -1,7 +1,6 @@
 """The program that every `sweeps/*.py` is: flags in, a sweep, one table out."""
 
 import argparse
-import difflib
 import re
 import shlex
 import sys
@@ -23,11 +22,11 @@ from kdray.cli.flags import (
     show_students,
     student_rows,
 )
-from kdray.cli.main import guarded
+from kdray.cli.main import guarded, refused
 from kdray.cli.show import table
 from kdray.config import RunConfig, dotted, load_sweep
 from kdray.engines import Engine
-from kdray.errors import ConfigError, RunError
+from kdray.errors import ConfigError, RunError, did_you_mean
 from kdray.methods import METHODS
 from kdray.secrets import without_passwords
 from kdray.stages import check_depths
@@ -88,10 +87,9 @@ def sweep_main(
     parser = _parser(task)
     arguments, rest = parser.parse_known_args(argv)
     if flag := next((each.partition("=")[0] for each in rest if each.startswith("-")), None):
-        near = difflib.get_close_matches(flag, re.findall(r"--[\w-]+", parser.format_help()), n=1)
-        hint = f"did you mean {near[0]}?" if near else "--help lists the flags."
-        print(f"kdray: unknown argument {flag}; {hint}", file=sys.stderr)
-        sys.exit(2)
+        flags = re.findall(r"--[\w-]+", parser.format_help())
+        hint = did_you_mean(flag, flags, otherwise="--help lists the flags.")
+        sys.exit(refused(f"unknown argument {flag}; {hint}"))
     command = without_passwords(shlex.join(["python", *sys.argv]))
     searched = _Searched(task, base, on_sample, space, starts, students)
     work = lambda: _sweep(searched, arguments, command)  # noqa: E731

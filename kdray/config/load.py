@@ -11,7 +11,7 @@ from kdray.config.old_names import renamed
 from kdray.config.overrides import TAGS, apply_overrides
 from kdray.config.run import RunConfig
 from kdray.config.yaml_text import read_yaml
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, did_you_mean
 from kdray.origin import OpenSettings, defined
 from kdray.records import bounds, plain_message
 from kdray.utf8 import is_text
@@ -43,22 +43,20 @@ def parse(plain: Mapping[str, Any], *, source: str) -> RunConfig:
         ConfigError: Naming `source` and the first key that does not fit.
     """
     _refuse_halves(plain, (), source)
-    try:
-        return RunConfig.model_validate(renamed(plain))
-    except ValidationError as error:
-        raise ConfigError(f"{source}: {first_problem(error, RunConfig)}") from None
+    return checked(RunConfig, renamed(plain), source=source)
 
 
-def checked(record: type[Record], values: Mapping[str, Any]) -> Record:
-    """A record of values from Python.
+def checked(record: type[Record], values: Mapping[str, Any], *, source: str | None = None) -> Record:
+    """A record of values from a file, a command line, or (without a source) Python.
 
     Raises:
-        ConfigError: Naming the first key that does not fit.
+        ConfigError: Naming `source` and the first key that does not fit.
     """
     try:
         return record.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(first_problem(error, record)) from None
+        sentence = _first_problem(error, record)
+        raise ConfigError(f"{source}: {sentence}" if source else sentence) from None
 
 
 def _refuse_halves(value: Any, place: tuple[str, ...], source: str) -> None:
@@ -109,7 +107,7 @@ def _neighbors(path: Path) -> list[Path]:
     return [*path.parent.glob("*.yaml"), *path.parent.glob("*.yml")] if path.parent.is_dir() else []
 
 
-def first_problem(error: ValidationError, record: type[BaseModel]) -> str:
+def _first_problem(error: ValidationError, record: type[BaseModel]) -> str:
     """One sentence of what does not fit into a record: the key, the value, and what is allowed."""
     # a setting that is not known comes first: what is missing then may be the one that was meant
     return _on_one_line(_sentence(min(error.errors(), key=lambda each: each["type"] != "extra_forbidden"), record))
@@ -135,8 +133,8 @@ def _sentence(problem: "ErrorDetails", record: type[BaseModel]) -> str:
         if "name" in (known := _settings_at(problem["loc"], record)):
             return f"{key} is a section of settings; write {key}.name={given}, or {key}: {{name: {given}}} in a file."
         return f"{key} is a section of settings, found {given!r}; write {key}.SETTING=VALUE; it has {', '.join(known)}."
-    if problem["type"] in _BEYOND and any(_bounds_at(problem["loc"], record)):
-        low, high = _bounds_at(problem["loc"], record)
+    low, high = _bounds_at(problem["loc"], record)
+    if problem["type"] in _BEYOND and (low or high):
         return f"{key} = {given}: allowed is a number from {low or 'any'} to {high or 'any'}."
     if problem["type"] == "literal_error":
         return f"{key} = {given!r} is unknown; {plain_message(problem)}."
@@ -146,8 +144,8 @@ def _sentence(problem: "ErrorDetails", record: type[BaseModel]) -> str:
 
 
 def _unknown(what: str, given: Any, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(given).lower(), known, n=1)
-    return f"{what}; did you mean {near[0]}?" if near else f"{what}; allowed are {', '.join(known)}."
+    every = f"allowed are {', '.join(known)}."
+    return f"{what}; {did_you_mean(str(given).lower(), known, otherwise=every)}"
 
 
 def _bounds_at(where: Sequence[str | int], record: type[BaseModel]) -> tuple[str, str]:

@@ -4,9 +4,9 @@ import itertools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from kdray.config.load import first_problem, load_yaml, parse
+from kdray.config.load import checked, load_yaml, parse
 from kdray.config.overrides import merge
 from kdray.config.run import RunConfig
 from kdray.errors import ConfigError
@@ -163,10 +163,7 @@ def load_sweep(path: Path) -> SweepConfig:
     """
     plain = load_yaml(path, SweepConfig)
     run = parse(plain.get("run") or {}, source=f"{path}: run")
-    try:
-        return SweepConfig.model_validate({**plain, "run": run})
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {first_problem(error, SweepConfig)}") from None
+    return checked(SweepConfig, {**plain, "run": run}, source=str(path))
 
 
 def _suggested(trial: Any, key: str, choices: Range | Choices) -> Any:
