@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the network is wrong
+os.environ.setdefault("KDRAY_DASHBOARD", "0")  # nine processes less; the fixture `dashboard` turns it on
 os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15, workers starve beside other tests and time out
 
 import logging
@@ -69,6 +70,14 @@ def _quiet_again() -> Iterator[None]:
     yield
     root = logging.getLogger("kdray")
     root.handlers, root.propagate = [], True
+
+
+@pytest.fixture(scope="module")
+def dashboard() -> Iterator[None]:
+    """Every local Ray of this file starts with its dashboard, as it does for users."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDRAY_DASHBOARD", "1")
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import socket
@@ -22,14 +23,14 @@ import yaml
 
 from kdray.engines.ray.engine import OnRay
 from kdray.engines.ray.metrics import PREFIX
-from kdray.engines.ray.session import session
+from kdray.engines.ray.session import dashboard, session
 from kdray.metrics import METERS
 from kdray.stages import Context, distill, prepare
 from kdray.store import Store
 
 MONITORING = Path(__file__).parents[2] / "cluster" / "monitoring"
 WAIT_SECONDS = 60
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("dashboard")]
 SHOWN = ["ray_kdray_rows_total", "ray_kdray_teacher_passes_total", "ray_kdray_artifacts_total", "ray_kdray_loss"]
 
 
@@ -75,6 +76,24 @@ def test_a_run_shows_what_it_did_at_its_metrics_port(worked: Path) -> None:
     of_outputs = [line for line in lines if 'stage="outputs"' in line and "artifacts" not in line]
     assert of_outputs
     assert all('task="folder-opinions"' in line for line in of_outputs), of_outputs
+
+
+def test_the_dashboard_listens_on_loopback(worked: Path) -> None:
+    assert re.match(r"http://127\.0\.0\.1:\d+$", dashboard() or "")
+
+
+def test_every_process_queries_its_own_cluster(worked: Path) -> None:
+    class Asker:
+        """Does what Train's cleaner does."""
+
+        def ask(self) -> tuple[str, str]:
+            from ray.util.state import get_actor
+
+            found: Any = get_actor(ray.get_runtime_context().get_actor_id() or "", timeout=60)
+            return os.environ["RAY_ADDRESS"], found.state
+
+    asker: Any = ray.remote(Asker).remote()
+    assert ray.get(asker.ask.remote()) == (ray.get_runtime_context().gcs_address, "ALIVE")
 
 
 def page_of(target: str) -> str:

@@ -21,7 +21,7 @@ import tiny
 import yaml
 from commands import sweep_command
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("dashboard")]
 SPACE, HOST, STRANGER = f"kdray-{os.getpid()}", "198.18.77.1", "198.18.77.2"  # addresses for tests of networks
 
 ATTACK = """

@@ -45,26 +45,6 @@ def same_result(one: Artifact, other: Artifact) -> None:
     assert [e["loss"] for e in a["history"]] == pytest.approx([e["loss"] for e in b["history"]], rel=1e-5)
 
 
-def test_dashboard_is_up_on_loopback(ray_session: Any) -> None:
-    assert ray_session.dashboard.startswith("http://127.0.0.1:")
-
-
-def test_every_process_queries_its_own_cluster(ray_session: Any) -> None:
-    import ray
-
-    class Asker:
-        """Does what Train's cleaner does."""
-
-        def ask(self) -> tuple[str, str]:
-            from ray.util.state import get_actor
-
-            found: Any = get_actor(ray.get_runtime_context().get_actor_id() or "", timeout=60)
-            return os.environ["RAY_ADDRESS"], found.state
-
-    asker: Any = ray.remote(Asker).remote()
-    assert ray.get(asker.ask.remote()) == (ray.get_runtime_context().gcs_address, "ALIVE")
-
-
 def test_outputs_by_ray_data_are_those_of_one_process(
     ray_session: Any, tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_ray_starts_without_a_dashboard_that_does_not_come_up(
     lines = "\n".join(["", "2026-11-29 ERROR head.py"] * 20)
     failed = Exception(f"{lines}\nThe last 20 lines of /tmp/ray/session/logs/dashboard.log (it contains the error")
     asked = starts(monkeypatch, [failed, Exception(TIMED_OUT), None])
+    monkeypatch.delenv("KDRAY_DASHBOARD")
     start_local({})
     assert [given["include_dashboard"] for given in asked] == [True, False, False]
     assert [record.message for record in caplog.records] == [
@@ -66,6 +67,24 @@ def test_ray_starts_without_a_dashboard_that_does_not_come_up(
         "Ray did not start within 30 s, the machine is busy; trying again",
     ]
     assert not logging.getLogger("ray._private.services").isEnabledFor(logging.ERROR), "it prints the log"
+
+
+@pytest.mark.parametrize(("wish", "started"), [("0", False), ("1", True)])
+def test_a_local_ray_starts_without_its_dashboard_on_request(
+    monkeypatch: pytest.MonkeyPatch, wish: str, started: bool
+) -> None:
+    monkeypatch.setenv("KDRAY_DASHBOARD", wish)
+    asked = starts(monkeypatch, [None])
+    start_local({})
+    assert [given["include_dashboard"] for given in asked] == [started]
+
+
+def test_another_wish_for_the_dashboard_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDRAY_DASHBOARD", "off")
+    with pytest.raises(
+        ConfigError, match=r"^KDRAY_DASHBOARD=off: write 0 for a local Ray without its dashboard, or 1\.$"
+    ):
+        start_local({})
 
 
 def test_ray_itself_still_words_these_failures_so() -> None:

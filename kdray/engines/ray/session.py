@@ -36,6 +36,7 @@ SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # of the path of a sock
 FOLDER_BYTES = SOCKET_BYTES - len("/session_2026-11-29_12-15-35_123456_1234567/sockets/plasma_store")
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):(\d{1,5})")
 ANSWER_SECONDS = 10.0
+DASHBOARD = "KDRAY_DASHBOARD"  # 0: a local Ray without one
 
 
 @dataclass(frozen=True)
@@ -172,12 +173,14 @@ def start_local(setup: dict[str, str]) -> None:
     """A local Ray. A start that takes more than Ray's 30 s is repeated, and a dashboard is not necessary.
 
     Raises:
+        ConfigError: KDRAY_DASHBOARD is neither 0 nor 1.
         RunError: Ray does not start.
     """
     import ray
 
     compat.silence_start()
-    given: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1"} | _temporary_folder()
+    given: dict[str, Any] = {"include_dashboard": _wants_dashboard(), "dashboard_host": "127.0.0.1"}
+    given |= _temporary_folder()
     _warn_of_small_shared_memory()
     left = STARTS
     while left:
@@ -209,6 +212,13 @@ def start_local(setup: dict[str, str]) -> None:
                 ) from error
         else:
             return
+
+
+def _wants_dashboard() -> bool:
+    wish = os.environ.get(DASHBOARD, "1")
+    if wish not in ("0", "1"):
+        raise ConfigError(f"{DASHBOARD}={wish}: write 0 for a local Ray without its dashboard, or 1.")
+    return wish == "1"
 
 
 def _temporary_folder() -> dict[str, str]:
