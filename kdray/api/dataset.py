@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdray.corpora import CorpusSettings
+from kdray.corpora import CorpusSettings, kdray_data, read_corpus
 from kdray.corpora.files import read_table
 from kdray.corpora.splits import carve
 from kdray.errors import ConfigError
@@ -134,10 +134,18 @@ class Dataset:
         return CorpusSettings(name="folder", path=str(self._folder), **self.options)
 
     def to_pandas(self, split: str = "train") -> Any:
-        """The rows of a split as a DataFrame."""
-        if split not in self.tables:
-            raise ConfigError(f"{self.name} holds no rows of a split {split!r} here; found: {', '.join(self.tables)}.")
-        return self.tables[split].to_pandas()
+        """The rows of a split as a DataFrame: id, texts and label. A named corpus is read for it.
+
+        Raises:
+            ConfigError: There is no such split, or the corpus cannot be read.
+
+        >>> len(Dataset.load("sample").to_pandas("test"))
+        300
+        """
+        tables = self.tables or read_corpus(self.settings, data_dir=kdray_data()).splits
+        if split not in tables:
+            raise ConfigError(f"{self.name} has no split {split!r}; it has {', '.join(tables)}.")
+        return tables[split].to_pandas()
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><td>{split}</td><td>{len(table):,}</td></tr>" for split, table in self.tables.items())

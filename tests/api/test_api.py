@@ -260,6 +260,16 @@ def test_datasets_from_elsewhere(tmp_path: Path) -> None:
     assert kd.Dataset.from_pandas(stars).options["labels"] == ("1", "2", "3", "4", "5")
 
 
+def test_the_rows_of_a_named_corpus_are_read() -> None:
+    data = kd.Dataset.load("sample", limit=40)
+    assert len(data.to_pandas("test")) == 300
+    rows = data.to_pandas()
+    assert len(rows) + len(data.to_pandas("validation")) == 40
+    assert {"sentence1", "sentence2", "label"} <= set(rows.columns)
+    with pytest.raises(ConfigError, match=r"^sample has no split 'dev'; it has train, .*test\.$"):
+        data.to_pandas("dev")
+
+
 def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="train has no column 'review'; found: text, label"):
         kd.Dataset.from_pandas(frame(0, 4), text="review")
