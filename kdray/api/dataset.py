@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kdray.corpora import CorpusSettings, kdray_data, read_corpus
@@ -134,7 +135,7 @@ class Dataset:
         return CorpusSettings(name="folder", path=str(self._folder), **self.options)
 
     def to_pandas(self, split: str = "train") -> Any:
-        """The rows of a split as a DataFrame: id, texts and label. A named corpus is read for it.
+        """The rows of a split as a DataFrame: id, texts and label (classes by name). A named corpus is read for it.
 
         Raises:
             ConfigError: There is no such split, or the corpus cannot be read.
@@ -142,7 +143,7 @@ class Dataset:
         >>> len(Dataset.load("sample").to_pandas("test"))
         300
         """
-        tables = self.tables or read_corpus(self.settings, data_dir=kdray_data()).splits
+        tables = self.tables or _named_tables(self.settings)
         if split not in tables:
             raise ConfigError(f"{self.name} has no split {split!r}; it has {', '.join(tables)}.")
         return tables[split].to_pandas()
@@ -161,6 +162,17 @@ class Dataset:
         for split, table in self.tables.items():
             pq.write_table(table, folder / f"{split}.parquet")
         return folder
+
+
+def _named_tables(settings: CorpusSettings) -> dict[str, pa.Table]:
+    found = read_corpus(settings, data_dir=kdray_data())
+    names = pa.array(found.task.labels, pa.string())
+    return {
+        split: table.set_column(table.schema.get_field_index("label"), "label", pc.take(names, table["label"]))
+        if pa.types.is_integer(table["label"].type)
+        else table
+        for split, table in found.splits.items()
+    }
 
 
 def _column_arguments(columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -266,6 +266,7 @@ def test_the_rows_of_a_named_corpus_are_read() -> None:
     rows = data.to_pandas()
     assert len(rows) + len(data.to_pandas("validation")) == 40
     assert {"sentence1", "sentence2", "label"} <= set(rows.columns)
+    assert set(rows["label"]) == {"entailment", "not_entailment"}
     with pytest.raises(ConfigError, match=r"^sample has no split 'dev'; it has train, .*test\.$"):
         data.to_pandas("dev")
 
