@@ -11,7 +11,7 @@ def sweep_command(store: Path | str, encoder: Path, *more: str) -> list[str]:
     training = "{epochs: 1, max_length: 32}"
     return [
         *(sys.executable, str(ROOT / "sweeps" / "tune_rte.py"), "--corpus", "sample", "--store", str(store)),
-        *("--name", "s", "--trials", "4", "--epochs", "2", "--seeds", "1"),
+        *("--name", "s", "--trials", "4", "--epochs", "2", "--seeds", "1", "--candidates", "1"),
         *("corpus.limit=64", "outputs.quality_check=false", "student.layers=2", "train.max_length=32"),
         f"teachers=[{{name: t, encoder: {encoder}, train: {training}}}]",
         *(f"assistant.train={training}", *more),
