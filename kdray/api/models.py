@@ -2,9 +2,10 @@
 
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from kdray.export.folder import new_folder
 from kdray.export.trained import TrainedModel, open_trained, trained_parts
 from kdray.stages import Context, InProcess, read, teach
 from kdray.store import Store
-from kdray.tasks import get_task, score_all, types_of
+from kdray.tasks import baseline, get_task, score_all, types_of
 from kdray.tasks.entities import entities
 from kdray.teachers import TeacherSettings
 
@@ -68,6 +69,45 @@ class Encoder:
             intermediate=self.intermediate,
             embedding_rank=self.embedding_rank,
         )
+
+
+class Evaluation(dict[str, float]):
+    """Metrics on the test rows, with what they are judged by.
+
+    Attributes:
+        majority: What the best constant prediction (the majority class) reaches, by metric.
+        teachers: By teacher, its metric on the same rows, where it is known.
+
+    >>> Evaluation({"accuracy": 0.84}, {"accuracy": 0.5}, {"large": {"accuracy": 0.91}})
+    {'accuracy': 0.84} (accuracy: teacher large 0.9100, majority class 0.5000)
+    """
+
+    def __init__(
+        self, scores: Mapping[str, float], majority: Mapping[str, float], teachers: Mapping[str, Mapping[str, float]]
+    ) -> None:
+        super().__init__(scores)
+        self.majority, self.teachers = dict(majority), {name: dict(each) for name, each in teachers.items()}
+
+    def __repr__(self) -> str:
+        metric = next(iter(self))
+        others = [f"{name} {each[metric]:.4f}" for name, each in self._others().items() if metric in each]
+        return f"{super().__repr__()} ({metric}: {', '.join(others)})" if others else super().__repr__()
+
+    def to_pandas(self) -> Any:
+        """One row for the model, each teacher and the majority class."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict({"this model": dict(self)} | self._others(), orient="index", columns=list(self))
+
+    def _repr_html_(self) -> str:
+        return _html(self)
+
+    def _others(self) -> dict[str, dict[str, float]]:
+        return {f"teacher {name}": each for name, each in self.teachers.items()} | {"majority class": self.majority}
+
+
+def _html(found: Evaluation) -> str:
+    return found.to_pandas().to_html(na_rep="", float_format="{:.4f}".format)
 
 
 @dataclass(frozen=True)
@@ -119,23 +159,32 @@ class Classifier(TrainedModel):
             found[row].append({"type": names[kind], "start": start, "end": end, "tokens": tokens})
         return found
 
-    def evaluate(self, data: Dataset | None = None, *, metrics: Sequence[str] | None = None) -> dict[str, float]:
+    def evaluate(self, data: Dataset | None = None, *, metrics: Sequence[str] | None = None) -> Evaluation:
         """Metrics on the test rows: those recorded after training, or computed on the test rows of `data`.
 
+        With those that are recorded are the scores of the teachers on the same rows.
+
         Raises:
-            ConfigError: A metric is unknown, or needs other rows.
+            ConfigError: A metric is unknown, or needs other rows; or nothing is recorded.
         """
-        if data is None and metrics is None:
-            return dict(self.result["metrics"]["test"])
-        if data is None:
+        if data is None and metrics is not None:
             raise ConfigError("evaluate with metrics= needs the data too: evaluate(data, metrics=[...]).")
+        if data is None:
+            if "metrics" not in self.result:
+                raise ConfigError(f"{self.folder} was not trained by kdray, so it has no scores: evaluate(data).")
+            majority = {self.result["metric"]: self.result["majority"]["test"]}
+            return Evaluation(self.result["metrics"]["test"], majority, self.result.get("teachers", {}))
         with _stored(data) as corpus:
             if tuple(corpus.task.labels) != self.labels:
                 raise ConfigError(f"{data.name} has the labels {corpus.task.labels}, the model has {self.labels}.")
             table, targets = corpus.table("test"), corpus.labels("test")
         columns = [table[name].to_pylist() for name in self.reading.fields]
-        names = tuple(metrics or self.reading.metrics)
-        return score_all(names, targets, self._logits(columns), get_task(self.reading.task))
+        names, task, outputs = tuple(metrics or self.reading.metrics), get_task(self.reading.task), len(self.outputs)
+        scores, majority = score_all(names, targets, self._logits(columns), task), dict[str, float]()
+        for name in scores:
+            with suppress(ConfigError):  # a metric may be undefined for constant predictions
+                majority[name] = baseline(name, targets, outputs=outputs, task=task)
+        return Evaluation(scores, majority, {})
 
     def save(self, folder: str | Path) -> Path:
         """Write the Hugging Face folder with what `load` needs; the folder must not exist yet.
@@ -203,9 +252,8 @@ class Classifier(TrainedModel):
         return pd.DataFrame(self.result["history"])
 
     def _repr_html_(self) -> str:
-        test = self.result["metrics"].get("test", {})
-        rows = "".join(f"<tr><td>{name}</td><td>{value:.4f}</td></tr>" for name, value in test.items())
-        return f"<b>{type(self).__name__}</b> {self.folder}<table><tr><th>metric</th><th>test</th></tr>{rows}</table>"
+        scores = _html(self.evaluate()) if "metrics" in self.result else ""
+        return f"<b>{type(self).__name__}</b> {escape(str(self.folder))}{scores}"
 
     def _columns(self, texts: Sequence[Any]) -> list[list[Any]]:
         if get_task(self.reading.task).target == "tags":
@@ -313,7 +361,8 @@ class Teacher:
             context = Context(Store(store), running, kdray_data())
             corpus = read(data.settings, context)
             model = teach(self.settings, corpus, context)
-        return Teacher(self.encoder, self.name, self.train, self.fine_tuned, Classifier(*trained_parts(model, corpus)))
+            parts = trained_parts(model, corpus, context.store)
+        return Teacher(self.encoder, self.name, self.train, self.fine_tuned, Classifier(*parts))
 
     def predict_proba(self, texts: Sequence[Any]) -> np.ndarray:
         """As `Student.predict_proba`; after `fit`."""
@@ -323,7 +372,7 @@ class Teacher:
         """As `Student.predict`; after `fit`."""
         return self._ready().predict(texts)
 
-    def evaluate(self, data: Dataset | None = None, *, metrics: Sequence[str] | None = None) -> dict[str, float]:
+    def evaluate(self, data: Dataset | None = None, *, metrics: Sequence[str] | None = None) -> Evaluation:
         """As `Student.evaluate`; after `fit`."""
         return self._ready().evaluate(data, metrics=metrics)
 

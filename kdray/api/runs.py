@@ -94,7 +94,7 @@ def distill(
         context = Context(Store(run.store), running, kdray_data())
         prepared = prepare(run, context)
         artifact = distill_stage(run, prepared, context)
-    return Student(*trained_parts(artifact, prepared.corpus, prepared.pruned_corpus))
+    return Student(*trained_parts(artifact, prepared.corpus, context.store, prepared.pruned_corpus))
 
 
 def prune(

@@ -109,7 +109,7 @@ def _student(run: RunConfig, prepared: Prepared, artifact: Artifact, context: Co
     result = result_of(artifact)
     rows = [_scored(f"student ({run.method.name})", result)]
     rows += [_teacher(teacher, result, context) for teacher in prepared.teachers]
-    rows.append({"model": "majority class", "test": result["majority"]["test"]})
+    rows.append({"model": "majority class", **result["majority"]})
     folder = artifact.file("model") if context.store.is_local else context.store.uri_of(artifact.place("model"))
     note = load_stored(prepared.corpus).info["note"]
     return {"rows": rows, "model": str(folder), "result": result, "note": note}

@@ -97,11 +97,16 @@ class TrainedModel:
 
 
 def trained_parts(
-    model: Artifact, corpus: Artifact, pruned: Artifact | None = None
+    model: Artifact, corpus: Artifact, store: Store, pruned: Artifact | None = None
 ) -> tuple[Path, Reading, dict[str, Any], Pruner | None, Path]:
-    """What a `TrainedModel` is made of, from the artifacts of a training and its corpus."""
+    """What a `TrainedModel` is made of, from the artifacts of a training and its corpus.
+
+    Args:
+        store: Holds them; its manifests give the scores of the teachers, which the result gets as `teachers`.
+    """
     result, stored = json.loads(model.file("result.json").read_text()), load_corpus(corpus.folder)
     spec = result["spec"]
+    result["teachers"] = _scores_of_teachers(spec, store)
     shortens = pruned is not None and pruned.summary["level"] == "sentence"
     pruner = Pruner.load(pruned.file("pruner.json").parent) if pruned is not None and shortens else None
     roles: list[tuple[str, Role]] = [(each.name, each.role) for each in stored.task.fields]
@@ -115,6 +120,18 @@ def trained_parts(
         metrics=stored.task.metrics,
     )
     return model.file("model"), reading, result, pruner, corpus.folder
+
+
+def _scores_of_teachers(spec: Mapping[str, Any], store: Store) -> dict[str, dict[str, float]]:
+    """The metric on the test rows, by teacher; without those that know some classes only, or that the store lacks."""
+    found: dict[str, dict[str, float]] = {}
+    for teacher in spec["teachers"]:
+        ref = Ref.model_validate(teacher["model"] or teacher["outputs"])
+        artifact = store.find(ref.stage, ref.name, ref.digest)
+        summary = artifact.summary if artifact else {}
+        if teacher["info"]["known"] is None and "test" in summary.get("scores", {}):
+            found[teacher["info"]["name"]] = {summary["metric"]: summary["scores"]["test"]}
+    return found
 
 
 def open_trained(where: str | Path) -> TrainedModel:
@@ -162,7 +179,7 @@ def _stored_parts(folder: Path) -> tuple[Path, Reading, dict[str, Any], Pruner |
     manifest = json.loads((folder / "manifest.json").read_text())
     model = Ref(stage=manifest["stage"], name=manifest["name"], digest=manifest["digest"]).open(store)
     pruned = Ref.model_validate(spec["pruned_corpus"]).open(store) if spec["pruned_corpus"] else None
-    return trained_parts(model, Ref.model_validate(spec["corpus"]).open(store), pruned)
+    return trained_parts(model, Ref.model_validate(spec["corpus"]).open(store), store, pruned)
 
 
 def _plain_reading(folder: Path) -> Reading:

@@ -98,7 +98,9 @@ def given_outputs(
         scores = _scores_of_given(stored, given)
         draft.file("scores.json").write_text(json.dumps(scores, indent=1) + "\n")
         rows = ", ".join(f"{split} {each['predicted']:,} of {each['rows']:,}" for split, each in scores["rows"].items())
-        return {"predictions": rows, "kinds": "logits"}
+        whole = [split for split, each in scores["rows"].items() if each["predicted"] == each["rows"]]
+        shown = {split: scores["metrics"][split][scores["metric"]] for split in whole if split in scores["metrics"]}
+        return {"predictions": rows, "kinds": "logits", "metric": scores["metric"], "scores": shown}
 
     made = context.make(
         "outputs",

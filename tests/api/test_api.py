@@ -165,6 +165,34 @@ def test_the_python_of_the_pages_runs(
     assert any((tmp_path / made).iterdir())
 
 
+def test_scores_are_shown_with_those_of_the_teacher_and_of_the_majority_class(
+    student: kd.Student, teacher: kd.Teacher, data: kd.Dataset, store: str, tmp_path: Path
+) -> None:
+    theirs = teacher.fit(data, store=store).evaluate()
+    positive = (frame(1000, 1016)["label"] == "positive").mean()
+    majority = max(positive, 1 - positive)
+    saved = kd.Student.load(student.save(tmp_path / "out"))
+    for found in (student.evaluate(), kd.Student.load(student.folder).evaluate(), saved.evaluate()):
+        assert found.teachers == {"teacher": {"accuracy": pytest.approx(theirs["accuracy"], abs=1e-4)}}
+        assert found.majority == {"accuracy": majority}
+        shown = f"(accuracy: teacher teacher {theirs['accuracy']:.4f}, majority class {majority:.4f})"
+        assert repr(found) == f"{dict(found)} {shown}"
+        assert json.loads(json.dumps(found)) == found
+        table = found.to_pandas()
+        assert table.index.tolist() == ["this model", "teacher teacher", "majority class"]
+        assert table["accuracy"].tolist() == [found["accuracy"], found.teachers["teacher"]["accuracy"], majority]
+        assert table.loc["majority class"].isna().sum() == len(found) - 1
+    assert f"<td>{majority:.4f}</td>" in student._repr_html_()
+    assert (theirs.teachers, theirs.majority) == ({}, {"accuracy": majority})
+    again = student.evaluate(data)
+    assert (again.teachers, again.majority["accuracy"]) == ({}, majority)
+    assert 0 < again.majority["macro_f1"] < majority
+    plain = kd.Student(student.folder, student.reading, {})
+    with pytest.raises(ConfigError, match=r"was not trained by kdray, so it has no scores: evaluate\(data\)\.$"):
+        plain.evaluate()
+    assert plain.evaluate(data) == pytest.approx(again)
+
+
 @pytest.mark.parametrize(
     ("texts", "sentence"),
     [

@@ -121,7 +121,10 @@ def test_the_table_of_a_run_has_accuracy_and_agreement_and_no_cost(settings, tra
     known = trained[trained["id"].str.startswith("test:") | (trained.index < 20)].iloc[:-4]
     run = settings(teachers=[given(save(tmp_path, known, "logit:"))])
     document = run_stage(run, "evaluate")
-    _, teacher, _ = document["rows"]
+    _, teacher, majority = document["rows"]
+    assert majority == {"model": "majority class", **document["result"]["majority"]}
+    assert majority["validation"] < 1
+    assert kd.Student.load(document["model"]).evaluate().teachers == {}  # its score is of other rows
     assert teacher["model"] == "llm (predictions)"
     assert not {"parameters", "latency_ms", "layers"} & set(teacher)
     prepared, context = prepared_of(run)
@@ -133,6 +136,9 @@ def test_the_table_of_a_run_has_accuracy_and_agreement_and_no_cost(settings, tra
     same_class = [tiny.LABELS[label] == our for label, our in zip(theirs, ours, strict=True)]
     assert teacher["agreement, test"] == pytest.approx(np.mean(same_class))
     assert document["result"]["agreement"]["llm"]["test"] == teacher["agreement, test"]
+    whole = run_stage(settings(teachers=[given(save(tmp_path, trained, "logit:", "whole.parquet"))]), "evaluate")
+    scores = kd.Student.load(whole["model"]).evaluate()
+    assert scores.teachers == {"llm": {"accuracy": whole["rows"][1]["test"]}}
     right = unpack_rows(document["result"]["right"]["test"])
     assert right.mean() == document["result"]["metrics"]["test"]["accuracy"]
     gold = [tiny.LABELS[label] for label in table["label"].to_pylist()]
