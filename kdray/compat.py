@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -101,7 +101,7 @@ def quiet_core() -> Generator[None]:
     def quietly(*args: Any, **kwargs: Any) -> Any:
         os.environ[CORE_LEVEL] = "fatal"  # this variable alone: the core's threads read the environment
         try:
-            with _without_stderr():
+            with without_stderr(shown_on_error=True):
                 return connect(*args, **kwargs)
         finally:
             del os.environ[CORE_LEVEL]
@@ -111,8 +111,8 @@ def quiet_core() -> Generator[None]:
 
 
 @contextmanager
-def _without_stderr() -> Generator[None]:
-    """What C++ code writes there is shown only if an exception is raised."""
+def without_stderr(*, shown_on_error: bool) -> Generator[None]:
+    """What C++ code writes there is left out, or shown only if an exception is raised."""
     try:
         kept = os.dup(2)
     except OSError:  # there is no standard error
@@ -123,8 +123,9 @@ def _without_stderr() -> Generator[None]:
         try:
             yield
         except BaseException:
-            written.seek(0)
-            os.write(kept, written.read())
+            if shown_on_error:
+                written.seek(0)
+                os.write(kept, written.read())
             raise
         finally:
             os.dup2(kept, 2)
@@ -139,18 +140,43 @@ def reread_authentication() -> None:
     AuthenticationTokenLoader.instance().reset_cache()
 
 
+def refuses_token(address: str, *, seconds: float) -> bool:
+    """Whether the head of a Ray cluster answers that the token of this process, or that it has none, is wrong; Ray's
+    own client would try again for 20 s."""
+    import grpc
+    from ray._raylet import AuthenticationTokenLoader
+    from ray.exceptions import AuthenticationError
+
+    try:
+        headers = AuthenticationTokenLoader.instance().get_token_for_http_header()
+    except AuthenticationError:  # the environment names none
+        headers = dict[str, str]()
+    try:
+        _check_alive(address, headers, seconds)
+    except grpc.RpcError as error:
+        return error.code() == grpc.StatusCode.UNAUTHENTICATED
+    return False
+
+
 def answers_without_token(address: str, *, seconds: float) -> bool:
     """Whether the head of a Ray cluster answers a call that has no token; Ray's own client always sends one."""
+    import grpc
+
+    try:
+        _check_alive(address, {}, seconds)
+    except grpc.RpcError:
+        return False
+    return True
+
+
+def _check_alive(address: str, headers: Mapping[str, str], seconds: float) -> None:
     import grpc
     from ray.core.generated.gcs_service_pb2 import CheckAliveRequest
     from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 
     with grpc.insecure_channel(address, (("grpc.enable_http_proxy", 0),)) as channel:
-        try:
-            NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=seconds)
-        except grpc.RpcError:
-            return False
-    return True
+        stub = NodeInfoGcsServiceStub(channel)
+        stub.CheckAlive(CheckAliveRequest(), timeout=seconds, metadata=tuple(headers.items()))
 
 
 def dashboard_url() -> str | None:

@@ -21,10 +21,12 @@ import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 START_SECONDS = 180.0
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class Head:
+    address: str
     url: str
     token: str
 
@@ -38,10 +40,11 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     folder, token, port = tmp_path_factory.mktemp("head"), secrets.token_hex(32), free_port()
+    gcs = free_port()
     (folder / "token").write_text(token)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={free_port()}"]
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={gcs}"]
     command += [f"--dashboard-agent-listen-port={free_port()}"]  # 52365 may be another cluster's
     command += ["--num-cpus=1", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}", "--disable-usage-stats"]
     with tempfile.TemporaryDirectory(prefix="kd") as short, (folder / "log").open("wb") as log:
@@ -49,7 +52,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
             [*command, f"--temp-dir={short}"], env=environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            started = Head(f"http://127.0.0.1:{port}", token)
+            started = Head(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{port}", token)
             wait_for(started, process, folder / "log")
             yield started
         finally:
@@ -101,6 +104,20 @@ def test_a_job_of_a_stranger_is_refused(head: Head, tmp_path: Path, token: str |
 @pytest.mark.parametrize("path", ["/api/jobs/", "/nodes?view=summary", "/api/v0/tasks", "/api/v0/logs?node_id=x"])
 def test_unauthenticated_clients_are_refused(head: Head, path: str) -> None:
     assert ask(head, path, token=None)[0] in (401, 403)
+
+
+@pytest.mark.parametrize("token", [None, "0" * 64], ids=["no token", "a wrong token"])
+def test_a_command_without_the_token_ends_in_one_sentence(head: Head, tmp_path: Path, token: str | None) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    environment |= {"HOME": str(tmp_path)} | ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {})
+    command = [sys.executable, "-m", "kdray.cli", "run", str(ROOT / "recipes/sample.yaml"), f"store={tmp_path}/store"]
+    done = subprocess.run(
+        [*command, "--address", head.address], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"kdray: --address {head.address}: no Ray cluster lets this command in (it asks for a token")
+    assert not (tmp_path / "store").exists()  # refused before any work
 
 
 def submitted(head: Head, job: dict[str, str]) -> tuple[int, str]:

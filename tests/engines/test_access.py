@@ -22,6 +22,7 @@ from kdray.engines.ray.access import (
     private_token,
     protected,
 )
+from kdray.engines.ray.session import check_address
 from kdray.errors import ConfigError, RunError
 
 VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", compat.LOOPBACK_SWITCH, *access.COLLECTIVES)
@@ -33,6 +34,9 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+TOKEN = "7" * 64
 
 
 def mode_of(path: Path) -> int:
@@ -150,7 +154,7 @@ def head(request: pytest.FixtureRequest) -> Iterator[tuple[str, bool]]:
     """A server like Ray's head, and whether it asks for a token."""
 
     def answer(given: bytes, context: Any) -> bytes:
-        if request.param:
+        if request.param and ("authorization", f"Bearer {TOKEN}") not in context.invocation_metadata():
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token")
         return b""
 
@@ -174,3 +178,25 @@ def test_a_ray_that_obeys_strangers_is_recognized(head: tuple[str, bool], monkey
     else:
         with pytest.raises(RunError, match=r"does not refuse programs without its token.*--allow-network"):
             check_enforced(allow_network=False)
+
+
+@pytest.mark.parametrize(
+    ("token", "is_wrong"), [(None, True), ("0" * 64, True), (TOKEN, False)], ids=["none", "another", "its own"]
+)
+def test_a_cluster_that_takes_another_token_is_refused_at_once(
+    head: tuple[str, bool], monkeypatch: pytest.MonkeyPatch, token: str | None, is_wrong: bool
+) -> None:
+    address, is_closed = head
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    if token:
+        monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+    compat.reread_authentication()
+    try:
+        if is_closed and is_wrong:
+            with pytest.raises(ConfigError, match=r"asks for a token, and has got none or another one.*is token now"):
+                check_address(address)
+        else:
+            check_address(address)
+    finally:
+        monkeypatch.undo()
+        compat.reread_authentication()

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import socket
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import ray
 from kdray.engines.ray import session
 from kdray.engines.ray.session import FOLDER_BYTES, STARTS, check_address, start_local
 from kdray.errors import ConfigError, RunError
+from kdray.log import configure
 
 TIMED_OUT = "The current node timed out during startup. This could happen because"
 
@@ -142,7 +144,8 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         check_address(address)
 
 
-def test_an_address_at_which_nothing_answers_is_refused() -> None:
+def test_an_address_at_which_nothing_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "ANSWER_SECONDS", 1.0)
     with socket.socket() as there:
         there.bind(("127.0.0.1", 0))
         port = there.getsockname()[1]
@@ -158,10 +161,20 @@ def test_an_address_at_which_nothing_answers_is_refused() -> None:
 
 
 @pytest.mark.parametrize("error", [ConnectionError("Failed to connect"), RuntimeError("Failed to connect. Or so")])
-def test_a_refused_client_gets_a_sentence_about_the_token(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    starts(monkeypatch, [error])
+def test_a_refused_client_gets_a_sentence_about_the_token_and_no_lines_of_ray(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Exception
+) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with pytest.raises(
-        ConfigError, match=r"lets this command in \(Failed to connect\).*RAY_AUTH_MODE=token.*disabled now"
-    ):
-        session._connect("auto")  # pyright: ignore[reportPrivateUsage]
+    sentence = r"lets this command in \(Failed to connect\).*RAY_AUTH_MODE=token.*disabled now"
+
+    def fails(**given: object) -> None:
+        os.write(2, b"a line of Ray's core\n")
+        raise error
+
+    for level in ("INFO", "DEBUG"):
+        starts(monkeypatch, [])
+        monkeypatch.setattr("ray.init", fails)
+        configure(level)
+        with pytest.raises(ConfigError, match=sentence):
+            session._connect("auto")  # pyright: ignore[reportPrivateUsage]
+        assert ("a line of Ray's core" in capfd.readouterr().err) == (level == "DEBUG")  # as --verbose sets it

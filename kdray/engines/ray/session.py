@@ -104,7 +104,7 @@ def check_address(address: str | None) -> None:
     """Refuse at once what Ray would try to reach for minutes.
 
     Raises:
-        ConfigError: It is no address of a cluster, or nothing listens there.
+        ConfigError: It is no address of a cluster, nothing listens there, or it asks for another token.
     """
     if address in (None, "auto", "local"):
         return
@@ -118,6 +118,9 @@ def check_address(address: str | None) -> None:
         socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise ConfigError(f"--address {address}: nothing answers there ({error}).") from None
+    compat.set_ray_switches()
+    if compat.refuses_token(address, seconds=ANSWER_SECONDS):
+        raise _refused(address, "it asks for a token, and has got none or another one")
 
 
 def _count_here() -> None:
@@ -148,7 +151,8 @@ def _connect(address: str | None, *, allow_network: bool = False) -> None:
     setup = {"worker_process_setup_hook": "kdray.engines.ray.metrics.set_up"}
     try:
         if address:
-            ray.init(address=address, namespace="kdray", runtime_env=setup, logging_level=logging.ERROR)
+            with nullcontext() if is_verbose() else compat.without_stderr(shown_on_error=False):
+                ray.init(address=address, namespace="kdray", runtime_env=setup, logging_level=logging.ERROR)
             if cluster_answers_strangers():
                 log.warning(
                     "the cluster at --address %s has no token authentication: every program that reaches its ports can "
@@ -161,12 +165,16 @@ def _connect(address: str | None, *, allow_network: bool = False) -> None:
     except (ConnectionError, RuntimeError, AuthenticationError) as error:
         if not address:
             raise
-        mode, said = os.environ.get("RAY_AUTH_MODE", "disabled"), str(error).splitlines()[0].partition(". ")[0]
-        raise ConfigError(
-            f"--address {address}: no Ray cluster lets this command in ({said}). If it was "
-            "started with token authentication, set RAY_AUTH_MODE=token and give the token in RAY_AUTH_TOKEN, "
-            f"RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token; the mode is {mode} now."
-        ) from None
+        raise _refused(address, str(error).splitlines()[0].partition(". ")[0]) from None
+
+
+def _refused(address: str, why: str) -> ConfigError:
+    mode = os.environ.get("RAY_AUTH_MODE", "disabled")
+    return ConfigError(
+        f"--address {address}: no Ray cluster lets this command in ({why}). If it was started with token "
+        "authentication, set RAY_AUTH_MODE=token and give the token in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or "
+        f"~/.ray/auth_token; the mode is {mode} now."
+    )
 
 
 def start_local(setup: dict[str, str]) -> None:
