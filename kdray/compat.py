@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: every server of Ray listens on loopback only, on Linux too
 CORE_LEVEL = "RAY_BACKEND_LOG_LEVEL"  # of the lines of Ray's C++ core
+COLORS = "RAY_COLOR_PREFIX"  # 0: none around the name of the worker before its lines
 # Switches of Ray that no argument sets; each has a reason that was measured. What the user has set is kept.
 RAY_SWITCHES = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # one report per poll: the default of 2 s throttles short epochs
@@ -70,9 +72,11 @@ STORAGE_CALLS = (
 
 
 def set_ray_switches() -> None:
-    """Set the variables that Ray reads when it is imported."""
+    """Set the variables that Ray reads when it is imported, and one that it reads for each line of a worker."""
     for key, value in RAY_SWITCHES.items():
         os.environ.setdefault(key, value)
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr)):
+        os.environ.setdefault(COLORS, "0")
 
 
 @contextmanager

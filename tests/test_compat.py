@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import io
 import logging
 import os
 import signal
@@ -72,6 +73,27 @@ def test_ray_still_reads_each_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_DEDUP_LOGS", "1")
     compat.set_ray_switches()
     assert {name: os.environ[name] for name in compat.RAY_SWITCHES} == compat.RAY_SWITCHES | {"RAY_DEDUP_LOGS": "1"}
+
+
+@pytest.mark.parametrize("given", [None, "1"])
+@pytest.mark.parametrize("terminals", [(), ("stdout",), ("stdout", "stderr")])
+def test_lines_of_workers_have_colors_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, terminals: tuple[str, ...], given: str | None
+) -> None:
+    monkeypatch.setenv(compat.COLORS, "")
+    monkeypatch.delenv(compat.COLORS)
+    written: dict[str, io.StringIO] = {}
+    for name in ("stdout", "stderr"):
+        written[name] = io.StringIO()
+        monkeypatch.setattr(written[name], "isatty", lambda name=name: name in terminals)
+        monkeypatch.setattr(sys, name, written[name])
+    if given:
+        monkeypatch.setenv(compat.COLORS, given)
+    compat.set_ray_switches()
+    worker.print_worker_logs({"pid": 7, "ip": "a", "localhost": "a", "lines": ["epoch 1"]}, written["stderr"])
+    assert written["stderr"].getvalue().replace("\x1b[36m", "").replace("\x1b[35m", "").count("(pid=7)") == 1
+    has_colors = "\x1b" in written["stderr"].getvalue()
+    assert has_colors == (given == "1" or len(terminals) == 2)
 
 
 def test_ray_does_not_see_a_later_change_of_the_loopback_switch(monkeypatch: pytest.MonkeyPatch) -> None:
