@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 FORMAT = "%(asctime)s %(message)s"
+LOADED = time.perf_counter()  # a command loads this module first
 
 
 def configure(level: str = "INFO") -> None:
@@ -46,3 +47,8 @@ def stopwatch() -> Generator[Stopwatch]:
         yield watch
     finally:
         watch.stop()
+
+
+def seconds_so_far() -> float:
+    """Of this process, since it loaded kdray."""
+    return time.perf_counter() - LOADED

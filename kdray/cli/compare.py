@@ -22,6 +22,7 @@ from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.config import RunConfig
 from kdray.engines import Engine
+from kdray.log import seconds_so_far
 from kdray.secrets import without_passwords
 from kdray.store import Store
 
@@ -93,4 +94,4 @@ def _compare(
     print(f"\n{heading(document)}")
     print(table(student_rows(document)))
     page = Store(run.store).uri_of(f"sweeps/{name}/report.html")
-    print(f"\nreport: {page}\n{document['seconds']['total']:.0f} s in all")
+    print(f"\nreport: {page}\n{seconds_so_far():.0f} s in all")

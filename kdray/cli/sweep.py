@@ -27,6 +27,7 @@ from kdray.cli.show import table
 from kdray.config import RunConfig, dotted, load_sweep
 from kdray.engines import Engine
 from kdray.errors import ConfigError, RunError, did_you_mean
+from kdray.log import seconds_so_far
 from kdray.methods import METHODS
 from kdray.secrets import without_passwords
 from kdray.stages import check_depths
@@ -414,4 +415,4 @@ def _show(document: Mapping[str, Any], run: RunConfig) -> None:
     if (latency := document.get("latency")) is not None:
         _show_latency(latency)
     page = Store(run.store).uri_of(f"sweeps/{document['name']}/report.html")
-    print(f"\nreport: {page}\n{document['seconds']['total']:.0f} s in all")
+    print(f"\nreport: {page}\n{seconds_so_far():.0f} s in all")

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ main = lambda: compare_main(
 """
 WITHOUT_RAY = """
 if __name__ == "__main__":
-    import sys
+    import sys, time
 
+    time.sleep(3)  # what comes before the search, such as the start of Ray
     try:
         main()
     finally:
@@ -53,12 +55,17 @@ def test_a_search_and_a_comparison_in_one_process(
     command = [sys.executable, "program.py", "--engine", "local", "--corpus", "folder", "--name", "one", "--seeds", "1"]
     command += ["--trials", "2"] if program is SPACE else []
     environ = os.environ | {"OMP_NUM_THREADS": "1"}
+    start = time.perf_counter()
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    clock = time.perf_counter() - start
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no-KD baseline" in done.stdout
     assert "dashboard" not in done.stdout
     result = json.loads((tmp_path / "store" / "sweeps" / "one" / "result.json").read_text())
     assert "--engine local" in result["command"]
+    told = re.search(r"^(\d+) s in all$", done.stdout, re.M)
+    assert told is not None
+    assert result["seconds"]["total"] + 2.5 <= int(told[1]) <= clock + 0.5
 
 
 def test_flags_of_ray_are_refused_without_ray(
