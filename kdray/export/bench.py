@@ -35,6 +35,8 @@ BATCHES = (1, 8, 32)
 FIXED_TOKENS = 128
 SAMPLE_TEXTS = 2000  # whose lengths are counted
 STARTS = 3
+START_SECONDS = 4.0  # of a process with torch, roughly; for the estimate alone
+LENGTHS = ("median", "p95", str(FIXED_TOKENS))
 P99_ROUNDS = 100  # fewer have no 99th percentile
 Row = tuple[str, ...]
 Precision = Literal["fp32", "bf16"]
@@ -325,6 +327,7 @@ def run_benchmark(
     _check(found, batches, seconds)
     rows = _texts(found, texts)
     sizes = threads or sorted({1, len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1})
+    log.info("%s", _estimate(len(found), len(LENGTHS) * len(batches) * len(sizes) * len(found), seconds))
     table: list[dict[str, Any]] = []
     loads: list[Load] = []
     before = torch.get_num_threads()
@@ -344,6 +347,16 @@ def run_benchmark(
     facts = [_facts(each) | start for each, start in zip(found, starts, strict=True)]
     worst = max(loads, key=lambda load: (not load.is_quiet, load.others or 0.0))
     return Benchmark(table, facts, machine(), worst)
+
+
+def _estimate(models: int, rows: int, seconds: float) -> str:
+    """How long a benchmark takes, in one sentence.
+
+    >>> _estimate(2, 36, 2.0)
+    '36 rows of 2 s each, then 3 cold starts of each model: about 96 s'
+    """
+    whole = rows * seconds + models * STARTS * START_SECONDS
+    return f"{rows} rows of {seconds:g} s each, then {STARTS} cold starts of each model: about {whole:.0f} s"
 
 
 def _check_device(device: str) -> None:
@@ -403,11 +416,12 @@ def _by_length(first: Candidate, rows: Sequence[Row]) -> dict[str, Callable[[int
         order = np.argsort(np.abs(lengths - tokens), kind="stable")
         return lambda number: [rows[order[at % len(order)]] for at in range(number)]
 
-    return {
-        "median": near(float(np.median(lengths))),
-        "p95": near(float(np.percentile(lengths, 95))),
-        str(FIXED_TOKENS): lambda number: [_stretched(first, rows, at) for at in range(number)],
-    }
+    found = (
+        near(float(np.median(lengths))),
+        near(float(np.percentile(lengths, 95))),
+        lambda number: [_stretched(first, rows, at) for at in range(number)],
+    )
+    return dict(zip(LENGTHS, found, strict=True))
 
 
 def _stretched(first: Candidate, rows: Sequence[Row], at: int) -> Row:

@@ -46,9 +46,12 @@ def measured(candidates: Any, *, others: float = 0.0, **more: Any) -> Benchmark:
 
 
 def test_every_candidate_is_measured_at_each_length_batch_and_number_of_threads(
-    saved: Path, onnx_bundle: Path, no_starts: None
+    saved: Path, onnx_bundle: Path, no_starts: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = measured([saved, onnx_bundle, f"{saved}@bf16"], threads=[1, 2])
+    with caplog.at_level("INFO", logger="kdray"):
+        found = measured([saved, onnx_bundle, f"{saved}@bf16"], threads=[1, 2])
+    (first, *_) = caplog.messages
+    assert first.startswith(f"{len(found.rows)} rows of 1e-09 s each, then 3 cold starts of each model: about")
     assert len(found.rows) == 3 * 3 * 2 * 2
     assert {(row["length"], row["batch"], row["threads"]) for row in found.rows} == {
         (length, batch, threads) for length in ("median", "p95", "128") for batch in (1, 2) for threads in (1, 2)
