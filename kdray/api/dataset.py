@@ -4,7 +4,6 @@ import logging
 import shutil
 import tempfile
 import weakref
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 
 from kdray.corpora import CorpusSettings, kdray_data, read_corpus
 from kdray.corpora.files import read_table
+from kdray.corpora.notes import lone_note
 from kdray.corpora.splits import carve
 from kdray.errors import ConfigError
 from kdray.tasks import types_of
@@ -25,7 +25,6 @@ from kdray.tasks import types_of
 log = logging.getLogger(__name__)
 
 TEST_FRACTION = 0.1  # of the rows, held out where no test split is given
-MANY_ROWS = 50  # from here on a label of one row is surprising
 _TEST_SEED = 1
 
 
@@ -196,7 +195,8 @@ def _dataset(
     plain = {split: _plain(table, texts, label, split, kind) for split, table in tables.items()}
     for split, table in plain.items():
         _refuse_empty(table, texts, f"{name}, {split}")
-    notes += _doubts(plain["train"]["label"].to_pylist()) if kind == "single_label" else []
+    if kind == "single_label":
+        notes += _doubts(plain["train"]["label"].to_pylist(), is_split="validation" not in plain)
     if kind == "regression":
         classes: tuple[str, ...] = ()
     elif labels is None:
@@ -241,13 +241,12 @@ def _refuse_empty(table: pa.Table, texts: Sequence[str], shown: str) -> None:
                 raise ConfigError(f"{shown}, row {row} (the first is 0): column {column!r} is empty; remove the row.")
 
 
-def _doubts(labels: Sequence[str | None]) -> list[str]:
+def _doubts(labels: Sequence[str | None], *, is_split: bool) -> list[str]:
     """What a reader should know of the labels of train: rows without one, and classes that may be typing errors."""
-    counts = Counter(labels)
-    unlabeled = counts.pop(None, 0)
+    unlabeled = labels.count(None)
     notes = [f"{unlabeled:,} of {len(labels):,} rows have no label and are unlabeled rows"] if unlabeled else []
-    once = [str(each) for each, number in counts.items() if number == 1 and len(labels) >= MANY_ROWS]
-    return [*notes, *(f"only one row has the label {each!r}; is it a typing error?" for each in sorted(once)[:3])]
+    lone = lone_note(labels, is_split=is_split)
+    return [*notes, f"{lone}; is this a typing error?"] if lone else notes
 
 
 def _shown(value: Any) -> str:

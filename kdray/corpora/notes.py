@@ -1,7 +1,8 @@
 """The note on a corpus that all its results show: a subset, or not the official split."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 from kdray.corpora.tasks import TEST, TRAIN, Task
 from kdray.errors import ConfigError
 
+MANY_ROWS = 20  # from here on a label of one row is surprising
 SplitFacts = Mapping[str, Mapping[str, Any]]
 
 
@@ -74,6 +76,28 @@ def _size_phrase(split: str, count: int, full: int | None) -> str | None:
     if count < full:
         return f"subset, {count:,} of {full:,} {split} rows"
     return f"{count:,} {split} rows where the official set has {full:,}"
+
+
+def lone_note(labels: Iterable[str | None], *, is_split: bool) -> str | None:
+    """One phrase for the labels of a single row, where there are rows enough for this to be surprising.
+
+    Args:
+        labels: of the rows, None where there is none.
+        is_split: validation is split off these rows.
+
+    >>> lone_note(["good", "bad"] * 15 + ["goood"], is_split=True)
+    "label 'goood' has only 1 of 31 rows, so it cannot be in both train and validation"
+    """
+    counts = Counter(labels)
+    rows = counts.total()
+    found = sorted(each for each, number in counts.items() if number == 1 and each is not None)
+    if not found or rows < MANY_ROWS:
+        return None
+    shown = ", ".join(map(repr, found[:3])) + (f" and {len(found) - 3:,} more" if len(found) > 3 else "")
+    subject = f"label {shown} has" if len(found) == 1 else f"labels {shown} each have"
+    one = "it" if len(found) == 1 else "each"
+    follows = f", so {one} cannot be in both train and validation" if is_split else ""
+    return f"{subject} only 1 of {rows:,} rows{follows}"
 
 
 def overlap_note(splits: Mapping[str, pa.Table], task: Task) -> str | None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kdray.corpora.finding import RawCorpus, from_function, from_name, from_user
-from kdray.corpora.notes import overlap_note, size_note
+from kdray.corpora.notes import lone_note, overlap_note, size_note
 from kdray.corpora.phrases import phrase_groups
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.splits import HOST, PHRASES, carve, fold, limit_rows
@@ -217,6 +217,11 @@ def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, splits: Mapping[
         phrases.append(f"{unlabeled:,} of {train.num_rows:,} train rows without a label")
     if task.tags == "mend":
         phrases.append(_mended_note(raw, task, settings))
+    if task.kind == "single_label":
+        is_split = task.validation_split is None
+        pool = [splits[split]["label"].to_pylist() for split in (TRAIN, *((VALIDATION,) if is_split else ()))]
+        names = (None if label is None else task.labels[label] for labels in pool for label in labels)
+        phrases.append(lone_note(names, is_split=is_split))
     phrases.append(overlap_note(splits, task))
     return "; ".join(phrase for phrase in phrases if phrase) or None
 

@@ -327,7 +327,10 @@ def test_odd_rows_are_named(caplog: pytest.LogCaptureFixture) -> None:
     found = kd.Dataset.from_pandas(rows, name="tickets")
     assert found.options["labels"] == ("negative", "positiv", "positive")
     assert "tickets: 1 of 60 rows have no label and are unlabeled rows" in caplog.text
-    assert "tickets: only one row has the label 'positiv'; is it a typing error?" in caplog.text
+    sentence = "tickets: label 'positiv' has only 1 of 60 rows, so it cannot be in both train and validation; is this a"
+    assert caplog.text.count(sentence) == 1
+    kd.Dataset.from_pandas(rows, validation=frame(60, 70), name="split")
+    assert "split: label 'positiv' has only 1 of 60 rows; is this a typing error?" in caplog.text
     rows.loc[7, "text"] = " "
     with pytest.raises(ConfigError, match=r"^tickets, train, row 7 \(the first is 0\): column 'text' is empty; remove"):
         kd.Dataset.from_pandas(rows, name="tickets")

@@ -309,6 +309,19 @@ def test_a_manifest_makes_the_note(tmp_path):
     assert corpus.note == "subset, 20 of 1,500 train rows; validation: an own hold-out"
 
 
+def test_labels_of_one_row_are_in_the_note(tmp_path):
+    labels, rows = ("no", "yes", "maybe"), [*texts(18), {"text": "perhaps", "label": 2}]
+    assert read_own(with_train(tmp_path, rows), labels=labels).note is None  # too few to be surprising
+    corpus = read_own(with_train(tmp_path, [*texts(24), *rows[-1:]]), labels=labels)
+    assert corpus.note == "label 'maybe' has only 1 of 25 rows, so it cannot be in both train and validation"
+    assert [split for split, table in corpus.splits.items() if 2 in table["label"].to_pylist()] == ["train"]
+    write(tmp_path, "validation", texts(4))
+    assert read_own(tmp_path, labels=labels).note == "label 'maybe' has only 1 of 25 rows"
+    lone = [{"text": f"perhaps {number}", "label": number} for number in range(2, 7)]
+    several = read_own(with_train(tmp_path, [*texts(24), *lone]), labels=(*labels, "a", "b", "c", "d"))
+    assert several.note == "labels 'a', 'b', 'c' and 2 more each have only 1 of 29 rows"
+
+
 def test_a_limit_is_in_the_note(tmp_path):
     with_train(tmp_path, texts(40))
     corpus = read_own(tmp_path, limit=20)
