@@ -18,7 +18,7 @@ from kdray.cli.flags import (
     show_students,
     student_rows,
 )
-from kdray.cli.main import guarded
+from kdray.cli.main import Parser, guarded
 from kdray.cli.show import table
 from kdray.config import RunConfig
 from kdray.engines import Engine
@@ -47,7 +47,7 @@ def compare_main(
         on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
         variants: Run to what is compared: label to dotted overrides.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=f"Compare {what}: teachers once, then every student on several seeds.",
         epilog="The same command resumes a stopped comparison: cached artifacts are not trained again.",
     )

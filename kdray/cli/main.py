@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_model
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of, user_path
@@ -112,7 +112,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     common.add_argument("--verbose", action="store_true", help="log details, and the warnings of Ray itself")
     parser = _Parser("kdray", usage="kdray COMMAND ...; kdray --help lists the commands")
-    commands = parser.add_subparsers(dest="command", required=True, prog="kdray", parser_class=argparse.ArgumentParser)
+    commands = parser.add_subparsers(dest="command", required=True, prog="kdray", parser_class=Parser)
     for name in STAGES:
         stage = commands.add_parser(name, parents=[common])
         stage.add_argument("file", type=user_path, help="run file (YAML), for example recipes/rte.yaml")
@@ -154,7 +154,14 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     return parser, commands.choices
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Refuses a command line in one sentence, without its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(refused(f"{message.removeprefix('argument ')}; --help lists what is allowed."))
+
+
+class _Parser(Parser):
     """With the commands by what they are for."""
 
     def format_help(self) -> str:

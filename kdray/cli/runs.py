@@ -8,11 +8,14 @@ from kdray.cli.engine import check_engine_flags, engine_of
 from kdray.cli.show import show_plan, struck_out, table
 from kdray.config import RunConfig, load
 from kdray.corpora import kdray_data, resolve_auto
+from kdray.errors import ConfigError
 
 
 def run_command(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run one stage and those before it; prints what came out, unless with --json."""
     command, quiet = arguments.command, arguments.json
+    if command == "prune" and arguments.show < 0:
+        raise ConfigError(f"--show {arguments.show}: give a number of texts, 0 or more.")
     run = with_corpus(load(arguments.file, arguments.overrides), "rte", quiet=quiet)
     check_engine_flags(arguments)
     from kdray.api.stages import run_stage

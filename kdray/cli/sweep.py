@@ -22,7 +22,7 @@ from kdray.cli.flags import (
     show_students,
     student_rows,
 )
-from kdray.cli.main import guarded, refused
+from kdray.cli.main import Parser, guarded, refused
 from kdray.cli.show import table
 from kdray.config import RunConfig, dotted, load_sweep
 from kdray.engines import Engine
@@ -127,7 +127,7 @@ def sweep_file(path: Path, argv: Sequence[str]) -> None:
 
 
 def _parser(task: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=f"Search for the best student on {task}: teachers once, many students, several seeds at the end.",
         epilog="The same command on a cluster: add --address auto. --resume continues a stopped sweep.",
     )

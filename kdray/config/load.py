@@ -33,6 +33,8 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     """
     source = "settings" if path is None else path.name
     plain = load_yaml(path, RunConfig) if path is not None else {}
+    if "run" in plain or "space" in plain:
+        raise ConfigError(f"{source} is a sweep file (it has run: or space:); start it by kdray sweep {path}.")
     return parse(apply_overrides(plain, overrides), source=source)
 
 
@@ -90,8 +92,9 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     try:
         plain = read_yaml(path.read_text(encoding="utf-8"), source=str(path), hints=[record])
     except OSError as error:
-        near = difflib.get_close_matches(path.name, [each.name for each in _neighbors(path)], n=1)
-        hint = f"; did you mean {path.with_name(near[0])}?" if near else "."
+        near = difflib.get_close_matches(path.name, [each.name for each in _neighbors(path) if each != path], n=1)
+        otherwise = "; give a file of settings (YAML)." if isinstance(error, IsADirectoryError) else "."
+        hint = f"; did you mean {path.with_name(near[0])}?" if near else otherwise
         raise ConfigError(f"{path}: {error.strerror}{hint}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not valid YAML: it is not UTF-8 text.") from None

@@ -162,6 +162,11 @@ def load_sweep(path: Path) -> SweepConfig:
         ConfigError: It cannot be read, or a key or value is not allowed.
     """
     plain = load_yaml(path, SweepConfig)
+    of_runs = RunConfig.model_fields.keys() - SweepConfig.model_fields.keys()
+    if found := sorted(of_runs & plain.keys()):
+        raise ConfigError(
+            f"{path}: {found[0]} is a setting of a run: put it under run:, or start the file by kdray run."
+        )
     run = parse(plain.get("run") or {}, source=f"{path}: run")
     return checked(SweepConfig, {**plain, "run": run}, source=str(path))
 

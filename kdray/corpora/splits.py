@@ -34,7 +34,10 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
     rows, labels, groups = _labeled(train, group_by)
     count = int(len(rows) * fraction + 0.5)
     if count == 0:
-        raise ConfigError(f"train has {len(rows)} labeled rows, too few to hold out {fraction:g} of them.")
+        raise ConfigError(
+            f"train has {len(rows):,} labeled row{'' if len(rows) == 1 else 's'}, too few to hold out {fraction:g} of "
+            "them: add rows, raise corpus.limit where it is set, or raise corpus.validation_fraction."
+        )
     ids = train["id"].take(pa.array(rows)).to_pylist()
     if groups is None:
         taken = choose(ids, labels, count=count, seed=seed, purpose="select")

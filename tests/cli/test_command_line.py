@@ -225,3 +225,46 @@ def test_an_empty_run_file_starts_no_run(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "y.yaml").write_text("")
     assert main(["run", str(tmp_path / "y.yaml")]) == 2
     assert "y.yaml is empty: expected sections" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("run folder", "folder: Is a directory; give a file of settings (YAML)."),
+        ("run sweep.yaml", "sweep.yaml is a sweep file (it has run: or space:); start it by kdray sweep sweep.yaml."),
+        (
+            "run run.yaml --engine rey",
+            "--engine: invalid choice: 'rey' (choose from ",
+        ),
+        (
+            "run run.yaml --engine local",
+            "train has 1 labeled row, too few to hold out 0.1 of them: add rows, raise corpus",
+        ),
+        ("prune run.yaml --show -1", "--show -1: give a number of texts, 0 or more."),
+        (
+            "sweep run.yaml",
+            "run.yaml: method is a setting of a run: put it under run:, or start the file by kdray run.",
+        ),
+        ("sweep sweep.yaml --trials x", "--trials: invalid int value: 'x'; --help lists what is allowed."),
+        ("export student", "the following arguments are required: --out; --help lists what is allowed."),
+        ("store lss", "action: invalid choice: 'lss' (choose from "),
+        ("serve student --port http", "--port: invalid int value: 'http'; --help lists what is allowed."),
+    ],
+)
+def test_a_wrong_command_is_refused_in_one_sentence(
+    command: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "sweep.yaml").write_text("{run: {corpus: {name: sample}}, space: {train.epochs: [1, 2]}}")
+    (tmp_path / "run.yaml").write_text(
+        "{corpus: {name: sample, limit: 1}, prune: {policy: none}, method: {name: finetune}}"
+    )
+    try:
+        code = main(command.split())
+    except SystemExit as stop:  # of argparse
+        code = stop.code
+    assert code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"kdray: {sentence}")
+    assert line.endswith(".")
