@@ -131,6 +131,7 @@ class Document:
     """A whole page.
 
     Attributes:
+        tab: The title in a browser's tab, where a shorter one says enough.
         origin: When and with which versions the numbers were made.
         warnings: Sentences above everything else.
         verdict: The result in one sentence.
@@ -145,6 +146,7 @@ class Document:
     verdict: str = ""
     findings: Sequence[str] = ()
     key_figures: Mapping[str, str] = field(default_factory=dict[str, str])
+    tab: str = ""
 
     @property
     def plots(self) -> list[Plot]:

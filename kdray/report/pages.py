@@ -184,7 +184,14 @@ def _document(
         verdict=verdict,
         findings=findings,
         key_figures=figures,
+        tab=_tab(what, corpus),
     )
+
+
+def _tab(what: str, corpus: Corpus) -> str:
+    """What tells this page from others, and the corpus where its name is not in it already."""
+    named = what if corpus.name in what else f"{what}, {corpus.name}"
+    return f"{named} (sample)" if corpus.is_sample and corpus.name != "sample" else named
 
 
 def _warnings(corpus: Corpus) -> list[str]:

@@ -340,19 +340,22 @@ def test_a_page_about_pruning_needs_a_pruning() -> None:
         render(made_up.pruning() | {"prune": None})
 
 
-def test_names_the_sample_and_the_subset_in_title_heading_and_banner() -> None:
+def test_names_the_sample_and_the_subset_in_heading_and_banner_and_the_sample_in_the_tab() -> None:
     sweep = made_up.sweep()
     assert not [e for e in read(render(sweep)) if e.attributes.get("class") == "banner"]
     sweep["corpus"] |= {"is_sample": True, "note": "ships with kdray; subset, 100 of 900 train rows"}
     page = render(sweep)
     named = "invented (the bundled sample; subset, 100 of 900 train rows): sweep made-up"
-    assert texts(page, "title")[0] == texts(page, "h1")[0] == named
+    assert texts(page, "h1")[0] == named
+    assert texts(page, "title")[0] == "sweep made-up, invented (sample)"
     banner = next(e.text for e in read(page) if e.attributes.get("class") == "banner")
     assert "the small sample that ships with kdray, not from a public benchmark" in banner
     assert "The requested corpus was 'auto'." in banner
     assert "subset, 100 of 900 train rows" in banner
     sweep["corpus"] |= {"requested": "sample", "test_from": None}
     page = render(sweep)
+    assert texts(page, "title")[0] == "sweep made-up, invented (sample)"
+    assert texts(render(made_up.sweep() | {"name": "invented-1"}), "title")[0] == "sweep invented-1"
     assert "The requested corpus was" not in page
     assert "source of the test split" not in page
 
