@@ -84,9 +84,12 @@ def _of_file(file: Path, reading: Reading) -> Evidence:
         reading.metrics,
         kind=reading.task,
     )
-    table = normalize(
-        read_table(file, file.name), task=task, split="rows", shown=file.name, columns={}, is_labeled=True
-    )
+    raw = read_table(file, file.name)
+    if missing := [name for name in (*reading.fields, "label") if name not in raw.column_names]:
+        raise ConfigError(
+            f"{file} has no column {missing[0]!r}; found: {', '.join(raw.column_names)}. Rename the column of the file."
+        )
+    table = normalize(raw, task=task, split="rows", shown=file.name, columns={}, is_labeled=True)
     columns = [table[name].to_pylist() for name in reading.fields]
     targets = get_task(reading.task).targets(table["label"], reading.labels)
     source = f"rows of {file.name}"

@@ -64,7 +64,7 @@ def test_bad_input_is_one_sentence(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ({"text": "a film"}, 'has no column "label" for label'),
+        ({"text": "a film"}, "rows.jsonl has no column 'label'; found: text. Rename the column of the file."),
         ({"text": "a film", "label": "odd"}, "is 'odd'; allowed are 0 (negative), 1 (positive)"),
         ({"text": "", "label": "positive"}, 'column "text" is empty'),
     ],
