@@ -4,11 +4,11 @@
 
 The teacher (an encoder folder, 12 x 768 in the published table) is fine-tuned on SST-2, or on `--csv FILE` with the
 columns text and label; students of 6 and 3 layers of MiniLM (x 384), or of `--layers`, are distilled from it by
-`--method`. Each is measured in torch fp32 and bf16, and exported to ONNX in fp32 and int8: accuracy on all test rows
-(of SST-2 the 872 dev rows), p50 and p95 of one text with its tokenizer on one thread, megabytes, and times faster than
-the teacher in torch fp32. Bundles are scored one text at a time, as they are timed: in int8 the rows of a batch change
-each other's logits. Everything made is kept in `--work` and reused. Targets: a student at least 23 times faster than
-the teacher; int8 within 0.5 points of its own fp32.
+`--method`. Each is measured in torch fp32 and, where the processor has instructions for it, bf16, and exported to
+ONNX in fp32 and int8: accuracy on all test rows (of SST-2 the 872 dev rows), p50 and p95 of one text with its
+tokenizer on one thread, megabytes, and times faster than the teacher in torch fp32. Bundles are scored one text at a
+time, as they are timed: in int8 the rows of a batch change each other's logits. Everything made is kept in `--work`
+and reused. Targets: a student at least 23 times faster than the teacher; int8 within 0.5 points of its own fp32.
 
 With `--seeds N` the students of each depth are then trained on N seeds by each of `--methods`, and without KD on equal
 steps; one table a depth has means, deviations and tests.
@@ -24,6 +24,7 @@ import numpy as np
 import yaml
 
 import kdray as kd
+from kdray import compat
 from kdray.cli.show import table
 from kdray.corpora import kdray_data, load_corpus
 from kdray.errors import KdrayError
@@ -154,8 +155,11 @@ def _scores(
 ) -> dict[str, float]:
     """Accuracy of every candidate, by what `kd.benchmark` takes; an export that is refused is left out, and said."""
     found: dict[str, float] = {}
+    precisions = ("fp32", "bf16") if compat.has_bf16_instructions() else ("fp32",)
+    if len(precisions) == 1:
+        say("bf16 is left out: this processor has no instructions for it")
     for name, model in models.items():
-        for precision in ("fp32", "bf16"):
+        for precision in precisions:
             say(f"{name}: accuracy in torch {precision}")
             logits = model.logits(model.load_model(), [texts], precision=precision)
             found[f"{model.folder}@{precision}"] = float((logits.argmax(1) == targets).mean())
