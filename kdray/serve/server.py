@@ -36,8 +36,8 @@ def run(model: str, *, host: str, port: int, workers: int, threads: int, setting
     if workers < 1:
         raise ConfigError(f"--workers {workers}: it must be 1 or more.")
     check_address(host, port)
-    settings = with_token(settings, host)
     open_scorer(model, threads=threads)  # an error in it is raised once, before a worker starts
+    settings = with_token(settings, host)
     os.environ |= {MODEL: str(Path(model).expanduser()), SETTINGS: settings.model_dump_json(), THREADS: str(threads)}
     uvicorn.run(
         "kdray.serve.server:from_environment",

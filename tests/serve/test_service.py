@@ -100,6 +100,13 @@ def test_a_service_with_a_token_refuses_requests_without_it(bundle):
         assert client.post("/predict", json={"texts": "good"}, headers=headers).status_code == 200
 
 
+def test_a_model_that_cannot_be_read_is_refused_before_a_token_is_made(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv(TOKEN, raising=False)
+    with pytest.raises(ConfigError, match="nowhere"):
+        run(str(tmp_path / "nowhere"), host="0.0.0.0", port=0, workers=1, threads=1, settings=ServeSettings())
+    assert "token" not in capsys.readouterr().out
+
+
 def test_an_address_beyond_loopback_needs_a_token(monkeypatch, capsys):
     monkeypatch.delenv(TOKEN, raising=False)
     assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "example.org")] == [
