@@ -31,11 +31,12 @@ FORMATS = ("onnx", "onnx-int8")
 FOREIGN = ("torch", "transformers", "kdray", "onnx", "ray")  # must not be there
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 CASES: dict[str, dict[str, Any]] = {
-    "sst2": {"name": "sst2"},
-    "mrpc": {"name": "mrpc"},
-    "sib200, German": {"name": "sib200", "train_languages": ("deu_Latn",), "limit": None},
-    "rte, pruned": {"name": "rte"},
+    "sst2": {"name": "sst2", "limit": 1000},
+    "mrpc": {"name": "mrpc", "limit": 3000},
+    "sib200, German": {"name": "sib200", "train_languages": ("deu_Latn",)},
+    "rte, pruned": {"name": "rte", "limit": 1000},
 }
+EPOCHS = {"sst2": 5, "mrpc": 4, "sib200, German": 14, "rte, pruned": 5}  # after which no student has one label only
 START = time.monotonic()
 
 
@@ -45,8 +46,7 @@ def main() -> None:
     parser.add_argument("--venv", type=Path, help="an environment to use as it is (default: a new one in --work)")
     parser.add_argument("--cases", default=";".join(CASES), help="separated by semicolons")
     parser.add_argument("--layers", type=int, default=3, help="of MiniLM")
-    parser.add_argument("--train-rows", type=int, default=1000)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, help="of every student (default: 4 to 14, by case)")
     parser.add_argument("--rows", type=int, default=1000, help="whose labels are compared")
     parser.add_argument("--proof-rows", type=int, default=300, help="validation rows that an export is compared on")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16", help="of the trainings")
@@ -87,12 +87,13 @@ def say(what: str) -> None:
 
 def _student(case: str, arguments: argparse.Namespace) -> tuple[kd.Student, list[tuple[str, ...]]]:
     """A student that was trained for a moment, and rows of its corpus: of test, then validation, then train."""
-    say(f"{case}: {arguments.layers} layers, {arguments.epochs} epochs on {arguments.train_rows} rows at most")
+    epochs = arguments.epochs or EPOCHS[case]
+    say(f"{case}: {arguments.layers} layers, {epochs} epochs")
     settings, store = dict(CASES[case]), str(arguments.work / "store")
-    data: Any = kd.Dataset.load(settings.pop("name"), **{"limit": arguments.train_rows, **settings})
+    data: Any = kd.Dataset.load(**settings)
     if case.endswith("pruned"):
         data = kd.prune(data, level="sentence", keep_medoids="none", store=store)
-    train = {"epochs": arguments.epochs, "learning_rate": 1e-4, "max_length": 64, "precision": arguments.precision}
+    train = {"epochs": epochs, "learning_rate": 1e-4, "max_length": 64, "precision": arguments.precision}
     student = kd.distill(None, data, student=kd.Encoder("minilm", layers=arguments.layers), train=train, store=store)
     assert student.corpus is not None
     corpus = load_corpus(student.corpus)
