@@ -1,8 +1,9 @@
-"""Tags of words: `python benchmarks/ner.py [--corpus conll2003] [--limit 1000] [--methods kd]`.
+"""Tags of words: `python benchmarks/ner.py [--corpus conll2003] [--limit 1000] [--methods kd] [--encoder minilm]`.
 
-A six-layer MiniLM teacher and students of three layers on several seeds: on hard labels (the no-KD baseline, from the
-encoder's layers; and from the teacher's layers), and by each method. Prints the table with F1 by entity type and saves
-it as JSON. What is in the store is not made again, so a stopped run goes on by the same command.
+A teacher (six layers of MiniLM, or all layers of `--encoder`) and students of three layers on several seeds: on hard
+labels (the no-KD baseline, from the encoder's layers; and from the teacher's layers), and by each method. Prints the
+table with F1 by entity type and saves it as JSON. What is in the store is not made again, so a stopped run goes on by
+the same command.
 """
 
 import argparse
@@ -27,7 +28,7 @@ def main() -> None:
     names = arguments.methods.split(",")
     needed = max(parse_method({"name": name}).min_teachers for name in names)
     teachers = [
-        kd.Teacher("minilm", f"minilm-{seed}", train | {"epochs": arguments.teacher_epochs, "seed": seed})
+        kd.Teacher(arguments.encoder, f"teacher-{seed}", train | {"epochs": arguments.teacher_epochs, "seed": seed})
         for seed in range(needed)
     ]
     found = kd.compare(
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--corpus", default="conll2003")
     parser.add_argument("--limit", type=int, default=1000, help="rows of train; 0 takes all")
     parser.add_argument("--scored", type=int, default=0, help="score the first rows of validation and test alone")
+    parser.add_argument("--encoder", default="minilm", help="of teachers and students: a name or a folder")
     parser.add_argument("--methods", default="kd", help="names, with commas between")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3)
