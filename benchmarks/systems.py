@@ -128,6 +128,8 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpora", default=",".join(SYSTEMS), help="names, comma-separated")
+    parser.add_argument("--students", help="titles of the table, comma-separated; all where it is left out")
+    parser.add_argument("--assistant", action=argparse.BooleanOptionalAction, default=True, help="distil by one too")
     parser.add_argument("--rows", type=int, default=0, help="rows drawn of train, validation included; 0: as written")
     parser.add_argument("--encoder", default="minilm", help="of the teachers")
     parser.add_argument("--teacher-epochs", type=int, default=2)
@@ -149,9 +151,11 @@ def _system(name: str, arguments: argparse.Namespace, context: Context) -> dict[
     teacher = prepared.teachers[0].model
     assert teacher is not None
     made: dict[str, list[Artifact]] = {"teacher": [teacher.open(context.store)]}
-    for title, architecture in system.students.items():
+    chosen = arguments.students.split(",") if arguments.students else system.students
+    for title, architecture in ((title, system.students[title]) for title in chosen):
+        is_assisted = arguments.assistant and title in system.assisted
         how = {HARD: "finetune", SOFT: "kd" if title in DRAWS else "soft_classic"}
-        for label, method in (how | ({ASSISTED: "takd"} if title in system.assisted else {})).items():
+        for label, method in (how | ({ASSISTED: "takd"} if is_assisted else {})).items():
             seeds = range(arguments.seeds if title in DRAWS else 1)
             runs = [run(architecture, method, seed) for seed in seeds]
             made[f"{title}, {label}"] = [distill(each, prepared, context) for each in runs]
