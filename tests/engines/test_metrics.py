@@ -78,24 +78,6 @@ def test_a_run_shows_what_it_did_at_its_metrics_port(worked: Path) -> None:
     assert all('task="folder-opinions"' in line for line in of_outputs), of_outputs
 
 
-def test_the_dashboard_listens_on_loopback(worked: Path) -> None:
-    assert re.match(r"http://127\.0\.0\.1:\d+$", dashboard() or "")
-
-
-def test_every_process_queries_its_own_cluster(worked: Path) -> None:
-    class Asker:
-        """Does what Train's cleaner does."""
-
-        def ask(self) -> tuple[str, str]:
-            from ray.util.state import get_actor
-
-            found: Any = get_actor(ray.get_runtime_context().get_actor_id() or "", timeout=60)
-            return os.environ["RAY_ADDRESS"], found.state
-
-    asker: Any = ray.remote(Asker).remote()
-    assert ray.get(asker.ask.remote()) == (ray.get_runtime_context().gcs_address, "ALIVE")
-
-
 def page_of(target: str) -> str:
     """What a port shows; nothing while its agent has not opened it, which Ray lists before it is so."""
     with contextlib.suppress(ConnectionError, urllib.error.URLError):
@@ -162,6 +144,24 @@ def expressions() -> list[str]:
 def plain(expression: str) -> str:
     """With every variable of the dashboard at `All`."""
     return re.sub(r"\$\w+", ".*", expression.replace("$__range", "1h"))
+
+
+def test_the_dashboard_listens_on_loopback(worked: Path) -> None:
+    assert re.match(r"http://127\.0\.0\.1:\d+$", dashboard() or "")
+
+
+def test_every_process_queries_its_own_cluster(worked: Path) -> None:
+    class Asker:
+        """Does what Train's cleaner does."""
+
+        def ask(self) -> tuple[str, str]:
+            from ray.util.state import get_actor
+
+            found: Any = get_actor(ray.get_runtime_context().get_actor_id() or "", timeout=60)
+            return os.environ["RAY_ADDRESS"], found.state
+
+    asker: Any = ray.remote(Asker).remote()
+    assert ray.get(asker.ask.remote()) == (ray.get_runtime_context().gcs_address, "ALIVE")
 
 
 def test_the_dashboard_shows_every_meter_and_no_other() -> None:
