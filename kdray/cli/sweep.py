@@ -394,7 +394,7 @@ def _show_latency(latency: Mapping[str, Any]) -> None:
         allowed = "" if latency["limit_ms"] is None else f", allowed are {latency['limit_ms']:g} ms"
         print(
             f"bundle: {bundle['folder']} ({bundle['format']}, trial {bundle['trial']}, {bundle['megabytes']:.0f} MB) "
-            f"takes {bundle['p50_ms']:.2f} ms{allowed}; kdray bench measures it again."
+            f"takes {bundle['p50_ms']:.2f} ms{allowed}; to measure it again: {timing_command(bundle)}"
         )
         for name, ms in latency["teachers"].items():
             print(
@@ -403,6 +403,13 @@ def _show_latency(latency: Mapping[str, Any]) -> None:
             )
     for warning in filter(None, {latency["warning"], (bundle or {}).get("warning")}):
         print(f"kdray: {warning}", file=sys.stderr)
+
+
+def timing_command(bundle: Mapping[str, Any]) -> str:
+    """It times a bundle beside its student, whose corpus has the texts for both."""
+    store = Path(bundle["folder"]).parents[2]
+    students = sorted(store.glob(f"distill/*-{bundle['student'][:12]}"))
+    return shlex.join(["kdray", "bench", bundle["folder"], *map(str, students)])
 
 
 def _show(document: Mapping[str, Any], run: RunConfig) -> None:

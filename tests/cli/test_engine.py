@@ -14,7 +14,7 @@ import tiny
 import yaml
 
 from kdray.cli import main
-from kdray.cli.sweep import sweep_main
+from kdray.cli.sweep import sweep_main, timing_command
 
 SPACE = """
 from kdray.cli.sweep import sweep_main
@@ -100,3 +100,12 @@ def test_an_interrupted_sweep_shows_the_command_that_resumes_it(
     assert re.fullmatch(
         r"kdray: interrupted; to resume: python sweeps/tune\.py --corpus sample --trials 2 --name \S+ --resume\.", found
     )
+
+
+def test_the_command_that_times_a_bundle_again_names_its_student(tmp_path: Path) -> None:
+    student = tmp_path / "distill" / "sst2-kd-0123456789ab"
+    student.mkdir(parents=True)
+    (tmp_path / "distill" / "sst2-kd-ba9876543210").mkdir()
+    bundle = tmp_path / "sweeps" / "s" / "bundle"
+    command = timing_command({"folder": str(bundle), "student": "0123456789abcdef"})
+    assert command == f"kdray bench {bundle} {student}"
