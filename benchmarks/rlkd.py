@@ -54,7 +54,7 @@ def main() -> None:
     found = kd.compare(several, [right, weak, bad], data, name="rlkd", **shared)
     lines = [line(each) for result in (alone, found) for each in result.result["confirmation"]]
     lines = list({each["student"]: each for each in lines}.values())
-    document = {
+    document: dict[str, Any] = {
         "command": shlex.join(["python", *sys.argv]),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "teachers": [{"name": each["name"], "test": each["test"]} for each in found.result["teachers"]],
