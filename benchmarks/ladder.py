@@ -11,19 +11,18 @@ and draws accuracy against latency by the figure of a sweep's report. Models, bu
 import argparse
 import json
 import logging
-import shlex
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from written import now, origin
+from written import scores as scores_of
 
 import kdray as kd
 from kdray.cli.show import table
 from kdray.config import RunConfig, parse
 from kdray.corpora import StoredCorpus, kdray_data, load_corpus
 from kdray.errors import RunError
-from kdray.evaluate import spread
 from kdray.export.bench import candidate_of, megabytes_of, time_one_row
 from kdray.export.bundle import Format, export_bundle, open_bundle
 from kdray.export.evidence import evidence_for
@@ -62,8 +61,7 @@ def main() -> None:
     latency = _latency(bundles, corpus, arguments)
     rows = [_row(title, each, bundles, scores, latency) for title, each in made.items()]
     document = {
-        "command": shlex.join(["python", *sys.argv]),
-        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **origin(),
         "rows of": corpus.info["rows"],
         "rows": rows,
         "latency": latency,
@@ -174,7 +172,7 @@ def _latency(
             "ms": dict(found.p50_ms),
             "tokens": found.tokens,
             "load": found.load.sentence,
-            "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "measured": now(),
         }
         kept.write_text(json.dumps(known, indent=1) + "\n")
     return known
@@ -187,15 +185,7 @@ def _row(
     scores: Mapping[tuple[str, str], float],
     latency: Mapping[str, Any],
 ) -> dict[str, Any]:
-    values = [result_of(each)["metrics"]["test"]["accuracy"] for each in made]
-    found = spread(values)
-    row: dict[str, Any] = {
-        "model": title,
-        "accuracy": found.mean,
-        "±": found.std,
-        "parameters": result_of(made[0])["cost"]["parameters"],
-        "values": values,
-    }
+    row = scores_of(title, made)
     for form in ("onnx", "onnx-int8"):
         bundle = bundles.get((title, form))
         row[f"MB, {form}"] = None if bundle is None else megabytes_of(bundle)

@@ -7,11 +7,11 @@ JSON. What is in the store is not made again, so a stopped run goes on by the sa
 
 import argparse
 import json
-import shlex
 import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from written import origin
 
 from kdray.cli.main import guarded
 from kdray.cli.show import table
@@ -58,8 +58,7 @@ def main() -> None:
         teachers = [result_of(ref.model.open(context.store)) for ref in prepared.teachers]
     rows = lines(found, max(_scores([teacher])[0] for teacher in teachers))
     document: dict[str, Any] = {
-        "command": shlex.join(["python", *sys.argv]),
-        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **origin(),
         "settings": run.model_dump(mode="json", exclude={"store"}),
         "teachers": [{"name": teacher["title"], "test": _scores([teacher])[0]} for teacher in teachers],
         "rows": rows,

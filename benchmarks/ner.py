@@ -8,11 +8,11 @@ the same command.
 
 import argparse
 import json
-import shlex
 import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from written import origin
 
 import kdray as kd
 from kdray.cli.main import guarded
@@ -52,8 +52,7 @@ def main() -> None:
         for each in found.result["confirmation"]
     ]
     document: dict[str, Any] = {
-        "command": shlex.join(["python", *sys.argv]),
-        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **origin(),
         "teachers": [{"name": each["name"], "test": each["test"]} for each in found.result["teachers"]],
         "rows": rows,
     }

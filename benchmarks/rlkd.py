@@ -8,11 +8,11 @@ as JSON. What is in the store is not made again, so a stopped run goes on by the
 
 import argparse
 import json
-import shlex
 import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from written import origin
 
 import kdray as kd
 from kdray.cli.main import guarded
@@ -55,8 +55,7 @@ def main() -> None:
     lines = [line(each) for result in (alone, found) for each in result.result["confirmation"]]
     lines = list({each["student"]: each for each in lines}.values())
     document: dict[str, Any] = {
-        "command": shlex.join(["python", *sys.argv]),
-        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **origin(),
         "teachers": [{"name": each["name"], "test": each["test"]} for each in found.result["teachers"]],
         "rows": lines,
     }

@@ -10,10 +10,7 @@ import argparse
 import json
 import logging
 import os
-import shlex
-import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +19,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from written import origin, scores
 
 import kdray as kd
 from kdray.cli.show import table
 from kdray.config import RunConfig, parse
 from kdray.corpora import TASKS, load_corpus
-from kdray.evaluate import spread
 from kdray.export.bench import candidate_of, megabytes_of, time_one_row
 from kdray.export.bundle import Format, export_bundle
 from kdray.export.evidence import evidence_for
@@ -113,8 +110,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     context = Context(Store(arguments.store), InProcess(), None)
     document: dict[str, Any] = {
-        "command": shlex.join(["python", *sys.argv]),
-        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **origin(),
         "corpora": {},
     }
     for name in arguments.corpora.split(","):
@@ -159,14 +155,14 @@ def _system(name: str, arguments: argparse.Namespace, context: Context) -> dict[
             seeds = range(arguments.seeds if title in DRAWS else 1)
             runs = [run(architecture, method, seed) for seed in seeds]
             made[f"{title}, {label}"] = [distill(each, prepared, context) for each in runs]
-            print(json.dumps(_line(f"{title}, {label}", made[f"{title}, {label}"])), flush=True)
+            print(json.dumps(scores(f"{title}, {label}", made[f"{title}, {label}"])), flush=True)
     corpus = load_corpus(prepared.corpus.folder)
     texts = [(text,) for text in corpus.table("validation")["text"].to_pylist()]
     shapes = {title.partition(",")[0]: each[0] for title, each in made.items()}
     costs, load, tokens = exported({title: each.folder for title, each in shapes.items()}, texts)
     lines = [
         {
-            **_line(title, each),
+            **scores(title, each),
             "printed": system.printed.get(title),
             **costs[title.partition(",")[0]],
             "training s": sum(result_of(one)["seconds"]["train"] for one in each) / len(each),
@@ -219,19 +215,6 @@ def _run(
     if method == "takd":
         settings["assistant"] = {"train": {"epochs": 2, **slow}}
     return parse(settings, source="benchmarks/systems.py")
-
-
-def _line(title: str, made: list[Artifact]) -> dict[str, Any]:
-    results = [result_of(each) for each in made]
-    scores = [result["metrics"]["test"]["accuracy"] for result in results]
-    found = spread(scores)
-    return {
-        "model": title,
-        "accuracy": found.mean,
-        "±": found.std,
-        "parameters": results[0]["cost"]["parameters"],
-        "values": scores,
-    }
 
 
 def exported(
