@@ -97,7 +97,7 @@ def lines(found: dict[str, list[dict[str, Any]]], teacher: float) -> list[dict[s
     rows: list[dict[str, Any]] = []
     for name, results in found.items():
         values = _scores(results)
-        mine = against(values, no_kd_baseline=None if name == BASELINE else apart, teacher=teacher)
+        mine = against(values, alone=None if name == BASELINE else apart, teacher=teacher)
         rows.append(
             {
                 "method": name,
