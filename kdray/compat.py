@@ -162,6 +162,17 @@ def refuses_token(address: str, *, seconds: float) -> bool:
     return False
 
 
+def address_of_auto() -> str:
+    """The cluster that `auto` means; Ray's own client tries for 20 s to reach one that has ended.
+
+    Raises:
+        ConnectionError: There is none.
+    """
+    from ray._private.services import canonicalize_bootstrap_address_or_die
+
+    return str(canonicalize_bootstrap_address_or_die("auto"))
+
+
 def answers_without_token(address: str, *, seconds: float) -> bool:
     """Whether the head of a Ray cluster answers a call that has no token; Ray's own client always sends one."""
     import grpc

@@ -96,6 +96,11 @@ def test_lines_of_workers_have_colors_on_a_terminal_only(
     assert has_colors == (given == "1" or len(terminals) == 2)
 
 
+def test_auto_means_the_address_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
+    assert compat.address_of_auto() == "192.0.2.1:6379"
+
+
 def test_ray_does_not_see_a_later_change_of_the_loopback_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(compat.LOOPBACK_SWITCH, "0")
     assert ray_constants.ENABLE_RAY_CLUSTER

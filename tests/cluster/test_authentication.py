@@ -116,7 +116,7 @@ def test_a_command_without_the_token_ends_in_one_sentence(head: Head, tmp_path: 
     )
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"kdray: --address {head.address}: no Ray cluster lets this command in (it asks for a token")
+    assert line.startswith(f"kdray: --address {head.address}: no Ray cluster lets this command in (it needs a token")
     assert not (tmp_path / "store").exists()  # refused before any work
 
 

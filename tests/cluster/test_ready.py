@@ -1,4 +1,4 @@
-"""ready.py asks for GPUs, falls back from spot to on demand, holds what it has while a command runs, and lets it go."""
+"""ready.py requests GPUs, falls back from spot to on demand, holds what it has while a command runs, and lets it go."""
 
 import importlib.util
 import json

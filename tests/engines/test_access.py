@@ -151,7 +151,7 @@ def test_a_file_without_a_token_is_refused(
 
 @pytest.fixture(params=[True, False], ids=["authentication", "no authentication"])
 def head(request: pytest.FixtureRequest) -> Iterator[tuple[str, bool]]:
-    """A server like Ray's head, and whether it asks for a token."""
+    """A server like Ray's head, and whether it needs a token."""
 
     def answer(given: bytes, context: Any) -> bytes:
         if request.param and ("authorization", f"Bearer {TOKEN}") not in context.invocation_metadata():
@@ -193,7 +193,7 @@ def test_a_cluster_that_takes_another_token_is_refused_at_once(
     compat.reread_authentication()
     try:
         if is_closed and is_wrong:
-            with pytest.raises(ConfigError, match=r"asks for a token, and has got none or another one.*is token now"):
+            with pytest.raises(ConfigError, match=r"needs a token, and none or a wrong one was given.*is token now"):
                 check_address(address)
         else:
             check_address(address)

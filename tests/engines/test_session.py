@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray._private import services
 
 from kdray.engines.ray import session
 from kdray.engines.ray.session import FOLDER_BYTES, STARTS, check_address, start_local
@@ -131,6 +132,7 @@ def test_a_cluster_without_authentication_is_named_in_one_line(
 ) -> None:
     starts(monkeypatch, [None])
     monkeypatch.setattr(session, "cluster_answers_strangers", lambda: is_open)
+    monkeypatch.setattr(session, "check_address", lambda _: None)
     session._connect("auto")  # pyright: ignore[reportPrivateUsage]
     warnings = ["the cluster at --address auto has no token authentication: every program that reaches its ports can"]
     assert [record.message[: len(warnings[0])] for record in caplog.records] == (warnings if is_open else [])
@@ -156,8 +158,28 @@ def test_an_address_at_which_nothing_answers_is_refused(monkeypatch: pytest.Monk
     for wrong in ("127.0.0.1:99999", "no-such-host.invalid:6379"):
         with pytest.raises(ConfigError, match="nothing answers there"):
             check_address(wrong)
-    check_address("auto")
     check_address(None)
+
+
+def test_auto_is_checked_like_the_address_that_it_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(services, "resolve_ip_for_localhost", lambda host: host)
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{there.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(ConfigError, match=f"--address auto: nothing answers at {address}"):
+            check_address("auto")
+        there.listen()
+        check_address("auto")
+
+
+def test_auto_without_a_cluster_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(services, "find_gcs_addresses", set)
+    monkeypatch.setattr(services, "find_bootstrap_address", lambda _: None)
+    with pytest.raises(ConfigError, match="--address auto: no Ray cluster runs on this machine; give HOST:PORT"):
+        check_address("auto")
 
 
 @pytest.mark.parametrize("error", [ConnectionError("Failed to connect"), RuntimeError("Failed to connect. Or so")])
@@ -174,6 +196,7 @@ def test_a_refused_client_gets_a_sentence_about_the_token_and_no_lines_of_ray(
     for level in ("INFO", "DEBUG"):
         starts(monkeypatch, [])
         monkeypatch.setattr("ray.init", fails)
+        monkeypatch.setattr(session, "check_address", lambda _: None)
         configure(level)
         with pytest.raises(ConfigError, match=sentence):
             session._connect("auto")  # pyright: ignore[reportPrivateUsage]

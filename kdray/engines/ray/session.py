@@ -106,21 +106,32 @@ def check_address(address: str | None) -> None:
     Raises:
         ConfigError: It is no address of a cluster, nothing listens there, or it needs another token.
     """
-    if address in (None, "auto", "local"):
+    if address in (None, "local"):
         return
+    given, address = address, _address_of_auto() if address == "auto" else address
     found = ADDRESS.fullmatch(address)
     if found is None:
         raise ConfigError(
-            f"--address {address}: give HOST:PORT of a Ray cluster's head (its port is 6379 unless it was started with "
+            f"--address {given}: give HOST:PORT of a Ray cluster's head (its port is 6379 unless it was started with "
             "another), or auto for the cluster that this machine belongs to."
         )
     try:
         socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise ConfigError(f"--address {address}: nothing answers there ({error}).") from None
+        where = "there" if given == address else f"at {address}"
+        raise ConfigError(f"--address {given}: nothing answers {where} ({error}).") from None
     compat.set_ray_switches()
     if compat.refuses_token(address, seconds=ANSWER_SECONDS):
-        raise _refused(address, "it asks for a token, and has got none or another one")
+        raise _refused(given, "it needs a token, and none or a wrong one was given")
+
+
+def _address_of_auto() -> str:
+    try:
+        return compat.address_of_auto()
+    except ConnectionError:
+        raise ConfigError(
+            "--address auto: no Ray cluster runs on this machine; give HOST:PORT of a cluster's head."
+        ) from None
 
 
 def _count_here() -> None:
