@@ -42,7 +42,7 @@ class RayTune:
         tracked = callbacks(settings.trackers, sweep=settings.name, folder=folder_of(context.store, settings.name))
         stopper = Stopper(searcher, sweep_study, settings.budget, gpus=settings.gpus)
         runnable = partial(trial, **shared_by_trials(run, prepared, sweep_study))
-        named = tune.with_resources(_named(runnable, f"distil_{task}"), {"CPU": settings.cpus, "GPU": settings.gpus})
+        named = tune.with_resources(_named(runnable, f"distill_{task}"), {"CPU": settings.cpus, "GPU": settings.gpus})
         tune.Tuner(
             named,
             tune_config=tune.TuneConfig(
