@@ -1,6 +1,7 @@
 """The parser, and the one place where errors become exit codes."""
 
 import argparse
+import difflib
 import json
 import os
 import sys
@@ -343,8 +344,9 @@ def _run_script(script: Path, rest: list[str]) -> None:
     """Become the sweep script: it is a program of its own with its own flags."""
     # of a name that is too long, Path.is_file raises
     if not os.path.isfile(script):  # noqa: PTH113
-        there = [str(path) for path in Path("sweeps").glob("*") if path.suffix in (".py", ".yaml")]
-        hint = did_you_mean(str(script), there, otherwise="sweeps/ has examples.")
+        there = {path.stem: path for path in Path("sweeps").glob("*") if path.suffix in (".py", ".yaml")}
+        near = difflib.get_close_matches(script.stem, list(there), n=1)
+        hint = f"did you mean {there[near[0]]}?" if near else "sweeps/ has examples."
         raise ConfigError(f"{script}: no such sweep script or sweep file; {hint}")
     if script.suffix in (".yaml", ".yml"):
         from kdray.cli.sweep import sweep_file

@@ -92,9 +92,10 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     try:
         plain = read_yaml(path.read_text(encoding="utf-8"), source=str(path), hints=[record])
     except OSError as error:
-        near = difflib.get_close_matches(path.name, [each.name for each in _neighbors(path) if each != path], n=1)
+        others = {each.stem: each for each in _neighbors(path) if each != path}
+        near = difflib.get_close_matches(path.stem, list(others), n=1)
         otherwise = "; give a file of settings (YAML)." if isinstance(error, IsADirectoryError) else "."
-        hint = f"; did you mean {path.with_name(near[0])}?" if near else otherwise
+        hint = f"; did you mean {others[near[0]]}?" if near else otherwise
         raise ConfigError(f"{path}: {error.strerror}{hint}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not valid YAML: it is not UTF-8 text.") from None
