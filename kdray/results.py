@@ -60,13 +60,19 @@ class Epoch(Record):
     loss: float | None = None
 
 
+ROUGH_LATENCY = (
+    "Latency: the fastest of ten forward passes of one row right after training, beside whatever else ran; kdray bench "
+    "measures models alone."
+)
+
+
 class Trial(Record):
     """One trial.
 
     Attributes:
         value: The metric on the validation split.
         test: The metric on the test split.
-        latency_ms: Milliseconds for one row.
+        latency_ms: Milliseconds for one row, by `ROUGH_LATENCY` unless exports were timed.
         started: Unix seconds, as `ended`.
         label: `defaults` for the trial of the default settings.
     """

@@ -15,11 +15,10 @@ from kdray.cli.flags import (
     run_config,
     say,
     seeds_of,
+    show_scores,
     show_students,
-    student_rows,
 )
 from kdray.cli.main import Parser, guarded
-from kdray.cli.show import table
 from kdray.config import RunConfig
 from kdray.engines import Engine
 from kdray.log import seconds_so_far
@@ -92,6 +91,6 @@ def _compare(
         started=started,
     ).result
     print(f"\n{heading(document)}")
-    print(table(student_rows(document)))
+    show_scores(document)
     page = Store(run.store).uri_of(f"sweeps/{name}/report.html")
     print(f"\nreport: {page}\n{seconds_so_far():.0f} s in all")

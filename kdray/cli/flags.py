@@ -6,11 +6,12 @@ from typing import Any
 
 from kdray.cli.engine import add_engine_flags, check_engine_flags
 from kdray.cli.runs import with_corpus
-from kdray.cli.show import show_plan
+from kdray.cli.show import show_plan, table
 from kdray.config import RunConfig, apply_overrides, merge, parse
 from kdray.corpora.finding import from_user
 from kdray.engines import InProcess
 from kdray.errors import ConfigError
+from kdray.results import ROUGH_LATENCY
 from kdray.store import NAME
 from kdray.teachers import TeacherSettings
 
@@ -158,6 +159,13 @@ def heading(document: Mapping[str, Any]) -> str:
     corpus = document["corpus"]
     note = f" ({corpus['note']})" if corpus["note"] else ""
     return f"{corpus['name']}{note}: {document['metric']} on the test split"
+
+
+def show_scores(document: Mapping[str, Any]) -> None:
+    """Print the students of a sweep or a comparison, and how their latency was measured."""
+    print(table(student_rows(document)))
+    if document.get("latency") is None:
+        print(ROUGH_LATENCY)
 
 
 def student_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:

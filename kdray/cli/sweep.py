@@ -19,11 +19,10 @@ from kdray.cli.flags import (
     run_config,
     say,
     seeds_of,
+    show_scores,
     show_students,
-    student_rows,
 )
 from kdray.cli.main import Parser, guarded, refused
-from kdray.cli.show import table
 from kdray.config import RunConfig, dotted, load_sweep
 from kdray.engines import Engine
 from kdray.errors import ConfigError, RunError, did_you_mean
@@ -414,7 +413,7 @@ def timing_command(bundle: Mapping[str, Any]) -> str:
 
 def _show(document: Mapping[str, Any], run: RunConfig) -> None:
     print(f"\n{heading(document)}, {len(document['trials'])} trials")
-    print(table(student_rows(document)))
+    show_scores(document)
     for trial in (t for t in document["trials"] if t["state"] == "failed"):
         print(f"trial {trial['number']} failed: {trial['error']}")
     if document["stopped"]:

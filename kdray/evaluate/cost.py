@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdray.evaluate.latency import median_ms
+from kdray.evaluate.latency import shortest_ms
 from kdray.models import architecture_of, forward, max_tokens, model_info
 
 
@@ -16,8 +16,8 @@ class Cost:
     """Attributes:
     flops: Of one row of `tokens` tokens, one multiply-add counted as two.
     tokens: 128, or fewer if the model takes no more.
-    latency_ms: Median time of a forward pass over one row of `tokens` tokens on `device` with `threads` threads, right
-        after training, beside whatever else ran; `kdray bench` measures alone.
+    latency_ms: The fastest of ten forward passes over one row of `tokens` tokens on `device` with `threads` threads,
+        right after training, beside whatever else ran; `kdray bench` measures alone.
     """
 
     parameters: int
@@ -55,4 +55,4 @@ def _latency_ms(model: Any, batch: Mapping[str, Tensor], device: torch.device) -
             torch.cuda.synchronize(device)
 
     with torch.inference_mode():
-        return median_ms(work)
+        return shortest_ms(work)

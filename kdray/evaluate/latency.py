@@ -128,9 +128,18 @@ def interleaved(
 
 def median_ms(work: Callable[[], object]) -> float:
     """Median milliseconds of a warm call, whatever else runs on the machine; for orientation only."""
+    return 1000 * statistics.median(_seconds_of_calls(work))
+
+
+def shortest_ms(work: Callable[[], object]) -> float:
+    """Milliseconds of the fastest warm call: the least disturbed one where other work runs; for orientation only."""
+    return 1000 * min(_seconds_of_calls(work))
+
+
+def _seconds_of_calls(work: Callable[[], object]) -> list[float]:
     seconds: list[float] = []
     for _ in range(WARM_UP + REPEATS):
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
-    return 1000 * statistics.median(seconds[WARM_UP:])
+    return seconds[WARM_UP:]

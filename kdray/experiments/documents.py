@@ -95,7 +95,7 @@ def students(
             teacher=teacher,
             higher_is_better=higher,
         )
-        cost = confirmed[candidate.label][0]["cost"]
+        costs = [result["cost"] for result in confirmed[candidate.label]]
         difference = results.Difference(to=BASELINE, mean=mine.difference, p_value=mine.p_value, test="Welch's t-test")
         row = results.Confirmed(
             label=candidate.label,
@@ -105,8 +105,8 @@ def students(
             test=results.Spread(**mine.scores.plain()),
             retention=mine.retention,
             distillation_ratio=mine.distillation_ratio,
-            parameters=cost["parameters"],
-            latency_ms=cost["latency_ms"],
+            parameters=costs[0]["parameters"],
+            latency_ms=min(cost["latency_ms"] for cost in costs),
             difference=None if is_alone else difference,
             note=candidate.note,
             agreement=_mean_agreement([result.get("agreement", {}) for result in confirmed[candidate.label]]),

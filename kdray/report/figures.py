@@ -75,7 +75,7 @@ _STATES = {"complete": "complete", "pruned": "pruned (stopped early)", "failed":
 _ROW = 36  # pixels of a row of bars or marks
 _LOG_RANGE = 20  # a parameter over a wider range was almost surely sampled on a logarithmic scale
 _COSTS = {"latency": "latency of one row (ms)", "parameters": "parameters (millions)"}
-_COST_CAPTIONS = {"latency": "Latency may have been measured while other trainings ran.", "parameters": ""}
+_COST_CAPTIONS = {"latency": results.ROUGH_LATENCY, "parameters": ""}
 
 
 def plot(section: str) -> Callable[[Drawing], Drawing]:

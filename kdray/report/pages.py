@@ -59,7 +59,7 @@ def _first_metric(result: Result) -> str | None:
 def _sweep(result: SweepResult, shown: Metric) -> Document:
     confirmed: list[Block] = [Text("Not measured: no student was trained again on several seeds.", is_quiet=True)]
     if result.confirmation:
-        confirmed = [tables.students(result.confirmation, shown, result.teachers)]
+        confirmed = tables.students(result.confirmation, shown, result.teachers, is_rough=result.latency is None)
         confirmed += tables.languages_of_students(result.confirmation, shown)
         confirmed += [*tables.entity_f1(result.confirmation), *plots("confirmation", result, shown)]
         confirmed += tables.pairs(result, shown)
@@ -89,13 +89,13 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
 
 
 def _comparison(result: ComparisonResult, shown: Metric) -> Document:
-    students = tables.students(result.confirmation, shown, result.teachers)
+    students = tables.students(result.confirmation, shown, result.teachers, is_rough=True)
     paired = _PAIRED if result.pairs else ()
     sections = [
         Section(
             "Confirmation",
             [
-                students,
+                *students,
                 *tables.languages_of_students(result.confirmation, shown),
                 *tables.entity_f1(result.confirmation),
                 *plots("confirmation", result, shown),

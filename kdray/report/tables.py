@@ -26,10 +26,15 @@ _SHOWN_EXAMPLES = 20
 _LONGEST_UNIT = 160  # characters
 
 
-def students(confirmed: Sequence[Confirmed], metric: Metric, teachers: Sequence[Teacher]) -> Table:
+def students(
+    confirmed: Sequence[Confirmed], metric: Metric, teachers: Sequence[Teacher], *, is_rough: bool
+) -> list[Block]:
     """The students over several seeds, the winner first; students that the winner does not beat are marked.
 
     A comparison has no winner: its students stay in their order, and none is marked.
+
+    Args:
+        is_rough: Latencies are those of the trainings, which is said below the table.
     """
     ordered = winner_first(confirmed)
     winner = next((student for student in ordered[:1] if student.label.lower().startswith("winner")), None)
@@ -40,7 +45,8 @@ def students(confirmed: Sequence[Confirmed], metric: Metric, teachers: Sequence[
         rows.append(row("majority class", metric.score(majority), *["–"] * 7))
     columns = ("student", f"#{metric.name}, test", "#difference", "#validation", "#seeds", "#retention",
                "#distillation ratio", "#parameters", "#latency")  # fmt: skip
-    return Table("Students; mean ± standard deviation over the seeds.", columns, rows)
+    table = Table("Students; mean ± standard deviation over the seeds.", columns, rows)
+    return [table, *([Text(results.ROUGH_LATENCY, is_quiet=True)] if is_rough else [])]
 
 
 def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ahead: bool) -> Row:
