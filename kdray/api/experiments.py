@@ -24,6 +24,7 @@ from kdray.experiments.search import Driver
 from kdray.experiments.settings import Shapes, SweepSettings
 from kdray.experiments.sweep import sweep
 from kdray.methods import Method
+from kdray.models import Architecture
 from kdray.stages import Context, check_models, load_stored, read
 from kdray.store import Store
 from kdray.train import TrainSettings
@@ -68,7 +69,7 @@ def compare(
     data: Dataset | Pruned,
     *,
     seeds: int | Sequence[int] = 3,
-    student: Encoder | StudentSettings | None = None,
+    student: Encoder | Architecture | StudentSettings | None = None,
     train: Mapping[str, Any] | TrainSettings | None = None,
     store: str = "store",
     name: str | None = None,
@@ -179,7 +180,7 @@ def search(
     trials: int = 20,
     seed: int = 0,
     seeds: int | Sequence[int] = 3,
-    student: Encoder | StudentSettings | None = None,
+    student: Encoder | Architecture | StudentSettings | None = None,
     method: Method | None = None,
     train: Mapping[str, Any] | TrainSettings | None = None,
     store: str = "store",
