@@ -1,4 +1,4 @@
-"""TextCNN and BiLSTM students of a 12-layer teacher, on every phrase of SST-2: `python benchmarks/networks.py --teacher FOLDER`.
+"""TextCNN and BiLSTM students of a 12-layer teacher on every phrase of SST-2: `python benchmarks/networks.py`.
 
 The teacher is fine-tuned on `--teacher-rows` rows of train, because all of them take hours without a GPU; its outputs
 are cached for all phrases, and the students learn from all of them, beside students with hard labels and equal steps.
