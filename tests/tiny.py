@@ -174,6 +174,12 @@ def teacher(encoder: Path, name: str = "t", *, epochs: int = 1, **settings: Any)
     return {"name": name, "encoder": str(encoder), "train": training(epochs), **settings}
 
 
+def given_teacher(folder: Path, name: str = "t", *, labels: Sequence[str] = LABELS) -> dict[str, Any]:
+    """A teacher that was fine-tuned elsewhere, saved in `folder`; a run only computes its outputs."""
+    save_fine_tuned(folder, classifier(seed=0), labels)
+    return {"name": name, "encoder": str(folder), "fine_tuned": True, "train": {"max_length": MAX_LENGTH}}
+
+
 def run_settings(encoder: Path, corpus: Path, /, **sections: Any) -> dict[str, Any]:
     """Settings of a run on what `save_opinions` wrote; a section given here replaces the one of the same name."""
     return {

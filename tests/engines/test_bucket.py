@@ -19,7 +19,7 @@ from commands import sweep_command
 
 from kdray.config import parse
 from kdray.experiments.study import open_study
-from kdray.stages import Context, InProcess, distill, prepare
+from kdray.stages import Context, InProcess, distill, prepare, read, teach
 from kdray.stages.train_stage import result_of
 from kdray.store import Store
 
@@ -45,6 +45,8 @@ def test_a_run_in_a_bucket_outlives_a_kill_and_a_silent_server(
         file = tmp_path / "run.yaml"
         file.write_text(yaml.safe_dump(plain(store.uri, tiny_encoder, tiny_corpus)))
         run = [sys.executable, "-m", "kdray.cli", "run", str(file)]
+        in_process = Context(store, InProcess(), None)
+        teach(here.teachers[0], read(here.corpus, in_process), in_process)  # Ray does the rest
         with started(run, tmp_path / "first.log") as first:
             wait_for(lambda: store.children("distill") == [] and training_of_student(store), first)
             os.killpg(first.pid, signal.SIGKILL)

@@ -130,7 +130,7 @@ def settings(folder: Path, encoder: Path, corpus: Path) -> dict[str, Any]:
         "corpus": tiny.opinions(corpus),
         "prune": {"policy": "none"},
         "outputs": {"quality_check": False},
-        "teachers": [{"name": "t", "encoder": str(encoder), "train": training}],
+        "teachers": [tiny.given_teacher(folder / "teacher")],
         "student": {"encoder": str(encoder), "layers": 1},
         "train": training,
         "work": {"workers": 2, "cpus": 1, "actors": 1},

@@ -52,7 +52,8 @@ def test_outputs_by_ray_data_are_those_of_one_process(
 
     found = {}
     for place in ("here", "ray"):
-        run = run_config(tmp_path / place, tiny_encoder, tiny_corpus)
+        teachers = [tiny.given_teacher(tmp_path / "teacher")]
+        run = tiny.run_config(tiny_encoder, tiny_corpus, store=str(tmp_path / place), teachers=teachers)
         engine = InProcess() if place == "here" else OnRay(run.work)
         prepared = prepare(run, Context(Store(run.store), engine, None))
         found[place] = prepared.teachers[0].outputs.open(Store(run.store))
@@ -117,7 +118,8 @@ def test_a_comparison_trains_every_variant_on_every_seed_and_resumes(
     from kdray.experiments.compare import compare
     from kdray.experiments.documents import Provenance
 
-    run = run_config(tmp_path / "compared", tiny_encoder, tiny_corpus)
+    teachers = [tiny.given_teacher(tmp_path / "teacher")]
+    run = tiny.run_config(tiny_encoder, tiny_corpus, store=str(tmp_path / "compared"), teachers=teachers)
     variants = {"warm": {"method": {"name": "kd"}}, "cold": {"method": {"name": "kd", "temperature": 1.0}}}
 
     def compared(store: str, engine: Any) -> tuple[dict[str, Any], list[tuple[str, bool]]]:

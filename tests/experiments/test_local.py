@@ -38,7 +38,7 @@ SETTINGS = SweepSettings(
 
 
 def run_config(store: Path, encoder: Path, corpus: Path) -> RunConfig:
-    teachers = [tiny.teacher(encoder, train=tiny.training(1))]
+    teachers = [tiny.given_teacher(store.parent / "teacher")]
     return tiny.run_config(
         encoder, corpus, store=str(store), teachers=teachers, train=tiny.training(EPOCHS), method={"name": "kd"}
     )
