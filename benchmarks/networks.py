@@ -33,6 +33,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     sst2 = kd.Dataset.load("sst2")
     teacher = _teacher(arguments)
+    train = {"epochs": arguments.epochs, "batch_size": 128, "learning_rate": 1e-3}
+    train |= {"max_length": 64, "precision": "fp32"}
     rows: list[dict[str, Any]] = []
     for title in arguments.students.split(","):
         settings = checked(StudentSettings, {"encoder": "minilm", "architecture": STUDENTS[title]})
@@ -42,7 +44,7 @@ def main() -> None:
             sst2,
             student=settings,
             seeds=arguments.seeds,
-            train={"epochs": arguments.epochs, "learning_rate": 1e-3, "max_length": 64, "precision": "fp32"},
+            train=train,
             outputs={"quality_check": False},
             store=str(arguments.store),
             name=title.replace(" ", "-").lower(),
