@@ -34,6 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["distil"]:  # the command's name in earlier versions
         given[0] = "distill"
+    if given[:2] in (["sweep", "-h"], ["sweep", "--help"]):
+        from kdray.cli.sweep import print_help
+
+        print_help()
+        return 0
     parser = _parser()
     if "_ARGCOMPLETE" in os.environ:  # a shell wants the words that may follow
         import argcomplete

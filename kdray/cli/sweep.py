@@ -125,8 +125,14 @@ def sweep_file(path: Path, argv: Sequence[str]) -> None:
     )
 
 
-def _parser(task: str) -> argparse.ArgumentParser:
+def print_help() -> None:
+    """Of `kdray sweep` without a file."""
+    _parser("a corpus", prog="kdray sweep FILE").print_help()
+
+
+def _parser(task: str, *, prog: str | None = None) -> argparse.ArgumentParser:
     parser = Parser(
+        prog,
         description=f"Search for the best student on {task}: teachers once, many students, several seeds at the end.",
         epilog="The same command on a cluster: add --address auto. --resume continues a stopped sweep.",
     )

@@ -7,6 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import optuna
+
 from kdray.config import RunConfig
 from kdray.errors import ConfigError
 from kdray.experiments.history import front, importances, record
@@ -116,9 +118,34 @@ def search(
                     len(sweep_study.running_elsewhere()),
                 )
                 time.sleep(OTHERS_SECONDS)
+        for name, choices in untried(sweep_study.study).items():
+            log.warning(
+                "sweep %s: no trial had %s = %s; add trials, or take fewer choices",
+                settings.name,
+                name,
+                ", ".join(map(str, choices)),
+            )
         weights, note = importances(sweep_study)
         records = [record(trial, higher_is_better=sweep_study.higher_is_better) for trial in sweep_study.ended()]
         return SearchResult(records, weights, note, front(sweep_study), stopped)
+
+
+def untried(study: optuna.Study) -> dict[str, list[Any]]:
+    """Choices that no trial of the study had, by the name of the parameter; nothing where all were tried.
+
+    >>> study = optuna.create_study()
+    >>> study.enqueue_trial({"depth": 2})
+    >>> trial = study.ask({"depth": optuna.distributions.CategoricalDistribution([2, 3])})
+    >>> untried(study)
+    {'depth': [3]}
+    """
+    left: dict[str, list[Any]] = {}
+    for trial in (trials := study.get_trials(deepcopy=False)):
+        for name, distribution in trial.distributions.items():
+            if isinstance(distribution, optuna.distributions.CategoricalDistribution) and name not in left:
+                had = {str(each.params[name]) for each in trials if name in each.params}
+                left[name] = [choice for choice in distribution.choices if str(choice) not in had]
+    return {name: choices for name, choices in left.items() if choices}
 
 
 def _open(settings: SweepSettings, run: RunConfig, store: Store) -> SweepStudy:

@@ -379,7 +379,7 @@ class Method(OpenSettings):
 
     def weights(self) -> dict[str, float]:
         """The weight of each term, and of the hard-label term under `hard`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no weights")
 
     def schedule(self, step: Batch) -> Mapping[str, float | Float[Tensor, " batch"]]:
         """Weights that differ from `weights` in this step: by `step.progress` (a number) or by row (a tensor).
@@ -391,7 +391,7 @@ class Method(OpenSettings):
 
     def losses(self, step: Batch) -> Mapping[str, Float[Tensor, " batch"]]:
         """By name, one loss value a row; a pure function of the step. Write `terms` instead for more than that."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has neither losses nor terms; write one of them")
 
     def soft_labels(self, step: Batch) -> Float[Tensor, "batch classes"]:
         """The weight of each class in each row, for students that are fitted at once to all rows.
@@ -402,7 +402,13 @@ class Method(OpenSettings):
 
     def terms(self, step: Batch) -> MethodOutput:
         """The terms of one step; a pure function of it. By default those of `losses`, each over all rows."""
-        terms = {name: LossTerm(values) for name, values in self.losses(step).items()}
+        found = self.losses(step)
+        if not isinstance(found, Mapping):  # of a class from outside
+            raise ConfigError(
+                f"method {self.label}: losses gives a {type(found).__name__}; it must return a dictionary, such as "
+                '{"kd": values}, with one value a row for each term.'
+            )
+        terms = {name: LossTerm(values) for name, values in found.items()}
         queries = (
             {"teacher": torch.full(step.labels.shape[:1], len(step.teachers), device=step.labels.device)}
             if terms

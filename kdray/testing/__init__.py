@@ -33,6 +33,8 @@ def check_method(method: type[Method], *, skip: Collection[str] = ()) -> None:
     Raises:
         MethodFault: With one line for each check that failed: its name and a sentence.
     """
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise TypeError(f"check_method takes a class derived from kdray.methods.Method, found {method!r}")
     known = {check.__name__ for check in (*METHOD_CHECKS, *CASE_CHECKS, no_setting_is_ignored)}
     if unknown := set(skip) - known:
         raise ValueError(f"skip has {sorted(unknown)}; there are {', '.join(sorted(known))}")

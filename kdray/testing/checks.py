@@ -4,6 +4,7 @@ A case is a method with settings in one of its phases; a check of a case runs fo
 """
 
 import dataclasses
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal, get_args, get_origin
@@ -113,6 +114,14 @@ def weights_name_the_terms(case: Case) -> None:
     for name, weight in weights.items():
         if isinstance(weight, Tensor):
             require(weight.shape in {(), (ROWS,)}, f"the weight of {name} has the shape {tuple(weight.shape)}")
+        try:
+            values = torch.as_tensor(weight, dtype=torch.float64)
+        except (TypeError, ValueError):
+            raise MethodFault(f"the weight of {name} is {weight!r}; it must be a number") from None
+        require(
+            (torch.isfinite(values) & (values >= 0)).all(),
+            f"the weight of {name} is {weight}; it must be finite and 0 or more (limit settings by Field(ge=, le=))",
+        )
 
 
 def terms_are_finite(case: Case) -> None:
@@ -143,7 +152,8 @@ def least_where_student_equals_teacher(case: Case) -> None:
         covered = term.covered() & there[name].covered()
         require(
             (there[name].values > term.values)[covered].all(),
-            f"term {name} is not least where student and teacher agree",
+            f"term {name} is not least where student and teacher agree; where that is meant, give check_method "
+            'skip=("least_where_student_equals_teacher",)',
         )
     total = sum((term.values.sum() for term in here.values()), start=torch.zeros((), dtype=torch.float64))
     if total.requires_grad:
@@ -304,6 +314,7 @@ def a_pure_function_of_the_step(case: Case) -> None:
 CASE_CHECKS: dict[Callable[[Case], None], Callable[[Case], bool]] = {
     weights_name_the_terms: lambda case: True,
     terms_are_finite: lambda case: True,
+    a_pure_function_of_the_step: lambda case: True,
     # where a map is learned, equal models are no least: what is compared went through it
     least_where_student_equals_teacher: lambda case: not learns_a_map(case),
     needs_are_what_gradients_reach: lambda case: True,
@@ -313,11 +324,12 @@ CASE_CHECKS: dict[Callable[[Case], None], Callable[[Case], bool]] = {
     finite_at_huge_logits: lambda case: True,
     gradients_are_those_of_the_loss: lambda case: True,
     no_rows_give_no_loss: lambda case: True,
-    a_pure_function_of_the_step: lambda case: True,
 }
 """Each check of a case, and whether it applies to the case."""
 
-BEFORE_OTHERS = (weights_name_the_terms, terms_are_finite)  # where one fails, other checks fail for the same reason
+CONTRACT = "can_be_computed"  # not a check of its own: whether the method raises
+# where one fails, other checks fail for the same reason
+BEFORE_OTHERS = (weights_name_the_terms, terms_are_finite, a_pure_function_of_the_step)
 
 
 def checks_of(case: Case) -> list[Callable[[Case], None]]:
@@ -599,7 +611,9 @@ def faults_of(method: type[Method], skip: Collection[str] = ()) -> Iterator[tupl
     """
     defaults = accepted(method, {})
     if defaults is None:
-        yield "settings_have_defaults", "a setting has no default; give every one a default"
+        bare = [name for name, setting in method.model_fields.items() if setting.is_required()]
+        what = f"setting {', '.join(bare)} has no default" if bare else "the defaults are refused by the method itself"
+        yield "settings_have_defaults", f"{what}; give every setting a default"
         return
     variants = [defaults, *(method(**settings) for settings in changed_once(method))]
     cases = [case for variant in variants for case in cases_of(variant)]
@@ -617,9 +631,19 @@ def faults_of(method: type[Method], skip: Collection[str] = ()) -> Iterator[tupl
                 if check in BEFORE_OTHERS:
                     return
                 break
-            except Exception as error:  # the method's own
-                yield check.__name__, f"the method raised {described(error)}{_settings_of(subject)}"
+            except ConfigError as error:
+                yield CONTRACT, f"{error}{_settings_of(subject)}"
                 return
+            except Exception as error:  # the method's own
+                yield CONTRACT, f"the method raised {described(error)}{_place_of(error, method)}{_settings_of(subject)}"
+                return
+
+
+def _place_of(error: BaseException, method: type[Method]) -> str:
+    """The last line of the method's own file that the exception went through."""
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_globals.get("__name__") == method.__module__]
+    return f" (line {lines[-1]})" if lines else ""
 
 
 def _settings_of(subject: Any) -> str:

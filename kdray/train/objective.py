@@ -1,6 +1,8 @@
 """The objective: the hard-label term, the weights, and the one reduction by the global number of rows."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from kdray.errors import ConfigError
 from kdray.methods import Batch, LossTerm, Method, MethodOutput, Ranks
-from kdray.origin import outside_class
+from kdray.origin import is_shipped, outside_class
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
         ConfigError: The method breaks its contract: another shape than one value a row, or weights of other terms; or
             it is from outside of kdray and raised an exception.
     """
-    with outside_class("method", method):
+    with _signals_named(), outside_class("method", method):
         answer = method.terms(step)
         weights, scheduled = method.weights(), method.schedule(step)
     labeled = step.task.labeled(step.labels)
@@ -64,6 +66,8 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
     losses = step.task.hard_rows(step.student.logits, step.labels) if answer.hard is None else answer.hard
     terms = {"hard": LossTerm(losses, hard), **answer.terms}
     _check(method, terms, {**weights, **scheduled}, step.sequences)
+    if answer.terms and step.student.logits.requires_grad and not is_shipped(type(method)):
+        _check_gradient(method, answer)
 
     predicted = torch.ones_like(labeled) if step.predicted is None else step.predicted
     of_sequences = {name for name, term in terms.items() if term.values.shape != losses.shape}
@@ -93,6 +97,25 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
     )
 
 
+@contextmanager
+def _signals_named() -> Generator[None]:
+    """An operation on None is most often one on a signal that was not made."""
+    try:
+        yield
+    except ConfigError as error:
+        if isinstance(error.__cause__, TypeError | AttributeError) and "NoneType" in str(error.__cause__):
+            raise ConfigError(f"{error} A signal that `needs` does not name is None.") from error.__cause__
+        raise
+
+
+def _check_gradient(method: Method, answer: MethodOutput) -> None:
+    if not any(term.values.requires_grad for term in answer.terms.values()):
+        raise ConfigError(
+            f"method {method.label}: no term depends on the student, so it would learn from hard labels alone; remove "
+            "detach() or no_grad() from the student's signals."
+        )
+
+
 def _queries(number: Tensor, predicted: Tensor) -> Tensor:
     if number.shape == predicted.shape:
         return (number * predicted).sum()
@@ -115,3 +138,6 @@ def _check(
             f"method {method.label}: weights has {', '.join(sorted(weights))}, but the terms are "
             f"{', '.join(sorted(terms))}; every term and `hard` need one weight each."
         )
+    for name, weight in weights.items():
+        if not isinstance(weight, Tensor) and not 0 <= weight < math.inf:
+            raise ConfigError(f"method {method.label}: the weight of {name} is {weight:g}; allowed are 0 and more.")

@@ -61,6 +61,11 @@ def test_corpora_lists_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert "rte" in capsys.readouterr().out
 
 
+def test_help_of_sweep_needs_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--help"]) == 0
+    assert "usage: kdray sweep FILE" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -124,6 +124,26 @@ class Misspells(Sound):
         return {"kd": step.student.logit}  # pyright: ignore
 
 
+class GivesATensor(Sound):
+    def losses(self, step: Batch) -> torch.Tensor:  # pyright: ignore
+        return super().losses(step)["kd"]
+
+
+class HasNoLosses(Method):
+    def weights(self) -> dict[str, float]:
+        return {"hard": 1.0}
+
+
+class WeighsByNothing(Sound):
+    def weights(self) -> dict[str, float]:
+        return {"hard": 1.0, "kd": float("nan")}
+
+
+class WeighsBelowZero(Sound):
+    def weights(self) -> dict[str, float]:
+        return {"hard": -0.5, "kd": 1.0}
+
+
 class IsWeighedByPlace(Sound):
     def schedule(self, step: Batch) -> dict[str, torch.Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return {"kd": torch.arange(1.0, len(step.labels) + 1)}
@@ -148,7 +168,12 @@ def test_a_sound_method_from_outside_passes(capsys):
     [
         (IsNotANumber, "terms_are_finite: term 'kd' is not finite in row 0"),
         (TakesTheMean, r"weights_name_the_terms: term kd of 12 rows has the shape \(\); expected one value a row"),
-        (Misspells, "weights_name_the_terms: the method raised AttributeError: 'Signals' .* 'logit'.*"),
+        (Misspells, r"can_be_computed: the method raised AttributeError: 'Signals' .* 'logit' \(line \d+\).*"),
+        (GivesATensor, r"can_be_computed: method GivesATensor: losses gives a Tensor; it must return a dictionary.*"),
+        (HasNoLosses, r"can_be_computed: the method raised .*HasNoLosses has neither losses nor terms; write one.*"),
+        (WeighsByNothing, "weights_name_the_terms: the weight of kd is nan; it must be finite and 0 or more.*"),
+        (WeighsBelowZero, r"weights_name_the_terms: the weight of hard is -0\.5; it must be finite and 0 or more.*"),
+        (DrawsFromAnywhere, r"a_pure_function_of_the_step: .*use step.generator\(purpose\)"),
     ],
 )
 def test_a_fault_that_every_check_finds_is_one_line(kind, line):

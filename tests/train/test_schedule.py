@@ -59,6 +59,23 @@ class Reduces(KD):
     terms = KD.__mro__[1].terms  # pyright: ignore
 
 
+class Pushes(KD):
+    def weights(self) -> dict[str, float]:
+        return {"hard": -0.5, "kd": 1.0}
+
+
+class Detaches(KD):
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
+        return {"kd": super().terms(step).terms["kd"].values.detach()}
+
+    terms = KD.__mro__[1].terms  # pyright: ignore
+
+
+class ReadsMore(Detaches):
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
+        return {"kd": (step.student.cls - step.teachers[0].cls).square().mean(-1)}  # pyright: ignore
+
+
 @pytest.mark.parametrize("progress", [0.0, 0.25, 1.0])
 def test_alpha_moves_linearly_to_its_end(progress: float) -> None:
     moving = objective(KD(alpha=0.8, alpha_end=0.4), step(progress), SingleRank())
@@ -96,6 +113,23 @@ def test_a_weight_of_no_term_is_refused() -> None:
 def test_a_term_that_is_a_mean_over_rows_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"method Reduces: term kd has the shape \(\); .* each of the 3 rows"):
         objective(Reduces(), step(), SingleRank())
+
+
+def test_a_negative_weight_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"method Pushes: the weight of hard is -0\.5; allowed are 0 and more"):
+        objective(Pushes(), step(), SingleRank())
+
+
+def test_terms_without_a_gradient_are_refused() -> None:
+    training = step()
+    training.student.logits.requires_grad_()
+    with pytest.raises(ConfigError, match="method Detaches: no term depends on the student"):
+        objective(Detaches(), training, SingleRank())
+
+
+def test_a_signal_that_was_not_made_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"TypeError.*A signal that `needs` does not name is None\."):
+        objective(ReadsMore(), step(), SingleRank())
 
 
 def test_a_training_with_a_moving_alpha_reports_what_it_minimized(outputs: Path) -> None:
