@@ -20,7 +20,7 @@ from pydantic import SerializationInfo, ValidatorFunctionWrapHandler, WrapSerial
 from pydantic.fields import FieldInfo
 from pydantic_core import SchemaValidator, core_schema
 
-from kdray.errors import ConfigError, KdrayError
+from kdray.errors import ConfigError, KdrayError, did_you_mean
 from kdray.records import Settings
 
 REFERENCE = "__kdray_reference__"  # in a module that was loaded from a file: the path as it was given
@@ -124,7 +124,9 @@ def class_named(base: type[T], name: str, key: str) -> type[T]:
     reference = place.rpartition(":")[0]
     if not (isinstance(found, type) and issubclass(found, base)):
         what = "this class does not exist" if found is None else f"it is not a subclass of {base.__name__}"
-        raise ConfigError(f"{key} = {name!r}: {what} in {reference}.")
+        others = [each for each, kind in vars(module_of(reference, key)).items() if isinstance(kind, type)]
+        near = did_you_mean(place.rpartition(":")[2], others, otherwise="") if found is None else ""
+        raise ConfigError(f"{key} = {name!r}: {what} in {reference}{f'; {near}' if near else '.'}")
     if left := sorted(getattr(found, "__abstractmethods__", ())):
         raise ConfigError(f"{key} = {name!r}: the class leaves out {left[0]}, which {base.__name__} needs.")
     if is_shipped(found):

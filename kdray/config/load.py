@@ -126,7 +126,8 @@ def _sentence(problem: "ErrorDetails", record: type[BaseModel]) -> str:
     if problem["type"] == "union_tag_invalid":
         tags = problem.get("ctx", {})
         known = tags["expected_tags"].replace("'", "").split(", ")
-        return _unknown(f"{key}.name = {tags['tag']!r} is unknown", tags["tag"], known)
+        found = _unknown(f"{key}.name = {tags['tag']!r} is unknown", tags["tag"], known)
+        return found if found.endswith("?") else f"{found} A class of your own is named FILE.py:CLASS."
     if problem["type"] == "extra_forbidden":
         *where, name = problem["loc"]
         of = f" of {tag.partition('@')[0]}" if tag else ""

@@ -113,6 +113,7 @@ def export_bundle(
             about["temperature"] = about["calibration"]["temperature"]
         if abstain_below is not None:
             about["abstain_below"] = float(abstain_below)
+        shutil.rmtree(draft / "__pycache__", ignore_errors=True)  # of the pruner's modules, which the proof imported
         about = _write_about(draft, about)
         (draft / "README.md").write_text(bundle_card(about), encoding="utf-8")
     return about

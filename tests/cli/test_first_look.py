@@ -119,7 +119,7 @@ def test_settings_of_a_class_from_outside(tmp_path: Path, capsys: pytest.Capture
     assert main(["settings", name, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["key"], row["default"], row["of"]) for row in rows] == [
-        ("method.name", name, ""), ("method.temperature", "4.0", "MyKD"), ("method.alpha", "0.5", "MyKD")
+        ("method.name", name, ""), ("method.temperature", "5.0", "MyKD"), ("method.alpha", "0.5", "MyKD")
     ]  # fmt: skip
     assert main(["settings", f"{name}s"]) == 2
     assert "this class does not exist in" in capsys.readouterr().err
