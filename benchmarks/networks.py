@@ -49,10 +49,9 @@ def main() -> None:
             store=str(arguments.store),
             name=title.replace(" ", "-").lower(),
         )
+        parameters = {row["label"]: row["parameters"] - WORD_TABLE for row in made.result["confirmation"]}
         for row in made.to_pandas().to_dict("records"):
-            parameters = row.get("parameters")
-            rest = None if parameters is None else parameters - WORD_TABLE
-            rows.append({"architecture": title, **row, "word table aside": rest})
+            rows.append({"architecture": title, **row, "word table aside": parameters[row["student"]]})
         arguments.out.write_text(json.dumps({**origin(), "rows": rows}, indent=1) + "\n")
     print(table(rows))
 
