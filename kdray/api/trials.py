@@ -1,13 +1,14 @@
 """Trials of a finished or stopped search: train one of them again, or take the student of the best."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from kdray.corpora import kdray_data
 from kdray.engines.choice import EngineChoice, Local
 from kdray.experiments.replay import past_trial, retrain, student_of
+from kdray.export.bundle import write_saved
 from kdray.export.folder import new_folder
+from kdray.export.trained import TrainedModel, parts_of
 from kdray.stages import Context
 from kdray.store import Store
 
@@ -42,7 +43,7 @@ def run_trial(
 
 
 def best_trial(sweep: str, *, store: str, storage: str | None = None, export: Path | None = None) -> dict[str, Any]:
-    """The best finished trial; copies its student's Hugging Face folder to `export` if given.
+    """The best finished trial; saves its student in `export`, as `Student.save` does, if given.
 
     Raises:
         ConfigError: There is no such search, or the folder exists already.
@@ -52,7 +53,8 @@ def best_trial(sweep: str, *, store: str, storage: str | None = None, export: Pa
     student = student_of(past, opened)
     if export is not None:
         with new_folder(export, f"--export {export}") as draft:
-            shutil.copytree(student.file("model"), draft, dirs_exist_ok=True)
+            model = TrainedModel(*parts_of(student, opened))
+            write_saved(model, draft, corpus=model.corpus)
     folder = export or (student.file("model") if opened.is_local else opened.uri_of(student.place("model")))
     return {
         "sweep": sweep,

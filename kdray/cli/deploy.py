@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ def export_student(
             print(table([{**each, "fault": each["fault"] or "kept"} for each in about["int8"]["tried"]]), end="\n\n")
         print(table([{"format": about["format"], **about["proof"]}]))
         print(f"\nThe bundle is in {out}")
+        if about["prunable"]:
+            print(_pruning(about))
     return {"out": str(out), **about}
 
 
@@ -68,6 +70,14 @@ def show_benchmark(
     if found.load.sentence:
         print(f"kdray: {found.load.sentence}", file=sys.stderr)
     return found.plain()
+
+
+def _pruning(about: Mapping[str, Any]) -> str:
+    """What a bundle of a student of pruned texts does with the texts, in one sentence."""
+    fields = " and ".join(about["prunable"])
+    if about["format"] == "hf":
+        return f"The student reads pruned texts: shorten {fields} with kdray.pruning.Pruner, or use kdray.Student.load."
+    return f"The bundle prunes {fields} before it predicts, as in the training of the student (pruner.json)."
 
 
 def _numbers(flag: str, given: str) -> list[int]:

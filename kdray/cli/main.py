@@ -137,7 +137,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     trial.add_argument("number", type=int, help="of the trial")
     best = commands.add_parser("best", parents=[common])
     best.add_argument("sweep", help="name of the sweep")
-    best.add_argument("--export", type=user_path, metavar="DIR", help="copy the student's Hugging Face folder to DIR")
+    best.add_argument("--export", type=user_path, metavar="DIR", help="save the student in DIR, a new folder")
     for one in (trial, best):
         one.add_argument("--store", default="store", help="folder or URI (default store)")
         one.add_argument("--storage", help="URL of the study's database, if the sweep has one")

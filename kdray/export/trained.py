@@ -122,6 +122,13 @@ def trained_parts(
     return model.file("model"), reading, result, pruner, corpus.folder
 
 
+def parts_of(model: Artifact, store: Store) -> tuple[Path, Reading, dict[str, Any], Pruner | None, Path]:
+    """As `trained_parts`, with the corpora that the training names."""
+    spec = json.loads(model.file("result.json").read_text())["spec"]
+    pruned = Ref.model_validate(spec["pruned_corpus"]).open(store) if spec["pruned_corpus"] else None
+    return trained_parts(model, Ref.model_validate(spec["corpus"]).open(store), store, pruned)
+
+
 def _scores_of_teachers(spec: Mapping[str, Any], store: Store) -> dict[str, dict[str, float]]:
     """The metric on the test rows, by teacher; without those that know some classes only, or that the store lacks."""
     found: dict[str, dict[str, float]] = {}
@@ -147,9 +154,10 @@ def open_trained(where: str | Path) -> TrainedModel:
         pruner = Pruner.load(folder) if (folder / "pruner.json").is_file() else None
         reading, corpus = Reading.model_validate(document["reading"]), _same_corpus(document.get("corpus"))
         return TrainedModel(folder, reading, document["result"], pruner, corpus)
-    artifact = folder.parent if folder.name == "model" else folder
+    whole = folder.resolve()  # `.` and links have other names
+    artifact = whole.parent if whole.name == "model" else whole
     if (artifact / "manifest.json").is_file() and (artifact / "result.json").is_file():
-        return TrainedModel(*_stored_parts(artifact.resolve()))
+        return TrainedModel(*_stored_parts(artifact))
     if (folder / "config.json").is_file():
         return TrainedModel(folder, _plain_reading(folder), {})
     if not folder.exists():
@@ -175,11 +183,9 @@ def _same_corpus(known: Mapping[str, str] | None) -> Path | None:
 
 
 def _stored_parts(folder: Path) -> tuple[Path, Reading, dict[str, Any], Pruner | None, Path]:
-    store, spec = Store(str(folder.parents[1])), json.loads((folder / "result.json").read_text())["spec"]
-    manifest = json.loads((folder / "manifest.json").read_text())
+    store, manifest = Store(str(folder.parents[1])), json.loads((folder / "manifest.json").read_text())
     model = Ref(stage=manifest["stage"], name=manifest["name"], digest=manifest["digest"]).open(store)
-    pruned = Ref.model_validate(spec["pruned_corpus"]).open(store) if spec["pruned_corpus"] else None
-    return trained_parts(model, Ref.model_validate(spec["corpus"]).open(store), store, pruned)
+    return parts_of(model, store)
 
 
 def _plain_reading(folder: Path) -> Reading:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import tiny
 
 import kdray as kd
+from kdray.api import trials
 from kdray.errors import ConfigError
 from kdray.stages import Context, InProcess, prepare
 from kdray.stages import distill as distill_stage
@@ -216,7 +218,9 @@ def test_a_teacher_predicts_once_it_is_fitted(teacher: kd.Teacher, data: kd.Data
     assert right > 0.6
 
 
-def test_a_student_of_pruned_texts_carries_its_pruner(tiny_encoder: Path, store: str, tmp_path: Path) -> None:
+def test_a_student_of_pruned_texts_carries_its_pruner(
+    tiny_encoder: Path, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = frame(0, 48)
     rows["text"] = rows["text"] + ". The the the. " + rows["text"] + " very."
     data = kd.Dataset.from_pandas(rows, test=rows.iloc[:12], name="long")
@@ -230,6 +234,14 @@ def test_a_student_of_pruned_texts_carries_its_pruner(tiny_encoder: Path, store:
     shortened = kd.Student(student.folder, student.reading, student.result, None)
     assert np.array_equal(student.predict_proba([text]), shortened.predict_proba(student.pruner.prune([text])))
     assert kd.Student.load(student.save(tmp_path / "out")).pruner == student.pruner
+    (tmp_path / "link").symlink_to(student.folder)
+    monkeypatch.setattr(trials, "past_trial", lambda *_, **__: SimpleNamespace(number=0, value=1.0, run=kd.RunConfig()))
+    artifact = next(each for each in kd.Store(store).artifacts("distill") if each.path == student.folder.parent)
+    monkeypatch.setattr(trials, "student_of", lambda *_: artifact)
+    trials.best_trial("s", store=store, export=tmp_path / "best")
+    monkeypatch.chdir(student.folder)
+    for place in (".", student.folder.parent, tmp_path / "link", tmp_path / "best"):
+        assert kd.Student.load(place).pruner == student.pruner
 
 
 @pytest.mark.parametrize(

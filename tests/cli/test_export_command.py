@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
 
+from kdray.api.models import Student
 from kdray.cli import main
 
 
@@ -36,6 +38,29 @@ def test_a_folder_of_transformers_is_exported_and_the_figures_are_printed(
     command[command.index("--out") + 1] = str(tmp_path / "more" / "out")
     assert main(command) == 0
     assert f"The bundle is in {tmp_path / 'more' / 'out'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("format", "sentence"),
+    [
+        ("onnx", "The bundle prunes text before it predicts"),
+        ("hf", "The student reads pruned texts: shorten text with"),
+    ],
+)
+def test_an_export_of_a_student_of_pruned_texts_states_it(
+    format: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = {"format": format, "prunable": ["text"], "int8": None, "proof": {"rows": 20}}
+
+    def export(self: Student, out: Path, **_: Any) -> Path:
+        out.mkdir()
+        (out / "bundle.json").write_text(json.dumps(about))
+        return out
+
+    monkeypatch.setattr(Student, "load", lambda _: Student(tmp_path, None, {}))  # pyright: ignore
+    monkeypatch.setattr(Student, "export", export)
+    assert main(["export", "student", "--format", format, "--out", str(tmp_path / "out")]) == 0
+    assert sentence in capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,7 @@ def test_a_student_of_pruned_texts_takes_its_pruner_along(
     out = tmp_path / "out"
     rows = {"text": [text for text in texts if text], "label": ["positive"] * (len(texts) - 1)}
     export_bundle(pruned, out, evidence=made.evidence(pruned, tmp_path, **rows))
+    assert not (out / "__pycache__").exists()
     assert predict.own_pruner(out, out)(texts) == found.prune(texts) != texts
     assert [row["label"] for row in alone(out, texts)] == torch_labels(pruned, texts)
     assert "`predict.py` shortens each text first" in (out / "README.md").read_text()
