@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kdray.corpora import CorpusSettings, kdray_data, read_corpus
-from kdray.corpora.files import read_table
+from kdray.corpora.files import find_file, read_table
 from kdray.corpora.notes import lone_note
 from kdray.corpora.splits import carve
 from kdray.errors import ConfigError
@@ -119,6 +119,8 @@ class Dataset:
         """Parquet, CSV or JSON Lines files; `columns` as in `from_pandas`. Every column of a CSV is text."""
         files = {"train": Path(train).expanduser(), **({"test": Path(test).expanduser()} if test else {})}
         for path in files.values():
+            if path.is_dir():
+                raise ConfigError(f"{path} is a folder; give its files: {_call_for(path)}.")
             if not path.is_file():
                 raise ConfigError(f"{path}: there is no such file.")
             if path.suffix not in (".parquet", ".csv", ".jsonl"):
@@ -161,6 +163,12 @@ class Dataset:
         for split, table in self.tables.items():
             pq.write_table(table, folder / f"{split}.parquet")
         return folder
+
+
+def _call_for(folder: Path) -> str:
+    """How to read the files of a folder."""
+    train, test = find_file(folder, "train"), find_file(folder, "test") or find_file(folder, "validation")
+    return f'kd.Dataset.from_files("{train or folder / "train.csv"}"' + (f', test="{test}")' if test else ")")
 
 
 def _named_tables(settings: CorpusSettings) -> dict[str, pa.Table]:

@@ -119,6 +119,11 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
     """
     assert settings.path is not None
     folder = Path(settings.path).expanduser()
+    if folder.is_file():
+        raise ConfigError(
+            f"corpus.path = {settings.path} is a file: divide its rows into train{folder.suffix} and "
+            f"test{folder.suffix} in a folder and give that, or use {_one_file(folder)} in Python."
+        )
     if not folder.is_dir():
         raise ConfigError(
             f"corpus.path = {settings.path} is not a folder: it must hold train and test (or validation) files."
@@ -128,7 +133,7 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
     if not has_test and not has_validation:
         raise ConfigError(
             f"folder {folder.resolve().name} has no test split and no validation split: a file of one of the two, with "
-            f"one of {_SUFFIXES}, is needed."
+            f"one of {_SUFFIXES}, is needed; in Python, {_one_file(find_file(folder, 'train'))} needs only one file."
         )
     # a user's folder may be called rte: its name must not make it look like the named corpus
     name = re.sub(r"[^A-Za-z0-9._+-]", "_", folder.resolve().name)
@@ -139,6 +144,11 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
         is_tokens = get_task(task.kind).target == "tags"
         task = dataclasses.replace(task, fields=_only_text(raw, settings.columns, more, is_tokens=is_tokens))
     return task, raw
+
+
+def _one_file(file: Path | None) -> str:
+    """The call that holds out test rows of one file."""
+    return f'kd.Dataset.from_files("{file.name if file else "train.csv"}", text=..., label=...)'
 
 
 def from_function(settings: CorpusSettings) -> tuple[Task, RawCorpus]:

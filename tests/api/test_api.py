@@ -316,6 +316,11 @@ def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
         kd.Dataset.from_pandas(frame(0, 4), text="review")
     with pytest.raises(ConfigError, match="there is no such file"):
         kd.Dataset.from_files(tmp_path / "none.csv")
+    for name, more in (("train.jsonl", ""), ("test.csv", f', test="{tmp_path}/test.csv"')):
+        (tmp_path / name).write_text("text,label")
+        call = f'{tmp_path} is a folder; give its files: kd.Dataset.from_files("{tmp_path}/train.jsonl"{more}).'
+        with pytest.raises(ConfigError, match=f"^{re.escape(call)}$"):
+            kd.Dataset.from_files(tmp_path)
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(ConfigError, match=r"must end in \.parquet, \.csv or \.jsonl"):
         kd.Dataset.from_files(tmp_path / "a.txt")

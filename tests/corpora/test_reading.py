@@ -414,7 +414,13 @@ def test_refuses_a_missing_folder_or_split(tmp_path):
     write(tmp_path, "train", texts(20))
     assert refusal(tmp_path) == (
         f"folder {tmp_path.name} has no test split and no validation split: a file of one of the two, with one of "
-        ".parquet, .csv, .jsonl, is needed."
+        '.parquet, .csv, .jsonl, is needed; in Python, kd.Dataset.from_files("train.jsonl", text=..., label=...) needs '
+        "only one file."
+    )
+    file = tmp_path / "train.jsonl"
+    assert refusal(file) == (
+        f"corpus.path = {file} is a file: divide its rows into train.jsonl and test.jsonl in a folder and give that, "
+        'or use kd.Dataset.from_files("train.jsonl", text=..., label=...) in Python.'
     )
 
 
