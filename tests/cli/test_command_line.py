@@ -18,7 +18,7 @@ from kdray.cli import main
 from kdray.cli.main import guarded
 from kdray.cli.runs import _show
 from kdray.cli.show import struck_out
-from kdray.config import merge, parse
+from kdray.config import load, merge, parse
 from kdray.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
@@ -118,9 +118,14 @@ def test_report_of_an_empty_store_is_refused(tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
 def test_recipes_are_valid(path: Path) -> None:
-    from kdray.config import load
-
     load(path)
+
+
+def test_the_recipe_for_own_data_shows_how_to_keep_the_texts_whole(tmp_path: Path) -> None:
+    text = (ROOT / "recipes" / "own.yaml").read_text()
+    (tmp_path / "own.yaml").write_text(text.replace("# prune: {policy: none}", "prune: {policy: none}"))
+    assert load(ROOT / "recipes" / "own.yaml").prune.policy.name == "lower_tail"
+    assert load(tmp_path / "own.yaml").prune.policy.name == "none"
 
 
 def test_the_stages_in_python_run(
