@@ -1,9 +1,12 @@
-"""The HTTP service: POST /predict, GET /healthz, GET /metrics, and a page of its interface at /docs."""
+"""The HTTP service: POST /predict, GET /healthz, GET /metrics, and a page of its interface at /docs.
+
+`GET /` lists these.
+"""
 
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +17,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 import kdray
 from kdray.errors import ConfigError
 from kdray.serve.batching import Batcher, Overloaded
 from kdray.serve.scorer import Scorer
 from kdray.serve.settings import ServeSettings
+
+EXAMPLE = '{"texts": ["..."]}'
 
 
 class Texts(BaseModel):
@@ -54,6 +60,19 @@ class Health(BaseModel):
     labels: list[str]
     fields: list[str]
     max_length: int
+
+
+class Home(BaseModel):
+    model: str
+    paths: dict[str, str]
+
+
+PATHS = {
+    "POST /predict": f"predictions for {EXAMPLE}",
+    "GET /healthz": "the model, its labels and fields",
+    "GET /metrics": "counters for Prometheus",
+    "GET /docs": "the interface",
+}
 
 
 class Metrics:
@@ -103,6 +122,8 @@ def make_app(scorer: Scorer, settings: ServeSettings) -> FastAPI:
     app.add_middleware(_LimitBody, limit=settings.body_bytes)
     app.add_middleware(_Counted, metrics=metrics)
     app.exception_handler(RequestValidationError)(_refused)
+    app.exception_handler(404)(_no_such_path)
+    app.exception_handler(405)(_no_such_path)
 
     def allowed(request: Request) -> None:
         if settings.token is None:
@@ -126,6 +147,11 @@ def make_app(scorer: Scorer, settings: ServeSettings) -> FastAPI:
         least = scorer.abstain_below if settings.abstain_below is None else settings.abstain_below
         return Predictions(predictions=_predictions(scorer, found, least))
 
+    @app.get("/")
+    async def home() -> Home:
+        """What is served, and where."""
+        return Home(model=scorer.source.name, paths=PATHS)
+
     @app.get("/healthz")
     async def healthz() -> Health:
         """Whether the service is up, and what it serves."""
@@ -143,7 +169,7 @@ def make_app(scorer: Scorer, settings: ServeSettings) -> FastAPI:
         """Counters for Prometheus."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    del predict, healthz, show_metrics  # FastAPI holds them
+    del predict, home, healthz, show_metrics  # FastAPI holds them
     return app
 
 
@@ -226,8 +252,39 @@ class _Counted:
         await self.app(scope, receive, counted)
 
 
+async def _no_such_path(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
+    asked = f"{request.method} {request.url.path[:100]}"
+    return JSONResponse(
+        {"detail": f"There is no {asked}; there are {', '.join(PATHS)}."}, error.status_code, error.headers
+    )
+
+
 async def _refused(_: Request, error: Exception) -> Response:
-    """What is wrong with a body, in sentences, without the body itself."""
+    """What is wrong with a body, in one sentence, without the body itself."""
     assert isinstance(error, RequestValidationError)
-    found = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3]]
-    return JSONResponse({"detail": "; ".join(found)}, 422)
+    return JSONResponse({"detail": f"{_sentence(error.errors())}."}, 422)
+
+
+def _sentence(problems: Sequence[Any]) -> str:
+    """
+    >>> _sentence([{"type": "missing", "loc": ("body", "texts")}])
+    'the key texts is missing: send {"texts": ["..."]}'
+    """
+    first = problems[0]
+    if first["type"] == "json_invalid":
+        return f"the body is not JSON ({first['ctx']['error']}): send {EXAMPLE}"
+    if len(first["loc"]) < 2:
+        return f"the body is not a JSON object: send {EXAMPLE} with the header content-type: application/json"
+    if keys := [found for each in problems if (found := _of_key(each))]:
+        return f"{', '.join(keys[:3])}: send {EXAMPLE}"
+    place = next((part for each in problems for part in each["loc"] if isinstance(part, int)), None)
+    where = "texts" if place is None else f"texts[{place}]"
+    return f"{where} is neither a text nor a list of texts: send {EXAMPLE}"
+
+
+def _of_key(problem: Any) -> str | None:
+    key = problem["loc"][1]
+    if problem["type"] == "missing":
+        return f"the key {key} is missing"
+    return f"the key {repr(key)[:60]} is unknown" if problem["type"] == "extra_forbidden" else None

@@ -1,8 +1,11 @@
 """Run the service with uvicorn: on loopback without a token, elsewhere with one."""
 
+import json
+import logging
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from kdray.serve.loading import open_scorer
 from kdray.serve.settings import ServeSettings
 
 MODEL, SETTINGS, THREADS = "KDRAY_SERVE_MODEL", "KDRAY_SERVE_SETTINGS", "KDRAY_SERVE_THREADS"
+URL = "KDRAY_SERVE_URL"
 TOKEN = "KDRAY_SERVE_TOKEN"  # noqa: S105 - the name of a variable
 GRACE_SECONDS = 10  # for requests that have begun
 
@@ -38,6 +42,7 @@ def run(model: str, *, host: str, port: int, workers: int, threads: int, setting
     check_address(host, port)
     open_scorer(model, threads=threads)  # an error in it is raised once, before a worker starts
     settings = with_token(settings, host)
+    os.environ[URL] = f"http://{f'[{host}]' if ':' in host else host}:{port or 'PORT'}"
     os.environ |= {MODEL: str(Path(model).expanduser()), SETTINGS: settings.model_dump_json(), THREADS: str(threads)}
     uvicorn.run(
         "kdray.serve.server:from_environment",
@@ -91,4 +96,16 @@ def from_environment() -> Any:
     from kdray.serve.app import make_app
 
     scorer = open_scorer(os.environ[MODEL], threads=int(os.environ[THREADS]))
-    return make_app(scorer, ServeSettings.model_validate_json(os.environ[SETTINGS]))
+    settings = ServeSettings.model_validate_json(os.environ[SETTINGS])
+    logging.getLogger("uvicorn.error").info(
+        "%s is loaded; try %s", scorer.source.name, example(scorer.fields, settings)
+    )
+    return make_app(scorer, settings)
+
+
+def example(fields: Sequence[str], settings: ServeSettings) -> str:
+    """A request as a shell command."""
+    text: Any = "a text" if len(fields) == 1 else ["a text"] * len(fields)
+    token = "" if settings.token is None else f' -H "authorization: Bearer ${TOKEN}"'
+    body = json.dumps({"texts": [text]})
+    return f"curl -s {os.environ[URL]}/predict -H 'content-type: application/json'{token} -d '{body}'"

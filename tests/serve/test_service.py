@@ -14,7 +14,7 @@ from kdray.serve.app import make_app
 from kdray.serve.batching import Batcher
 from kdray.serve.loading import open_scorer
 from kdray.serve.scorer import Scores
-from kdray.serve.server import TOKEN, is_loopback, run, with_token
+from kdray.serve.server import MODEL, SETTINGS, THREADS, TOKEN, URL, from_environment, is_loopback, run, with_token
 from kdray.serve.settings import ServeSettings
 
 
@@ -41,35 +41,63 @@ def test_one_text_and_many_get_the_predictions_of_the_model(client, bundle):
 @pytest.mark.parametrize(
     ("content", "status", "said"),
     [
-        (b"{", 422, "JSON decode error"),
-        (b'{"text": ["a"]}', 422, "body.texts: Field required"),
-        (b'{"texts": [1]}', 422, "valid string"),
+        (b"{", 422, "the body is not JSON (Expecting property name enclosed in double quotes): send"),
+        (b'{"text": ["a"]}', 422, "the key texts is missing, the key 'text' is unknown: send"),
+        (b'{"texts": ["a"], "x": 1}', 422, "the key 'x' is unknown: send"),
+        (b'["a"]', 422, "the body is not a JSON object: send"),
+        (b"", 422, "the body is not a JSON object: send"),
+        (b'{"texts": 1}', 422, "texts is neither a text nor a list of texts: send"),
+        (b'{"texts": ["a", 1]}', 422, "texts[1] is neither a text nor a list of texts: send"),
         (b'{"texts": ["\\ud800"]}', 422, "half of a surrogate pair"),
         (b'{"texts": [["a", "b"]]}', 422, r"texts[0]: expected a text"),
         (b'{"texts": ["' + b"a" * 201 + b'"]}', 413, "texts[0] has 201 characters, but a text may have 200"),
         (b'{"texts": ["a","a","a","a","a","a","a","a","a"]}', 413, "9 texts, but a request may have 8"),
         (b'{"texts": "' + b"a" * 2000 + b'"}', 413, "The body has more than 2000 bytes"),
         (b'{"texts": "\\u0000"}', 200, "label"),
-        (b"\xff\xfe", 422, "JSON decode error"),
+        (b"\xff\xfe", 422, "the body is not JSON"),
     ],
 )
 def test_hostile_bodies_get_a_clear_answer(client, content, status, said):
     answer = client.post("/predict", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == status, answer.text
-    assert said in answer.text
+    assert said in (answer.json()["detail"] if status != 200 else answer.text)
     assert client.get("/healthz").json()["status"] == "ok"
 
 
 def test_a_deeply_nested_body_gets_a_clear_answer(client):
     """Up to Python 3.12 its depth is the error, later its missing end."""
     answer = client.post("/predict", content=b"[" * 1000, headers={"content-type": "application/json"})
-    expected = {400: "error parsing the body", 422: "JSON decode error"}
+    expected = {400: "error parsing the body", 422: "the body is not JSON"}
     assert expected[answer.status_code] in answer.text
 
 
 def test_a_body_without_a_length_is_limited_too(client):
     answer = client.post("/predict", content=(b"a" * 100 for _ in range(1000)))
     assert answer.status_code == 413
+
+
+def test_the_service_lists_its_paths(client, bundle):
+    found = client.get("/").json()
+    assert found["model"] == bundle.name
+    for each in found["paths"]:
+        method, path = each.split()
+        assert client.request(method, path).status_code in (200, 422)
+    for method, path, status in (("GET", "/nothing", 404), ("GET", "/predict", 405)):
+        answer = client.request(method, path)
+        assert answer.status_code == status
+        assert answer.json()["detail"].startswith(f"There is no {method} {path}; there are POST /predict, GET /healthz")
+
+
+def test_the_service_shows_a_request_that_works(bundle, monkeypatch, caplog):
+    caplog.set_level("INFO", logger="uvicorn.error")
+    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: TestClient(from_environment()))
+    for name in (MODEL, SETTINGS, THREADS, URL):
+        monkeypatch.setenv(name, "")  # restored at the end
+    monkeypatch.setenv(TOKEN, "s" * 20)
+    run(str(bundle), host="::1", port=0, workers=1, threads=1, settings=ServeSettings())
+    url, header = "http://[::1]:PORT", '"authorization: Bearer $KDRAY_SERVE_TOKEN"'
+    assert f"bundle is loaded; try curl -s {url}/predict -H 'content-type" in caplog.text
+    assert f"""-H {header} -d '{{"texts": ["a text"]}}'""" in caplog.text
 
 
 def test_metrics_count_requests_and_texts(client):
