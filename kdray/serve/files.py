@@ -191,8 +191,8 @@ def _parquet_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
 
 
 def _csv_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
-    """Every cell as text. A row with another number of cells than the header is rejected; a blank line is nothing."""
-    del texts
+    """Every cell as text, but for an empty cell in a column of texts, which is missing. A row with another number of
+    cells than the header is rejected; a blank line is nothing."""
     csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)  # else a stray quote swallows the rows after it
@@ -212,7 +212,7 @@ def _csv_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
                     bad.append((number, f"line {begun}: {len(row)} cells, but the header has {len(names)}"))
                 begun = reader.line_num + 1
                 if len(rows) + len(bad) == PIECE_ROWS:
-                    yield Piece(_text_table(names, rows), numbers, bad)
+                    yield Piece(_text_table(names, rows, texts), numbers, bad)
                     rows, numbers, bad = [], [], []
         except csv.Error as error:
             raise ConfigError(
@@ -220,12 +220,17 @@ def _csv_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
                 "quotes inside them."
             ) from error
     if rows or bad:
-        yield Piece(_text_table(names, rows), numbers, bad)
+        yield Piece(_text_table(names, rows, texts), numbers, bad)
 
 
-def _text_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> pa.Table:
+def _text_table(names: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[str]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
+    return pa.table(
+        {
+            name: pa.array([cell or None for cell in column] if name in texts else column, pa.string())
+            for name, column in zip(names, columns, strict=True)
+        }
+    )
 
 
 def _jsonl_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
