@@ -88,7 +88,10 @@ def __getattr__(name: str) -> Any:
         return getattr(_loaded(_ATTRIBUTES[name]), name)
     if name in _MODULES:
         return importlib.import_module(_MODULES[name])
-    raise AttributeError(f"module 'kdray' has no attribute {name!r}")
+    from kdray.errors import did_you_mean
+
+    hint = did_you_mean(name, __all__, otherwise="")
+    raise AttributeError(f"module 'kdray' has no attribute {name!r}{hint and f'; {hint}'}")
 
 
 def _loaded(module: str) -> Any:

@@ -162,6 +162,11 @@ def open_trained(where: str | Path) -> TrainedModel:
         return TrainedModel(folder, _plain_reading(folder), {})
     if not folder.exists():
         raise ConfigError(f"{where} does not exist.")
+    if (folder / "bundle.json").is_file() and (folder / "model.onnx").is_file():
+        raise ConfigError(
+            f"{where} is an ONNX bundle: kdray predict, serve and bench read it (in Python kd.predict_files, kd.serve, "
+            "kd.benchmark); here, give the student that it was exported from."
+        )
     raise ConfigError(
         f"{where} is not a trained classifier: expected a folder of Student.save ({FILE}), the folder of a training in "
         "a store (manifest.json and result.json), or a folder of transformers (config.json)."

@@ -121,6 +121,11 @@ def test_students_predict_and_are_saved_and_loaded(student: kd.Student, data: kd
         assert stored.corpus == student.corpus
     with pytest.raises(ConfigError, match=r"is not a trained classifier: expected a folder of Student\.save"):
         kd.Student.load(tmp_path)
+    (tmp_path / "onnx").mkdir()
+    for name in ("bundle.json", "model.onnx"):
+        (tmp_path / "onnx" / name).touch()
+    with pytest.raises(ConfigError, match=r"onnx is an ONNX bundle: kdray predict, serve and bench read it"):
+        kd.Student.load(tmp_path / "onnx")
     right = np.mean([a == b for a, b in zip(student.predict(texts), frame(1000, 1016)["label"], strict=True)])
     assert student.evaluate(data)["accuracy"] == pytest.approx(right) == pytest.approx(student.evaluate()["accuracy"])
     assert {"auroc", "log_loss"} <= set(student.evaluate(data, metrics=["auroc", "log_loss"]))
@@ -359,5 +364,7 @@ def test_importing_kdray_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
     assert set(kd.__all__) <= set(dir(kd))
     assert all(getattr(kd, name) is not None for name in kd.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'distil'"):
+    with pytest.raises(AttributeError, match="has no attribute 'distil'; did you mean distill"):
         kd.distil  # noqa: B018
+    with pytest.raises(AttributeError, match=r"has no attribute 'nothing_like_it'$"):
+        kd.nothing_like_it  # noqa: B018
