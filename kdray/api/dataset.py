@@ -251,10 +251,23 @@ def _refuse_empty(table: pa.Table, texts: Sequence[str], shown: str) -> None:
 
 def _doubts(labels: Sequence[str | None], *, is_split: bool) -> list[str]:
     """What a reader should know of the labels of train: rows without one, and classes that may be typing errors."""
-    unlabeled = labels.count(None)
-    notes = [f"{unlabeled:,} of {len(labels):,} rows have no label and are unlabeled rows"] if unlabeled else []
+    notes = _unlabeled([row for row, label in enumerate(labels) if label is None])
     lone = lone_note(labels, is_split=is_split)
     return [*notes, f"{lone}; is this a typing error?"] if lone else notes
+
+
+def _unlabeled(rows: Sequence[int]) -> list[str]:
+    """
+    >>> _unlabeled([5])
+    ['train has 1 row without a label (row 5, the first is 0)']
+    """
+    if not rows:
+        return []
+    more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
+    noun = "row" if len(rows) == 1 else "rows"
+    return [
+        f"train has {len(rows):,} {noun} without a label ({noun} {', '.join(map(str, rows[:3]))}{more}, the first is 0)"
+    ]
 
 
 def _shown(value: Any) -> str:

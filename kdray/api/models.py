@@ -79,7 +79,7 @@ class Evaluation(dict[str, float]):
         teachers: By teacher, its metric on the same rows, where it is known.
 
     >>> Evaluation({"accuracy": 0.84}, {"accuracy": 0.5}, {"large": {"accuracy": 0.91}})
-    {'accuracy': 0.84} (accuracy: teacher large 0.9100, majority class 0.5000)
+    {'accuracy': 0.8400} (accuracy: teacher large 0.9100, majority class 0.5000)
     """
 
     def __init__(
@@ -91,7 +91,8 @@ class Evaluation(dict[str, float]):
     def __repr__(self) -> str:
         metric = next(iter(self))
         others = [f"{name} {each[metric]:.4f}" for name, each in self._others().items() if metric in each]
-        return f"{super().__repr__()} ({metric}: {', '.join(others)})" if others else super().__repr__()
+        scores = ", ".join(f"{name!r}: {value:.4f}" for name, value in self.items())
+        return f"{{{scores}}} ({metric}: {', '.join(others)})" if others else f"{{{scores}}}"
 
     def to_pandas(self) -> Any:
         """One row for the model, each teacher and the majority class."""
@@ -103,7 +104,8 @@ class Evaluation(dict[str, float]):
         return _html(self)
 
     def _others(self) -> dict[str, dict[str, float]]:
-        return {f"teacher {name}": each for name, each in self.teachers.items()} | {"majority class": self.majority}
+        named = {name if name == "teacher" else f"teacher {name}": each for name, each in self.teachers.items()}
+        return named | {"majority class": self.majority}
 
 
 def _html(found: Evaluation) -> str:

@@ -182,11 +182,12 @@ def test_scores_are_shown_with_those_of_the_teacher_and_of_the_majority_class(
     for found in (student.evaluate(), kd.Student.load(student.folder).evaluate(), saved.evaluate()):
         assert found.teachers == {"teacher": {"accuracy": pytest.approx(theirs["accuracy"], abs=1e-4)}}
         assert found.majority == {"accuracy": majority}
-        shown = f"(accuracy: teacher teacher {theirs['accuracy']:.4f}, majority class {majority:.4f})"
-        assert repr(found) == f"{dict(found)} {shown}"
+        shown = f"(accuracy: teacher {theirs['accuracy']:.4f}, majority class {majority:.4f})"
+        scores = ", ".join(f"'{name}': {value:.4f}" for name, value in found.items())
+        assert repr(found) == f"{{{scores}}} {shown}"
         assert json.loads(json.dumps(found)) == found
         table = found.to_pandas()
-        assert table.index.tolist() == ["this model", "teacher teacher", "majority class"]
+        assert table.index.tolist() == ["this model", "teacher", "majority class"]
         assert table["accuracy"].tolist() == [found["accuracy"], found.teachers["teacher"]["accuracy"], majority]
         assert table.loc["majority class"].isna().sum() == len(found) - 1
     assert f"<td>{majority:.4f}</td>" in student._repr_html_()
@@ -348,7 +349,7 @@ def test_odd_rows_are_named(caplog: pytest.LogCaptureFixture) -> None:
     rows.loc[6, "label"] = "positiv"
     found = kd.Dataset.from_pandas(rows, name="tickets")
     assert found.options["labels"] == ("negative", "positiv", "positive")
-    assert "tickets: 1 of 60 rows have no label and are unlabeled rows" in caplog.text
+    assert "tickets: train has 1 row without a label (row 5, the first is 0)" in caplog.text
     sentence = "tickets: label 'positiv' has only 1 of 60 rows, so it cannot be in both train and validation; is this a"
     assert caplog.text.count(sentence) == 1
     kd.Dataset.from_pandas(rows, validation=frame(60, 70), name="split")
@@ -359,6 +360,8 @@ def test_odd_rows_are_named(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_importing_kdray_loads_nothing_heavy() -> None:
+    kd.Dataset.from_pandas(rows.assign(label=[None] * 5 + list(rows["label"][5:])), name="five")
+    assert "five: train has 6 rows without a label (rows 0, 1, 2 and 3 more, the first is 0)" in caplog.text
     code = "import sys, kdray; print(sorted({'torch', 'ray', 'transformers', 'pandas', 'pyarrow'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
