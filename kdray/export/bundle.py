@@ -94,6 +94,8 @@ def export_bundle(
         check_installed()
         _refuse_own_task(model.reading.task)
         _refuse_tags(model.reading.task)
+    rows = f"{len(evidence.targets):,} {evidence.source}"
+    log.info("export %s: makes the format %s and compares it with the model on %s", out, format, rows)
     with new_folder(out, str(out)) as draft:
         about = _about(model, format, evidence.source)
         loaded = model.load_model()
