@@ -378,6 +378,10 @@ class Teacher:
         """As `Student.evaluate`; after `fit`."""
         return self._ready().evaluate(data, metrics=metrics)
 
+    def save(self, folder: str | Path) -> Path:
+        """As `Student.save`; after `fit`."""
+        return self._ready().save(folder)
+
     def _ready(self) -> Classifier:
         if self.predictions is not None:
             raise ConfigError(f"teacher {self.name} is a file of predictions, without a model that reads texts.")

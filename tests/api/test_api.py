@@ -214,7 +214,9 @@ def test_what_is_not_a_list_of_texts_is_refused(student: kd.Student, texts: Any,
         student.predict(texts)
 
 
-def test_a_teacher_predicts_once_it_is_fitted(teacher: kd.Teacher, data: kd.Dataset, store: str) -> None:
+def test_a_teacher_predicts_and_is_saved_once_it_is_fitted(
+    teacher: kd.Teacher, data: kd.Dataset, store: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=r"teacher is not fitted yet; call teacher = teacher\.fit\(data\) first"):
         teacher.predict(["a good film"])
     fitted = teacher.fit(data, store=store)
@@ -222,6 +224,11 @@ def test_a_teacher_predicts_once_it_is_fitted(teacher: kd.Teacher, data: kd.Data
     right = np.mean([a == b for a, b in zip(fitted.predict(rows["text"].tolist()), rows["label"], strict=True)])
     assert fitted.evaluate()["accuracy"] == pytest.approx(right)
     assert right > 0.6
+    saved = kd.Teacher.from_pretrained(str(fitted.save(tmp_path / "saved"))).fit(data, store=store)
+    assert saved.predict(rows["text"].tolist()) == fitted.predict(rows["text"].tolist())
+    assert kd.Student.load(tmp_path / "saved").evaluate() == fitted.evaluate()
+    with pytest.raises(ConfigError, match=r"teacher is not fitted yet; call teacher = teacher\.fit\(data\) first"):
+        teacher.save(tmp_path / "more")
 
 
 def test_a_student_of_pruned_texts_carries_its_pruner(
@@ -353,6 +360,8 @@ def test_odd_rows_are_named(caplog: pytest.LogCaptureFixture) -> None:
     sentence = "tickets: label 'positiv' has only 1 of 60 rows, so it cannot be in both train and validation; is this a"
     assert caplog.text.count(sentence) == 1
     kd.Dataset.from_pandas(rows, validation=frame(60, 70), name="split")
+    kd.Dataset.from_pandas(rows.assign(label=[None] * 5 + list(rows["label"][5:])), name="five")
+    assert "five: train has 6 rows without a label (rows 0, 1, 2 and 3 more, the first is 0)" in caplog.text
     assert "split: label 'positiv' has only 1 of 60 rows; is this a typing error?" in caplog.text
     rows.loc[7, "text"] = " "
     with pytest.raises(ConfigError, match=r"^tickets, train, row 7 \(the first is 0\): column 'text' is empty; remove"):
@@ -360,8 +369,6 @@ def test_odd_rows_are_named(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_importing_kdray_loads_nothing_heavy() -> None:
-    kd.Dataset.from_pandas(rows.assign(label=[None] * 5 + list(rows["label"][5:])), name="five")
-    assert "five: train has 6 rows without a label (rows 0, 1, 2 and 3 more, the first is 0)" in caplog.text
     code = "import sys, kdray; print(sorted({'torch', 'ray', 'transformers', 'pandas', 'pyarrow'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
