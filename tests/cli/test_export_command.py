@@ -30,7 +30,9 @@ def test_a_folder_of_transformers_is_exported_and_the_figures_are_printed(
 ) -> None:
     command = ["export", str(fine_tuned), "--format", "hf", "--out", str(tmp_path / "out"), "--rows", str(rows)]
     assert main([*command, "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "out: makes the format hf and compares it with the model on 20 rows of rows.jsonl" in printed.err
+    document = json.loads(printed.out)
     assert document["proof"]["rows"] == 20
     assert document["labels"] == list(tiny.LABELS)
     assert main(command) == 2
