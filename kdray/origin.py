@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
 
 from pydantic import SerializationInfo, ValidatorFunctionWrapHandler, WrapSerializer, WrapValidator
 from pydantic.fields import FieldInfo
@@ -56,6 +56,18 @@ class OpenSettings(Settings):
     """
 
     name: str
+
+    def __new__(cls, **given: Any) -> Self:
+        """
+        Raises:
+            ConfigError: In Python, a setting is given that there is not; of files, pydantic finds it.
+        """
+        known = cls.model_fields
+        if cls.model_config.get("extra") == "forbid" and (unknown := next((n for n in given if n not in known), None)):
+            every = f"allowed are {', '.join(sorted(known))}."
+            hint = did_you_mean(unknown, known, otherwise=every)
+            raise ConfigError(f"unknown setting {unknown} of {known['name'].default or cls.__name__}; {hint}")
+        return super().__new__(cls)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **settings: Any) -> None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from kdray.config import checked
 from kdray.corpora import CorpusSettings, kdray_data, read_corpus
 from kdray.corpora.files import find_file, read_table
 from kdray.corpora.notes import lone_note
@@ -54,7 +55,8 @@ class Dataset:
         >>> Dataset.load("sample")
         Dataset(name='sample', options={'name': 'sample'}, notes=())
         """
-        return Dataset(name, options=CorpusSettings(name=name, **options).model_dump(exclude_defaults=True))
+        settings = checked(CorpusSettings, {"name": name, **options})
+        return Dataset(name, options=settings.model_dump(exclude_defaults=True))
 
     @staticmethod
     def from_pandas(

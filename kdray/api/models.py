@@ -58,17 +58,8 @@ class Encoder:
     @property
     def settings(self) -> StudentSettings:
         layers = self.layers if isinstance(self.layers, int) else tuple(self.layers)
-        return StudentSettings(
-            encoder=self.name,
-            layers=layers,
-            init=self.init,
-            init_from="encoder",
-            vocabulary=self.vocabulary,
-            width=self.width,
-            heads=self.heads,
-            intermediate=self.intermediate,
-            embedding_rank=self.embedding_rank,
-        )
+        given = {name: value for name, value in vars(self).items() if name != "name"}
+        return checked(StudentSettings, {**given, "encoder": self.name, "layers": layers, "init_from": "encoder"})
 
 
 class Evaluation(dict[str, float]):

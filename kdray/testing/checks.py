@@ -69,7 +69,7 @@ def alternatives(method: type[Method], name: str) -> Sequence[Any]:
 def accepted(method: type[Method], settings: Mapping[str, Any]) -> Method | None:
     try:
         return method(**settings)
-    except ValidationError:
+    except (ConfigError, ValidationError):
         return None
 
 

@@ -346,6 +346,12 @@ def test_mistyped_settings_are_refused_in_one_sentence(data: kd.Dataset, teacher
         kd.distill(teacher, data, train={"epoch": 1})
     with pytest.raises(ConfigError, match=r"^unknown setting trian; did you mean train\?$"):
         kd.distill(teacher, data, trian={"epochs": 1})
+    with pytest.raises(ConfigError, match=r"^unknown setting temprature of kd; did you mean temperature\?$"):
+        kd.methods.KD(temprature=4)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(ConfigError, match=r"^layers = 0: allowed is a number from 1 to 1,000\.$"):
+        _ = kd.Encoder("minilm", layers=0).settings
+    with pytest.raises(ConfigError, match=r"^unknown setting limits; did you mean limit\?$"):
+        kd.Dataset.load("rte", limits=500)
     with pytest.raises(ConfigError, match=r"^unknown setting min_kep; did you mean min_keep"):
         kd.prune(data, min_kep=1)
 
