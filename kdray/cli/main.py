@@ -72,8 +72,8 @@ def guarded(work: Callable[[], Any], *, debug: bool, verbose: bool = False) -> i
     except KdrayError as error:
         return _say(error, str(error), error.exit_code, debug=debug)
     except KeyboardInterrupt as stop:
-        how = stop.args[0] if stop.args else "rerun the same command to resume"
-        print(f"kdray: interrupted; {how}.", file=sys.stderr)
+        how = stop.args[0] if stop.args else "rerun the same command to resume."
+        print(f"kdray: interrupted; {how}", file=sys.stderr)  # no full stop after a command, which is copied
         return 143 if isinstance(stop, Terminated) else 130
     except SystemExit as stop:
         if _is_of_the_command(stop):

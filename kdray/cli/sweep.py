@@ -254,7 +254,7 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
         stop.args = (f"to resume: {_resume(command, name)}",)
         raise
     document = found.result
-    _show(document, run)
+    _show(document, run, arguments.storage)
     if failed := [trial for trial in document["trials"] if trial["state"] == "failed"]:
         numbers = ", ".join(str(trial["number"]) for trial in failed)
         again = f"{_resume(command.replace(' --retry-failed', ''), name)} --retry-failed"
@@ -417,7 +417,7 @@ def timing_command(bundle: Mapping[str, Any]) -> str:
     return shlex.join(["kdray", "bench", bundle["folder"], *map(str, students)])
 
 
-def _show(document: Mapping[str, Any], run: RunConfig) -> None:
+def _show(document: Mapping[str, Any], run: RunConfig, storage: str | None) -> None:
     print(f"\n{heading(document)}, {len(document['trials'])} trials")
     show_scores(document)
     for trial in (t for t in document["trials"] if t["state"] == "failed"):
@@ -427,4 +427,8 @@ def _show(document: Mapping[str, Any], run: RunConfig) -> None:
     if (latency := document.get("latency")) is not None:
         _show_latency(latency)
     page = Store(run.store).uri_of(f"sweeps/{document['name']}/report.html")
+    if document["best"] is not None:
+        where = ["--store", run.store, *(["--storage", storage] if storage else [])]
+        best = shlex.join(["kdray", "best", document["name"], *where, "--export", "my-student"])
+        print(f"\nto save the student: {without_passwords(best)}")
     print(f"\nreport: {page}\n{seconds_so_far():.0f} s in all")

@@ -102,7 +102,7 @@ def search(
         if settings.retry_failed:
             log.info("sweep %s: trials %s are tried again", settings.name, sweep_study.retry_failed() or "none")
         log.info(
-            "sweep %s: %d of %d trials have ended, %d at a time with the nodes of now",
+            "sweep %s: %d of %d trials have ended, %d at a time with the present nodes",
             settings.name,
             len(sweep_study.ended()),
             settings.trials,

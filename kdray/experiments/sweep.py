@@ -66,7 +66,7 @@ def sweep(
     higher = get_metric(run.corpus.main_metric).higher_is_better
     contenders = _contenders(settings, run, found, higher_is_better=higher)
     candidates = [*contenders.values(), *_others(settings, run, found, contenders, higher_is_better=higher)]
-    log.info("confirm: %d candidates on seeds %s", len(candidates), list(seeds))
+    log.info("confirm: %d students on seeds %s", len(candidates), list(seeds))
     confirmed = _timed(
         "confirm",
         phases,

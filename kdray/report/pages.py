@@ -18,7 +18,7 @@ _GUIDE = {
     "for these trained students: which of them answers more rows right. Trust p by seeds for the method: which one is "
     "better when it is trained again. If only p by rows is small, these students differ, but the methods may not.",
     "p by rows": "McNemar's exact test. It counts the test rows that one student answers right and the other wrong "
-    "(with several seeds: right on more seeds), and tests whether both students win equally many. It does not cover "
+    "(with several seeds: right on more seeds), and tests whether both students win equally often. It does not cover "
     "another training.",
     "95 % interval": "The paired bootstrap: 95 % of the differences lie in it if rows and seeds are drawn again, the "
     "same ones for both students. With few seeds it covers mainly the choice of the rows.",

@@ -98,7 +98,7 @@ def test_an_interrupted_sweep_shows_the_command_that_resumes_it(
     assert stop.value.code == 130
     found = capsys.readouterr().err.splitlines()[-1]
     assert re.fullmatch(
-        r"kdray: interrupted; to resume: python sweeps/tune\.py --corpus sample --trials 2 --name \S+ --resume\.", found
+        r"kdray: interrupted; to resume: python sweeps/tune\.py --corpus sample --trials 2 --name \S+ --resume", found
     )
 
 
