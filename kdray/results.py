@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kdray.errors import ConfigError
 
 BASELINE = "no-KD baseline"  # label of the student without a teacher
+FIRST_WEIGHTS = "student from teacher layers, no KD"  # label of the student that is only begun from a teacher
+_WITHOUT_TEACHER = frozenset({"none", "finetune", "label_smoothing"})  # methods
 
 
 class Record(BaseModel):
@@ -178,7 +180,7 @@ class Confirmed(Record):
 
     Attributes:
         retention: Student's score / teacher's score.
-        distillation_ratio: (S_kd - S) / (T - S).
+        distillation_ratio: (S_kd - S) / (T - S); 0 of the no-KD baseline, None of other controls.
         runs: Digests of the students; students with equal digests are identical.
         settings: By dotted key, the settings of its method and those that differ between the students of the table;
             empty in results of earlier versions.
@@ -203,6 +205,11 @@ class Confirmed(Record):
     agreement: dict[str, dict[str, float]] = {}
     languages: dict[str, float] = {}
     entities: dict[str, float] = {}
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it learned from no teacher."""
+        return self.label in (BASELINE, FIRST_WEIGHTS) or self.method in _WITHOUT_TEACHER
 
 
 class Teacher(Record):

@@ -48,7 +48,7 @@ class Against:
     """One student's scores over seeds, compared with the no-KD baseline and the teacher.
 
     Attributes:
-        difference: Mean minus the mean of the no-KD baseline; None for the no-KD baseline itself, as the next two.
+        difference: Mean minus the mean of the no-KD baseline; None for the no-KD baseline itself.
         p_value: Welch's, of that difference.
         distillation_ratio: As the function of that name.
         retention: As the function of that name; None where lower is better.
@@ -67,10 +67,10 @@ def against(
     """Compare one student with the no-KD baseline (None: it is that one) and the best teacher (None: there is none)."""
     mine = spread(scores)
     kept = None if teacher is None or not higher_is_better else retention(mine.mean, teacher)
-    if alone is None:
-        return Against(mine, None, None, kept, None)
-    base = spread(alone).mean
+    base = mine.mean if alone is None else spread(alone).mean
     ratio = None if teacher is None else distillation_ratio(mine.mean, base, teacher, higher_is_better=higher_is_better)
+    if alone is None:
+        return Against(mine, None, None, kept, ratio)
     return Against(mine, mine.mean - base, welch(scores, alone), kept, ratio)
 
 

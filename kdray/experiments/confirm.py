@@ -8,7 +8,7 @@ from typing import Any
 from kdray.config import RunConfig
 from kdray.engines import Engine
 from kdray.experiments.students import Shared, result_of_job, sendable
-from kdray.results import BASELINE
+from kdray.results import BASELINE, FIRST_WEIGHTS
 from kdray.stages import no_kd_baseline
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def start_without_kd(run: RunConfig) -> Candidate:
     """The control of a student that starts from a teacher's layers: what these layers alone are worth."""
     note = f"hard labels only, but its first weights are the {run.student.init_from}'s layers"
     control = run.model_copy(update={"method": no_kd_baseline(run).method})
-    return Candidate("student from teacher layers, no KD", control, note)
+    return Candidate(FIRST_WEIGHTS, control, note)
 
 
 def confirm(

@@ -104,7 +104,7 @@ def students(
             validation=results.Spread(**spread(scores(candidate.label, "validation")).plain()),
             test=results.Spread(**mine.scores.plain()),
             retention=mine.retention,
-            distillation_ratio=mine.distillation_ratio,
+            distillation_ratio=mine.distillation_ratio if is_alone or candidate.run.method.max_teachers != 0 else None,
             parameters=costs[0]["parameters"],
             latency_ms=min(cost["latency_ms"] for cost in costs),
             difference=None if is_alone else difference,

@@ -131,7 +131,7 @@ def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
     """The line of the list for one result, whose page is at `href` relative to the list.
 
     The score is the one of the page's verdict: the mean over seeds of a confirmed sweep's winner or of a comparison's
-    best student, the test score for a run, none otherwise.
+    best method, the test score for a run, none otherwise.
 
     Raises:
         ConfigError: As `render`.

@@ -30,7 +30,9 @@ _GUIDE = {
     "Retention": "The student's score divided by its teacher's score.",
     "Distillation ratio": "The fraction of the gap between the no-KD baseline (0) and the teacher (1) that "
     "distillation closes. It is negative if distillation lowers the score, and has no meaning if the teacher is not "
-    "better than the baseline.",
+    "better than the baseline. Other students without distillation have none.",
+    "Methods and controls": "Controls learn from no teacher: the no-KD baseline, the layers of a teacher without "
+    "distillation, and methods such as finetune. A method is worth its cost only if it scores higher than these.",
     "Pruned and failed trials": "A pruned trial was stopped early; its score is of an earlier epoch. A failed trial "
     "ended in an error.",
     "Importance of hyper-parameters": "It describes the trials of this sweep only; with few trials it is rough.",
@@ -90,7 +92,7 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
 
 def _comparison(result: ComparisonResult, shown: Metric) -> Document:
     students = tables.students(result.confirmation, shown, result.teachers, is_rough=True)
-    paired = _PAIRED if result.pairs else ()
+    guide = ("Methods and controls", "± and p", *(_PAIRED if result.pairs else ()))
     sections = [
         Section(
             "Confirmation",
@@ -105,10 +107,12 @@ def _comparison(result: ComparisonResult, shown: Metric) -> Document:
         _pruning(result, shown),
         Section("Cost and time", plots("time", result, shown)),
         Section("Teachers", [tables.teachers(result.teachers, shown)]),
-        _guide(summary.rows_and_points(result, shown), "± and p", *paired, "Retention", "Distillation ratio", "Digest"),
+        _guide(summary.rows_and_points(result, shown), *guide, "Retention", "Distillation ratio", "Digest"),
         *_provenance(result),
     ]
-    figures = {"students": f"{len(result.confirmation):,}", "total time": _time(result)}
+    controls = sum(student.is_control for student in result.confirmation)
+    figures = {"methods": f"{len(result.confirmation) - controls:,}", "controls": f"{controls:,}"}
+    figures["total time"] = _time(result)
     verdict, findings = summary.comparison_verdict(result, shown), summary.comparison_findings(result, shown)
     return _document(result, f"comparison {result.name}", verdict, findings, figures, sections)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from kdray.evaluate.statistics import welch
 from kdray.report import formatting as fmt
 from kdray.report.formatting import Metric
 from kdray.results import (
@@ -161,35 +162,58 @@ def compared(difference: Difference, metric: Metric, scores: Sequence[float | No
     return f"It beats {other} {measured}."
 
 
+def methods_of(result: ComparisonResult) -> list[Confirmed]:
+    """The students without the controls; all of them where there are only controls."""
+    return [student for student in result.confirmation if not student.is_control] or list(result.confirmation)
+
+
 def best_student(result: ComparisonResult) -> Confirmed | None:
-    """The student with the best mean score on the test split."""
-    sign = 1 if result.higher_is_better else -1
-    measured = [student for student in result.confirmation if student.test.mean is not None]
+    """The method with the best mean score on the test split."""
+    return _best(methods_of(result), higher_is_better=result.higher_is_better)
+
+
+def _best(students: Sequence[Confirmed], *, higher_is_better: bool) -> Confirmed | None:
+    sign = 1 if higher_is_better else -1
+    measured = [student for student in students if student.test.mean is not None]
     return max(measured, key=lambda student: sign * (student.test.mean or 0.0), default=None)
 
 
 def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
-    """The student with the best mean score."""
+    """The method with the best mean score, and whether it is better than the best control."""
     first = best_student(result)
     if first is None:
         return "Not measured on the test split."
     best = "Highest" if metric.higher_is_better else "Lowest"
-    students = fmt.plural(len(result.confirmation), "student")
-    start = f"{nothing_learned(result, metric)}{best} of {students}"
-    return f"{start}: {first.label}, {_score(first, metric)} on the test split."
+    what = fmt.plural(len(methods_of(result)), "student" if first.is_control else "method")
+    start = f"{nothing_learned(result, metric)}{best} of {what}: {first.label}, {_score(first, metric)}"
+    controls = [student for student in result.confirmation if student.is_control and student is not first]
+    control = None if first.is_control else _best(controls, higher_is_better=result.higher_is_better)
+    return f"{start} on the test split.{'' if control is None else f' {_against(first, control, metric)}'}"
+
+
+def _against(method: Confirmed, control: Confirmed, metric: Metric) -> str:
+    """Whether a method is better than the best control, by the test of the table of students."""
+    scores, others = ([value for value in each.test.values if value is not None] for each in (method, control))
+    mean = (method.test.mean or 0.0) - (control.test.mean or 0.0)
+    p = welch(scores, others)
+    to = f"the best control, “{control.label}” with {metric.score(control.test.mean)}"
+    return compared(Difference(to=to, mean=mean, p_value=p), metric, scores)
 
 
 def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:
     """How many differences are significant, and that the best of many scores is too optimistic."""
-    differences = [(student, student.difference) for student in result.confirmation if student.difference]
+    methods = methods_of(result)
+    differences = [(student, student.difference) for student in methods if student.difference]
     tested = [(each.mean or 0.0, p) for _, each in differences if (p := each.p_value) is not None]
     clear = sum(metric.gain(mean) > 0 and p < SIGNIFICANT for mean, p in tested)
     found = [
-        f"Students that beat the no-KD baseline with p below {SIGNIFICANT}: {clear} of {len(differences)}; p is not "
-        "corrected for the number of students."
+        f"Methods that beat the no-KD baseline with p below {SIGNIFICANT} in the table of students: {clear} of "
+        f"{len(differences)}; p is not corrected for the number of methods."
         if tested
         else "No difference was tested."
     ]
+    if any(len(student.seeds) == 2 for student in methods):
+        found.append("Two seeds decide little: p is rough, and only large differences can be shown.")
     for student, difference in differences:
         reason = fmt.p_value(None, student.test.values)
         if difference.p_value is None and (tested or reason == fmt.UNDEFINED):

@@ -61,6 +61,7 @@ def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ah
     ]
     under = (method if method not in student.label else "", student.note or "", *agreed)
     ratio = student.distillation_ratio
+    unknown = "–" if student.is_control else fmt.NOT_MEASURED  # of a student that was not distilled there is none
     return row(
         Cell(student.label, under=tuple(filter(None, under)), badge=badge, style="strong"),
         _spread(student.test, metric),
@@ -68,7 +69,7 @@ def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ah
         _spread(student.validation, metric) if student.validation else fmt.NOT_MEASURED,
         str(len(student.seeds)),
         fmt.share(student.retention),
-        fmt.NOT_MEASURED if ratio is None else fmt.with_minus(f"{ratio:.2f}"),
+        unknown if ratio is None else fmt.with_minus(f"{ratio:.2f}"),
         fmt.parameters(student.parameters),
         fmt.milliseconds(student.latency_ms),
         is_winner=student is winner,

@@ -145,7 +145,7 @@ def test_a_comparison_trains_every_variant_on_every_seed_and_resumes(
     assert rows["no-KD baseline"]["difference"] is None
     stored = json.loads((tmp_path / "compared" / "sweeps" / "c" / "result.json").read_text())
     assert stored["kind"] == "comparison"
-    assert "Highest of 3 students" in (tmp_path / "compared" / "sweeps" / "c" / "report.html").read_text()
+    assert "Highest of 2 methods" in (tmp_path / "compared" / "sweeps" / "c" / "report.html").read_text()
 
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "compared" / "distill").glob("*/manifest.json")}
     second, journal = compared(run.store, OnRay(run.work))

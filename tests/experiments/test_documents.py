@@ -3,9 +3,9 @@
 from typing import Any
 
 from kdray.config import parse
-from kdray.experiments.confirm import Candidate, no_kd_candidate
+from kdray.experiments.confirm import Candidate, no_kd_candidate, start_without_kd
 from kdray.experiments.documents import students
-from kdray.results import BASELINE
+from kdray.results import BASELINE, FIRST_WEIGHTS
 
 
 def trained(label: str) -> list[dict[str, Any]]:
@@ -32,3 +32,15 @@ def test_each_student_has_the_settings_of_its_method_and_those_that_differ() -> 
     assert "method.temperature" not in alone
     assert (a["train.epochs"], b["train.epochs"]) == (run.train.epochs, 2)
     assert "train.seed" not in a
+
+
+def test_the_baseline_has_the_distillation_ratio_0_and_another_control_none() -> None:
+    run = parse({"student": {"init_from": "teacher"}}, source="test")
+    candidates = [Candidate("kd", run), no_kd_candidate(run), start_without_kd(run)]
+    found = {label: trained(label) for label in ("kd", BASELINE, FIRST_WEIGHTS)}
+    found["kd"][0]["metrics"]["test"] = {"accuracy": 0.7}
+    teacher = {"test": 0.75, "predicted": None}
+    rows = students(candidates, found, [0, 1], [teacher])
+    ratios = {row["label"]: row["distillation_ratio"] for row in rows}
+    assert (ratios[BASELINE], ratios[FIRST_WEIGHTS]) == (0.0, None)
+    assert ratios["kd"] > 0

@@ -257,15 +257,15 @@ def test_what_is_written_is_what_is_read(make: Any) -> None:
 def test_a_comparison_names_the_best_and_its_caveat() -> None:
     result = made_up.comparison()
     page = render(result)
-    assert "Highest of 2 students: vanilla KD, accuracy 60.4 ± 0.7" in page
+    assert "Highest of 1 method: vanilla KD, accuracy 60.4 ± 0.7" in page
     assert "beaten by the winner" not in page
     assert not [e for e in read(page) if e.attributes.get("class") == "winner-row"]
-    assert "Students that beat the no-KD baseline with p below 0.05: 1 of 1; p is not corrected" in page
+    assert "with p below 0.05 in the table of students: 1 of 1; p is not corrected" in page
     result["confirmation"][1]["difference"]["p_value"] = 0.3
-    assert "with p below 0.05: 0 of 1" in render(result)
+    assert "with p below 0.05 in the table of students: 0 of 1" in render(result)
     del result["confirmation"][1]["difference"]
     assert "No difference was tested." in render(result)
-    assert index_entry(result, "x.html").test == pytest.approx(0.60367, abs=1e-4)  # the best student's
+    assert index_entry(result, "x.html").test == pytest.approx(0.60367, abs=1e-4)  # the best method's
     assert "1 page, newest first." in render_index([index_entry(result, "x.html")])
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import made_up
 import pytest
 
+from kdray.methods import METHODS
 from kdray.report import render
 from kdray.report.formatting import metric
 from kdray.report.summary import (
@@ -163,7 +164,10 @@ def test_a_lower_log_loss_is_better() -> None:
     assert not set(ahead) & set(behind)
     assert len(ahead) + len(behind) == len(students) - 1
     comparison: Any = parse_result(made_up.comparison() | {"higher_is_better": False, "teachers": []})
-    assert comparison_verdict(comparison, log_loss).startswith("Lowest of 2 students: no-KD baseline")
+    assert comparison_verdict(comparison, log_loss) == (
+        "Lowest of 1 method: vanilla KD, log_loss 0.604 ± 0.007 on the test split. It does not beat the best control, "
+        "“no-KD baseline” with 0.571 (+0.032, p\u00a0=\u00a00.008)."
+    )
 
 
 def _on_chance(kind: str) -> Any:
@@ -176,7 +180,7 @@ def _on_chance(kind: str) -> Any:
 def test_students_that_learned_nothing_are_named_first() -> None:
     # majority class 52.7 % on 277 rows: two standard errors are 2 * sqrt(0.527 * 0.473 / 277) = 6.0 points
     words = "No student is better than the majority class (52.7 %) beyond the noise of the test rows (6 points). "
-    assert comparison_verdict(_on_chance("comparison"), _ACCURACY).startswith(f"{words}Highest of 2 students")
+    assert comparison_verdict(_on_chance("comparison"), _ACCURACY).startswith(f"{words}Highest of 1 method")
     assert sweep_verdict(_on_chance("sweep"), _ACCURACY).startswith(f"{words}Winner")
     f1 = comparison_verdict(_on_chance("comparison"), metric("macro_f1", 277))
     assert f1.startswith("Highest")
@@ -192,9 +196,60 @@ def test_students_that_were_not_tested_are_counted_and_named() -> None:
         vanilla | {"label": "mine", "test": same, "difference": {"to": "no-KD baseline", "mean": 0.03}}
     )
     found = comparison_findings(parse_result(comparison), _ACCURACY)  # type: ignore[arg-type]
-    assert found[0].startswith("Students that beat the no-KD baseline with p below 0.05: 1 of 2;")
+    assert found[0].startswith(
+        "Methods that beat the no-KD baseline with p below 0.05 in the table of students: 1 of 2;"
+    )
     assert found[1] == "mine was not tested (p undefined: no spread over the seeds)."
     assert found[2].startswith("The best of several scores is too high on average")
     pair = {"label": "mine", "to": "no-KD baseline", "difference": 0.03}
     page = render(comparison | {"pairs": [pair]})
     assert page.count("p undefined: no spread over the seeds") == 3  # sentence, table of students, table of pairs
+
+
+def _with_controls(*kd: float) -> dict[str, Any]:
+    """A comparison of one method on two seeds, which the layers of its teacher beat without distillation."""
+    comparison = made_up.comparison()
+    alone, vanilla = comparison["confirmation"]
+    for student, values in ((alone, (0.59, 0.61)), (vanilla, kd)):
+        student |= {"seeds": [0, 1], "test": {"mean": sum(values) / 2, "std": 0.01, "values": list(values)}}
+    layers = {"mean": 0.628, "std": 0.001, "values": [0.627, 0.629]}
+    label = "student from teacher layers, no KD"
+    comparison["confirmation"].append(
+        alone | {"label": label, "method": "finetune", "test": layers, "difference": vanilla["difference"]}
+    )
+    return comparison
+
+
+def test_a_control_is_never_the_best_student() -> None:
+    result: Any = parse_result(_with_controls(0.606, 0.608))
+    assert comparison_verdict(result, _ACCURACY) == (
+        "Highest of 1 method: vanilla KD, accuracy 60.7 ± 1.0 % on the test split. It does not beat the best control, "
+        "“student from teacher layers, no KD” with 62.8 % (−2.1 points, p\u00a0=\u00a00.0045)."
+    )
+    found = comparison_findings(result, _ACCURACY)
+    assert found[0].startswith(
+        "Methods that beat the no-KD baseline with p below 0.05 in the table of students: 1 of 1;"
+    )
+    assert found[1] == "Two seeds decide little: p is rough, and only large differences can be shown."
+    assert "It scores higher than the best control" in comparison_verdict(
+        parse_result(_with_controls(0.58, 0.69)),  # type: ignore[arg-type]
+        _ACCURACY,
+    )
+
+
+def test_a_comparison_of_controls_has_a_best_student() -> None:
+    result: Any = parse_result(made_up.comparison())
+    alone = result.model_copy(update={"confirmation": result.confirmation[:1]})
+    assert "Highest of 1 student: no-KD baseline, accuracy 57.1" in comparison_verdict(alone, _ACCURACY)
+
+
+def test_methods_without_a_teacher_are_controls() -> None:
+    without = {each.model_fields["name"].default for each in METHODS if each.max_teachers == 0}
+    student = parse_result(made_up.comparison()).confirmation[1]  # type: ignore[union-attr]
+    named = {each.model_fields["name"].default for each in METHODS}
+    assert {name for name in named if student.model_copy(update={"method": name}).is_control} == without
+
+
+def test_only_distilled_students_have_a_distillation_ratio() -> None:
+    page = render(_with_controls(0.6, 0.61))
+    assert "not measured" not in page.split("Every seed")[0].split("Students; mean")[1]
