@@ -286,7 +286,7 @@ def _axis(metric: Metric, split: str) -> str:
 
 @plot("confirmation")
 def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
-    """The score of students and teachers against their cost."""
+    """The score of students and teachers against their cost; against latency where that of exports was measured."""
     everyone: list[tuple[str, str, float | None, float | None, Any]] = [
         *(("student", s.label, s.test.mean, s.test.std, s) for s in winner_first(result.confirmation)),
         *(("teacher", t.name, t.test, None, t) for t in result.teachers),
@@ -294,12 +294,14 @@ def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
     exported = result.latency if isinstance(result, SweepResult) else None
     slowest = max((t.latency_ms for t in result.teachers if t.latency_ms is not None), default=None)
     for cost, x in _COSTS.items():
+        if cost == "latency" and exported is None:
+            continue
         title = f"Score against {'size' if cost == 'parameters' else cost}"
         points, bars = list[Point](), list[float]()
         for kind, label, mean, std, each in everyone:
             if mean is not None and (at := _cost(each, cost)) is not None:
                 text = f"{label}\n{metric.name} {metric.score_and_spread(mean, std)}"
-                if cost == "latency" and exported is not None and slowest is not None:
+                if cost == "latency" and slowest is not None:
                     text += f"\n{slowest / at:.1f} times faster than the slowest teacher"
                 points.append((kind, at, mean * metric.factor, text))
                 bars += [(std or 0.0) * metric.factor] if kind == "student" else []
@@ -307,7 +309,7 @@ def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
             yield missing(title, f"no student has a score and a {cost}.")
             continue
         spread = {"type": "data", "array": bars, "thickness": 1}
-        steps = _ladder_steps(points, metric) if cost == "latency" and exported is not None else []
+        steps = _ladder_steps(points, metric) if cost == "latency" else []
         figure = _figure([*points, *steps]).update_traces(selector={"name": "student"}, error_y=spread)
         caption = f"Bars: ± one standard deviation over seeds. {_remark(exported, cost)}".strip()
         places = [at for _, at, _, _ in points]

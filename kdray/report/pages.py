@@ -73,7 +73,8 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
     }
     if result.confirmation:
         ours = summary.winner_first(result.confirmation)[0]
-        costs = {"parameters": fmt.parameters(ours.parameters), "latency": fmt.milliseconds(ours.latency_ms)}
+        costs = {"parameters": fmt.parameters(ours.parameters)}
+        costs |= {} if result.latency is None else {"latency": fmt.milliseconds(ours.latency_ms)}
         figures = {"teacher's score kept": fmt.share(ours.retention)} | costs | figures
     sections = [
         Section("Confirmation", confirmed),
@@ -131,7 +132,6 @@ def _run(result: RunResult, shown: Metric | None) -> Document:
     ]
     figures = {
         "parameters": fmt.parameters(result.student.get("parameters")),
-        "latency": fmt.milliseconds(result.student.get("latency_ms")),
         "epochs": f"{len(result.history)}",
         "total time": _time(result),
     }

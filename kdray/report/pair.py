@@ -111,10 +111,10 @@ def _facts(result: Result, metric: Metric) -> dict[str, str]:
     if (ours := _student(result)) is not None:
         found["student"] = ours.label
         found |= {"retention": fmt.share(ours.retention), "parameters": fmt.parameters(ours.parameters)}
-        found["latency"] = fmt.milliseconds(ours.latency_ms)
+        if isinstance(result, SweepResult) and result.latency is not None:  # others are rough
+            found["latency"] = fmt.milliseconds(ours.latency_ms)
     if isinstance(result, RunResult):
         found["parameters"] = fmt.parameters(result.student.get("parameters"))
-        found["latency"] = fmt.milliseconds(result.student.get("latency_ms"))
     best = [each.test for each in result.teachers if each.test is not None]
     if best:
         found["best teacher, test"] = metric.score(max(best, key=metric.gain))
