@@ -69,7 +69,7 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("pruned", "failed") if state in states)
     figures = {
         f"trials ({counts})" if counts else "trials": f"{len(states):,}",
-        "time of the last command": _time(result),
+        tables.time_name(result): _time(result),
     }
     if result.confirmation:
         ours = summary.winner_first(result.confirmation)[0]
@@ -113,7 +113,7 @@ def _comparison(result: ComparisonResult, shown: Metric) -> Document:
     ]
     controls = sum(student.is_control for student in result.confirmation)
     figures = {"methods": f"{len(result.confirmation) - controls:,}", "controls": f"{controls:,}"}
-    figures["total time"] = _time(result)
+    figures[tables.time_name(result)] = _time(result)
     verdict, findings = summary.comparison_verdict(result, shown), summary.comparison_findings(result, shown)
     return _document(result, f"comparison {result.name}", verdict, findings, figures, sections)
 
@@ -133,7 +133,7 @@ def _run(result: RunResult, shown: Metric | None) -> Document:
     figures = {
         "parameters": fmt.parameters(result.student.get("parameters")),
         "epochs": f"{len(result.history)}",
-        "total time": _time(result),
+        tables.time_name(result): _time(result),
     }
     findings = ["One seed: a difference to another run may be due to chance."]
     return _document(result, f"run {result.name}", summary.run_verdict(result, shown), findings, figures, sections)

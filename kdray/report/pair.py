@@ -120,7 +120,7 @@ def _facts(result: Result, metric: Metric) -> dict[str, str]:
         found["best teacher, test"] = metric.score(max(best, key=metric.gain))
     if result.prune is not None:
         found["units kept"] = f"{fmt.count(result.prune.kept)} of {fmt.count(result.prune.units)}"
-    return found | {"total time": fmt.duration(result.seconds.total if result.seconds else None)}
+    return found | {tables.time_name(result): fmt.duration(result.seconds.total if result.seconds else None)}
 
 
 def _students(pair: tuple[Result, Result], names: tuple[str, str]) -> Block:

@@ -394,6 +394,11 @@ def settings(result: Result) -> list[Block]:
     return found
 
 
+def time_name(result: Result) -> str:
+    """What the seconds of a result cover: what was in the store already took no time."""
+    return "time of the last command" if isinstance(result, SweepResult | ComparisonResult) else "total time"
+
+
 def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """Nested settings as (dotted key, value) pairs; an empty section stays visible as `{}`."""
     pairs: list[tuple[str, Any]] = []

@@ -269,6 +269,14 @@ def test_a_comparison_names_the_best_and_its_caveat() -> None:
     assert "1 page, newest first." in render_index([index_entry(result, "x.html")])
 
 
+def test_a_repeated_command_is_not_called_the_total() -> None:
+    for make in (made_up.sweep, made_up.comparison):
+        names = texts(render(make()), "dt")
+        assert "time of the last command" in names
+        assert "total time" not in names
+    assert "total time" in texts(render(made_up.run()), "dt")
+
+
 def test_a_comparison_shows_the_tests_between_its_students() -> None:
     assert "Tests between students, paired." not in render(made_up.comparison())
     pair = {"label": "vanilla KD", "to": "no-KD baseline", "difference": 0.032, "low": -0.011, "high": 0.07}
