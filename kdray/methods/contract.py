@@ -7,7 +7,7 @@ weighs them and the loop reduces once, by the global number of rows that a term 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -284,6 +284,7 @@ class Method(OpenSettings):
         Raises:
             ConfigError: With the reason in one sentence.
         """
+        self._check_needs()
         given = len(pair.teachers)
         most = self.max_teachers
         if given < self.min_teachers or (most is not None and given > most):
@@ -321,6 +322,15 @@ class Method(OpenSettings):
                 "only some; take a method that merges teachers of different classes, such as uhc."
             )
         _check_subsets(self.name, pair)
+
+    def _check_needs(self) -> None:
+        """Refuse names in `needs` that are no signals."""
+        for phase in self.phases(1):
+            if unknown := sorted(set(phase.method.needs).difference(get_args(Need))):
+                raise ConfigError(
+                    f"method {phase.method.label}: needs has {unknown[0]!r}, which is no signal; allowed are "
+                    f"{', '.join(get_args(Need))}."
+                )
 
     def _check_signals(self, student: ModelInfo) -> None:
         """Refuse a student whose architecture lacks a signal."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from kdray import methods
+from kdray.errors import ConfigError
 from kdray.functional import kd_rows, log_probs
 from kdray.methods import KD, METHODS, Batch, Method
 from kdray.testing import (
@@ -19,6 +20,7 @@ from kdray.testing import (
     no_setting_is_ignored,
 )
 from kdray.testing.checks import settings_survive_plain_values
+from kdray.testing.steps import pair_for
 
 VARIANTS = [(method(**settings), settings) for method in METHODS for settings in [{}, *changed_once(method)]]
 CASES = [
@@ -207,3 +209,13 @@ def test_a_check_that_does_not_fit_may_be_skipped():
     check_method(IgnoresASetting, skip=("no_setting_is_ignored",))
     with pytest.raises(ValueError, match=r"skip has \['no_such_check'\]"):
         check_method(KD, skip=("no_such_check",))
+
+
+class ReadsClass(KD):
+    needs = frozenset({"class"})
+
+
+def test_a_need_that_is_no_signal_is_refused_with_the_allowed_ones():
+    words = r"^method ReadsClass: needs has 'class', which is no signal; allowed are logits, cls, .*, qkv_last\.$"
+    with pytest.raises(ConfigError, match=words):
+        ReadsClass().check(pair_for(KD()))
