@@ -25,6 +25,7 @@ from kdray.experiments.settings import Shapes, SweepSettings
 from kdray.experiments.sweep import sweep
 from kdray.methods import Method
 from kdray.models import Architecture
+from kdray.results import BASELINE, FIRST_WEIGHTS
 from kdray.stages import Context, check_models, load_stored, read
 from kdray.store import Store
 from kdray.train import TrainSettings
@@ -79,7 +80,7 @@ def compare(
     """Train a student by each method on each seed, with the no-KD baseline. Students in the store are reused.
 
     Args:
-        methods: In the order of the table; a mapping gives them labels.
+        methods: In the order of the table; a mapping gives them labels, those of a list are the names of the methods.
         seeds: How many seeds (0, 1, ...), or which.
         name: Of its folder in the store; None is made from the time.
 
@@ -87,13 +88,13 @@ def compare(
         ConfigError: The settings do not fit together; nothing was trained.
     """
     _check_methods(methods)
-    labeled = methods if isinstance(methods, Mapping) else {each.name: each for each in methods}
+    labeled, wanted = _labeled(methods), _seeds(seeds)
     first = next(iter(labeled.values()))
     run = run_of(teacher, data, student=student, method=first, train=train, store=store, sections=sections)
     variants = {label: {"method": each.model_dump(mode="json")} for label, each in labeled.items()}
     title = name or time.strftime("comparison-%Y%m%d-%H%M%S")
     origin = Provenance(run.corpus.name, "kdray.compare", "kdray.compare")
-    return compare_variants(title, variants, run, seeds=_seeds(seeds), engine=engine or Local(), provenance=origin)
+    return compare_variants(title, variants, run, seeds=wanted, engine=engine or Local(), provenance=origin)
 
 
 def _check_methods(methods: Any) -> None:
@@ -111,6 +112,33 @@ def _check_methods(methods: Any) -> None:
         own = isinstance(wrong, str) and ":" in wrong
         kind, found = (wrong.rpartition(":")[2].partition("@")[0] if own else "KD"), repr(wrong)
     raise ConfigError(f"methods: pass a list of objects such as [{kind}()], not {found}.")
+
+
+def _labeled(methods: Sequence[Method] | Mapping[str, Method]) -> dict[str, Method]:
+    """Methods by label: that of a mapping, otherwise the name, with what differs where two have the same name.
+
+    Raises:
+        ConfigError: There is none, two of a list are equal, or a label is that of a control.
+    """
+    if not methods:
+        raise ConfigError("methods: none is given; pass a list of objects such as [KD()].")
+    if isinstance(methods, Mapping):
+        if taken := [label for label in methods if label in (BASELINE, FIRST_WEIGHTS)]:
+            raise ConfigError(f"methods: the label {taken[0]!r} is that of a control; choose another one.")
+        return dict(methods)
+    found = dict[str, Method]()
+    for number, each in enumerate(methods):
+        if each in methods[:number]:
+            raise ConfigError(f"methods: {each.label} is given twice with the same settings; leave one out.")
+        found[_label(each, [other for other in methods if other.label == each.label])] = each
+    return found
+
+
+def _label(method: Method, alike: Sequence[Method]) -> str:
+    plain, others = method.model_dump(mode="json"), [each.model_dump(mode="json") for each in alike]
+    name = method.label if all(each.name == method.name for each in alike) else method.name
+    differ = [key for key in plain if key != "name" and any(each.get(key, ...) != plain[key] for each in others)]
+    return f"{name} ({', '.join(f'{key}={plain[key]}' for key in differ)})" if differ else name
 
 
 def compare_variants(
@@ -207,6 +235,7 @@ def search(
 
     >>> space = {"method.temperature": {"low": 1, "high": 20, "log": True}, "method.name": ["kd", "dekd"]}
     """
+    wanted = _seeds(seeds)
     run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections)
     config = SweepConfig.model_validate({"run": run, "space": dict(space)})
     config.check(run)
@@ -221,7 +250,7 @@ def search(
         shapes = Shapes(config.shapes(), lambda trial, shape: rest.suggest(trial, changed(run, shape)))
         settings = replace(settings, limit_ms=under_ms, shapes=shapes)
     origin = Provenance(run.corpus.name, "kdray.search", "kdray.search")
-    return search_settings(settings, run, seeds=_seeds(seeds), engine=engine or Local(), provenance=origin)
+    return search_settings(settings, run, seeds=wanted, engine=engine or Local(), provenance=origin)
 
 
 def search_settings(
@@ -279,7 +308,14 @@ def _checked(run: RunConfig) -> Context:
 
 
 def _seeds(given: int | Sequence[int]) -> Sequence[int]:
-    return range(given) if isinstance(given, int) else given
+    """
+    Raises:
+        ConfigError: There is no seed, one is given twice, or one is below 0.
+    """
+    seeds = range(given) if isinstance(given, int) else given
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ConfigError(f"seeds = {given}: give a number of 1 or more, or different seeds of 0 or more.")
+    return seeds
 
 
 def _driver(engine: EngineChoice) -> Driver:

@@ -16,7 +16,9 @@ import tiny
 
 import kdray as kd
 from kdray.api import trials
+from kdray.api.experiments import _labeled  # pyright: ignore[reportPrivateUsage]
 from kdray.errors import ConfigError
+from kdray.methods import parse_method
 from kdray.stages import Context, InProcess, prepare
 from kdray.stages import distill as distill_stage
 
@@ -269,6 +271,48 @@ def test_a_student_of_pruned_texts_carries_its_pruner(
 def test_a_comparison_of_other_than_method_objects_is_refused(methods: Any, sentence: str) -> None:
     with pytest.raises(ConfigError, match=rf"^methods: pass a list of objects such as {re.escape(sentence)}$"):
         kd.compare(methods, None, kd.Dataset.load("sample"))
+
+
+@pytest.mark.parametrize(
+    ("methods", "sentence"),
+    [
+        ([], "methods: none is given; pass a list of objects such as [KD()]."),
+        ({}, "methods: none is given; pass a list of objects such as [KD()]."),
+        (
+            [kd.methods.KD(), kd.methods.PKD(), kd.methods.KD()],
+            "methods: kd is given twice with the same settings; leave one out.",
+        ),
+        (
+            {"no-KD baseline": kd.methods.KD()},
+            "methods: the label 'no-KD baseline' is that of a control; choose another one.",
+        ),
+    ],
+)
+def test_methods_that_have_no_row_of_their_own_are_refused(methods: Any, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{re.escape(sentence)}$"):
+        kd.compare(methods, None, kd.Dataset.load("sample"))
+
+
+@pytest.mark.parametrize("seeds", [0, -1, [], [1, 1], [-1]])
+def test_no_seeds_or_equal_ones_are_refused(seeds: Any) -> None:
+    words = rf"^seeds = {re.escape(str(seeds))}: give a number of 1 or more, or different seeds of 0 or more\.$"
+    with pytest.raises(ConfigError, match=words):
+        kd.compare([kd.methods.KD()], None, kd.Dataset.load("sample"), seeds=seeds)
+    with pytest.raises(ConfigError, match=words):
+        kd.search({"train.epochs": [1, 2]}, None, kd.Dataset.load("sample"), seeds=seeds)
+
+
+class Own(kd.methods.KD):
+    """A method from outside."""
+
+
+def test_methods_of_a_list_are_labeled_by_their_names_and_what_differs(tmp_path: Path) -> None:
+    cold, warm = kd.methods.KD(temperature=1.0), kd.methods.KD(temperature=8.0)
+    pkd = kd.methods.PKD()
+    assert list(_labeled([cold, warm, Own(), pkd])) == ["kd (temperature=1.0)", "kd (temperature=8.0)", "Own", "pkd"]
+    (tmp_path / "mine.py").write_text("from kdray.methods import KD\n\n\nclass Own(KD):\n    pass\n")
+    both = [Own(), parse_method({"name": f"{tmp_path}/mine.py:Own"})]
+    assert list(_labeled(both)) == [each.name for each in both]
 
 
 def test_a_search_and_a_comparison_in_this_process(
