@@ -16,6 +16,7 @@ from kdray.distillation import StudentSettings
 from kdray.engines import Engine, InProcess
 from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
+from kdray.experiments.compare import candidates_of
 from kdray.experiments.compare import compare as run_comparison
 from kdray.experiments.documents import Provenance
 from kdray.experiments.latency import Exported, changed, exported_latency, within
@@ -26,7 +27,7 @@ from kdray.experiments.sweep import sweep
 from kdray.methods import Method
 from kdray.models import Architecture
 from kdray.results import BASELINE, FIRST_WEIGHTS
-from kdray.stages import Context, check_models, load_stored, read
+from kdray.stages import Context, check_run, load_stored, read
 from kdray.store import Store
 from kdray.train import TrainSettings
 
@@ -160,7 +161,7 @@ def compare_variants(
         cpus, gpus: Of each student.
         started: Called with the running engine before anything is trained.
     """
-    context = _checked(run)
+    context = _checked(run, *(each.run for each in candidates_of(variants, run)))
     with engine.start(run.work, started, at_once=True) as running:
         context = replace(context, engine=running)
         result = run_comparison(name, variants, run, context, seeds=seeds, cpus=cpus, gpus=gpus, provenance=provenance)
@@ -296,14 +297,19 @@ def _latency_of(
     return exported.fastest(run) if is_needed or exported.has(run) else None
 
 
-def _checked(run: RunConfig) -> Context:
-    """Read the corpus into the store and check data and models, before an engine starts.
+def _checked(run: RunConfig, *others: RunConfig) -> Context:
+    """Read the corpus into the store and check data, methods and models, before an engine starts.
+
+    Args:
+        others: Runs on the same corpus, which are checked too.
 
     Raises:
-        ConfigError: The data is bad, or an encoder does not fit this run.
+        ConfigError: The data is bad, or a method or an encoder does not fit its run.
     """
     context = Context(Store(run.store), InProcess(), kdray_data())
-    check_models(run, load_stored(read(run.corpus, context)).task)
+    task = load_stored(read(run.corpus, context)).task
+    for each in (run, *others):
+        check_run(each, task)
     return context
 
 

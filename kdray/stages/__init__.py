@@ -9,7 +9,7 @@ from kdray.stages.outputs import outputs
 from kdray.stages.prepare import Prepared, make_teachers, prepare, teacher_outputs, with_pruning
 from kdray.stages.prune import prune
 from kdray.stages.teach import teach
-from kdray.stages.validate_run import check_depths, check_models
+from kdray.stages.validate_run import check_depths, check_models, check_run
 
 __all__ = [
     "Context",
@@ -20,6 +20,7 @@ __all__ = [
     "assistant_of",
     "check_depths",
     "check_models",
+    "check_run",
     "distill",
     "load_stored",
     "make_teachers",

@@ -5,10 +5,12 @@ from dataclasses import replace
 from functools import cache
 from typing import Literal
 
+import torch
+
 from kdray.config import RunConfig
 from kdray.corpora import StoredTask
 from kdray.errors import ConfigError
-from kdray.methods import TeacherStudent
+from kdray.methods import Method, TeacherStudent
 from kdray.models import (
     Architecture,
     Head,
@@ -29,11 +31,14 @@ from kdray.models import (
     tokenizer_of,
     transformer_for,
 )
+from kdray.origin import is_shipped, outside_class
 from kdray.signals import TEACHER_NEEDS, Need
 from kdray.stages.assistant import assistant_depths
 from kdray.stages.prune import refuse_tags
-from kdray.tasks import Task, get_task
+from kdray.tasks import SINGLE_LABEL, Task, get_task
 from kdray.teachers import TeacherSettings, label_names, no_model, task_columns
+from kdray.testing.steps import random_step
+from kdray.train import SingleRank, objective
 
 WHOLE = Narrow()
 _Cut = tuple[Literal["bottom", "skip"], int | tuple[int, ...]]
@@ -57,7 +62,33 @@ def check_method(run: RunConfig, task: StoredTask) -> None:
         _check_tags(run, kind)
     if not kind.class_scores or kind.target == "tags":
         _check_other_task(run, kind)
-    run.method.check(_pair(run, task.labels, kind))
+    pair = _pair(run, task.labels, kind)
+    run.method.check(pair)
+    _check_step(run.method, pair)
+
+
+def check_run(run: RunConfig, task: StoredTask) -> None:
+    """All checks of this module, with those of every teacher.
+
+    Raises:
+        ConfigError: The settings do not fit together.
+    """
+    check_depths(run)
+    check_method(run, task)
+    check_models(run, task)
+
+
+def _check_step(method: Method, pair: TeacherStudent) -> None:
+    """One step of a method from outside on random signals: what raises there would raise after the teachers' training.
+
+    Raises:
+        ConfigError: The method raised an exception, or breaks its contract.
+    """
+    if is_shipped(type(method)) or pair.task is not SINGLE_LABEL or pair.student.fitted:
+        return
+    with torch.random.fork_rng(devices=[]), outside_class("method", method):
+        for phase in method.phases(1):
+            objective(phase.method, random_step(method, pair, phase), SingleRank())
 
 
 def _check_other_task(run: RunConfig, task: Task) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdray.methods import Batch, Method, MethodOutput, Phase, PriorOutputs, TeacherLogits, TeacherStudent
 from kdray.models import ModelInfo
-from kdray.signals import Signals
+from kdray.signals import TEACHER_NEEDS, Signals
 from kdray.train import SingleRank
 
 ROWS = 12
@@ -105,6 +105,29 @@ def step_for(
         adapters=adapters,
         prepared=method.prepare(evidence_for(pair)),
         rows=torch.arange(rows),
+    )
+
+
+def random_step(method: Method, pair: TeacherStudent, phase: Phase) -> Batch:
+    """A step as a training has it: in float32, with the signals that the phase needs alone."""
+    teachers = tuple(
+        dataclasses.replace(each, layers=max(1, each.layers), width=max(1, each.width)) for each in pair.teachers
+    )
+    step = step_for(method, dataclasses.replace(pair, teachers=teachers, rows=TRAIN_ROWS))
+    kept = {"logits", "mask", *phase.method.needs}
+
+    def needed(signals: Signals, names: set[str]) -> Signals:
+        found = {name: x if name in names else None for name, x in vars(signals).items()}
+        return changed(Signals(**found), lambda x: x.detach().float())
+
+    return dataclasses.replace(
+        step,
+        student=changed(needed(step.student, kept - TEACHER_NEEDS), torch.Tensor.requires_grad_),
+        teachers=tuple(needed(each, kept) for each in step.teachers),
+        assistant=None if step.assistant is None else needed(step.assistant, kept),
+        adapters=step.adapters.float(),
+        known=tuple(each.known for each in pair.teachers),
+        phase=phase.name,
     )
 
 

@@ -18,7 +18,7 @@ import kdray as kd
 from kdray.api import trials
 from kdray.api.experiments import _labeled  # pyright: ignore[reportPrivateUsage]
 from kdray.errors import ConfigError
-from kdray.methods import parse_method
+from kdray.methods import Batch, Method, parse_method
 from kdray.stages import Context, InProcess, prepare
 from kdray.stages import distill as distill_stage
 
@@ -313,6 +313,36 @@ def test_methods_of_a_list_are_labeled_by_their_names_and_what_differs(tmp_path:
     (tmp_path / "mine.py").write_text("from kdray.methods import KD\n\n\nclass Own(KD):\n    pass\n")
     both = [Own(), parse_method({"name": f"{tmp_path}/mine.py:Own"})]
     assert list(_labeled(both)) == [each.name for each in both]
+
+
+class Broken(kd.methods.KD):
+    def losses(self, step: Batch) -> dict[str, Any]:
+        return {"kd": step.student.logits.sum()}
+
+    terms = Method.terms
+
+
+class Raises(kd.methods.KD):
+    def terms(self, step: Batch) -> Any:
+        return step.student.hidden.mean()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (Broken(), r"^method Broken: term kd has the shape \(\); expected one value for each of the 12 rows"),
+        (Raises(), r"^method test_api:Raises: it raised AttributeError: 'NoneType'.* \(line \d+\)"),
+        (kd.methods.EnsU(), "works with 2 or more"),
+    ],
+)
+def test_every_method_of_a_comparison_is_checked_before_a_training(
+    broken: Method, sentence: str, data: kd.Dataset, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    teacher = kd.Teacher(str(tiny_encoder), train=QUICK)
+    common: dict[str, Any] = {"student": kd.Encoder(str(tiny_encoder), layers=1), "train": QUICK}
+    with pytest.raises(ConfigError, match=sentence):
+        kd.compare([kd.methods.KD(), broken], teacher, data, store=str(tmp_path), **common)
+    assert not (tmp_path / "teach").exists()
 
 
 def test_a_search_and_a_comparison_in_this_process(
