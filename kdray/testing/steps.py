@@ -117,7 +117,7 @@ def random_step(method: Method, pair: TeacherStudent, phase: Phase) -> Batch:
     kept = {"logits", "mask", *phase.method.needs}
 
     def needed(signals: Signals, names: set[str]) -> Signals:
-        found = {name: x if name in names else None for name, x in vars(signals).items()}
+        found = {name: x for name, x in vars(signals).items() if name in names}
         return changed(Signals(**found), lambda x: x.detach().float())
 
     return dataclasses.replace(
