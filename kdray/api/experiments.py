@@ -1,9 +1,11 @@
 """Several students: `compare` trains settings on the same seeds, `search` looks for better settings."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
+from html import escape
 from typing import Any
 
 from kdray.api.dataset import Dataset
@@ -32,8 +34,30 @@ from kdray.store import Store
 from kdray.train import TrainSettings
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Tabled(ABC):
+    """What is in the store under `sweeps/<name>`, and is shown as a table with the path of its report."""
+
+    name: str
+    result: Mapping[str, Any]
+
+    @property
+    def report(self) -> str:
+        """The path of its page in the store; a URI where the store is a bucket."""
+        return Store(self.result["settings"]["store"]).uri_of(f"sweeps/{self.name}/report.html")
+
+    @abstractmethod
+    def to_pandas(self) -> Any:
+        """The table."""
+
+    def __repr__(self) -> str:
+        return f"{self.to_pandas().to_string(index=False)}\nreport: {self.report}"
+
+    def _repr_html_(self) -> str:
+        return f"{self.to_pandas().to_html(index=False)}<p>report: {escape(self.report)}</p>"
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Tabled):
     """Students trained on the same seeds, and the no-KD baseline.
 
     Attributes:
@@ -42,7 +66,7 @@ class Comparison:
     """
 
     name: str
-    result: Mapping[str, Any] = field(repr=False)
+    result: Mapping[str, Any]
 
     def to_pandas(self) -> Any:
         """One row a student: mean and standard deviation of the metric on test, difference to the baseline, p."""
@@ -60,9 +84,6 @@ class Comparison:
                 for row in self.result["confirmation"]
             ]
         )
-
-    def _repr_html_(self) -> str:
-        return str(self.to_pandas().to_html(index=False))
 
 
 def compare(
@@ -168,8 +189,8 @@ def compare_variants(
     return Comparison(name, result)
 
 
-@dataclass(frozen=True)
-class Search:
+@dataclass(frozen=True, repr=False)
+class Search(Tabled):
     """A finished search: its trials, the best of them, and the confirmation on further seeds.
 
     Attributes:
@@ -178,7 +199,7 @@ class Search:
     """
 
     name: str
-    result: Mapping[str, Any] = field(repr=False)
+    result: Mapping[str, Any]
 
     @property
     def best(self) -> Mapping[str, Any]:
@@ -196,9 +217,6 @@ class Search:
 
         columns = ("number", "state", "value", "epochs", "error")
         return pd.DataFrame([{key: t[key] for key in columns} | t["params"] for t in self.result["trials"]])
-
-    def _repr_html_(self) -> str:
-        return str(self.to_pandas().to_html(index=False))
 
 
 def search(

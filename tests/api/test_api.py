@@ -345,6 +345,18 @@ def test_every_method_of_a_comparison_is_checked_before_a_training(
     assert not (tmp_path / "teach").exists()
 
 
+def test_a_comparison_and_a_search_are_printed_as_tables_with_their_reports() -> None:
+    row = {"label": "warm", "test": {"mean": 0.75, "std": 0.25}, "difference": None}
+    trial = {"number": 0, "state": "complete", "value": 0.5, "epochs": 2, "error": None, "params": {"alpha": 0.125}}
+    result = {"settings": {"store": "/some/<store>"}, "confirmation": [row], "trials": [trial]}
+    lines = str(kd.Comparison("mine", result)).splitlines()
+    assert lines[1].split()[:3] == ["warm", "0.75", "0.25"]
+    assert lines[2] == "report: /some/<store>/sweeps/mine/report.html"
+    found = kd.Search("mine", result)
+    assert "0.125" in repr(found)
+    assert "report: /some/&lt;store&gt;/sweeps/mine/report.html" in found._repr_html_()
+
+
 def test_a_search_and_a_comparison_in_this_process(
     teacher: kd.Teacher, data: kd.Dataset, tiny_encoder: Path, store: str
 ) -> None:
@@ -363,6 +375,7 @@ def test_a_search_and_a_comparison_in_this_process(
     compared = kd.compare({"cold": cold, "warm": warm}, teacher, data, seeds=2, name="compared", **common)
     table = compared.to_pandas()
     assert table["student"].tolist() == ["cold", "warm", "no-KD baseline"]
+    assert Path(compared.report).read_text() == (Path(store) / "sweeps" / "compared" / "report.html").read_text()
     alone = kd.distill(teacher, data, method=warm, **common | {"train": QUICK | {"epochs": 2, "seed": 1}})
     row = next(row for row in compared.result["confirmation"] if row["label"] == "warm")
     assert row["test"]["values"][1] == alone.evaluate()["accuracy"]
