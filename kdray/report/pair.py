@@ -8,7 +8,7 @@ from kdray.report import formatting as fmt
 from kdray.report import tables
 from kdray.report.document import Block, Cell, Document, NamedValues, Section, Table, Text, row
 from kdray.report.formatting import Metric
-from kdray.report.summary import SIGNIFICANT, best_student, winner_first
+from kdray.report.summary import SIGNIFICANT, best_student, methods_of, winner_first
 from kdray.results import ComparisonResult, Confirmed, Result, RunResult, Spread, SweepResult
 
 _ABSENT = "–"
@@ -39,7 +39,7 @@ def _metric(result: Result) -> Metric:
 
 
 def _student(result: Result) -> Confirmed | None:
-    """The student that stands for the result: the winner of a sweep, the best one of a comparison."""
+    """The student that stands for the result: the winner of a sweep, the best method of a comparison."""
     if isinstance(result, SweepResult):
         return next(iter(winner_first(result.confirmation)), None)
     return best_student(result) if isinstance(result, ComparisonResult) else None
@@ -76,7 +76,9 @@ def _verdict(pair: tuple[Result, Result], names: tuple[str, str], metric: Metric
     difference = means[0] - means[1]
     values = [[value for value in each.values if value is not None] for each in tests]
     p = welch(*values)
-    measured = f"{metric.name} {metric.score(means[0])} against {metric.score(means[1])}"
+    called = [_called(result, name) for result, name in zip(pair, names, strict=True)]
+    scores = [f"{metric.score(mean)} ({student})" for mean, student in zip(means, called, strict=True)]
+    measured = f"{metric.name} {scores[0]} against {scores[1]}"
     if p is None:
         return f"{measured} on the test split ({metric.difference(difference)}); the difference was not tested."
     chance = "may be due to chance" if p >= SIGNIFICANT else f"is significant over the seeds (level {SIGNIFICANT})"
@@ -84,15 +86,21 @@ def _verdict(pair: tuple[Result, Result], names: tuple[str, str], metric: Metric
     return f"{measured} on the test split: {figures}; the difference {chance}."
 
 
+def _called(result: Result, name: str) -> str:
+    """The student that stands for a result, with the result's name."""
+    student = _student(result)
+    return name if student is None else f"“{student.label}” of {name}"
+
+
 def _limits(pair: tuple[Result, Result]) -> list[str]:
     few = [each.name for each in pair if len(_test(each).values) < 2]
-    has_many = any(isinstance(each, ComparisonResult) and len(each.confirmation) > 1 for each in pair)
+    has_many = any(isinstance(each, ComparisonResult) and len(methods_of(each)) > 1 for each in pair)
     found = [f"One seed or none: {', '.join(few)}. A difference may be due to chance."] if few else []
     fewest = min(len(_test(each).values) for each in pair)
     if fewest == 2:
         found.append("With two seeds p is rough: more seeds are needed to show a difference.")
     if has_many:
-        found.append("Each page is represented by its best student, so the difference is optimistic.")
+        found.append("A comparison is represented by its best method, so its score is too high on average.")
     return found
 
 
