@@ -17,7 +17,7 @@ from kdray.results import parse_result
 from kdray.store import Store
 
 PAGES = {"sweep": made_up.sweep, "comparison": made_up.comparison, "run": made_up.run, "prune": made_up.pruning}
-NUM_FIGURES = {"sweep": 15, "comparison": 4, "run": 4, "prune": 3, "index": 0}
+NUM_FIGURES = {"sweep": 14, "comparison": 3, "run": 4, "prune": 3, "index": 0}
 
 # Every figure with its size, the number of its marks, how many of its texts reach out of it, and how many are clipped.
 DRAWINGS = """Array.from(document.querySelectorAll(".plot"), (plot) => {
@@ -94,6 +94,22 @@ def test_every_page_in_light_and_dark_on_a_desk_and_on_a_phone(folder: Path) -> 
         assert {url for url in tab.requests if not url.startswith("data:")} == {
             (folder / name).as_uri() for name in (*(f"{page}.html" for page in (*PAGES, "index")), PLOTLY)
         }
+
+    visit(look)
+
+
+def test_the_first_column_leaves_room_for_numbers_on_a_phone(folder: Path) -> None:
+    result = made_up.comparison()
+    result["confirmation"][0] |= {
+        "label": "student from teacher layers, no KD",
+        "agreement": {"teacher": {"validation": 0.7, "test": 0.717}},
+    }
+    (folder / "wide.html").write_text(render(result))
+
+    async def look(tab: Tab) -> None:
+        await tab.call("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=False)
+        await tab.open((folder / "wide.html").as_uri())
+        assert await tab.value("document.querySelector('tbody td.number').getBoundingClientRect().right") < 390
 
     visit(look)
 
