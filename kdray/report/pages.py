@@ -14,6 +14,10 @@ _GUIDE = {
     "± and p": "± is the standard deviation over seeds. p in the table of students (Welch's t-test) is the probability "
     "of a difference at least this large if both students were equally good. Neither covers the choice of the rows in "
     "the test split.",
+    "Noise of the test rows": "Two standard errors of a score from the choice of the rows, 2·√(p·(1 − p) / rows) of an "
+    "accuracy p. On other rows of the same kind, about 19 of 20 scores of the same student are within it.",
+    "Agreement": "“agrees with TEACHER on 71.7 %”: the rows for which both predict the same class, right or wrong, as "
+    "a share of the rows that the teacher predicts.",
     "Tests between students": "Both students read the same rows with the same seeds. Trust p by rows and the interval "
     "for these trained students: which of them answers more rows right. Trust p by seeds for the method: which one is "
     "better when it is trained again. If only p by rows is small, these students differ, but the methods may not.",
@@ -93,7 +97,13 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
 
 def _comparison(result: ComparisonResult, shown: Metric) -> Document:
     students = tables.students(result.confirmation, shown, result.teachers, is_rough=True)
-    guide = ("Methods and controls", "± and p", *(_PAIRED if result.pairs else ()))
+    guide = (
+        "Methods and controls",
+        "± and p",
+        "Noise of the test rows",
+        "Agreement",
+        *(_PAIRED if result.pairs else ()),
+    )
     sections = [
         Section(
             "Confirmation",

@@ -54,7 +54,7 @@ def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ah
     if winner is not None and student is not winner:
         is_twin = is_same(student, winner)
         badge = "the same settings as the winner" if is_twin else "not beaten by the winner" if is_ahead else ""
-    method = student.method or ""
+    method = (student.method or "").partition("@")[0]  # the settings have the hash of a class from outside
     agreed = [
         f"agrees with {name} on {', '.join(f'{fmt.share(share)} ({split})' for split, share in splits.items())}"
         for name, splits in student.agreement.items()

@@ -286,6 +286,19 @@ def test_a_comparison_shows_the_tests_between_its_students() -> None:
     assert "p\u00a0=\u00a00.04" in page
 
 
+def test_the_table_of_students_has_no_hash_of_a_class() -> None:
+    result = made_up.comparison()
+    result["confirmation"][1] |= {"label": "Mine", "method": "mine.py:Mine@0123456789abcdef"}
+    page = render(result)
+    assert "mine.py:Mine" in page
+    assert "@0123456789abcdef" not in page
+
+
+@pytest.mark.parametrize("make", [made_up.sweep, made_up.comparison])
+def test_noise_and_agreement_are_explained(make: Any) -> None:
+    assert {"Methods and controls", "Noise of the test rows", "Agreement"} <= set(texts(render(make()), "dt"))
+
+
 def test_a_comparison_explains_each_test_between_its_students() -> None:
     names = {"Tests between students", "p by rows", "95 % interval", "p by seeds", "Holm"}
     result = made_up.comparison()
