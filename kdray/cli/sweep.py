@@ -73,6 +73,7 @@ def sweep_main(
     starts: Starts,
     students: StudentChoices = NO_CHOICES,
     argv: Sequence[str] | None = None,
+    prog: str | None = None,
 ) -> None:
     """Parse the flags, run the sweep, print the table, exit with 0, 1 or 2.
 
@@ -83,8 +84,9 @@ def sweep_main(
         space: Optuna trial and run to dotted overrides.
         starts: Run to the parameters to try first, each `{"label", "params"}`; the first are the defaults.
         students: The choices of `student.*` in the space, which are measured before a search with a limit.
+        prog: The command as --help shows it, for a sweep file, whose keys the flags replace.
     """
-    parser = _parser(task)
+    parser = _parser(task, prog=prog)
     arguments, rest = parser.parse_known_args(argv)
     if flag := next((each.partition("=")[0] for each in rest if each.startswith("-")), None):
         flags = re.findall(r"--[\w-]+", parser.format_help())
@@ -122,6 +124,7 @@ def sweep_file(path: Path, argv: Sequence[str]) -> None:
         starts=starts,
         students=students,
         argv=[*given.flags(), *argv],
+        prog=f"kdray sweep {path}",
     )
 
 
@@ -133,7 +136,8 @@ def print_help() -> None:
 def _parser(task: str, *, prog: str | None = None) -> argparse.ArgumentParser:
     parser = Parser(
         prog,
-        description=f"Search for the best student on {task}: teachers once, many students, several seeds at the end.",
+        description=f"Search for the best student on {task}: teachers once, many students, several seeds at the end."
+        + (" Flags replace the keys of the file." if prog else ""),
         epilog="The same command on a cluster: add --address auto. --resume continues a stopped sweep.",
     )
     add_shared_flags(parser, task)

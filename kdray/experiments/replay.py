@@ -1,5 +1,6 @@
 """One trial of a sweep by itself: its settings read from the study, its student trained again or copied."""
 
+import logging
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,8 @@ from kdray.experiments.students import Shared, result_of_job, sendable
 from kdray.experiments.study import ENDS, SweepStudy, check_place, open_study
 from kdray.stages import Context, prepare
 from kdray.store import Artifact, Store
+
+log = logging.getLogger(__name__)
 
 AGAIN = "again"  # the stage of students that are trained a second time
 
@@ -55,6 +58,9 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
     sweep_study = open_study(storage or _local(store, sweep), name=sweep, folder=folder, starts=[])
     with closing(sweep_study):
         past = _read(sweep_study, sweep, number, store)
+        ended = len(sweep_study.ended())
+    if number is None:
+        log.warning("sweep %s has not ended; this is the best of the %d trials that have", sweep, ended)
     if document is not None and past.digest is None:  # the defaults won, but their trial was stopped early
         return replace(past, digest=document["confirmation"][0]["runs"][0])
     return past

@@ -98,6 +98,9 @@ def missing(title: str, reason: str) -> Plot:
     return Plot(title, f"Nothing to draw: {reason}")
 
 
+_COUNTED = ("trial number", "epoch")  # axes of whole numbers
+
+
 def drawn(
     title: str,
     figure: go.Figure,
@@ -117,10 +120,12 @@ def drawn(
     layout = {key: value for key, value in plain["layout"].items() if key not in ("template", "title")}
     layout["height"] = height
     for axis, name in (("xaxis", x), ("yaxis", y)):
-        layout[axis] = {**layout.get(axis, {}), "title": {"text": _escaped(name)}}
+        layout[axis] = {"exponentformat": "e", **layout.get(axis, {}), "title": {"text": _escaped(name)}}
     traces: Any = figure.data
     points = [(str(t.name or ""), *pair) for t in traces for pair in zip(t.x or (), t.y or (), strict=True)]
     points = [point for point in points if point[1] is not None and point[2] is not None]
+    if x in _COUNTED and points:
+        layout["xaxis"] |= {"tick0": 0, "dtick": 1 + int(max(at for _, at, _ in points)) // 10}
     ends = [_extent(x, [at for _, at, _ in points]), _extent(y, [at for _, _, at in points])]
     words = f"{title}: {fmt.plural(len(points), 'point')}; {'; '.join(filter(None, ends))}."
     rows = [row(name, fmt.setting(at), fmt.setting(value)) for name, at, value in points]

@@ -68,6 +68,11 @@ class MetricAccumulator:
             setattr(accumulator, f"_{kind}", mine)
         return accumulator
 
+    def described(self) -> str:
+        """The mean of the hard-label term, and of every other one with its name."""
+        rest = (f", {name} {self.mean(name):.4f}" for name in self._sums if name != "hard")
+        return f"{self.mean('hard'):.4f}{''.join(rest)}"
+
     def mean(self, name: str) -> float:
         return float(self._sums[name] / self._counts[name].clamp(min=1))
 
@@ -89,12 +94,12 @@ class Progress:
             return
         self._last = now
         log.info(
-            "%s: epoch %d/%d, %d of %d rows, %.0f rows/s, hard-label loss %.4f",
+            "%s: epoch %d/%d, %d of %d rows, %.0f rows/s, hard-label loss %s",
             self._title,
             self._epoch,
             self._epochs,
             self._done,
             self._rows,
             self._done / (now - self._start),
-            accumulator.mean("hard"),
+            accumulator.described(),
         )

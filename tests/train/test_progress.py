@@ -41,5 +41,12 @@ def test_a_line_is_written_whenever_the_interval_has_passed(
     ]
 
 
+def test_a_line_has_the_mean_of_every_term() -> None:
+    found, rows = MetricAccumulator(), torch.tensor(4)
+    sums = {"hard": torch.tensor(1.0), "kd": torch.tensor(2.0)}
+    found.add(StepLoss(torch.zeros(()), sums, dict.fromkeys(sums, rows), {}, {}, MethodOutput({})))
+    assert found.described() == "0.2500, kd 0.5000"
+
+
 def test_only_the_first_worker_writes_lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     assert lines(monkeypatch, caplog, first=False) == []

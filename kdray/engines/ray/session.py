@@ -171,6 +171,7 @@ def _connect(address: str | None, *, allow_network: bool = False) -> None:
                     address,
                 )
         else:
+            log.info("Ray: a local cluster starts, which takes some seconds")
             start_local(setup)
             check_enforced(allow_network=allow_network)
     except (ConnectionError, RuntimeError, AuthenticationError) as error:
