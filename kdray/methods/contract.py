@@ -7,7 +7,7 @@ weighs them and the loop reduces once, by the global number of rows that a term 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol, get_args
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -412,13 +412,13 @@ class Method(OpenSettings):
 
     def terms(self, step: Batch) -> MethodOutput:
         """The terms of one step; a pure function of it. By default those of `losses`, each over all rows."""
-        found = self.losses(step)
+        found: Any = self.losses(step)
         if not isinstance(found, Mapping):  # of a class from outside
             raise ConfigError(
                 f"method {self.label}: losses gives a {type(found).__name__}; it must return a dictionary, such as "
                 '{"kd": values}, with one value a row for each term.'
             )
-        terms = {name: LossTerm(values) for name, values in found.items()}
+        terms = {str(name): LossTerm(values) for name, values in found.items()}
         queries = (
             {"teacher": torch.full(step.labels.shape[:1], len(step.teachers), device=step.labels.device)}
             if terms

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Collection
+from typing import Any
 
 from kdray.methods import Method
 from kdray.testing.checks import (
@@ -33,7 +34,8 @@ def check_method(method: type[Method], *, skip: Collection[str] = ()) -> None:
     Raises:
         MethodFault: With one line for each check that failed: its name and a sentence.
     """
-    if not (isinstance(method, type) and issubclass(method, Method)):
+    given: Any = method
+    if not (isinstance(given, type) and issubclass(given, Method)):
         raise TypeError(f"check_method takes a class derived from kdray.methods.Method, found {method!r}")
     known = {check.__name__ for check in (*METHOD_CHECKS, *CASE_CHECKS, no_setting_is_ignored)}
     if unknown := set(skip) - known:
