@@ -79,7 +79,7 @@ def _teacher(arguments: argparse.Namespace) -> kd.Teacher:
         kd.Dataset.load("sst2", **part), store=str(arguments.store)
     )
     assert learned.fitted is not None
-    return kd.Teacher.from_pretrained(str(learned.fitted.folder), max_length=64)
+    return kd.Teacher(str(learned.fitted.folder), train={"max_length": 64}, fine_tuned=True)
 
 
 if __name__ == "__main__":

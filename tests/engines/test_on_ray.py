@@ -16,6 +16,7 @@ import pytest
 import tiny
 from commands import sweep_command
 
+from kdray.api.trials import best_trial, run_trial
 from kdray.config import PruneSection, RunConfig, WorkSettings, parse
 from kdray.corpora import CorpusSettings
 from kdray.stages import Context, InProcess, prepare, prune, read, resumable_map, teach
@@ -171,7 +172,9 @@ def trials_of(store: Path) -> list[optuna.trial.FrozenTrial]:
         return []
 
 
-def test_a_killed_sweep_resumes_and_loses_no_finished_trial(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_a_killed_sweep_resumes_and_loses_no_finished_trial(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = tmp_path / "store"
     environment = {**os.environ, "KDRAY_DATA": ""}
     end = time.monotonic() + 600
@@ -205,20 +208,13 @@ def test_a_killed_sweep_resumes_and_loses_no_finished_trial(tiny_encoder: Path, 
     assert "reused" in again.stderr
 
     best = document["best"]
-    told = kdray("best", "s", "--store", str(store), "--export", str(tmp_path / "mine"), "--json")
+    monkeypatch.setenv("KDRAY_DATA", "")
+    told = best_trial("s", store=str(store), export=tmp_path / "mine")
     assert told["trial"] == best["number"] == document["selection"]["winner"]
     assert (tmp_path / "mine" / "model.safetensors").is_file()
-    once_more = kdray("trial", "s", str(best["number"]), "--store", str(store), "--json")
+    once_more = run_trial("s", best["number"], store=str(store))
     assert once_more["validation"] == once_more["recorded validation"] == best["value"]
     assert once_more["test"] == ended[best["number"]]["test"]
-
-
-def kdray(*arguments: str) -> dict[str, Any]:
-    """What a command prints with --json."""
-    command = [sys.executable, "-c", "import sys; from kdray.cli import main; sys.exit(main())", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, "KDRAY_DATA": ""})
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 MY_KD = """

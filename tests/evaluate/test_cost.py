@@ -18,7 +18,7 @@ def test_roberta_reserves_the_positions_up_to_its_padding(pad, tokens):
 
 
 def test_the_first_passes_are_not_timed(monkeypatch):
-    """The pass number n takes n seconds here; 3 warm up, so the median is that of the passes 4 to 13."""
+    """The pass number n takes n seconds here; 3 warm up, so the fastest of the passes 4 to 13 is the first."""
     clock, passes = [0.0], itertools.count(1)
 
     def forward(*_):
@@ -26,4 +26,4 @@ def test_the_first_passes_are_not_timed(monkeypatch):
 
     monkeypatch.setattr(cost, "forward", forward)
     monkeypatch.setattr(latency.time, "perf_counter", lambda: clock[0])
-    assert cost._latency_ms(None, {}, torch.device("cpu")) == 8500
+    assert cost._latency_ms(None, {}, torch.device("cpu")) == 4000
