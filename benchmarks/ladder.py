@@ -226,8 +226,10 @@ def _draw(rows: list[dict[str, Any]], latency: Mapping[str, Any], corpus: Stored
     traces: Any = figure.data
     for trace in traces:
         if trace.mode == "markers":
-            trace.update(mode="markers+text", text=[text.partition("<br>")[0] for text in trace.hovertext])
-            trace.update(textposition="bottom right", textfont={"size": 11}, cliponaxis=False)
+            names = [text.partition("<br>")[0] for text in trace.hovertext]
+            places = ["top left" if name.endswith("int8") else "bottom right" for name in names]
+            trace.update(mode="markers+text", text=names, textposition=places)
+            trace.update(textfont={"size": 11}, cliponaxis=False)
     figure.update_xaxes(tickvals=[each * 10.0**power for power in range(-2, 4) for each in (1, 2, 5)])
     figure.update_layout(width=1000, height=560, paper_bgcolor="white", plot_bgcolor="white", margin_r=60)
     figure.write_image(arguments.figure, scale=2)
