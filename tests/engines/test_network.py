@@ -142,7 +142,8 @@ def command_of(name: str, folder: Path, encoder: Path, corpus: Path) -> list[str
         return sweep_command(folder / "store", encoder, "--trials", "1")
     plain = settings(folder, encoder, corpus)
     if name == "prune":
-        plain |= {"prune": {"policy": "lower_tail"}, "corpus": {"name": "sample", "limit": 64}}
+        teacher = tiny.given_teacher(folder / "teacher", labels=("entailment", "not_entailment"))
+        plain |= {"prune": {"policy": "lower_tail"}, "corpus": {"name": "sample", "limit": 64}, "teachers": [teacher]}
     (folder / "run.yaml").write_text(yaml.safe_dump(plain))
     return [sys.executable, "-m", "kdray.cli", name, str(folder / "run.yaml")]
 
