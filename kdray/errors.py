@@ -3,6 +3,7 @@
 import difflib
 import importlib.util
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class KdrayError(Exception):
@@ -64,3 +65,14 @@ def did_you_mean(given: str, known: Iterable[str], *, otherwise: str) -> str:
     """
     near = difflib.get_close_matches(given, list(known), n=1)
     return f"did you mean {near[0]}?" if near else otherwise
+
+
+def nearest_file(given: Path, others: Iterable[Path]) -> Path | None:
+    """The file whose name without the ending is most like that of `given`; None if none is.
+
+    >>> nearest_file(Path("runs/ret.yaml"), [Path("runs/rte.yaml"), Path("runs/bert.yaml")]).name
+    'rte.yaml'
+    """
+    by_stem = {each.stem: each for each in others}
+    near = difflib.get_close_matches(given.stem, list(by_stem), n=1)
+    return by_stem[near[0]] if near else None

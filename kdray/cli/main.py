@@ -1,7 +1,6 @@
 """The parser, and the one place where errors become exit codes."""
 
 import argparse
-import difflib
 import json
 import os
 import sys
@@ -14,7 +13,7 @@ from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_mode
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of, user_path
 from kdray.cli.overview import COMMANDS, overview
 from kdray.cli.papers import add_papers, show_papers
-from kdray.errors import ConfigError, KdrayError, RunError, Terminated, did_you_mean, missing_package
+from kdray.errors import ConfigError, KdrayError, RunError, Terminated, did_you_mean, missing_package, nearest_file
 from kdray.log import configure
 
 STAGES = ("run", "prune", "teach", "outputs", "distill", "evaluate")
@@ -349,9 +348,8 @@ def _run_script(script: Path, rest: list[str]) -> None:
     """Become the sweep script: it is a program of its own with its own flags."""
     # of a name that is too long, Path.is_file raises
     if not os.path.isfile(script):  # noqa: PTH113
-        there = {path.stem: path for path in Path("sweeps").glob("*") if path.suffix in (".py", ".yaml")}
-        near = difflib.get_close_matches(script.stem, list(there), n=1)
-        hint = f"did you mean {there[near[0]]}?" if near else "sweeps/ has examples."
+        near = nearest_file(script, (path for path in Path("sweeps").glob("*") if path.suffix in (".py", ".yaml")))
+        hint = f"did you mean {near}?" if near else "sweeps/ has examples."
         raise ConfigError(f"{script}: no such sweep script or sweep file; {hint}")
     if script.suffix in (".yaml", ".yml"):
         from kdray.cli.sweep import sweep_file

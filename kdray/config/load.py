@@ -1,6 +1,5 @@
 """One way in: YAML, then dotted overrides, then validation; every refusal names the file and the key."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
@@ -11,7 +10,7 @@ from kdray.config.old_names import renamed
 from kdray.config.overrides import TAGS, apply_overrides
 from kdray.config.run import RunConfig
 from kdray.config.yaml_text import read_yaml
-from kdray.errors import ConfigError, did_you_mean
+from kdray.errors import ConfigError, did_you_mean, nearest_file
 from kdray.origin import OpenSettings, defined
 from kdray.records import bounds, plain_message
 from kdray.utf8 import is_text
@@ -92,10 +91,9 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     try:
         plain = read_yaml(path.read_text(encoding="utf-8"), source=str(path), hints=[record])
     except OSError as error:
-        others = {each.stem: each for each in _neighbors(path) if each != path}
-        near = difflib.get_close_matches(path.stem, list(others), n=1)
+        near = nearest_file(path, (each for each in _neighbors(path) if each != path))
         otherwise = "; give a file of settings (YAML)." if isinstance(error, IsADirectoryError) else "."
-        hint = f"; did you mean {others[near[0]]}?" if near else otherwise
+        hint = f"; did you mean {near}?" if near else otherwise
         raise ConfigError(f"{path}: {error.strerror}{hint}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not valid YAML: it is not UTF-8 text.") from None
