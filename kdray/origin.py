@@ -203,12 +203,7 @@ def outside(what: str, code: type | Callable[..., Any]) -> Generator[None]:
     except (Exception, SystemExit) as error:
         if is_shipped(code):
             raise
-        own = [
-            line for frame, line in traceback.walk_tb(error.__traceback__)
-            if frame.f_globals.get("__name__") == code.__module__
-        ]  # fmt: skip
-        where = f" (line {own[-1]})" if own else ""
-        raise ConfigError(f"{what}: it raised {described(error)}{where}.") from error
+        raise ConfigError(f"{what}: it raised {described(error)}{place_of(error, code)}.") from error
 
 
 def outside_class(section: str, record: OpenSettings) -> AbstractContextManager[None]:
@@ -220,6 +215,13 @@ def described(error: BaseException) -> str:
     """Type and first line of the text of an exception."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+
+
+def place_of(error: BaseException, code: type | Callable[..., Any]) -> str:
+    """The last line of the module of `code` that an exception went through, in brackets; empty if there is none."""
+    frames = traceback.walk_tb(error.__traceback__)
+    own = [line for frame, line in frames if frame.f_globals.get("__name__") == code.__module__]
+    return f" (line {own[-1]})" if own else ""
 
 
 def default_name(kind: type[OpenSettings]) -> str:

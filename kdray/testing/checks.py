@@ -4,7 +4,6 @@ A case is a method with settings in one of its phases; a check of a case runs fo
 """
 
 import dataclasses
-import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal, get_args, get_origin
@@ -17,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from kdray.errors import ConfigError
 from kdray.methods import Batch, FineTune, Method, MethodOutput, TeacherStudent, parse_method
-from kdray.origin import described
+from kdray.origin import described, place_of
 from kdray.signals import TOKEN_NEEDS, Need, Signals
 from kdray.testing.steps import (
     ROWS,
@@ -635,15 +634,8 @@ def faults_of(method: type[Method], skip: Collection[str] = ()) -> Iterator[tupl
                 yield CONTRACT, f"{error}{_settings_of(subject)}"
                 return
             except Exception as error:  # the method's own
-                yield CONTRACT, f"the method raised {described(error)}{_place_of(error, method)}{_settings_of(subject)}"
+                yield CONTRACT, f"the method raised {described(error)}{place_of(error, method)}{_settings_of(subject)}"
                 return
-
-
-def _place_of(error: BaseException, method: type[Method]) -> str:
-    """The last line of the method's own file that the exception went through."""
-    frames = traceback.walk_tb(error.__traceback__)
-    lines = [line for frame, line in frames if frame.f_globals.get("__name__") == method.__module__]
-    return f" (line {lines[-1]})" if lines else ""
 
 
 def _settings_of(subject: Any) -> str:
