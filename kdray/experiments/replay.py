@@ -58,9 +58,9 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
     sweep_study = open_study(storage or _local(store, sweep), name=sweep, folder=folder, starts=[])
     with closing(sweep_study):
         past = _read(sweep_study, sweep, number, store)
-        ended = len(sweep_study.ended())
-    if number is None:
-        log.warning("sweep %s has not ended; this is the best of the %d trials that have", sweep, ended)
+        if number is None:
+            ended = len(sweep_study.ended())
+            log.warning("sweep %s has not ended; this is the best of the %d trials that have", sweep, ended)
     if document is not None and past.digest is None:  # the defaults won, but their trial was stopped early
         return replace(past, digest=document["confirmation"][0]["runs"][0])
     return past

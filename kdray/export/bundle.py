@@ -118,7 +118,6 @@ def export_bundle(
         shutil.rmtree(draft / "__pycache__", ignore_errors=True)  # of the pruner's modules, which the proof imported
         about = _write_about(draft, about)
         (draft / "README.md").write_text(bundle_card(about), encoding="utf-8")
-        shutil.rmtree(draft / "__pycache__", ignore_errors=True)  # of the pruner's modules
     return about
 
 
