@@ -1,9 +1,9 @@
 """TextCNN and BiLSTM students of a 12-layer teacher on every phrase of SST-2: `python benchmarks/networks.py`.
 
-The teacher is fine-tuned on `--teacher-rows` rows of train, because all of them take hours without a GPU; its outputs
-are cached for all phrases, and the students learn from all of them, beside students with hard labels and equal steps.
-Word vectors begin as MiniLM's word table. Prints accuracy on the official dev set and the parameters with and without
-the word table, over `--seeds` seeds. Everything is kept in `--store`, so that a stopped run goes on.
+The teacher is fine-tuned on `--teacher-rows` rows of train, because all of them take hours without a GPU. Its outputs
+are cached for all phrases. Students learn from all phrases, distilled and, in as many steps, with hard labels.
+Word vectors begin as MiniLM's word table. Prints accuracy on the official dev set and the parameters without the word
+table, over `--seeds` seeds. Everything is kept in `--store`: the same command continues a stopped run.
 """
 
 import argparse

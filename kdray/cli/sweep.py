@@ -415,7 +415,7 @@ def _show_latency(latency: Mapping[str, Any]) -> None:
 
 
 def timing_command(bundle: Mapping[str, Any]) -> str:
-    """It times a bundle beside its student, whose corpus has the texts for both."""
+    """The command that times a bundle and its student, whose corpus has the texts."""
     store = Path(bundle["folder"]).parents[2]
     students = sorted(store.glob(f"distill/*-{bundle['student'][:12]}"))
     return shlex.join(["kdray", "bench", bundle["folder"], *map(str, students)])

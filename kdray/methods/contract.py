@@ -324,7 +324,7 @@ class Method(OpenSettings):
         _check_subsets(self.name, pair)
 
     def _check_needs(self) -> None:
-        """Refuse names in `needs` that are no signals."""
+        """Refuse names in `needs` that are not signals."""
         for phase in self.phases(1):
             if unknown := sorted(set(phase.method.needs).difference(get_args(Need))):
                 raise ConfigError(

@@ -104,7 +104,7 @@ def check_address(address: str | None) -> None:
     """Refuse at once what Ray would try to reach for minutes.
 
     Raises:
-        ConfigError: It is no address of a cluster, nothing listens there, or it needs another token.
+        ConfigError: It is not the address of a cluster, nothing listens there, or it needs another token.
     """
     if address in (None, "local"):
         return
