@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pages
@@ -11,9 +12,11 @@ import pytest
 import tiny
 import yaml
 
+from kdray.cli.compare import _parser as compare_parser  # pyright: ignore[reportPrivateUsage]
 from kdray.cli.main import _parser  # pyright: ignore[reportPrivateUsage]
 from kdray.cli.sweep import _parser as sweep_parser  # pyright: ignore[reportPrivateUsage]
-from kdray.config import load, parse
+from kdray.config import load, load_comparison, load_sweep, parse
+from kdray.experiments.compare import candidates_of
 from kdray.pruning import PruneSettings
 
 ROOT = pages.ROOT
@@ -149,7 +152,12 @@ def test_student_is_a_folder_of_transformers(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize(("page", "code"), [(page, code) for page, kind, code in BLOCKS if kind == "yaml"])
 def test_settings_of_a_page_are_valid(page: Path, code: str, own_files: Path) -> None:
-    parse(yaml.safe_load(code), source=page.name)
+    if "variants:" in code:
+        (own_files / "comparison.yaml").write_text(code)
+        given = load_comparison(own_files / "comparison.yaml")
+        assert candidates_of(given.variants, parse(given.base(), source=page.name))
+    else:
+        parse(yaml.safe_load(code), source=page.name)
 
 
 @pytest.mark.parametrize(("page", "line"), LINES, ids=[f"{page.name}: {line[:60]}" for page, line in LINES])
@@ -170,7 +178,14 @@ def test_a_line_of_a_shell_block_is_a_command(page: Path, line: str, own_files: 
 
 
 def _check_command(words: list[str]) -> None:
-    parsed = _parser().parse_args(words)
+    parsed, rest = _parser().parse_known_args(words)
+    if parsed.command in ("sweep", "compare"):
+        several = {"sweep": sweep_parser, "compare": partial(compare_parser, "methods")}
+        several[parsed.command]("rte").parse_args(rest)
+        load_any = {"sweep": load_sweep, "compare": load_comparison}
+        assert parsed.file is None or load_any[parsed.command](ROOT / parsed.file)
+        return
+    assert rest == []
     if "overrides" in parsed and parsed.overrides:
         load(parsed.file, parsed.overrides)  # every setting exists, and its value is allowed
     if "file" in parsed:

@@ -1,10 +1,10 @@
-"""The program of a comparison in `sweeps/`: named settings on the same seeds, one table out."""
+"""`kdray compare`, and the programs of comparisons in `sweeps/`: named settings on the same seeds, one table out."""
 
 import argparse
-import shlex
-import sys
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kdray.cli.engine import engine_of
@@ -13,16 +13,17 @@ from kdray.cli.flags import (
     check_shared_flags,
     heading,
     run_config,
+    run_program,
     say,
     seeds_of,
+    show_result,
     show_scores,
     show_students,
 )
-from kdray.cli.main import Parser, guarded
-from kdray.config import RunConfig
+from kdray.cli.main import Parser
+from kdray.config import RunConfig, load_comparison
 from kdray.engines import Engine
 from kdray.log import seconds_so_far
-from kdray.secrets import without_passwords
 from kdray.store import Store
 
 Variants = Callable[[RunConfig], Mapping[str, Mapping[str, Any]]]
@@ -36,6 +37,7 @@ def compare_main(
     on_sample: Mapping[str, Any],
     variants: Variants,
     argv: Sequence[str] | None = None,
+    prog: str | None = None,
 ) -> None:
     """Parse the flags, train every variant on every seed, print the table, exit with 0, 1 or 2.
 
@@ -45,16 +47,47 @@ def compare_main(
         base: The run's settings.
         on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
         variants: Run to what is compared: label to dotted overrides.
+        prog: The command as --help shows it, for a comparison file, whose keys the flags replace.
     """
+    run_program(
+        _parser(what, task, prog=prog),
+        argv,
+        lambda arguments, command: _compare(what, task, arguments, command, base, on_sample, variants),
+    )
+
+
+def compare_file(path: Path, argv: Sequence[str]) -> None:
+    """The comparison of a file; flags replace its settings.
+
+    Raises:
+        ConfigError: The file is not as it must be.
+    """
+    given = load_comparison(path)
+    compare_main(
+        path.stem,
+        given.task,
+        base=given.base(),
+        on_sample=given.on_sample,
+        variants=lambda run: given.variants,
+        argv=[*given.flags(), *argv],
+        prog=f"kdray compare {path}",
+    )
+
+
+def print_help() -> None:
+    """Of `kdray compare` without a file."""
+    _parser("the variants of a file", "a corpus", prog="kdray compare FILE").print_help()
+
+
+def _parser(what: str, task: str, *, prog: str | None = None) -> argparse.ArgumentParser:
     parser = Parser(
-        description=f"Compare {what}: teachers once, then every student on several seeds.",
+        prog,
+        description=f"Compare {what}: teachers once, then every student on several seeds."
+        + (" Flags replace the keys of the file." if prog else ""),
         epilog="The same command resumes a stopped comparison: cached artifacts are not trained again.",
     )
     add_shared_flags(parser, task)
-    arguments = parser.parse_args(argv)
-    command = without_passwords(shlex.join(["python", *sys.argv]))
-    work = lambda: _compare(what, task, arguments, command, base, on_sample, variants)  # noqa: E731
-    sys.exit(guarded(work, debug=arguments.debug, verbose=arguments.verbose))
+    return parser
 
 
 def _compare(
@@ -68,7 +101,10 @@ def _compare(
 ) -> None:
     check_shared_flags(arguments)
     run = run_config(task, arguments, base, on_sample)
-    name = arguments.name or f"{run.corpus.label}-{what.replace(' ', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = (
+        arguments.name
+        or f"{run.corpus.label}-{re.sub(r'[^A-Za-z0-9._+-]+', '-', what)}-{time.strftime('%Y%m%d-%H%M%S')}"
+    )
     seeds = seeds_of(arguments)
     from kdray.api.experiments import compare_variants
     from kdray.experiments.documents import Provenance
@@ -90,6 +126,10 @@ def _compare(
         gpus=arguments.gpus_per_trial,
         started=started,
     ).result
+    show_result(document, arguments, lambda: _show(document, run, name))
+
+
+def _show(document: Mapping[str, Any], run: RunConfig, name: str) -> None:
     print(f"\n{heading(document)}")
     show_scores(document)
     page = Store(run.store).uri_of(f"sweeps/{name}/report.html")

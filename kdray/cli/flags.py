@@ -1,17 +1,24 @@
 """Shared parts of the programs in `sweeps/`: common flags, the run they describe, and the table of students."""
 
 import argparse
-from collections.abc import Mapping
-from typing import Any
+import json
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
+from typing import Any, NoReturn
 
 from kdray.cli.engine import add_engine_flags, check_engine_flags
+from kdray.cli.main import guarded, refused
 from kdray.cli.runs import with_corpus
 from kdray.cli.show import show_plan, table
 from kdray.config import RunConfig, apply_overrides, merge, parse
 from kdray.corpora.finding import from_user
 from kdray.engines import InProcess
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, did_you_mean
 from kdray.results import ROUGH_LATENCY
+from kdray.secrets import without_passwords
 from kdray.store import NAME
 from kdray.teachers import TeacherSettings
 
@@ -33,8 +40,38 @@ def add_shared_flags(parser: argparse.ArgumentParser, task: str) -> None:
     parser.add_argument("--cpus-per-trial", type=int, default=1)
     parser.add_argument("--gpus-per-trial", type=float, default=0.0, help="may be a fraction")
     parser.add_argument("--smoke", action="store_true", help="a tiny run that checks that everything works")
+    parser.add_argument("--json", action="store_true", help="print one JSON document to standard output")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     parser.add_argument("--verbose", action="store_true", help="log details, and the warnings of Ray itself")
+
+
+def run_program(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Callable[[argparse.Namespace, str], None]
+) -> NoReturn:
+    """Parse the flags, do the work, exit with 0, 1 or 2. With `--json` standard output is left to `show_result`.
+
+    Args:
+        work: Takes the flags and the command.
+    """
+    arguments, rest = parser.parse_known_args(argv)
+    if flag := next((each.partition("=")[0] for each in rest if each.startswith("-")), None):
+        flags = re.findall(r"--[\w-]+", parser.format_help())
+        sys.exit(refused(f"unknown argument {flag}; {did_you_mean(flag, flags, otherwise='--help lists the flags.')}"))
+    command = without_passwords(shlex.join(["python", *sys.argv]))
+
+    def redirected() -> None:
+        with redirect_stdout(sys.stderr) if arguments.json else nullcontext():
+            work(arguments, command)
+
+    sys.exit(guarded(redirected, debug=arguments.debug, verbose=arguments.verbose))
+
+
+def show_result(document: Mapping[str, Any], arguments: argparse.Namespace, show: Callable[[], None]) -> None:
+    """`show` what result.json holds, or print it as one document."""
+    if arguments.json:
+        print(json.dumps(document, ensure_ascii=False), file=sys.__stdout__)
+    else:
+        show()
 
 
 def check_shared_flags(arguments: argparse.Namespace, *more: str) -> None:

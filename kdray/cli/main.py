@@ -25,6 +25,7 @@ STORE_ACTIONS = {
     "verify": "compare every file with its digest and list damaged ones",
 }
 
+OF_FILES = ("sweep", "compare")  # commands whose other flags are those of the file
 FORMATS = ("hf", "onnx", "onnx-int8")
 
 
@@ -33,11 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["distil"]:  # the command's name in earlier versions
         given[0] = "distill"
-    if given[:2] in (["sweep", "-h"], ["sweep", "--help"]):
-        from kdray.cli.sweep import print_help
-
-        print_help()
-        return 0
     parser = _parser()
     if "_ARGCOMPLETE" in os.environ:  # a shell wants the words that may follow
         import argcomplete
@@ -49,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, rest = parser.parse_known_args(given)
     if rest and arguments.command in STAGES and not any(word.startswith("-") for word in rest):
         arguments.overrides += rest  # settings after an option, which argparse does not accept
-    elif rest and arguments.command != "sweep":
+    elif rest and arguments.command not in OF_FILES:
         setting = "; write settings without --, such as store=runs" if arguments.command in STAGES else ""
         return refused(f"unknown argument {' '.join(rest)}; kdray {arguments.command} --help lists the flags{setting}.")
     return guarded(lambda: _dispatch(arguments, rest), debug=arguments.debug, verbose=arguments.verbose)
@@ -125,8 +121,10 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
         add_engine_flags(stage)
         if name == "prune":
             stage.add_argument("--show", type=int, default=3, metavar="N", help="texts to show, before and after (3)")
-    sweep = commands.add_parser("sweep", parents=[common], add_help=False)
-    sweep.add_argument("script", type=user_path, help="for example sweeps/sample.yaml or sweeps/tune_rte.py")
+    for name in OF_FILES:
+        several = commands.add_parser(name, add_help=False)
+        several.set_defaults(debug=False, verbose=False)
+        several.add_argument("file", type=user_path, nargs="?", help=f"for example {COMMANDS[name][1].split()[2]}")
     report = commands.add_parser("report", parents=[common])
     report.add_argument("store", help="folder or URI")
     report.add_argument("pair", nargs="*", metavar="NAME", help="two sweeps or runs, for a page with both side by side")
@@ -219,8 +217,8 @@ def _add_bench(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _dispatch(arguments: argparse.Namespace, rest: list[str]) -> None:
     command = arguments.command
-    if command == "sweep":
-        _run_script(arguments.script, rest)
+    if command in OF_FILES:
+        _run_file(command, arguments.file, rest)
         return
     document = _COMMANDS.get(command, _stage)(arguments)
     if arguments.json:
@@ -344,17 +342,26 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
 }
 
 
-def _run_script(script: Path, rest: list[str]) -> None:
-    """Become the sweep script: it is a program of its own with its own flags."""
+def _run_file(command: str, file: Path | None, rest: list[str]) -> None:
+    """A file of settings, or a program of its own with its own flags, which this process becomes."""
+    if command == "sweep":
+        from kdray.cli.sweep import print_help
+        from kdray.cli.sweep import sweep_file as start
+    else:
+        from kdray.cli.compare import compare_file as start
+        from kdray.cli.compare import print_help
+    if file is None:
+        if not {"-h", "--help"} & set(rest):
+            raise ConfigError(f"kdray {command} needs a file, for example {COMMANDS[command][1].split()[2]}.")
+        print_help()
+        return
     # of a name that is too long, Path.is_file raises
-    if not os.path.isfile(script):  # noqa: PTH113
-        near = nearest_file(script, (path for path in Path("sweeps").glob("*") if path.suffix in (".py", ".yaml")))
+    if not os.path.isfile(file):  # noqa: PTH113
+        near = nearest_file(file, (path for path in Path("sweeps").glob("*") if path.suffix in (".py", ".yaml")))
         hint = f"did you mean {near}?" if near else "sweeps/ has examples."
-        raise ConfigError(f"{script}: no such sweep script or sweep file; {hint}")
-    if script.suffix in (".yaml", ".yml"):
-        from kdray.cli.sweep import sweep_file
-
-        sweep_file(script, rest)
+        raise ConfigError(f"{file}: no such file of a sweep or comparison; {hint}")
+    if file.suffix in (".yaml", ".yml"):
+        start(file, rest)
         return
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, str(script), *rest])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, str(file), *rest])  # noqa: S606

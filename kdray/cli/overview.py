@@ -21,6 +21,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "search": {
         "sweep": ("search, then train the best on several seeds", "kdray sweep sweeps/sample.yaml --smoke"),
+        "compare": ("train named settings on the same seeds", "kdray compare sweeps/methods.yaml --smoke"),
         "trial": ("train one trial of a sweep again", "kdray trial NAME 3"),
         "best": ("the best trial of a sweep, and its student", "kdray best NAME --export student"),
     },
@@ -45,5 +46,5 @@ def overview() -> str:
     for group, commands in GROUPS.items():
         for number, (name, (what, _)) in enumerate(commands.items()):
             lines.append(f"{group if number == 0 else '':<7} {name:<9} {what}")
-    lines += ["", "kdray COMMAND --help has an example. A first run: kdray run recipes/sample.yaml"]
+    lines += ["kdray COMMAND --help has an example. A first run: kdray run recipes/sample.yaml"]
     return "\n".join(lines) + "\n"

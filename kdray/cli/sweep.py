@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,19 @@ from kdray.cli.flags import (
     heading,
     method_settings,
     run_config,
+    run_program,
     say,
     seeds_of,
+    show_result,
     show_scores,
     show_students,
 )
-from kdray.cli.main import Parser, guarded, refused
+from kdray.cli.main import Parser
 from kdray.config import RunConfig, dotted, load_sweep
 from kdray.engines import Engine
-from kdray.errors import ConfigError, RunError, did_you_mean
+from kdray.errors import ConfigError, RunError
 from kdray.log import seconds_so_far
-from kdray.methods import METHODS
+from kdray.methods import method_named
 from kdray.secrets import without_passwords
 from kdray.stages import check_depths
 from kdray.store import Store
@@ -86,16 +89,8 @@ def sweep_main(
         students: The choices of `student.*` in the space, which are measured before a search with a limit.
         prog: The command as --help shows it, for a sweep file, whose keys the flags replace.
     """
-    parser = _parser(task, prog=prog)
-    arguments, rest = parser.parse_known_args(argv)
-    if flag := next((each.partition("=")[0] for each in rest if each.startswith("-")), None):
-        flags = re.findall(r"--[\w-]+", parser.format_help())
-        hint = did_you_mean(flag, flags, otherwise="--help lists the flags.")
-        sys.exit(refused(f"unknown argument {flag}; {hint}"))
-    command = without_passwords(shlex.join(["python", *sys.argv]))
     searched = _Searched(task, base, on_sample, space, starts, students)
-    work = lambda: _sweep(searched, arguments, command)  # noqa: E731
-    sys.exit(guarded(work, debug=arguments.debug, verbose=arguments.verbose))
+    run_program(_parser(task, prog=prog), argv, partial(_sweep, searched))
 
 
 def sweep_file(path: Path, argv: Sequence[str]) -> None:
@@ -258,7 +253,7 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
         stop.args = (f"to resume: {_resume(command, name)}",)
         raise
     document = found.result
-    _show(document, run, arguments.storage)
+    show_result(document, arguments, lambda: _show(document, run, arguments.storage))
     if failed := [trial for trial in document["trials"] if trial["state"] == "failed"]:
         numbers = ", ".join(str(trial["number"]) for trial in failed)
         again = f"{_resume(command.replace(' --retry-failed', ''), name)} --retry-failed"
@@ -363,9 +358,8 @@ def keeping(space: Space, given: Mapping[str, Any]) -> Space:
 
     def kept(trial: Any, run: RunConfig) -> dict[str, Any]:
         chosen = dotted(space(trial, run))
-        name = chosen.get("method.name", run.method.name)
-        (kind,) = (method for method in METHODS if method.model_fields["name"].default == name)
-        shared = {f"method.{key}": value for key, value in given.items() if key in kind.model_fields}
+        fields = method_named(chosen.get("method.name", run.method.name)).model_fields
+        shared = {f"method.{key}": value for key, value in given.items() if key in fields}
         return {**shared, **chosen}
 
     return kept

@@ -3,9 +3,10 @@
 from kdray.config.load import checked, load, parse
 from kdray.config.overrides import apply_overrides, dotted, merge
 from kdray.config.run import OutputsSettings, PruneSection, RunConfig, WorkSettings
-from kdray.config.sweep import Range, SweepConfig, load_sweep
+from kdray.config.sweep import ComparisonConfig, Range, SweepConfig, load_comparison, load_sweep
 
 __all__ = [
+    "ComparisonConfig",
     "OutputsSettings",
     "PruneSection",
     "Range",
@@ -16,6 +17,7 @@ __all__ = [
     "checked",
     "dotted",
     "load",
+    "load_comparison",
     "load_sweep",
     "merge",
     "parse",

@@ -135,7 +135,10 @@ def _sentence(problem: "ErrorDetails", record: type[BaseModel]) -> str:
             return f"{key} is a section of settings, found {given!r}; for your own files see recipes/own.yaml."
         if "name" in (known := _settings_at(problem["loc"], record)):
             return f"{key} is a section of settings; write {key}.name={given}, or {key}: {{name: {given}}} in a file."
-        return f"{key} is a section of settings, found {given!r}; write {key}.SETTING=VALUE; it has {', '.join(known)}."
+        has = f"; write {key}.SETTING=VALUE; it has {', '.join(known)}" if known else ""
+        return f"{key} is a section of settings, found {given!r}{has}."
+    if problem["type"] == "too_short" and isinstance(given, dict):
+        return f"{key} is empty; give at least one."
     low, high = _bounds_at(problem["loc"], record)
     if problem["type"] in _BEYOND and (low or high):
         return f"{key} = {given}: allowed is a number from {low or 'any'} to {high or 'any'}."

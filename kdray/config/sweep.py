@@ -1,8 +1,8 @@
-"""A sweep as a file: the run that it starts from, the space that it searches, and how."""
+"""A sweep or a comparison as a file: the run that it starts from, what is searched or compared, and how."""
 
 import itertools
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,7 @@ from kdray.config.load import checked, load_yaml, parse
 from kdray.config.overrides import merge
 from kdray.config.run import RunConfig
 from kdray.errors import ConfigError
-from kdray.methods import METHODS
+from kdray.methods import method_named
 from kdray.records import Settings
 
 
@@ -33,9 +33,61 @@ class Range(Settings):
 
 
 Choices = tuple[str | bool | int | float | None, ...]
+NO_FLAGS = ("task", "run", "on_sample", "space", "variants")  # of a file
 
 
-class SweepConfig(Settings):
+class _Several(Settings):
+    """What the files of sweeps and of comparisons share."""
+
+    task: str = "rte"
+    run: RunConfig = RunConfig()
+    on_sample: dict[str, Any] = Field(default_factory=dict[str, Any])
+    corpus: str | None = None
+    seeds: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
+    engine: Literal["ray", "local"] | None = None
+    cpus_per_trial: int | None = Field(default=None, ge=1)
+    gpus_per_trial: float | None = Field(default=None, ge=0)
+    store: str | None = None
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _one_corpus(self) -> Self:
+        if self.corpus is not None and self.run.corpus.name not in ("auto", self.corpus):
+            raise ValueError(f"corpus = {self.corpus}, but run.corpus.name = {self.run.corpus.name}; leave one out")
+        return self
+
+    def flags(self) -> list[str]:
+        """What is set, as words of a command line."""
+        names = [name for name in type(self).model_fields if name not in NO_FLAGS]
+        given: dict[str, Any] = {"corpus": self.run.corpus.name}
+        given |= {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        words = {name: f"--{name.replace('_', '-')}" for name in given}
+        switches = [words[name] for name, value in given.items() if value is True]
+        return [*(f"{words[name]}={value}" for name, value in given.items() if not isinstance(value, bool)), *switches]
+
+    def base(self) -> dict[str, Any]:
+        """The settings that the file gives under `run`."""
+        return self.run.model_dump(mode="json", exclude_unset=True)
+
+
+T = TypeVar("T", bound=_Several)
+
+
+class ComparisonConfig(_Several):
+    """A comparison file. Every setting but `task`, `run`, `on_sample` and `variants` is a flag of the command too.
+
+    Attributes:
+        task: The corpus that `--corpus auto` stands for.
+        run: What all students have in common.
+        on_sample: Sections that replace those of `run` when the corpus is the bundled sample.
+        variants: Label to the settings, dotted or in sections, that a student has instead of those of `run`.
+    """
+
+    variants: dict[str, dict[str, Any]] = Field(min_length=1)
+
+
+class SweepConfig(_Several):
     """A sweep file. Every setting but `task`, `run`, `on_sample` and `space` is a flag of the command too.
 
     Attributes:
@@ -45,15 +97,9 @@ class SweepConfig(Settings):
         space: Setting to a range or a list of values. `method.*` counts for the methods that have it.
     """
 
-    task: str = "rte"
-    run: RunConfig = RunConfig()
-    on_sample: dict[str, Any] = Field(default_factory=dict[str, Any])
     space: dict[str, Range | Choices]
-    corpus: str | None = None
     trials: int | None = Field(default=None, ge=1)
     seed: int | None = Field(default=None, ge=0)
-    seeds: int | None = Field(default=None, ge=1)
-    epochs: int | None = Field(default=None, ge=1)
     objectives: str | None = None
     depths: str | None = None
     under: str | None = None
@@ -67,31 +113,7 @@ class SweepConfig(Settings):
     max_hours: float | None = Field(default=None, gt=0)
     max_gpu_hours: float | None = Field(default=None, gt=0)
     max_failures: int | None = Field(default=None, ge=1)
-    engine: Literal["ray", "local"] | None = None
-    cpus_per_trial: int | None = Field(default=None, ge=1)
-    gpus_per_trial: float | None = Field(default=None, ge=0)
-    store: str | None = None
     storage: str | None = None
-    name: str | None = None
-
-    @model_validator(mode="after")
-    def _one_corpus(self) -> "SweepConfig":
-        if self.corpus is not None and self.run.corpus.name not in ("auto", self.corpus):
-            raise ValueError(f"corpus = {self.corpus}, but run.corpus.name = {self.run.corpus.name}; leave one out")
-        return self
-
-    def flags(self) -> list[str]:
-        """What is set, as words of a command line."""
-        names = [name for name in type(self).model_fields if name not in ("task", "run", "on_sample", "space")]
-        given: dict[str, Any] = {"corpus": self.run.corpus.name}
-        given |= {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        words = {name: f"--{name.replace('_', '-')}" for name in given}
-        switches = [words[name] for name, value in given.items() if value is True]
-        return [*(f"{words[name]}={value}" for name, value in given.items() if not isinstance(value, bool)), *switches]
-
-    def base(self) -> dict[str, Any]:
-        """The settings that the file gives under `run`."""
-        return self.run.model_dump(mode="json", exclude_unset=True)
 
     def suggest(self, trial: Any, run: RunConfig) -> dict[str, Any]:
         """One trial's dotted settings, by Optuna's `trial`."""
@@ -126,6 +148,8 @@ class SweepConfig(Settings):
             value: Any = plain
             for part in key.split("."):
                 value = value[int(part)] if isinstance(value, list) else value.get(part)
+            if key == "method.name":
+                value = self._as_listed(value)
             if not _holds(self.space[key], value):
                 raise ConfigError(
                     f"space: {key} of the run is {value!r}, which is outside {_shown(self.space[key])}; trial 0 is the "
@@ -141,6 +165,8 @@ class SweepConfig(Settings):
         """
         methods = self.space.get("method.name", (run.method.name,))
         names = [str(name) for name in methods] if isinstance(methods, tuple) else []
+        for name in names:
+            parse(merge(run.model_dump(mode="json"), {"method.name": name}), source="space")
         for key, choices in self.space.items():
             fitting = [name for name in names if key in self._keys_of(name)]
             if not fitting:
@@ -151,8 +177,14 @@ class SweepConfig(Settings):
 
     def _keys_of(self, method: str) -> list[str]:
         """The keys of the space that count for a method."""
-        own = {name for each in METHODS if each.model_fields["name"].default == method for name in each.model_fields}
-        return [key for key in self.space if not key.startswith("method.") or key.removeprefix("method.") in own]
+        fields = method_named(method).model_fields
+        return [key for key in self.space if not key.startswith("method.") or key.removeprefix("method.") in fields]
+
+    def _as_listed(self, method: str) -> str:
+        """The choice that names the same method: of a class from outside, the space has no hash of its source."""
+        choices = self.space["method.name"]
+        names = [str(each) for each in choices] if isinstance(choices, tuple) else []
+        return next((each for each in names if method_named(each) is method_named(method)), method)
 
 
 def load_sweep(path: Path) -> SweepConfig:
@@ -161,14 +193,30 @@ def load_sweep(path: Path) -> SweepConfig:
     Raises:
         ConfigError: It cannot be read, or a key or value is not allowed.
     """
-    plain = load_yaml(path, SweepConfig)
-    of_runs = RunConfig.model_fields.keys() - SweepConfig.model_fields.keys()
+    return _loaded(path, SweepConfig)
+
+
+def load_comparison(path: Path) -> ComparisonConfig:
+    """Read a comparison file.
+
+    Raises:
+        ConfigError: As `load_sweep`.
+    """
+    return _loaded(path, ComparisonConfig)
+
+
+def _loaded(path: Path, kind: type[T]) -> T:
+    plain = load_yaml(path, kind)
+    for key, command in (("space", "sweep"), ("variants", "compare")):
+        if key in plain and key not in kind.model_fields:
+            raise ConfigError(f"{path}: {key} is a key of another kind of file; start it by kdray {command} {path}.")
+    of_runs = RunConfig.model_fields.keys() - kind.model_fields.keys()
     if found := sorted(of_runs & plain.keys()):
         raise ConfigError(
             f"{path}: {found[0]} is a setting of a run: put it under run:, or start the file by kdray run."
         )
     run = parse(plain.get("run") or {}, source=f"{path}: run")
-    return checked(SweepConfig, {**plain, "run": run}, source=str(path))
+    return checked(kind, {**plain, "run": run}, source=str(path))
 
 
 def _suggested(trial: Any, key: str, choices: Range | Choices) -> Any:

@@ -39,7 +39,7 @@ from kdray.methods.muki import MUKI
 from kdray.methods.pd import PD
 from kdray.methods.pkd import PKD
 from kdray.methods.rail import RAIL
-from kdray.methods.registry import METHODS, AnyMethod, TrainedMethod, parse_method, sources_of
+from kdray.methods.registry import METHODS, AnyMethod, TrainedMethod, method_named, parse_method, sources_of
 from kdray.methods.rlkd import RLKD
 from kdray.methods.soft_classic import SoftClassic
 from kdray.methods.takd import TAKD
@@ -94,6 +94,7 @@ __all__ = [
     "TeacherStudent",
     "TinyBERT",
     "TrainedMethod",
+    "method_named",
     "parse_method",
     "sources_of",
 ]

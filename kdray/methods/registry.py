@@ -93,6 +93,15 @@ def parse_method(settings: Mapping[str, object]) -> Method:
     return _parser.validate_python(settings)
 
 
+def method_named(name: str) -> type[Method]:
+    """The class of a method's name: `kd`, or `my_file.py:MyKD` from outside.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    return origin.class_named(Method, name, "method.name")
+
+
 def sources_of(*methods: Method) -> list[Source]:
     """The sources of these methods and of those of their phases, for `kdray.origin.define` in other processes.
 

@@ -61,9 +61,12 @@ def test_corpora_lists_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert "rte" in capsys.readouterr().out
 
 
-def test_help_of_sweep_needs_no_file(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sweep", "--help"]) == 0
-    assert "usage: kdray sweep FILE" in capsys.readouterr().out
+@pytest.mark.parametrize("command", ["sweep", "compare"])
+def test_help_of_commands_with_a_file_needs_none(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert f"usage: kdray {command} FILE" in capsys.readouterr().out
+    assert main([command]) == 2
+    assert f"kdray: kdray {command} needs a file, for example sweeps/" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -87,8 +90,8 @@ def test_help_of_sweep_needs_no_file(capsys: pytest.CaptureFixture[str]) -> None
         (["run", "{recipe}", "method.name=dekdd"], "method.name = 'dekdd' is unknown; did you mean dekd?"),
         (["run", "{recipe}", "method.name=sorcery"], "method.name = 'sorcery' is unknown; allowed are finetune, kd,"),
         (["run", "{recipe}", "temperature"], "not of the form key=value"),
-        (["sweep", "nowhere.py"], "nowhere.py: no such sweep script"),
-        (["sweep", "x" * 300], "xxx: no such sweep script"),
+        (["sweep", "nowhere.py"], "nowhere.py: no such file of a sweep or comparison;"),
+        (["sweep", "x" * 300], "xxx: no such file of a sweep or comparison;"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

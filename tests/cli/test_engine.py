@@ -28,11 +28,15 @@ def starts(run):
 main = lambda: sweep_main("rte", base=BASE, on_sample={}, space=space, starts=starts)
 """
 VARIANTS = """
-from kdray.cli.compare import compare_main
+import sys
 
-main = lambda: compare_main(
-    "temperatures", "rte", base=BASE, on_sample={}, variants=lambda run: {"hot": {"method.temperature": 9}}
-)
+import yaml
+
+from kdray.cli.main import main as command
+
+with open("variants.yaml", "w") as out:
+    yaml.safe_dump({"run": BASE, "variants": {"hot": {"method.temperature": 9}}}, out)
+main = lambda: sys.exit(command(["compare", "variants.yaml", *sys.argv[1:]]))
 """
 WITHOUT_RAY = """
 if __name__ == "__main__":
@@ -66,6 +70,10 @@ def test_a_search_and_a_comparison_in_one_process(
     told = re.search(r"^(\d+) s in all$", done.stdout, re.M)
     assert told is not None
     assert result["seconds"]["total"] + 2.5 <= int(told[1]) <= clock + 0.5
+    if program is VARIANTS:
+        assert [row["label"] for row in result["confirmation"]][:1] == ["hot"]
+        again = subprocess.run([*command, "--json"], cwd=tmp_path, env=environ, capture_output=True, check=True)
+        assert json.loads(again.stdout)["confirmation"] == result["confirmation"]
 
 
 def test_flags_of_ray_are_refused_without_ray(

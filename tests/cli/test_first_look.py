@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from kdray.api.doctor import doctor
 from kdray.api.listing import list_settings
 from kdray.cli import main
+from kdray.cli.compare import _parser as compare_parser
 from kdray.cli.main import _parser, helps  # pyright: ignore[reportPrivateUsage]
 from kdray.cli.overview import COMMANDS, GROUPS, overview
 from kdray.cli.sweep import _parser as sweep_parser  # pyright: ignore[reportPrivateUsage]
@@ -44,6 +45,8 @@ def test_example_of_a_command_is_a_command(name: str) -> None:
     parsed, rest = _parser().parse_known_args(words[1:])
     if name == "sweep":
         sweep_parser("rte").parse_args(rest)
+    elif name == "compare":
+        compare_parser("methods", "rte").parse_args(rest)
     else:
         assert rest == []
     files = [ROOT / word for word in words if word.startswith(("recipes/", "sweeps/"))]

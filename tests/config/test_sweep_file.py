@@ -6,10 +6,12 @@ from typing import Any
 import optuna
 import pytest
 
-from kdray.cli.sweep import _folds, _formats, _limit, _parser
-from kdray.config import SweepConfig, load_sweep, merge, parse
-from kdray.config.sweep import Range
+from kdray.cli import compare
+from kdray.cli.sweep import _folds, _formats, _limit, _parser, keeping
+from kdray.config import ComparisonConfig, SweepConfig, load_comparison, load_sweep, merge, parse
+from kdray.config.sweep import NO_FLAGS, Range
 from kdray.errors import ConfigError
+from kdray.experiments.compare import candidates_of
 
 FILE = Path(__file__).parents[2] / "sweeps" / "sample.yaml"
 
@@ -27,14 +29,14 @@ def changed(tmp_path: Path, old: str, new: str) -> SweepConfig:
 
 
 def test_every_flag_of_the_file_is_one_of_the_command(sweep: SweepConfig) -> None:
-    every = {name: 1 for name in SweepConfig.model_fields if name not in ("task", "run", "on_sample", "space")}
+    every = {name: 1 for name in SweepConfig.model_fields if name not in NO_FLAGS}
     every |= {"sampling": "random", "pruning": "none", "engine": "local", "bundle": True}
     flags = sweep.model_copy(update=every).flags()
     found = vars(_parser("rte").parse_args(flags))
     assert {name: str(value) for name, value in found.items() if name in every} == {
         name: str(float(value) if "hours" in name or "gpus" in name else value) for name, value in every.items()
     }
-    only_here = {"resume", "retry_failed", "smoke", "debug", "verbose", "address", "allow_network", "overrides"}
+    only_here = {"resume", "retry_failed", "smoke", "json", "debug", "verbose", "address", "allow_network", "overrides"}
     assert set(found) == set(every) | only_here
 
 
@@ -145,3 +147,88 @@ def test_folds_are_a_number_or_auto(sweep: SweepConfig, tmp_path: Path) -> None:
             _folds(given)
     with pytest.raises(ConfigError, match="folds"):
         changed(tmp_path, "trials: 4", "trials: 4\nfolds: some")
+
+
+OWN = """
+from kdray.methods import KD, Batch, MethodOutput
+
+
+class MyKD(KD):
+    warmth: float = 2.0
+
+    def terms(self, step: Batch) -> MethodOutput:
+        return super().terms(step)
+"""
+
+
+@pytest.mark.parametrize("base", ["kd", "own_method.py:MyKD"])
+def test_a_method_from_outside_has_its_settings_searched(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_method.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    names = ["kd", "own_method.py:MyKD"]
+    space = {
+        "method.name": names,
+        "method.temperature": {"low": 1, "high": 9.0},
+        "method.warmth": {"low": 1, "high": 3},
+    }
+    run = parse({"method": {"name": base}}, source="test")
+    sweep = SweepConfig.model_validate({"run": run, "space": space})
+    sweep.check(run)
+    own, start = base != "kd", sweep.starts(run)[0]["params"]
+    assert start == {"method.name": base, "method.temperature": 5.0} | ({"method.warmth": 2.0} if own else {})
+    for name in names:
+        fixed = optuna.trial.FixedTrial({"method.name": name, "method.temperature": 4.0, "method.warmth": 3})
+        chosen = sweep.suggest(fixed, run)
+        assert set(chosen) == set(space) - ({"method.warmth"} if name == "kd" else set())
+        assert parse(merge(run.model_dump(mode="json"), chosen), source="test").method.model_dump()["temperature"] == 4
+        shared = keeping(sweep.suggest, {"direction": "reverse", "warmth": 1.5})(fixed, run)
+        assert shared["method.direction"] == "reverse"
+        assert shared.get("method.warmth") == (3 if name != "kd" else None)
+
+
+METHODS = FILE.with_name("methods.yaml")
+
+
+def test_every_flag_of_a_comparison_file_is_one_of_its_command() -> None:
+    given = load_comparison(METHODS)
+    every = {name: 1 for name in ComparisonConfig.model_fields if name not in NO_FLAGS} | {"engine": "local"}
+    found = vars(compare._parser("", "rte").parse_args(given.model_copy(update=every).flags()))
+    assert {name: str(found[name]) for name in every} == {
+        name: str(float(value) if "gpus" in name else value) for name, value in every.items()
+    }
+
+
+def test_every_variant_of_the_shipped_file_can_be_trained() -> None:
+    given = load_comparison(METHODS)
+    run = parse(merge(given.base(), {"corpus": {"name": "sample"}}), source="test")
+    found = {each.label: each.run.method for each in candidates_of(given.variants, run)}
+    assert [*found][: len(given.variants)] == [*given.variants]
+    assert found["hot KD"].model_dump()["temperature"] == 10
+
+
+@pytest.mark.parametrize(
+    ("load", "file", "command"), [(load_sweep, METHODS, "compare"), (load_comparison, FILE, "sweep")]
+)
+def test_a_file_of_the_other_kind_is_refused_with_its_command(load: Any, file: Path, command: str) -> None:
+    with pytest.raises(ConfigError, match=rf"is a key of another kind of file; start it by kdray {command} .*yaml\.$"):
+        load(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("variants: {}", "variants is empty; give at least one."),
+        ("variants: {a: 3}", "variants.a is a section of settings, found 3."),
+        ("variants: {a: {}}\ntrials: 3", "unknown setting trials"),
+        ("variants: {a: {}}\nmethod: {name: kd}", "method is a setting of a run: put it under run:"),
+        ("seeds: 3", "variants: it is missing."),
+    ],
+)
+def test_what_a_comparison_file_cannot_hold_is_named(text: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError) as found:
+        load_comparison(tmp_path / "c.yaml")
+    assert sentence in str(found.value)
+    assert "\n" not in str(found.value)
