@@ -25,7 +25,7 @@ class MetricSpec:
     tags: tuple[str, ...]
 
 
-METERS = {
+METRIC_SPECS = {
     "rows": MetricSpec("counter", "Rows that a stage has worked on; its rate is rows per second.", _WORK),
     "teacher_passes": MetricSpec("counter", "Rows that a teacher or an embedder was run on.", _WORK),
     "artifacts": MetricSpec("counter", "Artifacts of a command, by result: made or reused.", ("stage", "result")),
@@ -37,7 +37,7 @@ METERS = {
 
 
 class Sink(Protocol):
-    """Where numbers go. Each call carries every tag of its meter."""
+    """Where numbers go. Each call carries every tag of its metric."""
 
     def count(self, name: str, amount: float, tags: Mapping[str, str]) -> None: ...
 
@@ -91,4 +91,4 @@ def show(name: str, value: float, **tags: str) -> None:
 
 def _registered(name: str, tags: Mapping[str, str]) -> dict[str, str]:
     given = {**_tags.get(), **tags}
-    return {tag: given.get(tag, "") for tag in METERS[name].tags}
+    return {tag: given.get(tag, "") for tag in METRIC_SPECS[name].tags}

@@ -47,10 +47,10 @@ def show_plan(run: "RunConfig", engine: Any, students: "Trials | None" = None) -
         return
     from kdray.engines.ray.plan import plan, warnings
 
-    shares = plan(run, engine, students)
+    planned = plan(run, engine, students)
     print("\nartifacts that are not in the store yet will be made like this:")
-    print(table([share.row() for share in shares]), end="\n\n", flush=True)
-    for sentence in warnings(shares):
+    print(table([each.row() for each in planned]), end="\n\n", flush=True)
+    for sentence in warnings(planned):
         print(f"kdray: {sentence}", file=sys.stderr, flush=True)
 
 

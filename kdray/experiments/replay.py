@@ -17,7 +17,7 @@ from kdray.store import Artifact, Store
 
 log = logging.getLogger(__name__)
 
-AGAIN = "again"  # the stage of students that are trained a second time
+REPLAY = "replay"  # the stage of students that are trained a second time
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _read(sweep_study: SweepStudy, sweep: str, number: int | None, store: Store)
 def retrain(past: RecordedTrial, context: Context) -> dict[str, Any]:
     """Train the trial's student once more, to its last epoch, and keep the first one; its result document."""
     shared = Shared.of(prepare(past.run, context, every_teacher=True))
-    job, title = (sendable(past.run), shared, AGAIN), f"trial {past.number}"
+    job, title = (sendable(past.run), shared, REPLAY), f"trial {past.number}"
     ((_, result),) = context.engine.run_many([job], result_of_job, titles=[title], cpus=past.cpus, gpus=past.gpus)
     return result
 

@@ -22,7 +22,7 @@ from kdray.methods.dekd import DeKD
 from kdray.methods.dfa import DFA
 from kdray.methods.distilbert import DistilBERT
 from kdray.methods.ens_best import EnsBest
-from kdray.methods.ens_lr_dev import FittedOnValidation
+from kdray.methods.ens_lr_dev import EnsLRDev
 from kdray.methods.ens_lr_train import EnsLRTrain
 from kdray.methods.ens_rand import EnsRand
 from kdray.methods.ens_u import EnsU
@@ -70,12 +70,12 @@ __all__ = [
     "DeKD",
     "DistilBERT",
     "EnsBest",
+    "EnsLRDev",
     "EnsLRTrain",
     "EnsRand",
     "EnsU",
     "EnsW",
     "FineTune",
-    "FittedOnValidation",
     "JointFineTuning",
     "LabelSmoothing",
     "LossTerm",

@@ -18,7 +18,7 @@ from kdray.methods.contract import MethodState, PriorOutputs, Status
 from kdray.methods.fitted import FittedEnsemble, fitted
 
 
-class FittedOnValidation(FittedEnsemble):
+class EnsLRDev(FittedEnsemble):
     """Soft labels of an ensemble fitted to the labels of the validation rows. Settings as in `FittedEnsemble`."""
 
     title: ClassVar[str] = "LR-Dev-Ensemble"

@@ -19,7 +19,7 @@ from kdray.methods.contract import MethodState, PriorOutputs, Status
 from kdray.methods.fitted import FittedEnsemble, fitted
 
 log = logging.getLogger(__name__)
-KNOWN_BY_HEART = 0.99
+MEMORIZED = 0.99
 
 
 class EnsLRTrain(FittedEnsemble):
@@ -33,7 +33,7 @@ class EnsLRTrain(FittedEnsemble):
 
     def prepare(self, evidence: PriorOutputs) -> MethodState:
         prepared = fitted(evidence.train, self.mode, method=self.name, split="train")
-        if (least := float(prepared["accuracy"].min())) > KNOWN_BY_HEART:
+        if (least := float(prepared["accuracy"].min())) > MEMORIZED:
             log.warning(
                 "method ens_lr_train: every teacher is right on %.1f %% of the train rows or more, so the fit "
                 "can hardly tell them apart; take ens_lr_dev.",

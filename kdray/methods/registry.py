@@ -15,7 +15,7 @@ from kdray.methods.dekd import DeKD
 from kdray.methods.dfa import DFA
 from kdray.methods.distilbert import DistilBERT
 from kdray.methods.ens_best import EnsBest
-from kdray.methods.ens_lr_dev import FittedOnValidation
+from kdray.methods.ens_lr_dev import EnsLRDev
 from kdray.methods.ens_lr_train import EnsLRTrain
 from kdray.methods.ens_rand import EnsRand
 from kdray.methods.ens_u import EnsU
@@ -56,7 +56,7 @@ AnyMethod = Annotated[
     | EnsRand
     | EnsBest
     | EnsLRTrain
-    | FittedOnValidation
+    | EnsLRDev
     | TAKD
     | PD
     | RLKD

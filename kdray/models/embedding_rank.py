@@ -82,11 +82,11 @@ def _copy(old: Any, new: Any, rank: int, counts: Sequence[int] | None) -> None:
     after.encoder.load_state_dict(before.encoder.state_dict())
     tables = before.embeddings
     rows = [tables.word_embeddings.weight, _positions(old), tables.token_type_embeddings.weight]
-    centred = [each.double() - each.double().mean(dim=1, keepdim=True) for each in rows]
-    kept = _directions(centred, rank - 1, counts)
+    centered = [each.double() - each.double().mean(dim=1, keepdim=True) for each in rows]
+    kept = _directions(centered, rank - 1, counts)
     width, spread = len(kept), _spread(rank)
     scale = math.sqrt(rank / width)  # of the tables, so that the LayerNorm's epsilon counts as much as before
-    for name, each in zip(TABLES, centred, strict=True):
+    for name, each in zip(TABLES, centered, strict=True):
         getattr(after.embeddings, name).weight.copy_(scale * each @ kept @ spread.T)
     norm = tables.LayerNorm
     weight, bias = norm.weight.double()[:, None] * kept @ spread.T / scale, norm.bias.double()

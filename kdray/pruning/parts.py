@@ -93,8 +93,8 @@ def _spread(count: int) -> npt.NDArray[np.int64]:
 
 def _main_direction(sample: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The direction in which some vectors differ most, by power iteration from a fixed start."""
-    centred = (sample - sample.mean(axis=0)).astype(np.float64)
-    spread = centred.T @ centred
+    centered = (sample - sample.mean(axis=0)).astype(np.float64)
+    spread = centered.T @ centered
     direction = np.ones(spread.shape[0]) + np.arange(spread.shape[0]) / spread.shape[0]
     for _ in range(_POWER_STEPS):
         direction = spread @ direction

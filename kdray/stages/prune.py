@@ -155,22 +155,20 @@ class _Pruning:
         statistics = freeze(shards.counted(self._each(units, shards.counts, "terms"), len(units)))
         scores = shards.scored(self._each(units, partial(shards.scores, statistics, settings.score), "scores"))
         embeddings = self._embeddings(units, level, made)
-        trained_artifact = fit_scores(
-            units, scores, embeddings, settings, level=level, statistics=statistics, run=self._elsewhere
-        )
-        pruned = prune_fitted(train, self.roles, trained_artifact.pruner, trained_artifact.decisions, is_train=True)
-        splits = {"train": pruned.table} | self._others(trained_artifact, level)
-        trained_artifact.pruner.save(draft.folder)
-        pq.write_table(trained_artifact.decisions, draft.file("decisions.parquet"), compression="zstd")
+        fit = fit_scores(units, scores, embeddings, settings, level=level, statistics=statistics, run=self._elsewhere)
+        pruned = prune_fitted(train, self.roles, fit.pruner, fit.decisions, is_train=True)
+        splits = {"train": pruned.table} | self._others(fit, level)
+        fit.pruner.save(draft.folder)
+        pq.write_table(fit.decisions, draft.file("decisions.parquet"), compression="zstd")
         info = dict(self.stored.info) | {"rows": {split: table.num_rows for split, table in splits.items()}}
         save_splits(splits, {"task": _task(self.stored), "info": info}, draft.folder)
-        return summary(trained_artifact.decisions, train) | {
+        return summary(fit.decisions, train) | {
             "policy": settings.policy.label,
             "level": level,
-            "silhouette": trained_artifact.silhouette,
+            "silhouette": fit.silhouette,
             "duplicates": found,
-            "warnings": list(trained_artifact.warnings),
-            "picture": picture(trained_artifact.decisions, trained_artifact.pruner.threshold),
+            "warnings": list(fit.warnings),
+            "picture": picture(fit.decisions, fit.pruner.threshold),
         }
 
     @property
@@ -222,7 +220,7 @@ class _Pruning:
         if wanted is None:
             return train, None, []
         rows = pa.chunked_array([joined_texts(train, [field.name for field in stored.task.fields])], pa.string())
-        made = [embedded(rows, each, self.context, name=f"{stored.task.name}-example") for each in self.embedders]
+        made = [embedded(rows, each, self.context, name=f"{stored.task.name}-row") for each in self.embedders]
         found = find_duplicates(unit_vectors(made, self.settings.edge), stored.labels("train"), wanted)
         same, conflicts = found.tables(train["id"].to_pylist())
         pq.write_table(same, draft.file("duplicates.parquet"), compression="zstd")
@@ -231,17 +229,17 @@ class _Pruning:
         counts = {"rows": len(same), "dropped": int(dropped.sum()), "conflicts": len(conflicts)}
         return train.filter(pa.array(~dropped)), counts, [each[~dropped] for each in made]
 
-    def _others(self, trained_artifact: Fit, level: Level) -> dict[str, pa.Table]:
+    def _others(self, fit: Fit, level: Level) -> dict[str, pa.Table]:
         """The splits models are scored on, shortened by frozen statistics; level row leaves them as they are."""
         if level == "row":
             return {}
         tables = {split: self.stored.table(split) for split in self.stored.scored}
         whole = pa.concat_tables(list(tables.values()))
-        factory = partial(shards.shortens, self.roles, trained_artifact.pruner)
-        drop_sentences = pa.concat_tables(list(self._each(whole, factory, "scored")))
+        factory = partial(shards.shortens, self.roles, fit.pruner)
+        shortened = pa.concat_tables(list(self._each(whole, factory, "scored")))
         ends = np.cumsum([len(table) for table in tables.values()]).tolist()
         return {
-            split: drop_sentences.slice(end - len(table), len(table))
+            split: shortened.slice(end - len(table), len(table))
             for (split, table), end in zip(tables.items(), ends, strict=True)
         }
 

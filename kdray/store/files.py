@@ -78,7 +78,9 @@ class Files:
                 return sorted(path.name for path in Path(place).iterdir())
             return []
         selector = fs.FileSelector(place, allow_not_found=True)
-        return sorted(info.base_name for info in self._patiently(lambda: self._fs.get_file_info(selector)))
+        return sorted(
+            info.base_name for info in self._retry_while_unavailable(lambda: self._fs.get_file_info(selector))
+        )
 
     def walk(self, where: str) -> Iterator[Entry]:
         """All files below a folder. Links are not followed."""
@@ -88,13 +90,13 @@ class Files:
             yield from (_entry(path, path[start:]) for path in _files_below(place))
             return
         selector = fs.FileSelector(place, recursive=True, allow_not_found=True)
-        for info in self._patiently(lambda: self._fs.get_file_info(selector)):
+        for info in self._retry_while_unavailable(lambda: self._fs.get_file_info(selector)):
             if info.type != fs.FileType.Directory:
                 yield Entry(info.path[start:], info.size or 0, (info.mtime_ns or 0) / 1e9)
 
     def exists(self, where: str) -> bool:
         place = self._at(where)
-        return self._patiently(lambda: self._fs.get_file_info(place)).type != fs.FileType.NotFound
+        return self._retry_while_unavailable(lambda: self._fs.get_file_info(place)).type != fs.FileType.NotFound
 
     def read_json(self, where: str) -> Any:
         """The parsed file, or None if there is none."""
@@ -119,7 +121,7 @@ class Files:
             with self._fs.open_input_stream(place) as stream:
                 return stream.read(None if most is None else most + 1)
 
-        content = self._patiently(read)
+        content = self._retry_while_unavailable(read)
         if most is not None and len(content) > most:
             raise RunError(f"{self.uri_of(where)} has more than {most:,} bytes, which is too much to be read.")
         return content
@@ -135,7 +137,7 @@ class Files:
                     total.update(block)
             return total.hexdigest()
 
-        return self._patiently(read)
+        return self._retry_while_unavailable(read)
 
     def make_folder(self, where: str) -> None:
         """A folder, if it is not there."""
@@ -144,7 +146,7 @@ class Files:
             if self.is_local:
                 Path(place).mkdir(parents=True, exist_ok=True)
             else:
-                self._patiently(lambda: self._fs.create_dir(place, recursive=True))
+                self._retry_while_unavailable(lambda: self._fs.create_dir(place, recursive=True))
         except OSError as error:
             raise ConfigError(f"store {self.uri!r} cannot be written: {error.strerror or error} ({where}).") from error
 
@@ -166,7 +168,7 @@ class Files:
             self._fs.move(temporary, path)
 
         try:
-            self._patiently(write)
+            self._retry_while_unavailable(write)
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._fs.delete_file(temporary)
@@ -194,7 +196,7 @@ class Files:
             self._fs.create_dir(place, recursive=True)
             fs.copy_files(str(folder), place, destination_filesystem=self._fs)
 
-        self._patiently(copy)
+        self._retry_while_unavailable(copy)
 
     def copy_out(self, where: str, names: Collection[str], folder: Path) -> None:
         """Copy these files below `where` into a local folder.
@@ -212,7 +214,7 @@ class Files:
                     while block := source.read(BLOCK):
                         copied.write(block)
 
-            self._patiently(read)
+            self._retry_while_unavailable(read)
 
         for name in names:
             self._inside(f"{where}/{name}")  # all of them, before the first is written
@@ -242,13 +244,13 @@ class Files:
         return where
 
     def _remove_object(self, place: str) -> None:
-        kind = self._patiently(lambda: self._fs.get_file_info(place)).type
+        kind = self._retry_while_unavailable(lambda: self._fs.get_file_info(place)).type
         if kind == fs.FileType.Directory:
-            self._patiently(lambda: self._fs.delete_dir(place))
+            self._retry_while_unavailable(lambda: self._fs.delete_dir(place))
         elif kind == fs.FileType.File:
-            self._patiently(lambda: self._fs.delete_file(place))
+            self._retry_while_unavailable(lambda: self._fs.delete_file(place))
 
-    def _patiently(self, action: Callable[[], T]) -> T:
+    def _retry_while_unavailable(self, action: Callable[[], T]) -> T:
         """What `action` returns; it is tried again for `PATIENCE_SECONDS` while an object store refuses connections."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:

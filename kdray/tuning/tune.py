@@ -36,7 +36,7 @@ class RayTune:
     ) -> str | None:
         """One search of Tune's; returns the budget that ended it, if one did."""
         task = prepared.corpus.name
-        now = partial(_room, settings.cpus, settings.gpus)
+        now = partial(_capacity, settings.cpus, settings.gpus)
         searcher = trials_of(StudySearcher, settings, run, sweep_study, capacity=now, retries=run.work.retries)
         ended = len(sweep_study.ended())
         tracked = callbacks(settings.trackers, sweep=settings.name, folder=folder_of(context.store, settings.name))
@@ -70,7 +70,7 @@ class RayTune:
         return stopper.reason
 
 
-def _room(cpus: int, gpus: float) -> int:
+def _capacity(cpus: int, gpus: float) -> int:
     """Trials that fit at this moment; at least one, which waits for a node to come back."""
     return max(1, capacity(cpus, gpus))
 

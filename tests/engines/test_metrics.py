@@ -24,7 +24,7 @@ import yaml
 from kdray.engines.ray.engine import OnRay
 from kdray.engines.ray.metrics import PREFIX
 from kdray.engines.ray.session import dashboard, session
-from kdray.metrics import METERS
+from kdray.metrics import METRIC_SPECS
 from kdray.stages import Context, distill, prepare
 from kdray.store import Store
 
@@ -166,7 +166,7 @@ def test_every_process_queries_its_own_cluster(worked: Path) -> None:
 
 def test_the_dashboard_shows_every_meter_and_no_other() -> None:
     shown = {name for text in expressions() for name in re.findall(r"ray_kdray_(\w+?)(?:_total)?[{)\[]", text)}
-    assert shown == set(METERS)
+    assert shown == set(METRIC_SPECS)
 
 
 def test_the_configuration_is_one_that_prometheus_takes() -> None:

@@ -9,7 +9,7 @@ import ray
 from kdray.config import RunConfig, parse
 from kdray.engines.ray import engine, plan
 from kdray.engines.ray.engine import OnRay
-from kdray.engines.ray.plan import Share, Trials
+from kdray.engines.ray.plan import PlannedWork, Trials
 from kdray.errors import ConfigError
 
 
@@ -33,7 +33,7 @@ def run(encoder: Path, **settings: Any) -> RunConfig:
     return parse({"teachers": teachers, "student": student, **settings}, source="test")
 
 
-def planned(run: RunConfig, trials: Trials | None = None) -> dict[str, Share]:
+def planned(run: RunConfig, trials: Trials | None = None) -> dict[str, PlannedWork]:
     return {share.work: share for share in plan.plan(run, OnRay(run.work), trials)}
 
 

@@ -27,9 +27,9 @@ def fitted_weights(teachers, y):
     u = np.full(len(parts), 1 / len(parts))
     for _ in range(50):
         q = softmax(np.tensordot(u, parts, 1))
-        centred = parts - (parts * q).sum(-1, keepdims=True)
-        gradient = -centred[:, np.arange(len(y)), y].mean(1) + u / len(y)
-        hessian = np.einsum("knc,jnc,nc->kj", centred, centred, q) / len(y) + np.eye(len(u)) / len(y)
+        centered = parts - (parts * q).sum(-1, keepdims=True)
+        gradient = -centered[:, np.arange(len(y)), y].mean(1) + u / len(y)
+        hessian = np.einsum("knc,jnc,nc->kj", centered, centered, q) / len(y) + np.eye(len(u)) / len(y)
         u = u - np.linalg.solve(hessian, gradient)
     assert np.abs(gradient).max() < 1e-12
     positive = np.maximum(u, 0)

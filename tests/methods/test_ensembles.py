@@ -14,11 +14,11 @@ from kdray.errors import ConfigError
 from kdray.methods import (
     KD,
     EnsBest,
+    EnsLRDev,
     EnsLRTrain,
     EnsRand,
     EnsU,
     EnsW,
-    FittedOnValidation,
     PriorOutputs,
     TeacherLogits,
 )
@@ -155,7 +155,7 @@ def test_weighted_ensembles_against_the_oracle(settings, combine, classes, count
     alpha = settings.get("alpha", 0.5)
     fits = {
         EnsW: oracle.shares_by_accuracy(teachers, y),
-        FittedOnValidation: oracle.fitted_weights(teachers, y),
+        EnsLRDev: oracle.fitted_weights(teachers, y),
         EnsLRTrain: oracle.fitted_weights(teachers[::-1], y),
     }
     known = evidence(teachers, y, train=answers(teachers[::-1], y))
@@ -175,7 +175,7 @@ def test_stacking_against_the_oracle(classes, count, settings):
     teachers = [knowing(k, y, classes, 2 + k) for k in range(count)]
     student, z = drawn(50, 12, classes), [drawn(60 + k, 12, classes) for k in range(count)]
     matrix, bias = oracle.stacked(teachers, y)
-    for kind in (FittedOnValidation, EnsLRTrain):
+    for kind in (EnsLRDev, EnsLRTrain):
         method = kind(mode="stacking", **settings)
         step = step_of(method, student, z, y[:12], evidence(teachers, y))
         seen = np.concatenate([softmax(each) for each in z], axis=1)
@@ -211,7 +211,7 @@ def test_rows_without_a_label_are_left_out_of_every_weight():
     teachers = [knowing(k, y, 3, 2 + k) for k in range(2)]
     more = [np.concatenate([z, drawn(9, 5, 3)]) for z in teachers]
     gaps = np.concatenate([y, [-1] * 5])
-    for method in (EnsW(), EnsBest(), FittedOnValidation(), EnsLRTrain(), EnsLRTrain(mode="stacking")):
+    for method in (EnsW(), EnsBest(), EnsLRDev(), EnsLRTrain(), EnsLRTrain(mode="stacking")):
         whole, part = method.prepare(evidence(teachers, y)), method.prepare(evidence(more, gaps))
         for name, value in whole.items():
             torch.testing.assert_close(part[name], value, rtol=0, atol=1e-6)
@@ -221,13 +221,13 @@ def test_missing_labels_or_classes_are_refused():
     y = np.arange(30) % 3
     teachers = [knowing(k, y, 3, 2) for k in range(2)]
     blind = evidence(teachers, np.full(30, -1))
-    for method in (EnsW(), EnsBest(), FittedOnValidation(), EnsLRTrain()):
+    for method in (EnsW(), EnsBest(), EnsLRDev(), EnsLRTrain()):
         with pytest.raises(ConfigError, match=f"method {method.name} .*none of these has a label and a prediction"):
             method.prepare(blind)
     two = y.clip(max=1)
     with pytest.raises(ConfigError, match="no validation row has class 2"):
-        FittedOnValidation(mode="stacking").prepare(evidence(teachers, two))
-    FittedOnValidation().prepare(evidence(teachers, two))
+        EnsLRDev(mode="stacking").prepare(evidence(teachers, two))
+    EnsLRDev().prepare(evidence(teachers, two))
     with pytest.raises(ConfigError, match="no teacher is right"):
         EnsW().prepare(PriorOutputs(train=accurate(1.0), validation=accurate(0.0, 0.0)))
     with pytest.raises(ConfigError, match=r"2 method\.shares for 3 teachers"):
@@ -247,8 +247,8 @@ def test_train_and_validation_give_different_weights():
     pair = pair_for(EnsLRTrain())
     known = evidence_for(pair)
     swapped = PriorOutputs(train=known.validation, validation=known.train)
-    torch.testing.assert_close(EnsLRTrain().prepare(known), FittedOnValidation().prepare(swapped))
-    assert not torch.equal(EnsLRTrain().prepare(known)["weights"], FittedOnValidation().prepare(known)["weights"])
+    torch.testing.assert_close(EnsLRTrain().prepare(known), EnsLRDev().prepare(swapped))
+    assert not torch.equal(EnsLRTrain().prepare(known)["weights"], EnsLRDev().prepare(known)["weights"])
 
 
 @pytest.mark.parametrize(("wrong", "warned"), [(0, True), (1, False)])

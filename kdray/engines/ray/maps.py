@@ -49,7 +49,7 @@ def map_tables(
         warnings.simplefilter("ignore", RayDeprecationWarning)  # there is no other way yet to say how often to restart
         # `from_arrow` would first start a worker for each block, to look at it
         dataset = ray.data.from_blocks(blocks).map_batches(
-            type(name, (_Mapper,), {}),
+            type(name, (_TableWorker,), {}),
             fn_constructor_kwargs={"factory": factory, "tags": tags},
             batch_format="pyarrow",
             batch_size=None,
@@ -66,7 +66,7 @@ def map_tables(
             yield number, from_bytes(made.as_buffer())
 
 
-class _Mapper:
+class _TableWorker:
     """The map is made with the first block: Ray reports an error of a constructor only as text."""
 
     def __init__(self, factory: Callable[[], TableMap], tags: Mapping[str, str]) -> None:

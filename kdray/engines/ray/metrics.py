@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ray.util.metrics import Counter, Gauge
 
 from kdray import compat, log, metrics
-from kdray.metrics import METERS
+from kdray.metrics import METRIC_SPECS
 
 PREFIX = "kdray_"
 
@@ -23,12 +23,12 @@ class RayMetrics:
 
     def count(self, name: str, amount: float, tags: Mapping[str, str]) -> None:
         if name not in self._counters:
-            self._counters[name] = Counter(PREFIX + name, METERS[name].description, METERS[name].tags)
+            self._counters[name] = Counter(PREFIX + name, METRIC_SPECS[name].description, METRIC_SPECS[name].tags)
         self._counters[name].inc(amount, dict(tags))
 
     def show(self, name: str, value: float, tags: Mapping[str, str]) -> None:
         if name not in self._gauges:
-            self._gauges[name] = Gauge(PREFIX + name, METERS[name].description, METERS[name].tags)
+            self._gauges[name] = Gauge(PREFIX + name, METRIC_SPECS[name].description, METRIC_SPECS[name].tags)
         self._gauges[name].set(value, dict(tags))
 
 

@@ -20,7 +20,7 @@ GB = 1e9
 
 
 @dataclass(frozen=True)
-class Share:
+class PlannedWork:
     """One kind of work.
 
     Attributes:
@@ -57,24 +57,24 @@ class Trials:
     confirmation: int = 0  # students on several seeds at the end, at most
 
 
-def plan(run: RunConfig, engine: OnRay, trials: Trials | None = None) -> list[Share]:
+def plan(run: RunConfig, engine: OnRay, trials: Trials | None = None) -> list[PlannedWork]:
     """What is not in the store yet will run like this.
 
     Raises:
         ConfigError: The cluster can never give what one worker or trial needs.
     """
-    shares = [*_teachers(run, engine), *_inference(run, engine)]
+    planned = [*_teachers(run, engine), *_inference(run, engine)]
     if trials is None:
         cpus, gpus = engine.per_worker()
         workers = run.work.workers
-        return [*shares, Share("student", workers, workers, cpus, gpus, _student_bytes(run, workers))]
+        return [*planned, PlannedWork("student", workers, workers, cpus, gpus, _student_bytes(run, workers))]
     memory = _student_bytes(run, 1)
     fits = fitting(trials.cpus, trials.gpus)
     counts = {trials.what: trials.count, "confirmation, at most": trials.confirmation}
     for what, count in counts.items():
         if count:
-            shares.append(Share(what, count, min(count, fits), trials.cpus, trials.gpus, memory))
-    return shares
+            planned.append(PlannedWork(what, count, min(count, fits), trials.cpus, trials.gpus, memory))
+    return planned
 
 
 def fitting(cpus: int, gpus: float) -> int:
@@ -92,23 +92,23 @@ def fitting(cpus: int, gpus: float) -> int:
     return fits
 
 
-def warnings(shares: Sequence[Share]) -> list[str]:
+def warnings(planned: Sequence[PlannedWork]) -> list[str]:
     """One sentence for each kind of work that may not fit into a node's memory, if it is spread evenly."""
     nodes = living_nodes()
     smallest = min(node["Resources"].get("memory", float("inf")) for node in ray.nodes() if node["Alive"])
     sentences: list[str] = []
-    for share in shares:
-        on_one = -(-share.at_once // nodes)
-        if on_one * share.memory > smallest:
+    for each in planned:
+        on_one = -(-each.at_once // nodes)
+        if on_one * each.memory > smallest:
             sentences.append(
-                f"{share.work}: {on_one} at once on one node may need {on_one * share.memory / GB:.0f} GB, the "
+                f"{each.work}: {on_one} at once on one node may need {on_one * each.memory / GB:.0f} GB, the "
                 f"smallest node has {smallest / GB:.0f} GB; give each more CPUs, so that fewer run at once, or shorten "
                 "train.max_length or train.batch_size."
             )
     return sentences
 
 
-def _teachers(run: RunConfig, engine: OnRay) -> list[Share]:
+def _teachers(run: RunConfig, engine: OnRay) -> list[PlannedWork]:
     trained = [teacher for teacher in run.teachers if not teacher.fine_tuned and teacher.predictions is None]
     if not trained or not run.method.max_teachers:
         return []
@@ -120,16 +120,16 @@ def _teachers(run: RunConfig, engine: OnRay) -> list[Share]:
     how = "together" if run.teacher_training == "joint" else "one after the other"
     work = f"{len(trained)} teachers, {how}" if len(trained) > 1 else "teacher"
     work += f", {len(first)} with an intermediate task" if first else ""
-    return [Share(work, workers, workers, cpus, gpus, memory)]
+    return [PlannedWork(work, workers, workers, cpus, gpus, memory)]
 
 
-def _inference(run: RunConfig, engine: OnRay) -> list[Share]:
+def _inference(run: RunConfig, engine: OnRay) -> list[PlannedWork]:
     with_model = [teacher for teacher in run.teachers if teacher.predictions is None]
     if not with_model or not run.method.max_teachers:
         return []
     actors, cpus, gpus = engine.pool()
     memory = max(inference_bytes(_info(teacher.encoder), layers=teacher.layers) for teacher in with_model)
-    return [Share("outputs, embeddings, at most", actors, actors, cpus, gpus, memory)]
+    return [PlannedWork("outputs, embeddings, at most", actors, actors, cpus, gpus, memory)]
 
 
 def _student_bytes(run: RunConfig, workers: int) -> float:
