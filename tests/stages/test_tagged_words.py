@@ -1,9 +1,11 @@
 """Token classification from files to a student: alignment, cached outputs of words, methods, refusals."""
 
 import json
+import re
 import tempfile
 
 import numpy as np
+import pages
 import pandas as pd
 import pytest
 import tagged
@@ -16,6 +18,7 @@ from kdray.api.reports import _run
 from kdray.config import parse
 from kdray.corpora import encode
 from kdray.errors import ConfigError
+from kdray.methods import METHODS
 from kdray.models import load_classifier, load_tokenizer
 from kdray.models.tokens import grouped
 from kdray.report.document import Table
@@ -28,8 +31,6 @@ from kdray.stages.train_stage import result_of
 from kdray.store import Store
 from kdray.tasks import NO_WORD
 from kdray.tasks.entities import micro_f1
-
-TWO = [{"name": name, "encoder": "minilm"} for name in ("one", "two")]
 
 
 @pytest.fixture(scope="module")
@@ -111,35 +112,63 @@ def test_a_teacher_that_reads_fewer_words_teaches_these(tiny_encoder, folder, st
     assert 0.1 < result_of(student)["query_ratio"]["teacher"] < 0.9
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        "cos_adaptive",
-        "distilbert",
-        "minilmv2",
-        "takd",
-        "ner_dyn",
-        {"name": "tinybert", "intermediate_epochs": 1},
-        {"name": "dekd", "lambda3": 0.0},
-    ],
-    ids=str,
-)
-def test_methods_of_logits_and_of_layers_train(tiny_encoder, folder, store, method):
-    named = {"name": method} if isinstance(method, str) else method
-    short = {"train": tiny.training(1), "student": {"encoder": str(tiny_encoder), "layers": 1}}
-    _, student = go(tiny_encoder, folder, store, method=named, assistant={"train": tiny.training(1)}, **short)
-    assert np.isfinite([epoch["loss"] for epoch in result_of(student)["history"]]).all()
+METHOD_NAMES = [kind().name for kind in METHODS]
+WITHOUT_CLS = {
+    "dekd": {"lambda3": 0.0},
+    "pkd": {"beta": 0.0},
+    "mtbert": {"tokens": "all"},
+    "tinybert": {"intermediate_epochs": 1},
+}
+OF_WHOLE_ROWS = [
+    {"name": "dekd"},
+    {"name": "pkd"},
+    {"name": "mtbert", "tokens": "cls"},
+    {"name": "ckdsp", "combine_teachers": "rlkd"},
+]
+
+
+@pytest.fixture(scope="module")
+def of_the_page():
+    """The methods of the list in docs/methods.md: trained as for one class, by layers, refused."""
+    page = (pages.ROOT / "docs/methods.md").read_text()
+    section = page.partition("## Tags of words")[2].partition("\n## ")[0]
+    items = [item.partition("- ")[2] for item in re.split(r"\n(?=- )", section)[1:]]
+    named = [{word for word in re.findall(r"`(\w+)`", item) if word in METHOD_NAMES} for item in items]
+    assert [item.partition(":")[0] for item in items[2:]] == ["Refused in one sentence", "Refused too"]
+    return named[0], named[1], named[2]
+
+
+@pytest.fixture(scope="module")
+def short(tiny_encoder):
+    once = tiny.training(1)
+    two = [tiny.teacher(tiny_encoder, name, epochs=1) for name in ("one", "two")]
+    return {"teachers": two, "train": once, "assistant": {"train": once}}
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_a_method_trains_or_is_refused_as_the_page_says(tiny_encoder, folder, store, of_the_page, short, name):
+    plain, layers, refused = of_the_page
+    method = {"name": name, **WITHOUT_CLS.get(name, {})}
+    if name in plain | layers:
+        _, student = go(tiny_encoder, folder, store, method=method, **short)
+        assert np.isfinite([epoch["loss"] for epoch in result_of(student)["history"]]).all()
+    else:
+        assert name in refused
+        with pytest.raises(ConfigError, match=rf"^method {name} (needs|compares) .*\.$"):
+            go(tiny_encoder, folder, store, method=method, **short)
+
+
+@pytest.mark.parametrize("method", OF_WHOLE_ROWS, ids=str)
+def test_settings_that_need_whole_rows_are_refused(tiny_encoder, folder, store, of_the_page, short, method):
+    assert method["name"] in of_the_page[2]
+    with pytest.raises(ConfigError, match=rf"^method {method['name']} compares the student's (cls|sent_emb)"):
+        go(tiny_encoder, folder, store, method=method, **short)
 
 
 @pytest.mark.parametrize(
     ("sections", "sentence"),
     [
         ({"prune": {"policy": "lower_tail"}}, r"^prune.policy = lower_tail could remove tagged tokens, and the task"),
-        ({"method": {"name": "pkd"}}, r"^method pkd compares the student's cls, but student gives only attn, hidden"),
-        (
-            {"method": {"name": "muki"}, "teachers": TWO},
-            r"^method muki needs passes with dropout of whole rows",
-        ),
         ({"student": {"architecture": "textcnn"}}, r"^student.architecture = textcnn gives one row of scores"),
         ({"student": {"vocabulary": "trim"}}, r"^student.vocabulary = trim reads texts, but the rows of the task"),
     ],
