@@ -12,7 +12,7 @@ from kdray.export.predict import Bundle
 from kdray.export.trained import TrainedModel
 from kdray.tasks import Task, get_metric, get_task, score_one
 
-FP32_DIFFERENCE = 1e-4  # in logits
+FP32_DIFFERENCE = 1e-4  # in logits; of their size where it is above 1, because float32 has seven digits
 EQUAL_LABELS = 0.99  # of the rows, for int8
 
 
@@ -37,6 +37,7 @@ class Agreement:
 
     Attributes:
         difference: The largest, in logits, over rows and edge cases.
+        relative: The same over the size of the model's logit, where this is above 1.
         equal_labels: The share of rows with equal labels; None where the task has no labels.
         equal_edges: The same of the edge cases.
         metric: The score that `model_score` and `score` are, on the rows.
@@ -46,6 +47,7 @@ class Agreement:
     rows: int
     edge_cases: int
     difference: float
+    relative: float
     equal_labels: float | None
     equal_edges: float | None
     metric: str
@@ -104,12 +106,14 @@ def agreement(model: TrainedModel, wanted: Expected, logits: np.ndarray, edges: 
     """
     task, metric = get_task(model.reading.task), model.reading.metrics[0]
     ours, theirs = joined(edges), np.concatenate([wanted.edge_logits] * len(edges))
+    differences = [_differences(logits, wanted.logits), _differences(ours, theirs)]
     scores = [score_one(metric, wanted.evidence.targets, each, task) for each in (wanted.logits, logits)]
     lost = scores[0] - scores[1] if get_metric(metric).higher_is_better else scores[1] - scores[0]
     return Agreement(
         rows=len(logits),
         edge_cases=len(wanted.edges),
-        difference=max(_difference(logits, wanted.logits), _difference(ours, theirs)),
+        difference=max(each[0] for each in differences),
+        relative=max(each[1] for each in differences),
         equal_labels=_equal_labels(task, logits, wanted.logits),
         equal_edges=_equal_labels(task, ours, theirs),
         metric=metric,
@@ -121,8 +125,8 @@ def agreement(model: TrainedModel, wanted: Expected, logits: np.ndarray, edges: 
 
 def fault_of_fp32(found: Agreement) -> str | None:
     """Why a float32 export is refused; None where it may be kept."""
-    if not found.difference <= FP32_DIFFERENCE:  # also NaN
-        return f"logits differ by more than {FP32_DIFFERENCE:g}"
+    if not found.relative <= FP32_DIFFERENCE:  # also NaN
+        return f"logits differ by more than {FP32_DIFFERENCE:g}, or that share of a logit above 1"
     return "labels differ" if {found.equal_labels, found.equal_edges} - {None, 1.0} else None
 
 
@@ -148,10 +152,11 @@ def _check_pruning(bundle: Bundle, model: TrainedModel, wanted: Expected) -> Non
             raise RunError(f"the exported pruner shortens texts of {name} in another way than the model's own pruner.")
 
 
-def _difference(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The largest; tokens that neither reads are equal."""
+def _differences(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
+    """The largest one, and the largest share of a logit above 1; tokens that neither reads are equal."""
     both = np.isnan(ours) & np.isnan(theirs) if ours.ndim == 3 else np.zeros(ours.shape, bool)
-    return float(np.abs(np.where(both, 0.0, ours - theirs)).max())
+    found = np.abs(np.where(both, 0.0, ours - theirs))
+    return float(found.max()), float((found / np.maximum(1.0, np.where(both, 1.0, np.abs(theirs)))).max())
 
 
 def _equal_labels(task: Task, ours: np.ndarray, theirs: np.ndarray) -> float | None:

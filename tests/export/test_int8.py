@@ -15,7 +15,7 @@ from kdray.export import bundle as bundles
 from kdray.export import predict, quantize
 from kdray.export.bundle import export_bundle
 from kdray.export.evidence import Evidence
-from kdray.export.proof import Agreement, fault_of_fp32, fault_of_int8
+from kdray.export.proof import Agreement, _differences, fault_of_fp32, fault_of_int8
 from kdray.export.trained import TrainedModel
 
 
@@ -156,8 +156,23 @@ def test_the_range_is_reduced_without_vnni_or_on_request(
 
 
 def found(**changes: Any) -> Agreement:
-    plain = {"rows": 100, "edge_cases": 9, "difference": 1e-5, "equal_labels": 1.0, "equal_edges": 1.0}
+    plain = {
+        "rows": 100,
+        "edge_cases": 9,
+        "difference": 1e-5,
+        "relative": 1e-5,
+        "equal_labels": 1.0,
+        "equal_edges": 1.0,
+    }
     return Agreement(**{**plain, "metric": "accuracy", "model_score": 0.9, "score": 0.9, "lost_points": 0.0, **changes})
+
+
+def test_differences_of_large_logits_are_also_shares_of_them() -> None:
+    theirs = np.array([[400.0, -0.5], [0.25, 2.0]])
+    absolute, relative = _differences(theirs + np.array([[0.02, 0.0], [-1e-5, 4e-5]]), theirs)
+    assert absolute == pytest.approx(0.02)
+    assert relative == pytest.approx(0.02 / 400)
+    assert all(np.isnan(_differences(theirs * np.nan, theirs)))
 
 
 @pytest.mark.parametrize(
@@ -165,8 +180,9 @@ def found(**changes: Any) -> Agreement:
     [
         ({}, None),
         ({"equal_labels": None, "equal_edges": None}, None),
-        ({"difference": 1.1e-4}, "logits differ by more than 0.0001"),
-        ({"difference": float("nan")}, "logits differ by more than 0.0001"),
+        ({"difference": 3e-4}, None),  # of logits of 30
+        ({"relative": 1.1e-4}, "logits differ by more than 0.0001, or that share of a logit above 1"),
+        ({"relative": float("nan")}, "logits differ by more than 0.0001, or that share of a logit above 1"),
         ({"equal_labels": 0.999}, "labels differ"),
         ({"equal_edges": 0.9}, "labels differ"),
     ],
