@@ -77,7 +77,7 @@ def _epoch(
         student,
         method=method,
         adapters=torch.nn.ModuleDict(),
-        material=TrainingData(rows, teachers),
+        data=TrainingData(rows, teachers),
         settings=settings,
         hooks=hooks,
         ranks=SingleRank(),

@@ -145,7 +145,7 @@ class TrainingJob:
             self.method.check(pair)
             select_rows = self._rows(tokenizer, self.corpus, "validation")
             prepared = self._prepared(train_rows)
-            material = TrainingData(
+            data = TrainingData(
                 rows=train_rows,
                 teachers=[self._teacher(teacher, train_rows) for teacher in self.spec.teachers],
                 assistant=self._teacher(self.spec.assistant, train_rows) if self.spec.assistant else None,
@@ -165,7 +165,7 @@ class TrainingJob:
             title=self.spec.title,
             higher_is_better=get_metric(self.metric).higher_is_better,
         )
-        how: dict[str, Any] = {"method": self.method, "material": material, "settings": self.spec.train, "hooks": hooks}
+        how: dict[str, Any] = {"method": self.method, "data": data, "settings": self.spec.train, "hooks": hooks}
         how |= {"ranks": self.ranks, "device": self.device}
         if self.spec.evaluate_only:
             result = _untrained()

@@ -191,7 +191,7 @@ class Phase:
         name: Shown in progress lines.
         method: Whose needs, weights and terms count.
         epochs: 1 or more.
-        schedule: Phases of one schedule share optimizer state and one course of the learning rate over their epochs.
+        schedule: Phases of one schedule share optimizer state and one learning-rate schedule over their epochs.
         learning_rate: None takes the run's.
         trains: The `student` (with adapters), a `controller` by `Method.learn` while the student stands still, or
             `both`.
@@ -275,7 +275,7 @@ class Method(OpenSettings):
         return None
 
     def phases(self, epochs: int) -> tuple[Phase, ...]:
-        """The course of a training; the scored phases that train the student have `epochs` epochs together."""
+        """The phases of a training; the scored ones that train the student have `epochs` epochs together."""
         return (Phase(self.name, self, epochs),)
 
     def check(self, pair: TeacherStudent) -> None:

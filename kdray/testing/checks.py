@@ -451,7 +451,7 @@ def is_random(case: Case, step: Batch) -> bool:
 
 
 def outcome(method: Method) -> list[Any]:
-    """All that a setting could change: the course, the terms on three random batches, what a controller learns."""
+    """All that a setting could change: the phases, the terms on three random batches, what a controller learns."""
     found: list[Any] = [method.uses_assistant, method.dropout_passes, method.reward]
     if method.uses_assistant:
         found.append(method.assistant_depths(student=2, teacher=8))

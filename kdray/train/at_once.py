@@ -21,7 +21,7 @@ def fit_at_once(
     student: NetworkModel,
     *,
     method: Method,
-    material: TrainingData,
+    data: TrainingData,
     settings: TrainSettings,
     hooks: Hooks,
     ranks: WorldRanks,
@@ -33,19 +33,19 @@ def fit_at_once(
     """
     architecture, clock = student.architecture, time.perf_counter()
     assert isinstance(architecture, Fitted)
-    rows, cpu, every = material.rows, torch.device("cpu"), np.arange(len(material.rows))
+    rows, cpu, every = data.rows, torch.device("cpu"), np.arange(len(data.rows))
     step = Batch(
         student=Signals(logits=torch.zeros(len(rows), student.config.num_labels)),
-        teachers=tuple(teacher.signals_for(every, cpu, method.needs) for teacher in material.teachers),
+        teachers=tuple(teacher.signals_for(every, cpu, method.needs) for teacher in data.teachers),
         assistant=None,
         labels=rows.labels,
         ranks=SingleRank(),
         key=(settings.seed, 0, 0),
         adapters=nn.ModuleDict(),
-        prepared=material.prepared,
-        known=material.known,
-        task=material.task,
-        predicted=material.predicted,
+        prepared=data.prepared,
+        known=data.known,
+        task=data.task,
+        predicted=data.predicted,
     )
     logits = architecture.fit(student, rows.encoded, method.soft_labels(step), seed=settings.seed)
     student.to(device)

@@ -128,7 +128,7 @@ def fit(
     *,
     method: Method,
     adapters: nn.Module,
-    material: TrainingData,
+    data: TrainingData,
     settings: TrainSettings,
     hooks: Hooks,
     ranks: WorldRanks,
@@ -142,7 +142,7 @@ def fit(
     Raises:
         RunError: The loss is not finite.
     """
-    return _Loop(student, method, adapters, material, settings, hooks, ranks, device).run()
+    return _Loop(student, method, adapters, data, settings, hooks, ranks, device).run()
 
 
 class _Loop:
@@ -151,23 +151,23 @@ class _Loop:
         student: Any,
         method: Method,
         adapters: nn.Module,
-        material: TrainingData,
+        data: TrainingData,
         settings: TrainSettings,
         hooks: Hooks,
         ranks: WorldRanks,
         device: torch.device,
     ) -> None:
-        self.trainee = TrainableStudent(student, adapters).to(device)
-        self.material, self.rows = material, material.rows
-        self.prepared = {name: value.to(device) for name, value in material.prepared.items()}
+        self.trainable = TrainableStudent(student, adapters).to(device)
+        self.data, self.rows = data, data.rows
+        self.prepared = {name: value.to(device) for name, value in data.prepared.items()}
         self.settings, self.hooks, self.ranks, self.device = settings, hooks, ranks, device
-        self.course, self.method = TrainingSchedule(method.phases(settings.epochs)), method
+        self.schedule, self.method = TrainingSchedule(method.phases(settings.epochs)), method
         assert settings.precision != "auto", "precision is resolved before the loop"
         self.precision: Literal["fp32", "bf16"] = settings.precision
-        self.wrapped = DistributedDataParallel(self.trainee) if ranks.size > 1 else self.trainee
-        self.optimizer = make_optimizer(self.trainee, settings)
+        self.wrapped = DistributedDataParallel(self.trainable) if ranks.size > 1 else self.trainable
+        self.optimizer = make_optimizer(self.trainable, settings)
         self.steps_per_epoch = -(-len(self.rows) // settings.batch_size)
-        self.probe = RewardEvaluator(student, material.reward_rows, ranks, device, self.precision)
+        self.probe = RewardEvaluator(student, data.reward_rows, ranks, device, self.precision)
         self.state = _State()
 
     def run(self) -> FitResult:
@@ -175,8 +175,8 @@ class _Loop:
         while not self._done():
             self._epoch()
         if self.settings.keep == "best":
-            self.trainee.load_state_dict(self.state.best)
-        self.trainee.eval()
+            self.trainable.load_state_dict(self.state.best)
+        self.trainable.eval()
         state = self.state
         assert state.best_score is not None
         kept = state.best_epoch if self.settings.keep == "best" else state.epoch
@@ -195,12 +195,12 @@ class _Loop:
             batches = balanced_batches(lengths, groups, **order)
         else:
             batches = length_batches(lengths, **order)
-        phase = self.course.phase(state.epoch)
-        if self.course.starts_afresh(state.epoch) and state.step == 0:
-            self.optimizer = make_optimizer(self.trainee, settings)
-        title = self.hooks.title if len(self.course.phases) == 1 else f"{self.hooks.title}, {phase.name}"
-        progress = Progress(title, state.epoch + 1, self.course.epochs, len(self.rows), self.ranks.rank == 0)
-        self.trainee.train()
+        phase = self.schedule.phase(state.epoch)
+        if self.schedule.starts_afresh(state.epoch) and state.step == 0:
+            self.optimizer = make_optimizer(self.trainable, settings)
+        title = self.hooks.title if len(self.schedule.phases) == 1 else f"{self.hooks.title}, {phase.name}"
+        progress = Progress(title, state.epoch + 1, self.schedule.epochs, len(self.rows), self.ranks.rank == 0)
+        self.trainable.train()
         before, clock = state.seconds, time.perf_counter()
         for batch in batches[state.step :]:
             self._step(batch, phase)
@@ -220,7 +220,7 @@ class _Loop:
         key = (settings.seed, state.epoch, state.step)
         torch.manual_seed(seed_of(*key, "dropout", self.ranks.rank))
         parts = np.array_split(batch, min(settings.accumulate, len(batch)))
-        place = self.course.schedule(state.epoch, step=state.step, steps_per_epoch=self.steps_per_epoch)
+        place = self.schedule.position(state.epoch, step=state.step, steps_per_epoch=self.steps_per_epoch)
         seen: list[tuple[Batch, MethodOutput]] = []
         for number, part in enumerate(parts):
             with self._sync(last=number == len(parts) - 1):
@@ -238,12 +238,12 @@ class _Loop:
         peak = phase.learning_rate or settings.learning_rate
         set_learning_rate(self.optimizer, peak=peak, warmup=settings.warmup, done=done, total=total)
         if settings.clip:
-            nn.utils.clip_grad_norm_(self.trainee.parameters(), settings.clip)
+            nn.utils.clip_grad_norm_(self.trainable.parameters(), settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
     def _share(self, part: np.ndarray, batch: np.ndarray) -> MicroBatchFraction:
-        predicted, words = self.material.predicted, self.rows.encoded.words
+        predicted, words = self.data.predicted, self.rows.encoded.words
         if words is not None:
             mine, whole = (torch.from_numpy(words.starts[rows] >= 0) for rows in (part, batch))
             return MicroBatchFraction(
@@ -254,7 +254,7 @@ class _Loop:
             )
         return MicroBatchFraction(
             rows=len(part) / len(batch),
-            labeled=_ratio(*(self.material.task.labeled(self.rows.labels[rows]) for rows in (part, batch))),
+            labeled=_ratio(*(self.data.task.labeled(self.rows.labels[rows]) for rows in (part, batch))),
             predicted=None if predicted is None else _ratio(predicted[part], predicted[batch]),
         )
 
@@ -267,24 +267,24 @@ class _Loop:
         key: tuple[int, int, int],
         place: tuple[int, int],
     ) -> tuple[Batch, MethodOutput]:
-        mine, material = part[self.ranks.rank :: self.ranks.size], self.material
+        mine, data = part[self.ranks.rank :: self.ranks.size], self.data
         needs = phase.method.needs
         moves = phase.trains != "controller"
         done, total = place
         with torch.set_grad_enabled(moves):
             step = Batch(
                 student=self._student(mine, part, needs),
-                teachers=tuple(self._answer(teacher, mine, part, needs) for teacher in material.teachers),
-                assistant=self._answer(material.assistant, mine, part, needs) if material.assistant else None,
+                teachers=tuple(self._answer(teacher, mine, part, needs) for teacher in data.teachers),
+                assistant=self._answer(data.assistant, mine, part, needs) if data.assistant else None,
                 labels=self.rows.labels[mine].to(self.device),
                 ranks=self.ranks,
                 key=key,
-                adapters=self.trainee.adapters,
+                adapters=self.trainable.adapters,
                 prepared=self.prepared,
-                known=material.known,
+                known=data.known,
                 progress=done / max(1, total),
-                task=material.task,
-                predicted=None if material.predicted is None else material.predicted[mine].to(self.device),
+                task=data.task,
+                predicted=None if data.predicted is None else data.predicted[mine].to(self.device),
                 phase=phase.name,
                 rows=torch.from_numpy(mine).to(self.device),
                 scores=self._scores(),
@@ -299,7 +299,7 @@ class _Loop:
 
     def _touching_adapters(self, loss: Tensor) -> Tensor:
         """DDP waits for the gradient of every parameter, also of adapters that a phase does not use."""
-        parameters = list(self.trainee.adapters.parameters())
+        parameters = list(self.trainable.adapters.parameters())
         if self.ranks.size == 1 or not parameters:
             return loss
         return loss + 0.0 * torch.stack([parameter.sum() for parameter in parameters]).sum()
@@ -335,7 +335,7 @@ class _Loop:
             )
         for name, number in queries.items():
             state.queries[name] = state.queries.get(name, 0) + number
-        self.trainee.eval()
+        self.trainable.eval()
         score = self._score()
         epoch = {
             "epoch": state.epoch + 1,
@@ -349,7 +349,7 @@ class _Loop:
         }
         if phase.scored and self._is_best(score):
             state.best_score, state.best_epoch = score, state.epoch + 1
-            state.best = _copied(self.trainee)
+            state.best = _copied(self.trainable)
         state.history.append(epoch)
         state.epoch, state.step, state.accumulator = state.epoch + 1, 0, MetricAccumulator()
 
@@ -358,13 +358,13 @@ class _Loop:
         return best is None or is_better(score, best, higher_is_better=self.hooks.higher_is_better)
 
     def _score(self) -> float:
-        mine = self.hooks.score(self.trainee.student) if self.ranks.rank == 0 else 0.0
+        mine = self.hooks.score(self.trainable.student) if self.ranks.rank == 0 else 0.0
         return float(self.ranks.sum(torch.tensor(mine, dtype=torch.float64, device=self.device)))
 
     def _done(self) -> bool:
-        if self.state.epoch >= self.course.epochs or self._out_of_patience():
+        if self.state.epoch >= self.schedule.epochs or self._out_of_patience():
             return True
-        return self.method.ends(self._scores(), teachers=len(self.material.teachers))
+        return self.method.ends(self._scores(), teachers=len(self.data.teachers))
 
     def _scores(self) -> tuple[float, ...]:
         """Of the scored epochs so far; higher is better."""
@@ -381,26 +381,26 @@ class _Loop:
         accumulator = state.accumulator.merged(self.ranks, self.device)
         if self.ranks.rank:
             return
-        tensors = {f"model/{k}": v for k, v in self.trainee.state_dict().items()}
+        tensors = {f"model/{k}": v for k, v in self.trainable.state_dict().items()}
         if state.step or state.best_epoch != state.epoch:  # else the model is the best
             tensors |= {f"best/{k}": v for k, v in state.best.items()}
         if not self._done():
-            tensors |= {f"optimizer/{k}": v for k, v in optimizer_tensors(self.trainee, self.optimizer).items()}
+            tensors |= {f"optimizer/{k}": v for k, v in optimizer_tensors(self.trainable, self.optimizer).items()}
         progress = {
             name: getattr(state, name)
             for name in ("epoch", "step", "history", "best_score", "best_epoch", "queries", "seconds")
         }
-        self.hooks.checkpoints.save(Checkpoint(tensors, progress | {"tally": accumulator}))
+        self.hooks.checkpoints.save(Checkpoint(tensors, progress | {"accumulator": accumulator}))
 
     def _resume(self) -> None:
         saved = self.hooks.checkpoints.load()
         if saved is None:
             return
         parts = {kind: dict(_under(saved.tensors, kind)) for kind in ("model", "best", "optimizer")}
-        self.trainee.load_state_dict(parts["model"])
-        restore_optimizer(self.trainee, self.optimizer, parts["optimizer"])
-        accumulator = MetricAccumulator.of(saved.progress.pop("tally"), share=float(self.ranks.rank == 0))
-        best = parts["best"] or (_copied(self.trainee) if saved.progress["best_epoch"] else {})
+        self.trainable.load_state_dict(parts["model"])
+        restore_optimizer(self.trainable, self.optimizer, parts["optimizer"])
+        accumulator = MetricAccumulator.of(saved.progress.pop("accumulator"), share=float(self.ranks.rank == 0))
+        best = parts["best"] or (_copied(self.trainable) if saved.progress["best_epoch"] else {})
         self.state = _State(**saved.progress, best=best, accumulator=accumulator)
         log.info("%s: resuming after epoch %d, step %d", self.hooks.title, self.state.epoch, self.state.step)
         for epoch in self.state.history:

@@ -27,7 +27,7 @@ class TrainingSchedule:
         before = [phase.schedule for phase in every[:epoch] if _moves(phase)]
         return _moves(every[epoch]) and bool(before) and before[-1] != every[epoch].schedule
 
-    def schedule(self, epoch: int, *, step: int, steps_per_epoch: int) -> tuple[int, int]:
+    def position(self, epoch: int, *, step: int, steps_per_epoch: int) -> tuple[int, int]:
         """(steps done, steps in all) of the schedule that a step of this epoch belongs to."""
         every = self._by_epoch
         mine = [i for i, phase in enumerate(every) if _moves(phase) and phase.schedule == every[epoch].schedule]

@@ -68,13 +68,13 @@ def test_sentence_vectors_against_numpy(student_width):
 
 
 def test_phases():
-    def course(**settings):
+    def phases(**settings):
         return [(p.name, p.epochs, p.scored) for p in CKDSP(**settings).phases(2)]
 
-    assert course() == [("ensemble", 1, False), ("ckdsp", 2, True)]
-    assert course(ensemble_epochs=0, combine_teachers="w") == [("ckdsp", 2, True)]
+    assert phases() == [("ensemble", 1, False), ("ckdsp", 2, True)]
+    assert phases(ensemble_epochs=0, combine_teachers="w") == [("ckdsp", 2, True)]
     turns = [("student", 1, True), ("policy", 1, False), ("student", 1, True)]
-    assert course(combine_teachers="rlkd") == [("ensemble", 1, False), ("policy", 1, False), *turns]
+    assert phases(combine_teachers="rlkd") == [("ensemble", 1, False), ("policy", 1, False), *turns]
     method = CKDSP(combine_teachers="rlkd", eta=0.1)
     assert [p.method == method for p in method.phases(2)] == [False, True, True, True, True]
 

@@ -1,4 +1,4 @@
-"""The methods for tags of words: numbers worked by hand, and the course of the teachers."""
+"""The methods for tags of words: numbers worked by hand, and the schedule of the teachers."""
 
 import dataclasses
 

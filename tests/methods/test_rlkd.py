@@ -189,11 +189,11 @@ def test_the_policy_is_rewarded_for_the_choices_that_the_student_learned_from():
 
 def test_phases():
     method = RLKD(temperature=3, alpha=0.2)
-    course = method.phases(3)
+    phases = method.phases(3)
     turns = [("policy", "controller"), ("student", "both")]
-    assert [(p.name, p.trains) for p in course] == [("ensemble", "student"), *turns, *turns, *turns]
-    assert course[0].method == EnsU(temperature=3, alpha=0.2)
-    assert sum(p.epochs for p in course if p.scored) == 3
+    assert [(p.name, p.trains) for p in phases] == [("ensemble", "student"), *turns, *turns, *turns]
+    assert phases[0].method == EnsU(temperature=3, alpha=0.2)
+    assert sum(p.epochs for p in phases if p.scored) == 3
     assert RLKD(ensemble_epochs=0).phases(1)[0].name == "policy"
 
 

@@ -65,7 +65,7 @@ def distilled(method: Method):
         student,
         method=method,
         adapters=adapters,
-        material=TrainingData(
+        data=TrainingData(
             Rows(rows.ids, rows.encoded, gold, 0), said, reward_rows=validation if method.reward else None
         ),
         settings=SETTINGS,

@@ -90,7 +90,7 @@ def test_stopping_at_every_step_equals_never_stopping(outputs, unbroken, tmp_pat
     assert_same(unbroken, train(STEPPED, outputs, checkpoints=StoreCheckpoints(work)))
 
 
-@pytest.mark.parametrize("file", ["state.safetensors", "progress.json", "seal.json"])
+@pytest.mark.parametrize("file", ["state.safetensors", "progress.json", "checksums.json"])
 @pytest.mark.parametrize("saves", [1, 3])
 def test_a_damaged_checkpoint_is_never_resumed_from(outputs, unbroken, tmp_path, caplog, saves, file):
     """The training resumes from the one before, or starts over where there is none; its result is the same."""
@@ -371,7 +371,7 @@ def test_every_step_matches_a_plain_torch_loop():
         mine,
         method=FineTune(),
         adapters=torch.nn.ModuleDict(),
-        material=TrainingData(rows),
+        data=TrainingData(rows),
         settings=settings,
         hooks=hooks,
         ranks=SingleRank(),

@@ -42,7 +42,7 @@ def train(method, *, known=(), teachers=(), **settings):
         student,
         method=method,
         adapters=nn.ModuleDict(),
-        material=TrainingData(rows, teachers, known=known),
+        data=TrainingData(rows, teachers, known=known),
         settings=TrainSettings.model_validate({"precision": "fp32", "max_length": tiny.MAX_LENGTH} | settings),
         hooks=Hooks(score=lambda _: 0.0, report=lambda _: None, checkpoints=NoCheckpoints(), title="tiny"),
         ranks=SingleRank(),

@@ -224,7 +224,7 @@ def train(
         student,
         method=method,
         adapters=adapters,
-        material=TrainingData(
+        data=TrainingData(
             rows,
             [teacher(f"teacher{k}", 10 + k) for k in range(number)],
             teacher("assistant", 20) if method.uses_assistant else None,
