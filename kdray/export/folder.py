@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kdray.errors import ConfigError
+from kdray.store.checksum import has_right_checksum
 from kdray.store.files import sync
 from kdray.store.manifest import MANIFEST
-from kdray.store.seal import is_sealed
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def new_folder(target: Path, shown: str) -> Generator[Path]:
 def _whole(folder: Path) -> str | None:
     """What a folder is that holds an artifact, a model or a bundle, and so must stay as it is."""
     with suppress(OSError, ValueError, RecursionError):
-        if is_sealed(json.loads((folder / MANIFEST).read_bytes())):
+        if has_right_checksum(json.loads((folder / MANIFEST).read_bytes())):
             return "an artifact of a store"
     if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
         return "the folder of a model"

@@ -19,7 +19,7 @@ from kdray.pruning.policies import Fitted
 from kdray.pruning.sentences import SPLITTER_VERSION
 from kdray.pruning.settings import PruneSettings
 from kdray.pruning.units import Level, text_column, units_of
-from kdray.store.seal import is_sealed, with_seal
+from kdray.store.checksum import has_right_checksum, with_checksum
 from kdray.utf8 import is_text
 
 FILE = "pruner.json"
@@ -101,7 +101,7 @@ class Pruner:
             "num_units": self.statistics.num_units,
             "idf": dict(self.statistics.idf),
         }
-        text = json.dumps(with_seal(content), ensure_ascii=False, allow_nan=False, indent=0)
+        text = json.dumps(with_checksum(content), ensure_ascii=False, allow_nan=False, indent=0)
         (folder / FILE).write_text(text, encoding="utf-8")
 
     @classmethod
@@ -121,8 +121,8 @@ class Pruner:
                 f"{path} has format {content.get('format')!r} and splitter {content.get('splitter')!r}, but this "
                 f"version of kdray reads format {FORMAT} and splitter {SPLITTER_VERSION}; fit it again."
             )
-        if not is_sealed(content):
-            raise ConfigError(f"{path} is damaged (its seal does not fit its contents); fit it again.")
+        if not has_right_checksum(content):
+            raise ConfigError(f"{path} is damaged (its checksum does not match its contents); fit it again.")
         try:
             return cls(
                 _settings(content["settings"]),

@@ -13,7 +13,7 @@ from kdray.arrow_io import TableMap, from_bytes, to_bytes
 from kdray.engines import Engine
 from kdray.errors import RunError
 from kdray.stages.context import Context
-from kdray.store import Store, WorkFolder, sealed_bytes, unsealed_bytes
+from kdray.store import Store, WorkFolder, prepend_checksum, strip_checksum
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def map_resumable(
     yield from due()
     for place, made in context.engine.map([parts[number] for number in missing], factory, title=title):
         file = files[missing[place]]
-        store.write_bytes(f"{where}/{file}", sealed_bytes(file, to_bytes(made)))
+        store.write_bytes(f"{where}/{file}", prepend_checksum(file, to_bytes(made)))
         there.add(file)
         yield from due()
 
@@ -96,14 +96,14 @@ def _file(number: int, part: pa.Table) -> str:
 def _whole(store: Store, where: str, files: Sequence[str], title: str) -> set[str]:
     """Those of the files that an earlier try wrote to their end."""
     found = set(store.children(where)).intersection(files)
-    damaged = {file for file in found if unsealed_bytes(file, store.read_bytes(f"{where}/{file}")) is None}
+    damaged = {file for file in found if strip_checksum(file, store.read_bytes(f"{where}/{file}")) is None}
     for file in sorted(damaged):
         log.warning("%s: %s/%s is damaged and is made again", title, where, file)
     return found - damaged
 
 
 def _content(store: Store, where: str, file: str) -> bytes:
-    content = unsealed_bytes(file, store.read_bytes(f"{where}/{file}"))
+    content = strip_checksum(file, store.read_bytes(f"{where}/{file}"))
     if content is None:
         raise RunError(f"{store.uri_of(where)}/{file} was damaged while it was in use; run the same command again.")
     return content

@@ -1,9 +1,9 @@
 """The store: artifacts named by the digest of what made them, written once, believed only when whole."""
 
 from kdray.store.artifact import Artifact, Draft
+from kdray.store.checksum import prepend_checksum, strip_checksum, with_checksum
 from kdray.store.digest import canonical, digest_of, file_sha256
 from kdray.store.paths import NAME, shown
-from kdray.store.seal import sealed_bytes, unsealed_bytes, with_seal
 from kdray.store.store import Store
 from kdray.store.work import WorkFolder
 
@@ -16,8 +16,8 @@ __all__ = [
     "canonical",
     "digest_of",
     "file_sha256",
-    "sealed_bytes",
+    "prepend_checksum",
     "shown",
-    "unsealed_bytes",
-    "with_seal",
+    "strip_checksum",
+    "with_checksum",
 ]

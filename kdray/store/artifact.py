@@ -9,7 +9,7 @@ from kdray.errors import RunError
 from kdray.store.files import Files
 from kdray.store.manifest import MANIFEST, Manifest, damage
 
-_intact: set[tuple[Path, str]] = set()  # folders whose files this process has compared, with the seal of the manifest
+_intact: set[tuple[Path, str]] = set()  # folders whose files this process has compared, with the manifest's checksum
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Seals: a hash over everything that a document or a file holds, so that nothing damaged is ever used."""
+"""Checksums over everything that a document or a file holds, so that nothing damaged is ever used."""
 
 import json
 from collections.abc import Mapping
@@ -7,44 +7,44 @@ from typing import Any, cast
 
 from kdray.store.digest import canonical
 
-SEAL = "seal"
+KEY = "seal"  # of the checksum in a document; stores on disk have it
 _SIZE = sha256().digest_size
 
 
-def seal_of(document: Mapping[str, Any]) -> str:
-    """The sha256 (hex) of the canonical JSON of all keys and values but the seal itself.
+def checksum_of(document: Mapping[str, Any]) -> str:
+    """The sha256 (hex) of the canonical JSON of all keys and values but the checksum itself.
 
     Raises:
         ValueError: The document holds a NaN or an infinity, which JSON lacks, or a lone surrogate, which UTF-8 lacks.
     """
-    plain = json.loads(json.dumps({key: value for key, value in document.items() if key != SEAL}))
+    plain = json.loads(json.dumps({key: value for key, value in document.items() if key != KEY}))
     return sha256(canonical(plain).encode()).hexdigest()
 
 
-def with_seal(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {**document, SEAL: seal_of(document)}
+def with_checksum(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {**document, KEY: checksum_of(document)}
 
 
-def is_sealed(document: object) -> bool:
-    """Whether a document that was read is the one that was sealed."""
+def has_right_checksum(document: object) -> bool:
+    """Whether a document that was read is the one that was written."""
     if not isinstance(document, dict):
         return False
     known = cast("dict[str, Any]", document)
     try:
-        return known.get(SEAL) == seal_of(known)
+        return known.get(KEY) == checksum_of(known)
     except (ValueError, RecursionError):
         return False
 
 
-def sealed_bytes(name: str, content: bytes) -> bytes:
+def prepend_checksum(name: str, content: bytes) -> bytes:
     """A file's content behind a hash of its name and its content."""
     return _hash(name, content) + content
 
 
-def unsealed_bytes(name: str, sealed: bytes) -> bytes | None:
+def strip_checksum(name: str, found: bytes) -> bytes | None:
     """The content, or None if it is damaged or was written under another name."""
-    content = sealed[_SIZE:]
-    return content if sealed[:_SIZE] == _hash(name, content) else None
+    content = found[_SIZE:]
+    return content if found[:_SIZE] == _hash(name, content) else None
 
 
 def _hash(name: str, content: bytes) -> bytes:

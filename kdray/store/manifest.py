@@ -9,10 +9,10 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from typing_extensions import TypedDict
 
 from kdray.errors import RunError
+from kdray.store.checksum import has_right_checksum
 from kdray.store.digest import digest_of
 from kdray.store.files import Entry, Files
 from kdray.store.paths import NAME, fault_of_path, shown
-from kdray.store.seal import is_sealed
 
 MANIFEST = "manifest.json"
 SHORT = 12  # characters of the digest in a folder's name; the whole digest is in the manifest
@@ -42,7 +42,7 @@ FileRecords = Annotated[dict[Annotated[str, AfterValidator(_below)], FileRecord]
 
 
 class Manifest(TypedDict):
-    """`seal` covers every other key; `folder` is set in a bucket, where each process has a folder of its own."""
+    """`seal` is the checksum of all other keys; `folder` is set in a bucket, where each process has its own folder."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # pyright: ignore[reportGeneralTypeIssues]
 
@@ -78,8 +78,8 @@ def checked_manifest(found: object, folder: str) -> Manifest:
         manifest = _MANIFEST.validate_python(found)
     except ValidationError as error:
         raise RunError(_first_fault(error)) from None
-    if not is_sealed(manifest):
-        raise RunError("its seal does not fit its contents, which were damaged or changed")
+    if not has_right_checksum(manifest):
+        raise RunError("its checksum does not match its contents, which were damaged or changed")
     belongs = f"{manifest['stage']}/{manifest['name']}-{manifest['digest'][:SHORT]}"
     if belongs != folder:
         raise RunError(f"it describes {belongs}")
@@ -89,8 +89,8 @@ def checked_manifest(found: object, folder: str) -> Manifest:
 
 
 def checked_records(found: object) -> dict[str, FileRecord] | None:
-    """The records of files in a sealed document; None if it is damaged or of another form."""
-    if not is_sealed(found):
+    """The records of files in a document with a checksum; None if it is damaged or of another form."""
+    if not has_right_checksum(found):
         return None
     try:
         return _RECORDS.validate_python(cast("dict[str, Any]", found).get("files"))

@@ -25,12 +25,12 @@ import filelock
 import kdray
 from kdray.errors import ConfigError, KdrayError, RunError
 from kdray.store.artifact import Artifact, Draft
+from kdray.store.checksum import with_checksum
 from kdray.store.digest import digest_of, file_sha256
 from kdray.store.drafts import clear_dead, drafts_folder, new_draft
 from kdray.store.files import Files, sync
 from kdray.store.manifest import MANIFEST, SHORT, FileRecord, Manifest, checked_manifest
 from kdray.store.paths import NAME
-from kdray.store.seal import with_seal
 from kdray.store.work import WorkFolder
 
 log = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ class Store(Files):
             manifest["folder"] = uuid.uuid4().hex[:8]
         try:
             # what could not be read again is not written: a summary with a NaN, files of odd names, or none at all
-            whole = checked_manifest(json.loads(json.dumps(with_seal(manifest))), where)
+            whole = checked_manifest(json.loads(json.dumps(with_checksum(manifest))), where)
         except (ValueError, RunError) as error:
             raise RunError(
                 f"{self.uri_of(where)} could not be made: its manifest cannot be written ({error})."

@@ -1,4 +1,4 @@
-"""Work folders: what a computation leaves so that a later try resumes it, sealed as artifacts are."""
+"""Work folders: what a computation leaves so that a later try resumes it, with checksums as artifacts have."""
 
 import logging
 import uuid
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from kdray.errors import RunError
+from kdray.store.checksum import with_checksum
 from kdray.store.digest import file_sha256
 from kdray.store.files import Files
 from kdray.store.manifest import FileRecord, checked_records, damage
-from kdray.store.seal import with_seal
 
 log = logging.getLogger(__name__)
 
-SEAL_FILE = "seal.json"
+CHECKSUM_FILE = "checksums.json"
 T = TypeVar("T")
 
 
@@ -25,8 +25,8 @@ T = TypeVar("T")
 class WorkFolder:
     """Checkpoints of one artifact in the making.
 
-    Each save has a folder of its own, `<kind>-<number>-<random>`, and is there once its `seal.json` is, which holds
-    the hash of every file. The save before the last one is kept, for the case that the last one is damaged. In a
+    Each save has a folder of its own, `<kind>-<number>-<random>`, and is complete once its `checksums.json` is there,
+    with the hash of every file. The save before the last one is kept, for the case that the last one is damaged. In a
     bucket several processes may use the folder at once: each reads what it or another wrote, whole.
     """
 
@@ -72,7 +72,7 @@ class WorkFolder:
         """
 
         def read(where: str, records: Mapping[str, FileRecord]) -> bool | None:
-            if any(damage(self.store, where, records, ignored=frozenset({SEAL_FILE}))):
+            if any(damage(self.store, where, records, ignored=frozenset({CHECKSUM_FILE}))):
                 return None
             self.store.copy_out(where, records, folder)
             return not any(damage(Files(str(folder)), "", records, ignored=frozenset())) or None
@@ -87,21 +87,21 @@ class WorkFolder:
         self.store.remove(self.where)
 
     def damaged(self) -> list[str]:
-        """The sealed folders that are not as they were written."""
+        """The complete folders that are not as they were written."""
         return [
-            folder for kind in ("latest", "result") for folder in self.with_checksum(kind) if not self._is_whole(folder)
+            folder for kind in ("latest", "result") for folder in self._complete(kind) if not self._is_whole(folder)
         ]
 
     def _add(self, kind: str, write: Callable[[str], Mapping[str, FileRecord]]) -> None:
-        """Write into a new folder, seal it, and drop all but it and the last sealed one before it."""
+        """Write into a new folder, add its checksums, and drop all but it and the last complete one before it."""
         there = self._folders(kind)
-        sealed = self.with_checksum(kind)
-        if sealed:
-            for folder in there[: there.index(sealed[-1])]:
+        complete = self._complete(kind)
+        if complete:
+            for folder in there[: there.index(complete[-1])]:
                 self.store.remove(folder)
         number = _number(there[-1]) + 1 if there else 1
         folder = f"{self.where}/{kind}-{number:08d}-{uuid.uuid4().hex[:8]}"
-        self.store.write_json(f"{folder}/{SEAL_FILE}", with_seal({"files": dict(write(folder))}))
+        self.store.write_json(f"{folder}/{CHECKSUM_FILE}", with_checksum({"files": dict(write(folder))}))
 
     def _last_whole(self, kind: str, read: Callable[[str, Mapping[str, FileRecord]], T | None]) -> T | None:
         """What `read` makes of the last folder that is whole; None if there is none.
@@ -109,7 +109,7 @@ class WorkFolder:
         While it reads, another process may drop the folder, and then there is a newer one.
         """
         tried: set[str] = set()
-        while left := [folder for folder in self.with_checksum(kind) if folder not in tried]:
+        while left := [folder for folder in self._complete(kind) if folder not in tried]:
             folder, found = left[-1], None
             tried.add(folder)
             with suppress(FileNotFoundError):
@@ -117,7 +117,7 @@ class WorkFolder:
                 found = None if records is None else read(folder, records)
             if found is not None:
                 return found
-            if self._is_sealed(folder):  # else another process has dropped it
+            if self._is_complete(folder):  # else another process has dropped it
                 what = "the one before it is used" if left[:-1] else "there is no other, so the work starts over"
                 log.warning("%s is damaged and is removed; %s", self.store.uri_of(folder), what)
                 self.store.remove(folder)
@@ -128,21 +128,21 @@ class WorkFolder:
         names = [name for name in self.store.children(self.where) if _is_save(name, kind)]
         return [f"{self.where}/{name}" for name in names]
 
-    def with_checksum(self, kind: str) -> list[str]:
-        return [folder for folder in self._folders(kind) if self._is_sealed(folder)]
+    def _complete(self, kind: str) -> list[str]:
+        return [folder for folder in self._folders(kind) if self._is_complete(folder)]
 
-    def _is_sealed(self, folder: str) -> bool:
-        return self.store.exists(f"{folder}/{SEAL_FILE}")
+    def _is_complete(self, folder: str) -> bool:
+        return self.store.exists(f"{folder}/{CHECKSUM_FILE}")
 
     def _records(self, folder: str) -> Mapping[str, FileRecord] | None:
         try:
-            return checked_records(self.store.read_json(f"{folder}/{SEAL_FILE}"))
+            return checked_records(self.store.read_json(f"{folder}/{CHECKSUM_FILE}"))
         except RunError:  # not even JSON
             return None
 
     def _is_whole(self, folder: str) -> bool:
         records = self._records(folder)
-        return records is not None and not any(damage(self.store, folder, records, ignored=frozenset({SEAL_FILE})))
+        return records is not None and not any(damage(self.store, folder, records, ignored=frozenset({CHECKSUM_FILE})))
 
 
 def _record(content: bytes) -> FileRecord:

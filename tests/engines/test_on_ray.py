@@ -103,7 +103,7 @@ def test_killed_worker_is_started_again_and_ends_with_the_same_metrics(
 def _kill_worker_after_a_checkpoint(store: Path, killed: list[int]) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end and not killed:
-        if list(store.glob("work/*/latest-*/seal.json")):
+        if list(store.glob("work/*/latest-*/checksums.json")):
             for process in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.Error):  # it may end while we look at it
                     if " ".join(process.cmdline()).startswith("ray::teach_folder_opinions_t_worker"):

@@ -25,7 +25,7 @@ def test_ctrl_c_ends_the_command_with_a_sentence(tiny_encoder: Path, tiny_corpus
             command, stdout=out, stderr=out, env={**os.environ, "KDRAY_DATA": ""}, preexec_fn=_hears_ctrl_c
         )
     end = time.monotonic() + 300
-    while not list((tmp_path / "store" / "work").glob("*/latest-*/seal.json")):
+    while not list((tmp_path / "store" / "work").glob("*/latest-*/checksums.json")):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < end
         time.sleep(0.2)

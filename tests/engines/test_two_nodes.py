@@ -175,7 +175,9 @@ def test_a_node_lost_in_the_middle_of_a_training_costs_the_epoch_it_was_in(
         with ThreadPoolExecutor(1) as aside:  # Ray starts nodes from the main thread alone
             taught = aside.submit(teach, run.teachers[0], read_corpus, at)
             if name == "broken":
-                _when(lambda store=tmp_path / name: bool(list(store.glob("work/*/latest-*/seal.json"))), nodes.lose)
+                _when(
+                    lambda store=tmp_path / name: bool(list(store.glob("work/*/latest-*/checksums.json"))), nodes.lose
+                )
                 assert not taught.done(), "it had ended before the node was lost"
                 nodes.replace()
             found[name] = result_of(taught.result(600))

@@ -234,7 +234,7 @@ def test_refuses_files_that_are_not_its_own(tmp_path: Path) -> None:
         (json.dumps(content | {"splitter": 99}), "splitter 99"),
         (json.dumps({k: v for k, v in content.items() if k != "lo"}), "damaged"),
         (json.dumps(content | {"settings": {"policy": "strongest"}}), "damaged"),
-        (json.dumps(content | {"threshold": content["threshold"] + 0.1}), "its seal does not fit its contents"),
+        (json.dumps(content | {"threshold": content["threshold"] + 0.1}), "its checksum does not match its contents"),
     ]:
         path.write_text(text)
         with pytest.raises(ConfigError, match=message):

@@ -13,7 +13,7 @@ import pytest
 
 from kdray.cli import main
 from kdray.report import PLOTLY
-from kdray.store import Artifact, Store, with_seal
+from kdray.store import Artifact, Store, with_checksum
 
 CASES = 600
 MARK = "x-escaped"
@@ -134,10 +134,12 @@ def fill(store: Store, draw: random.Random) -> None:
         listed = student(store, number).path / "manifest.json"
         plain = json.loads(listed.read_text())
         changed = mutated(plain, draw)
-        sealed = (
-            with_seal(changed) if number % 3 == 0 and all(_is_json(value) for value in changed.values()) else changed
+        written = (
+            with_checksum(changed)
+            if number % 3 == 0 and all(_is_json(value) for value in changed.values())
+            else changed
         )
-        content = json.dumps(sealed).encode("utf-8", "surrogatepass")
+        content = json.dumps(written).encode("utf-8", "surrogatepass")
         listed.write_bytes(damaged(listed.read_text(), draw) if number % 5 == 0 else content)
 
 

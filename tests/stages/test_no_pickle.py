@@ -16,7 +16,7 @@ import tiny
 from kdray.config import RunConfig
 from kdray.errors import RunError
 from kdray.stages import Context, InProcess, distill, prepare
-from kdray.store import Store, with_seal
+from kdray.store import Store, with_checksum
 
 
 class Bomb:
@@ -81,7 +81,7 @@ def test_a_pickle_in_place_of_an_artifacts_file_is_never_loaded(
         manifest = json.loads(listed.read_text())
         said = manifest["files"][str(file.relative_to(listed.parent))]
         said["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
-        listed.write_text(json.dumps(with_seal(manifest)))
+        listed.write_text(json.dumps(with_checksum(manifest)))
     for stage in {missing, "distill"}:
         shutil.rmtree(store / stage)
     monkeypatch.setattr("kdray.store.artifact._intact", set())  # as in another process

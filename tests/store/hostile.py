@@ -1,11 +1,11 @@
-"""What may be wrong with a manifest, which is written with the right seal: its content alone is wrong."""
+"""What may be wrong with a manifest, which is written with the right checksum: its content alone is wrong."""
 
 import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
 
-from kdray.store import Artifact, Draft, Store, with_seal
+from kdray.store import Artifact, Draft, Store, with_checksum
 
 Change = Callable[[dict[str, Any]], Any]
 OTHER = "0" * 64
@@ -79,8 +79,8 @@ TEXTS: dict[str, tuple[str, str]] = {
 
 
 def write_manifest(store: Store, where: str, changed: Any) -> None:
-    """As a hostile writer would, with the right seal."""
+    """As a hostile writer would, with the right checksum."""
     if isinstance(changed, dict):
-        with contextlib.suppress(UnicodeEncodeError):  # what UTF-8 lacks cannot be sealed
-            changed = with_seal(changed)
+        with contextlib.suppress(UnicodeEncodeError):  # what UTF-8 lacks has no checksum
+            changed = with_checksum(changed)
     store.write_bytes(f"{where}/manifest.json", json.dumps(changed).encode())

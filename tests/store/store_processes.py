@@ -9,18 +9,18 @@ from kdray.store import Draft, Store
 SETTINGS: dict[str, Any] = {"a": 1}
 
 
-def count_and_build(draft: Draft, accumulator: Path) -> dict[str, Any]:
-    with accumulator.open("a") as file:
+def count_and_build(draft: Draft, made: Path) -> dict[str, Any]:
+    with made.open("a") as file:
         file.write("built\n")
     draft.file("data.txt").write_text("data")
     return {"rows": 1}
 
 
-def make_together(rank: int, root: Path, accumulator: Path, barrier: Any) -> None:
+def make_together(rank: int, root: Path, made: Path, barrier: Any) -> None:
     """Ask at the same moment as the other process does."""
     store = Store(str(root))
     barrier.wait()
-    store.make("teach", "t", settings=SETTINGS, inputs={}, build=lambda draft: count_and_build(draft, accumulator))
+    store.make("teach", "t", settings=SETTINGS, inputs={}, build=lambda draft: count_and_build(draft, made))
 
 
 def die_while_building(root: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hostile import MANIFESTS, TEXTS
 
 from kdray.errors import ConfigError, KdrayError, RunError
-from kdray.store import Store, with_seal
+from kdray.store import Store, with_checksum
 from kdray.store.paths import fault_of_path
 
 
@@ -63,8 +63,8 @@ def test_a_manifest_that_is_not_json_is_refused_in_a_sentence_that_names_it(stor
 @pytest.mark.parametrize(
     "key", ["stage", "name", "digest", "settings", "inputs", "summary", "seconds", "made", "host", "kdray", "files"]
 )
-def test_every_field_of_a_manifest_is_under_the_seal(store: Store, key: str) -> None:
-    """Changed, or left out, with the seal of before."""
+def test_every_field_of_a_manifest_is_under_the_checksum(store: Store, key: str) -> None:
+    """Changed, or left out, with the checksum of before."""
     made = hostile.made(store)
     plain = json.loads((made.path / "manifest.json").read_text())
     value: Any = plain[key]
@@ -75,21 +75,22 @@ def test_every_field_of_a_manifest_is_under_the_seal(store: Store, key: str) -> 
             store.find("teach", "t", made.digest)
 
 
-@pytest.mark.parametrize("seal", [None, "", "0" * 64, 7])
-def test_a_manifest_without_its_seal_is_refused(store: Store, seal: Any) -> None:
+@pytest.mark.parametrize("checksum", [None, "", "0" * 64, 7])
+def test_a_manifest_without_its_checksum_is_refused(store: Store, checksum: Any) -> None:
     made = hostile.made(store)
     plain = json.loads((made.path / "manifest.json").read_text())
-    changed = {key: value for key, value in plain.items() if key != "seal"} | ({} if seal is None else {"seal": seal})
+    changed = {key: value for key, value in plain.items() if key != "seal"}
+    changed |= {} if checksum is None else {"seal": checksum}
     (made.path / "manifest.json").write_text(json.dumps(changed))
-    with pytest.raises(RunError, match=r"cannot be used: .*seal"):
+    with pytest.raises(RunError, match=r"cannot be used: .*(seal|checksum)"):
         store.find("teach", "t", made.digest)
 
 
-def test_a_change_of_the_summary_names_the_seal(store: Store) -> None:
+def test_a_change_of_the_summary_names_the_checksum(store: Store) -> None:
     made = hostile.made(store)
     plain = json.loads((made.path / "manifest.json").read_text())
     (made.path / "manifest.json").write_text(json.dumps(plain | {"summary": {"rows": 8}}))
-    with pytest.raises(RunError, match="its seal does not fit its contents, which were damaged or changed; remove "):
+    with pytest.raises(RunError, match=r"its checksum does not match its contents, .* changed; remove "):
         store.find("teach", "t", made.digest)
 
 
@@ -237,7 +238,7 @@ def test_work_that_points_elsewhere_removes_nothing(store: Store, tmp_path: Path
     """Names of folders in a work folder are of one form; everything else there is left alone."""
     made, work = hostile.made(store), store.work("ab" * 32)
     (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "seal.json").write_text("{}")
+    (tmp_path / "outside" / "checksums.json").write_text("{}")
     work.save({"one": b"1"})
     store.write_json(f"{work.where}/latest.json", {"folder": made.where})
     inside, outside = (Path(store.uri) / work.where / f"latest-0000000{number}-abcdefgh" for number in (0, 1))
@@ -252,16 +253,17 @@ def test_work_that_points_elsewhere_removes_nothing(store: Store, tmp_path: Path
             action()
     work.clear()
     assert made.file("data.txt").read_text() == "data"
-    assert (tmp_path / "outside" / "seal.json").exists()
+    assert (tmp_path / "outside" / "checksums.json").exists()
 
 
 @pytest.mark.parametrize("name", ["../../../escaped", "/tmp/escaped", "a\\b", "a\0b"])
-def test_a_checkpoint_whose_seal_names_other_places_is_not_used(store: Store, name: str) -> None:
+def test_a_checkpoint_whose_checksums_name_other_places_is_not_used(store: Store, name: str) -> None:
     work = store.work("ab" * 32)
     work.save({"one": b"1"})
     (folder,) = store.children(work.where)
-    seal = store.read_json(f"{work.where}/{folder}/seal.json")
-    store.write_json(f"{work.where}/{folder}/seal.json", with_seal({"files": {name: seal["files"]["one"]}}))
+    checksums = store.read_json(f"{work.where}/{folder}/checksums.json")
+    changed = with_checksum({"files": {name: checksums["files"]["one"]}})
+    store.write_json(f"{work.where}/{folder}/checksums.json", changed)
     assert work.load() is None
 
 

@@ -133,16 +133,16 @@ def test_a_build_that_raises_leaves_nothing(store):
 
 
 def test_two_processes_build_once(store, tmp_path):
-    context, accumulator = multiprocessing.get_context("spawn"), tmp_path / "tally"
+    context, made = multiprocessing.get_context("spawn"), tmp_path / "made"
     barrier = context.Barrier(2)
-    args = (Path(store.uri), accumulator, barrier)
+    args = (Path(store.uri), made, barrier)
     children = [context.Process(target=store_processes.make_together, args=(rank, *args)) for rank in range(2)]
     for child in children:
         child.start()
     for child in children:
         child.join()
     assert [child.exitcode for child in children] == [0, 0]
-    assert accumulator.read_text() == "built\n"
+    assert made.read_text() == "built\n"
 
 
 @pytest.mark.parametrize("name", ["", "..", ".", "../x", "a/b", "/a", "-a", ".hidden", "a b", "a\nb", "é", "a\\b"])
@@ -371,7 +371,7 @@ class TestDamagedWork:
     def saves(self, store, work):
         return [Path(store.uri) / work.where / name for name in store.children(work.where)]
 
-    @pytest.mark.parametrize("file", ["one", "two", "seal.json"])
+    @pytest.mark.parametrize("file", ["one", "two", "checksums.json"])
     def test_a_flipped_bit_anywhere_leads_to_the_one_before(self, store, work, caplog, file):
         content = bytes(range(256))
         work.save({"one": b"before", "two": b"22"})
@@ -391,8 +391,8 @@ class TestDamagedWork:
                 assert found == {"one": b"before", "two": b"22"}, place
                 (message,) = [record.getMessage() for record in caplog.records]
                 assert message == f"{last} is damaged and is removed; the one before it is used"
-            else:  # white space and the like of the seal, which mean nothing
-                assert file == "seal.json"
+            else:  # white space and the like of the checksums, which mean nothing
+                assert file == "checksums.json"
                 assert found == {"one": content, "two": b"2" * 40}, place
 
     @pytest.mark.parametrize("change", ["shorter", "longer", "empty", "gone", "swapped"])
