@@ -1,9 +1,10 @@
 """What distillation steps cost on a CUDA device, and whether their numbers are right there.
 
-    python gpu.py [--quick] [--cpu] [--compile] [--out FILE.json]
+    PYTHONPATH=. python benchmarks/gpu.py [--quick] [--cpu] [--compile] [--out FILE.json]
 
-Needs torch and transformers and nothing of kdray: copy this one file to the machine. Weights, tokens and cached outputs
-are random, so nothing is read or downloaded. Three parts:
+The losses, signals and the optimizer are kdray's own. A checkout of kdray is enough, with torch, transformers, numpy,
+pyarrow, pydantic and jaxtyping; Ray is not needed. Weights, tokens and cached outputs are random, so nothing is read or
+downloaded. Three parts:
 
 1. Numerics. Loss and gradients of a small BERT on the device, in float32 and under bf16 autocast, with SDPA and with
    eager attention, against eager float32 on the CPU. Differences are relative: |a - b| / |b| of losses; of gradients
@@ -14,14 +15,15 @@ are random, so nothing is read or downloaded. Three parts:
    loss, backward, clipping and AdamW. Every window runs the same batches; the median window counts, between
    synchronisations of the device.
 
-Steps (formulas in the functions that compute them):
+Steps (kdray/methods has the formulas; settings are the defaults):
     plain           cross-entropy
     kd              vanilla KD from cached logits of the teacher
     kd_online       vanilla KD, the teacher runs inside the step
     dekd            DeKD from cached logits of teacher and assistant and cached [CLS] vectors of the teacher
     tinybert        TinyBERT's intermediate step, teacher online, hidden states and attention scores before softmax:
                     scores are computed again, in float32, from the queries and keys of an SDPA pass
-    tinybert_eager  the same with the attention probabilities that an eager pass returns (after dropout, in training)
+    tinybert_eager  the same with the attention probabilities that an eager pass returns (after dropout, in training),
+                    with which kdray does not train
 
 TFLOP/s are counted, one multiply-add as 2, from the padded tokens n of a row, L layers of width d and inner width f:
     forward = 2·(L·(n·(4d² + 2df) + 2n²d) + d² + d·classes),     step = 3·student + 1·teacher if it is online.
@@ -44,22 +46,26 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 import transformers
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, BertConfig
 
+from kdray.methods import KD, DeKD, FineTune, Method, TinyBERT
+from kdray.methods import Batch as Step
+from kdray.models.attention import record_qkv
+from kdray.models.forward import STATES, signals_of
+from kdray.signals import Signals
+from kdray.train import SingleRank, StepLoss, TrainSettings, objective
+from kdray.train.optimizer import make_optimizer
+
 CLASSES = 3
-TEMPERATURE = 5.0
-ALPHA = 0.5  # weight of the KD term
-DEKD_WEIGHTS = (0.5, 0.3, 0.2)  # of the hard labels, the two KD terms and the alignment
-DEKD_SHARE = 0.5  # of a batch that asks a teacher
-LEARNING_RATE, WEIGHT_DECAY, CLIP = 2e-5, 0.01, 1.0
+SETTINGS = TrainSettings(learning_rate=2e-5)
 MEDIAN_LENGTH, LENGTH_SIGMA = 0.3, 0.6  # the median as a share of the longest
 SHORTEST, PAD_MULTIPLE, STRETCH = 8, 8, 50
 GRADIENT_FLOOR = 1e-3
@@ -72,23 +78,31 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of step: what it reads of both models, and how."""
+    """A kind of step.
+
+    Attributes:
+        kernels: Of the attention; the first is measured, all are checked.
+        online: The teacher runs inside the step.
+        probabilities: The attention maps are those after softmax.
+        cached: What the step reads of the teachers' outputs.
+    """
 
     name: str
-    kernels: tuple[str, ...] = ("sdpa", "eager")  # the first is measured, all are checked
+    method: Method
+    kernels: tuple[str, ...] = ("sdpa", "eager")
     online: bool = False
-    states: bool = False
-    maps: str = ""  # "", "scores" or "probabilities"
+    probabilities: bool = False
     cached: tuple[str, ...] = ()
 
 
+LAYER_COPY = TinyBERT().phases(1)[0].method
 KINDS = (
-    Kind("plain"),
-    Kind("kd", cached=("teacher",)),
-    Kind("kd_online", online=True),
-    Kind("dekd", states=True, cached=("teacher", "assistant", "cls")),
-    Kind("tinybert", online=True, states=True, maps="scores"),
-    Kind("tinybert_eager", ("eager",), online=True, states=True, maps="probabilities"),
+    Kind("plain", FineTune()),
+    Kind("kd", KD(), cached=("teacher",)),
+    Kind("kd_online", KD(), online=True),
+    Kind("dekd", DeKD(), cached=("teacher", "assistant", "cls")),
+    Kind("tinybert", LAYER_COPY, online=True),
+    Kind("tinybert_eager", LAYER_COPY, ("eager",), online=True, probabilities=True),
 )
 
 
@@ -181,65 +195,21 @@ def has_bf16() -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-# --- What a model says -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Of one forward pass.
-
-    Attributes:
-        logits: [rows, classes], float32.
-        hidden: By layer that takes part, the embeddings first; [rows, tokens, width].
-        maps: By layer that takes part; [rows, heads, tokens, tokens], float32.
-    """
-
-    logits: Tensor
-    hidden: Sequence[Tensor] = ()
-    maps: Sequence[Tensor] = ()
-
-
-class Taps:
-    """Hooks that keep the queries and keys of a model's last forward pass.
-
-    They are set before a model is compiled, because a compiled one does not notice later hooks.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self._heads: int = model.config.num_attention_heads
-        self._layers: int = model.config.num_hidden_layers
-        self._kept: list[Tensor] = []
-        for layer in model.bert.encoder.layer:
-            for projection in (layer.attention.self.query, layer.attention.self.key):
-                projection.register_forward_hook(self._keep)
-
-    def _keep(self, _module: Any, _inputs: Any, output: Tensor) -> None:
-        self._kept.append(output)
-
-    def scores(self, every: int) -> list[Tensor]:
-        """QKᵀ/√d_head of every n-th layer, the last one in; forgets what was kept."""
-        kept, self._kept[:] = list(self._kept), []
-        if len(kept) != 2 * self._layers:
-            raise RuntimeError(f"hooks saw {len(kept)} queries and keys of {self._layers} layers")
-        queries, keys = kept[0::2], kept[1::2]
-        return [self._score(q, k) for q, k in zip(queries[every - 1 :: every], keys[every - 1 :: every], strict=True)]
-
-    def _score(self, queries: Tensor, keys: Tensor) -> Tensor:
-        q, k = (x.float().unflatten(-1, (self._heads, -1)).transpose(1, 2) for x in (queries, keys))
-        return q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+# --- Models and losses -----------------------------------------------------------------------------------------------
 
 
 class Reader:
-    """A model, ready for one kind of step.
+    """A model, ready for one kind of step: it gives the signals that the step's method needs."""
 
-    Args:
-        every: Layers that take part are every n-th one.
-    """
-
-    def __init__(self, model: Any, kind: Kind, dtype: torch.dtype, *, every: int = 1, compiled: bool = False) -> None:
+    def __init__(self, model: Any, kind: Kind, dtype: torch.dtype, *, compiled: bool = False) -> None:
         self.model = model
-        self._kind, self._dtype, self._every = kind, dtype, every
-        self._taps = Taps(model) if kind.maps == "scores" else None
+        self._needs, self._probabilities, self._dtype = kind.method.needs, kind.probabilities, dtype
+        self._states = bool(self._needs & STATES)
+        self._hooks, self._qkv = ExitStack(), list[list[Tensor]]()
+        if "attn" in self._needs and not kind.probabilities:
+            # Set before the model is compiled, because a compiled model does not notice later hooks.
+            layers = range(model.config.num_hidden_layers)
+            self._qkv = self._hooks.enter_context(record_qkv(model, layers))
         self._call: Any = model
         if compiled:
             self._warm_up()
@@ -252,101 +222,21 @@ class Reader:
         with torch.no_grad():
             self({"input_ids": token, "attention_mask": token})
 
-    def __call__(self, batch: Batch) -> Seen:
-        ids, kind = batch["input_ids"], self._kind
+    def __call__(self, batch: Batch) -> Signals:
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        for layer in self._qkv:
+            layer.clear()
         with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16):
             out = self._call(
                 input_ids=ids,
-                attention_mask=batch["attention_mask"],
-                output_hidden_states=kind.states,
-                output_attentions=kind.maps == "probabilities",
+                attention_mask=mask,
+                output_hidden_states=self._states,
+                output_attentions=self._probabilities,
             )
-        hidden = tuple(out.hidden_states)[:: self._every] if kind.states else ()
-        return Seen(out.logits.float(), hidden, self._maps(out))
-
-    def _maps(self, out: Any) -> list[Tensor]:
-        if self._taps is not None:
-            return self._taps.scores(self._every)
-        if not self._kind.maps:
-            return []
-        return [attention.float() for attention in tuple(out.attentions)[self._every - 1 :: self._every]]
-
-
-# --- Losses ----------------------------------------------------------------------------------------------------------
-
-
-def kd_rows(teacher: Tensor, student: Tensor) -> Tensor:
-    """T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)) of every row of logits (Hinton et al. 2015)."""
-    log_p, log_q = (F.log_softmax(logits.float() / TEMPERATURE, dim=-1) for logits in (teacher, student))
-    return TEMPERATURE**2 * (log_p.exp() * (log_p - log_q)).sum(-1)
-
-
-def kd_loss(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-    """(1 - α)·CE + α·KD, means over rows."""
-    return (1 - ALPHA) * F.cross_entropy(student, labels) + ALPHA * kd_rows(teacher, student).mean()
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which rows ask whom, and which layers of the teacher (from 0) the student's are aligned with."""
-
-    certain: Tensor
-    uncertain: Tensor
-    layers: Tensor
-
-    def same(self, other: "Choice") -> bool:
-        return self.plain() == other.plain()
-
-    def plain(self) -> tuple[list[int], ...]:
-        return tuple(sorted(part.tolist()) for part in (self.certain, self.uncertain, self.layers))
-
-    def on(self, device: torch.device) -> "Choice":
-        return Choice(self.certain.to(device), self.uncertain.to(device), self.layers.to(device))
-
-
-def entropy(log_p: Tensor) -> Tensor:
-    return -(log_p.exp() * log_p).sum(-1)
-
-
-def choose(student: Tensor, cls: Tensor, *, layers: int) -> Choice:
-    """DeKD's choice from the student's logits and the teacher's [CLS] vectors [rows, layers, width].
-
-    The share of rows of largest entropy asks; of these the first half asks the assistant, the rest the teacher. The
-    teacher's layers are those whose softmax over the [CLS] vector has the largest mean entropy over the asking rows.
-    """
-    doubt = entropy(F.log_softmax(student.detach(), dim=-1))
-    asking = doubt.argsort(descending=True, stable=True)[: max(1, int(len(doubt) * DEKD_SHARE))]
-    richness = entropy(F.log_softmax(cls[asking].float(), dim=-1)).mean(0)
-    richest = richness.argsort(descending=True, stable=True)[:layers]
-    half = len(asking) // 2
-    return Choice(certain=asking[half:], uncertain=asking[:half], layers=richest.sort().values)
-
-
-def dekd_loss(logits: Tensor, cls: Tensor, batch: Batch, choice: Choice) -> Tensor:
-    """λ₁·CE + λ₂·(KD(teacher; certain) + KD(assistant; uncertain)) + λ₃·mean Σᵢ ‖unit(h_s,i) - unit(h_t,I(i))‖²."""
-    hard, soft, aligned = DEKD_WEIGHTS
-    taught = [
-        kd_rows(batch[name][rows], logits[rows]).sum() / max(1, len(rows))
-        for name, rows in (("teacher", choice.certain), ("assistant", choice.uncertain))
-    ]
-    asking = torch.cat([choice.certain, choice.uncertain])
-    wanted = batch["cls"][asking][:, 1:][:, choice.layers].float()
-    apart = F.normalize(cls[asking], dim=-1) - F.normalize(wanted, dim=-1)
-    alignment = apart.square().sum((1, 2)).mean()
-    return hard * F.cross_entropy(logits, batch["labels"]) + soft * (taught[0] + taught[1]) + aligned * alignment
-
-
-def tinybert_loss(student: Seen, teacher: Seen, mask: Tensor) -> Tensor:
-    """Σ MSE of hidden states + Σ MSE of attention maps over layers (Jiao et al. 2020); means over real tokens."""
-    real = mask.float()
-    count = real.sum(-1)
-    total = torch.zeros_like(count)
-    for ours, theirs in zip(student.hidden, teacher.hidden, strict=True):
-        total = total + ((ours.float() - theirs.float()).square().mean(-1) * real).sum(-1) / count
-    pairs = real.unsqueeze(1) * real.unsqueeze(2)
-    for ours, theirs in zip(student.maps, teacher.maps, strict=True):
-        total = total + ((ours - theirs).square().mean(1) * pairs).sum((1, 2)) / count.square()
-    return total.mean()
+            if not self._probabilities:
+                return signals_of(self.model, out, self._qkv, mask, self._needs)
+            signals = signals_of(self.model, out, [], mask, self._needs - {"attn"})
+        return replace(signals, attn=torch.stack(out.attentions, dim=1).float())
 
 
 @dataclass(frozen=True)
@@ -355,29 +245,36 @@ class TeacherStudent:
     student: Reader
     teacher: Reader | None
 
-    def loss(self, batch: Batch, choice: Choice | None = None) -> Tensor:
-        """Of one batch on the device; `choice` in place of DeKD's own."""
-        seen = self.student(batch)
+    def loss(self, batch: Batch, ranks: SingleRank) -> StepLoss:
+        """Of one batch on the device."""
+        student = self.student(batch)
         if self.teacher is not None:
             with torch.no_grad():
-                told = self.teacher(batch)
-            if self.kind.maps:
-                return tinybert_loss(seen, told, batch["attention_mask"])
-            return kd_loss(seen.logits, told.logits, batch["labels"])
-        if self.kind.name == "kd":
-            return kd_loss(seen.logits, batch["teacher"], batch["labels"])
-        if self.kind.name == "dekd":
-            return dekd_loss(seen.logits, cls_of(seen), batch, choice or choose_from(seen, batch))
-        return F.cross_entropy(seen.logits, batch["labels"])
+                teachers = (self.teacher(batch),)
+        else:
+            teachers = (Signals(batch["teacher"], cls=batch.get("cls")),) if "teacher" in batch else ()
+        step = Step(
+            student=student,
+            teachers=teachers,
+            assistant=Signals(batch["assistant"]) if "assistant" in batch else None,
+            labels=batch["labels"],
+            ranks=ranks,
+            key=(0, 0, 0),
+            adapters=nn.ModuleDict(),  # none: teacher and student are equally wide
+        )
+        return objective(self.kind.method, step, ranks)
 
 
-def cls_of(seen: Seen) -> Tensor:
-    """[CLS] of every layer but the embeddings, [rows, layers, width]."""
-    return torch.stack([state[:, 0].float() for state in seen.hidden[1:]], dim=1)
+class Ranked(SingleRank):
+    """One worker that keeps by what DeKD ranks rows, and ranks them by `given` instead if there is any."""
 
+    def __init__(self, given: Sequence[Tensor] = ()) -> None:
+        self.kept: list[Tensor] = []
+        self._given = list(given)
 
-def choose_from(seen: Seen, batch: Batch) -> Choice:
-    return choose(seen.logits, batch["cls"][:, 1:], layers=len(seen.hidden) - 1)
+    def gather(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        self.kept.append(values.detach().cpu())
+        return super().gather(self._given.pop(0).to(values) if self._given else values)
 
 
 def pair_of(
@@ -387,9 +284,8 @@ def pair_of(
     ours = Reader(copy.deepcopy(student).to(device), kind, dtype, compiled=compiled)
     if not kind.online:
         return TeacherStudent(kind, ours, None)
-    every = teacher.config.num_hidden_layers // student.config.num_hidden_layers
     frozen = copy.deepcopy(teacher).eval().requires_grad_(False).to(device)
-    return TeacherStudent(kind, ours, Reader(frozen, kind, dtype, every=every, compiled=compiled))
+    return TeacherStudent(kind, ours, Reader(frozen, kind, dtype, compiled=compiled))
 
 
 # --- Batches ---------------------------------------------------------------------------------------------------------
@@ -419,7 +315,7 @@ def random_batch(
     seed: int,
     multiple: int = PAD_MULTIPLE,
 ) -> Batch:
-    """On the CPU, with the cached outputs that a step wants: logits in float32, [CLS] vectors in float16."""
+    """On the CPU, with the cached outputs that a step needs: logits, and [CLS] vectors in the precision of a store."""
     generator = torch.Generator().manual_seed(seed)
     rows, tokens = len(lengths), -(-int(lengths.max()) // multiple) * multiple
     mask = (torch.arange(tokens) < lengths.unsqueeze(1)).long()
@@ -427,7 +323,7 @@ def random_batch(
     outputs = {
         "teacher": 2 * torch.randn(rows, CLASSES, generator=generator),
         "assistant": 2 * torch.randn(rows, CLASSES, generator=generator),
-        "cls": torch.randn(rows, teacher_layers + 1, shape.width, generator=generator).half(),
+        "cls": torch.randn(rows, teacher_layers + 1, shape.width, generator=generator).half().float(),
     }
     return {
         "input_ids": ids * mask,
@@ -450,9 +346,17 @@ FULL = (24,) * 16
 
 @dataclass(frozen=True)
 class Outcome:
+    """
+    Attributes:
+        gradients: On the CPU, float64.
+        queries: By kind of model, the rows that the method selects by itself, [rows].
+        ranked: By what it ranked them.
+    """
+
     loss: float
-    gradients: Mapping[str, Tensor]  # on the CPU, float64
-    choice: Choice | None
+    gradients: Mapping[str, Tensor]
+    queries: Mapping[str, list[int]]
+    ranked: Sequence[Tensor]
 
 
 @dataclass(frozen=True)
@@ -482,24 +386,25 @@ class Check:
     failed: bool
 
 
-def outcome_of(kind: Kind, variant: Variant, device: torch.device, *, choice: Choice | None = None) -> Outcome:
-    """Of random models of 2 and 4 layers without dropout; `choice` in place of DeKD's own."""
+def outcome_of(kind: Kind, variant: Variant, device: torch.device, *, ranked: Sequence[Tensor] = ()) -> Outcome:
+    """Of random models of 2 and 4 layers without dropout; `ranked` in place of DeKD's own ranking."""
     student = TINY.build(2, variant.kernel, seed=1, dropout=0.0, spread=0.1)
     teacher = TINY.build(4, variant.kernel, seed=2, dropout=0.0, spread=0.1)
     lengths = torch.tensor(PADDED if variant.padding else FULL)
-    batch = random_batch(lengths, TINY, cached=("teacher", "assistant", "cls"), teacher_layers=4, seed=3)
-    batch = on_device(batch, device)
+    batch = on_device(random_batch(lengths, TINY, cached=kind.cached, teacher_layers=4, seed=3), device)
     pair = pair_of(kind, student, teacher, device=device, dtype=variant.dtype, compiled=variant.compiled)
+    own = Ranked()
     with torch.no_grad():
-        own = choose_from(pair.student(batch), batch) if kind.name == "dekd" else None
-    loss = pair.loss(batch, None if choice is None else choice.on(device))
+        queries = pair.loss(batch, own).answer.queries
+    loss = pair.loss(batch, Ranked(ranked)).loss
     loss.backward()
     # a parameter without part in the loss has no gradient, or zeros when compiled
     gradients = {
         name: (torch.zeros_like(p) if p.grad is None else p.grad).double().cpu()
         for name, p in pair.student.model.named_parameters()
     }
-    return Outcome(float(loss.detach()), gradients, own)
+    selected = {name: rows.long().tolist() for name, rows in queries.items()}
+    return Outcome(float(loss.detach()), gradients, selected, own.kept)
 
 
 def differences(mine: Outcome, reference: Outcome) -> tuple[float, float, str]:
@@ -514,10 +419,10 @@ def differences(mine: Outcome, reference: Outcome) -> tuple[float, float, str]:
 
 
 def check(kind: Kind, variant: Variant, device: torch.device, reference: Outcome) -> Check:
-    """Under bf16 DeKD is given the reference's choice: rows of nearly equal entropy may change places."""
-    given = reference.choice if variant.dtype == torch.bfloat16 else None
+    """Under bf16 DeKD is given the reference's ranking: rows of nearly equal entropy may change places."""
+    given = reference.ranked if variant.dtype == torch.bfloat16 else ()
     try:
-        mine = outcome_of(kind, variant, device, choice=given)
+        mine = outcome_of(kind, variant, device, ranked=given)
     except Exception as error:
         if not variant.compiled:
             raise
@@ -525,9 +430,9 @@ def check(kind: Kind, variant: Variant, device: torch.device, reference: Outcome
     loss, gradient, worst = differences(mine, reference)
     loss_limit, gradient_limit = TOLERANCES[variant.dtype]
     near = loss <= loss_limit and gradient <= gradient_limit  # NaN is not
-    alike = mine.choice is None or reference.choice is None or mine.choice.same(reference.choice)
+    alike = mine.queries == reference.queries
     verdict = ("ok" if near else "BEYOND TOLERANCE") + ("" if alike else ", WOULD CHOOSE OTHERWISE")
-    return Check(kind.name, variant, loss, gradient, worst, verdict, failed=not (near and (alike or given is not None)))
+    return Check(kind.name, variant, loss, gradient, worst, verdict, failed=not (near and (alike or bool(given))))
 
 
 def variants_of(kind: Kind, numbers: Sequence[str], *, compiled: bool) -> list[Variant]:
@@ -678,20 +583,10 @@ def batches_of(case: Case, setting: Setting) -> list[Batch]:
     return [{name: value.pin_memory() for name, value in batch.items()} for batch in batches]
 
 
-def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
-    """AdamW that does not decay biases and norms."""
-    parameters = list(model.parameters())
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=LEARNING_RATE, fused=True)
-
-
 def train_step(pair: TeacherStudent, optimizer: torch.optim.Optimizer, batch: Batch, device: torch.device) -> Tensor:
-    loss = pair.loss(on_device(batch, device))
+    loss = pair.loss(on_device(batch, device), SingleRank()).loss
     loss.backward()
-    nn.utils.clip_grad_norm_(pair.student.model.parameters(), CLIP)
+    nn.utils.clip_grad_norm_(pair.student.model.parameters(), SETTINGS.clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss.detach()
@@ -703,7 +598,7 @@ def timed(case: Case, setting: Setting, stock: Stock, *, compiled: bool) -> Timi
     student, teacher = stock[case.layers, kernel], stock[setting.teacher_layers, kernel]
     batches = batches_of(case, setting)
     pair = pair_of(case.kind, student, teacher, device=device, dtype=setting.dtype, compiled=compiled)
-    optimizer = optimizer_of(pair.student.model)
+    optimizer = make_optimizer(pair.student.model, SETTINGS)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     windows: list[float] = []
