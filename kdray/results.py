@@ -175,6 +175,15 @@ class Pair(Record):
     holm_seeds: float | None = None
 
 
+class ClassScores(Record):
+    """Precision, recall and F1 of one class, label or entity type, from 0 to 1; `support` counts the gold ones."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
 class Confirmed(Record):
     """A student that was trained on several seeds. The winner's `label` begins with `winner`.
 
@@ -186,7 +195,7 @@ class Confirmed(Record):
             empty in results of earlier versions.
         agreement: By teacher and split, the share of rows for which student and teacher predict the same class.
         languages: The metric on the test rows of each language, and their mean as `macro`; means over the seeds.
-        entities: F1 on the test split by entity type, the mean over seeds; empty but for token classification.
+        classes: Scores on the test split of each class, label or entity type, means over the seeds; none of numbers.
     """
 
     label: str
@@ -204,7 +213,7 @@ class Confirmed(Record):
     settings: dict[str, Any] = {}
     agreement: dict[str, dict[str, float]] = {}
     languages: dict[str, float] = {}
-    entities: dict[str, float] = {}
+    classes: dict[str, ClassScores] = {}
 
     @property
     def is_control(self) -> bool:
@@ -218,6 +227,7 @@ class Teacher(Record):
     Attributes:
         train: Of predictions from a file: their score on the gold labels of train.
         predicted: Of such: `rows` and `predicted` (rows) by split. Their scores are those of the predicted rows.
+        classes: As of a student; none of predictions from a file.
     """
 
     name: str
@@ -228,6 +238,7 @@ class Teacher(Record):
     parameters: int | None = None
     latency_ms: float | None = None
     predicted: dict[str, dict[str, int]] | None = None
+    classes: dict[str, ClassScores] = {}
 
 
 class PruneExample(Record):
@@ -427,8 +438,7 @@ class RunResult(ResultBase):
     """One student; `metrics` maps split to metric to score, `languages` split to language to metric to score.
 
     Attributes:
-        entities: Of token classification, by split and entity type `precision`, `recall`, `f1` and the number of gold
-            entities (`support`).
+        classes: By split the scores of each class, label or entity type; none of numbers.
         words: Of token classification, by split how many `words` there are, and how many of them are `unread`: they
             lie behind `max_length`, or have no token.
     """
@@ -440,7 +450,7 @@ class RunResult(ResultBase):
     languages: dict[str, dict[str, dict[str, float | None]]] = {}
     metric: str | None = None
     higher_is_better: bool = True
-    entities: dict[str, dict[str, dict[str, float]]] = {}
+    classes: dict[str, dict[str, ClassScores]] = {}
     words: dict[str, dict[str, int]] = {}
 
 

@@ -42,12 +42,12 @@ from kdray.store import Store
 from kdray.tasks import (
     NO_WORD,
     baseline,
-    entity_table,
     get_metric,
     get_task,
     row_noise,
     score_all,
     score_one,
+    scores_by_class,
     split_gap,
 )
 from kdray.teachers import map_classes, only_classes
@@ -297,19 +297,14 @@ class TrainingJob:
         by_language = {split: self._languages(split, each.logits) for split, each in found.items()}
         languages = {split: each for split, each in by_language.items() if each}
         parts: dict[str, Any] = {"languages": languages} if languages else {}
-        if self.task.target == "tags":
-            parts |= self._of_words(found)
-        return scores, self._agreement(found), parts, self._right(found)
-
-    def _of_words(self, found: Mapping[str, "_Scored"]) -> dict[str, Any]:
-        """Scores of each entity type by split, and how many words there are and are not read."""
-        labels = self.spec.labels
-        return {
-            "entities": {
-                split: entity_table(self.corpus.labels(split), scored.logits, labels) for split, scored in found.items()
-            },
-            "words": {split: {"words": scored.words, "unread": scored.unread} for split, scored in found.items()},
+        by_class = {
+            split: scores_by_class(self.corpus.labels(split), each.logits, self.spec.labels, self.task)
+            for split, each in found.items()
         }
+        parts |= {"classes": {split: each for split, each in by_class.items() if each}}
+        if self.task.target == "tags":
+            parts["words"] = {split: {"words": each.words, "unread": each.unread} for split, each in found.items()}
+        return scores, self._agreement(found), parts, self._right(found)
 
     def _languages(self, split: str, logits: np.ndarray) -> dict[str, dict[str, float]]:
         """Scores of the rows of each language, and under `macro` their mean; empty where languages do not count."""

@@ -111,7 +111,7 @@ def students(
             note=candidate.note,
             agreement=_mean_agreement([result.get("agreement", {}) for result in confirmed[candidate.label]]),
             languages=_mean_of_languages(confirmed[candidate.label]),
-            entities=_mean_entities([result.get("entities", {}) for result in confirmed[candidate.label]]),
+            classes=_mean_of_classes([result.get("classes", {}) for result in confirmed[candidate.label]]),
             runs=tuple(result["spec"]["digest"] for result in confirmed[candidate.label]),
             settings=settings,
         )
@@ -195,10 +195,14 @@ def _mean_of_languages(seeds: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {language: sum(by[language][metric] for by, metric in found) / len(found) for language in named}
 
 
-def _mean_entities(seeds: Sequence[Mapping[str, Mapping[str, Mapping[str, float]]]]) -> dict[str, float]:
-    """F1 on test by entity type."""
-    names = seeds[0].get("test", {})
-    return {name: sum(seed["test"][name]["f1"] for seed in seeds) / len(seeds) for name in names}
+def _mean_of_classes(seeds: Sequence[Mapping[str, Any]]) -> dict[str, results.ClassScores]:
+    """Scores on test by class; the seeds have the same support."""
+    return {
+        name: results.ClassScores.model_validate(
+            {key: sum(seed["test"][name][key] for seed in seeds) / len(seeds) for key in scores}
+        )
+        for name, scores in seeds[0].get("test", {}).items()
+    }
 
 
 def teacher_record(ref: TeacherRef, store: Store, metric: str) -> dict[str, Any]:
@@ -226,6 +230,7 @@ def teacher_record(ref: TeacherRef, store: Store, metric: str) -> dict[str, Any]
         majority=result["majority"]["test"],
         parameters=result["cost"]["parameters"],
         latency_ms=result["cost"]["latency_ms"],
+        classes=result.get("classes", {}).get("test", {}),
     ).plain()
 
 

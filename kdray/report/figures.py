@@ -289,7 +289,7 @@ def _axis(metric: Metric, split: str) -> str:
     return f"{metric.name}, {split}{metric.axis_unit}"
 
 
-@plot("confirmation")
+@plot("ladder")
 def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
     """The score of students and teachers against their cost; against latency where that of exports was measured."""
     everyone: list[tuple[str, str, float | None, float | None, Any]] = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-NOT_MEASURED = "not measured"
+NOT_MEASURED, ABSENT = "not measured", "–"
 UNDEFINED = "p undefined: no spread over the seeds"
 # HTML allows no control characters but tab, line feed and carriage return, and UTF-8 no lone surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")

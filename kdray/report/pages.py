@@ -1,5 +1,7 @@
 """The pages of the four kinds of result, as documents: the verdict first, where the numbers come from last."""
 
+from collections.abc import Sequence
+
 from kdray.report import formatting as fmt
 from kdray.report import summary, tables
 from kdray.report.document import Block, Document, NamedValues, Section, Text
@@ -63,76 +65,77 @@ def _first_metric(result: Result) -> str | None:
 
 
 def _sweep(result: SweepResult, shown: Metric) -> Document:
-    confirmed: list[Block] = [Text("Not measured: no student was trained again on several seeds.", is_quiet=True)]
-    if result.confirmation:
-        confirmed = tables.students(result.confirmation, shown, result.teachers, is_rough=result.latency is None)
-        confirmed += tables.languages_of_students(result.confirmation, shown)
-        confirmed += [*tables.entity_f1(result.confirmation), *plots("confirmation", result, shown)]
-        confirmed += tables.pairs(result, shown)
     states = [trial.state for trial in result.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("pruned", "failed") if state in states)
     figures = {
         f"trials ({counts})" if counts else "trials": f"{len(states):,}",
         tables.time_name(result): _time(result),
     }
-    if result.confirmation:
-        ours = summary.winner_first(result.confirmation)[0]
+    if (ours := summary.leader(result)) is not None:
         costs = {"parameters": fmt.parameters(ours.parameters)}
         costs |= {} if result.latency is None else {"latency": fmt.milliseconds(ours.latency_ms)}
         figures = {"teacher's score kept": fmt.share(ours.retention)} | costs | figures
-    sections = [
-        Section("Confirmation", confirmed),
-        Section("What the search learned", plots("search", result, shown)),
-        _pruning(result, shown),
-        Section("Cost and time", [*plots("time", result, shown), *plots("sweep time", result, shown)]),
-        Section("Teachers", [tables.teachers(result.teachers, shown)]),
+    learned = Section("What the search learned", plots("search", result, shown))
+    trials = [
         Section("Failed trials", [tables.failures(result)]),
         Section("All trials", [tables.trials(result, shown)]),
-        _guide(summary.rows_and_points(result, shown)),
-        *_provenance(result),
     ]
     verdict, findings = summary.sweep_verdict(result, shown), summary.sweep_findings(result, shown)
+    sections = _story(result, shown, [learned], trials, tuple(_GUIDE))
     return _document(result, f"sweep {result.name}", verdict, findings, figures, sections)
 
 
 def _comparison(result: ComparisonResult, shown: Metric) -> Document:
-    students = tables.students(result.confirmation, shown, result.teachers, is_rough=True)
-    guide = (
-        "Methods and controls",
-        "± and p",
-        "Noise of the test rows",
-        "Agreement",
-        *(_PAIRED if result.pairs else ()),
-    )
-    sections = [
-        Section(
-            "Confirmation",
-            [
-                *students,
-                *tables.languages_of_students(result.confirmation, shown),
-                *tables.entity_f1(result.confirmation),
-                *plots("confirmation", result, shown),
-                *tables.pairs(result, shown),
-            ],
-        ),
-        _pruning(result, shown),
-        Section("Cost and time", plots("time", result, shown)),
-        Section("Teachers", [tables.teachers(result.teachers, shown)]),
-        _guide(summary.rows_and_points(result, shown), *guide, "Retention", "Distillation ratio", "Digest"),
-        *_provenance(result),
-    ]
     controls = sum(student.is_control for student in result.confirmation)
     figures = {"methods": f"{len(result.confirmation) - controls:,}", "controls": f"{controls:,}"}
     figures[tables.time_name(result)] = _time(result)
+    tests = _PAIRED if result.pairs else ()
+    guide = ("Methods and controls", "± and p", "Noise of the test rows", "Agreement", *tests)
+    sections = _story(result, shown, [], [], (*guide, "Retention", "Distillation ratio", "Digest"))
     verdict, findings = summary.comparison_verdict(result, shown), summary.comparison_findings(result, shown)
     return _document(result, f"comparison {result.name}", verdict, findings, figures, sections)
+
+
+def _story(
+    result: SweepResult | ComparisonResult,
+    shown: Metric,
+    learned: list[Section],
+    trials: list[Section],
+    guide: Sequence[str],
+) -> list[Section]:
+    """The sections of several students; those of a search go behind the classes and behind the teachers."""
+    found = [
+        Section("Confirmation", [Text("Not measured: no student was trained again on several seeds.", is_quiet=True)])
+    ]
+    if result.confirmation:
+        confirmed = [*tables.students(result, shown), *tables.languages_of_students(result.confirmation, shown)]
+        confirmed += [*plots("confirmation", result, shown), *tables.pairs(result, shown)]
+        found = [Section("Score against cost", plots("ladder", result, shown)), Section("Confirmation", confirmed)]
+    return [
+        *found,
+        *_classes(tables.classes_of_students(result, shown)),
+        *learned,
+        _pruning(result, shown),
+        Section(
+            "Cost and time", [*plots("time", result, shown), *(plots("sweep time", result, shown) if trials else [])]
+        ),
+        Section("Teachers", [tables.teachers(result.teachers, shown)]),
+        *trials,
+        _guide(summary.rows_and_points(result, shown), *guide),
+        *_provenance(result),
+    ]
+
+
+def _classes(blocks: list[Block]) -> list[Section]:
+    return [Section("Classes", blocks)] if blocks else []
 
 
 def _run(result: RunResult, shown: Metric | None) -> Document:
     student = [(key, fmt.setting(value)) for key, value in tables.flat(result.student)]
     metric_or_score = shown or fmt.metric("score", None)
     sections = [
-        Section("Scores", [tables.scores(result), *tables.languages(result), *tables.entities(result)]),
+        Section("Scores", [*tables.scores(result), *tables.languages(result)]),
+        *_classes(tables.classes(result, metric_or_score)),
         Section("Training", plots("training", result, metric_or_score)),
         Section("Student", [NamedValues(student) if student else Text("Student: not recorded.", is_quiet=True)]),
         _pruning(result, metric_or_score),
@@ -175,7 +178,7 @@ def _provenance(result: Result) -> list[Section]:
 def _guide(worth: str, *names: str) -> Section:
     pairs = [("Test split", worth)] if worth else []
     return Section(
-        "How to read this page", [NamedValues([*pairs, *((n, _GUIDE[n]) for n in names or _GUIDE)], is_long=True)]
+        "How to read this page", [NamedValues([*pairs, *((name, _GUIDE[name]) for name in names)], is_long=True)]
     )
 
 

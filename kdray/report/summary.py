@@ -12,6 +12,7 @@ from kdray.results import (
     Confirmed,
     Difference,
     ExportedLatency,
+    Result,
     RunResult,
     Selection,
     SweepResult,
@@ -176,6 +177,13 @@ def _best(students: Sequence[Confirmed], *, higher_is_better: bool) -> Confirmed
     sign = 1 if higher_is_better else -1
     measured = [student for student in students if student.test.mean is not None]
     return max(measured, key=lambda student: sign * (student.test.mean or 0.0), default=None)
+
+
+def leader(result: Result) -> Confirmed | None:
+    """The student that stands for a result: the winner of a sweep, the best method of a comparison."""
+    if isinstance(result, SweepResult):
+        return next(iter(winner_first(result.confirmation)), None)
+    return best_student(result) if isinstance(result, ComparisonResult) else None
 
 
 def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:

@@ -7,8 +7,9 @@ from kdray import results
 from kdray.report import formatting as fmt
 from kdray.report.document import Block, Cell, Examples, NamedValues, Row, Table, Text, row
 from kdray.report.formatting import Metric
-from kdray.report.summary import is_same, not_beaten, winner_first
+from kdray.report.summary import is_same, leader, not_beaten, winner_first
 from kdray.results import (
+    ClassScores,
     ComparisonResult,
     Confirmed,
     Corpus,
@@ -24,23 +25,36 @@ from kdray.results import (
 
 _SHOWN_EXAMPLES = 20
 _LONGEST_UNIT = 160  # characters
+_MANY_CLASSES, _SHOWN_CLASSES = 20, 10
 
 
-def students(
-    confirmed: Sequence[Confirmed], metric: Metric, teachers: Sequence[Teacher], *, is_rough: bool
+def wide(
+    caption: str, first: str, columns: Mapping[str, Mapping[str, Cell | str]], *, absent: str = fmt.ABSENT, **how: bool
 ) -> list[Block]:
+    """A table with a row for each key of the columns; nothing where there are none.
+
+    Args:
+        first: The name of the column of keys.
+        columns: By name of a column, its cells by key.
+        absent: The text of a cell that a column lacks.
+        how: `is_sortable`, `is_folded`.
+    """
+    keys = dict.fromkeys(key for column in columns.values() for key in column)
+    rows = [row(key, *(column.get(key, absent) for column in columns.values())) for key in keys]
+    return [Table(caption, (first, *columns), rows, **how)] if rows else []
+
+
+def students(result: SweepResult | ComparisonResult, metric: Metric) -> list[Block]:
     """The students over several seeds, the winner first; students that the winner does not beat are marked.
 
     A comparison has no winner: its students stay in their order, and none is marked.
-
-    Args:
-        is_rough: Latencies are those of the trainings, which is said below the table.
     """
+    confirmed, is_rough = result.confirmation, getattr(result, "latency", None) is None
     ordered = winner_first(confirmed)
     winner = next((student for student in ordered[:1] if student.label.lower().startswith("winner")), None)
     ahead = not_beaten(confirmed, metric) if winner else []
     rows = [_student(student, metric, winner, student.label in ahead) for student in ordered]
-    majority = next((teacher.majority for teacher in teachers), None)
+    majority = next((teacher.majority for teacher in result.teachers), None)
     if majority is not None:
         rows.append(row("majority class", metric.score(majority), *["–"] * 7))
     columns = ("student", f"#{metric.name}, test", "#difference", "#validation", "#seeds", "#retention",
@@ -123,67 +137,83 @@ def _difference(student: Confirmed, metric: Metric) -> Cell:
     return Cell(metric.difference(difference.mean), key=difference.mean, under=(under,))
 
 
-def scores(result: RunResult) -> Block:
+def scores(result: RunResult) -> list[Block]:
     """Every metric of a run on every split."""
-    names = list(dict.fromkeys(name for scores in result.metrics.values() for name in scores))
-    if not names:
-        return Text("Scores: not measured.", is_quiet=True)
-    rows = [
-        row(
-            fmt.split_name(split),
-            *(fmt.metric(name, result.corpus.rows.get(split)).score(by.get(name)) for name in names),
-        )
-        for split, by in result.metrics.items()
-    ]
-    return Table("Scores of the student.", ("split", *(f"#{name}" for name in names)), rows)
+    columns: dict[str, dict[str, str]] = {}
+    for split, by in result.metrics.items():
+        for name, value in by.items():
+            shown = fmt.metric(name, result.corpus.rows.get(split)).score(value)
+            columns.setdefault(f"#{name}", {})[fmt.split_name(split)] = shown
+    found = wide("Scores of the student.", "split", columns, absent=fmt.NOT_MEASURED)
+    return found or [Text("Scores: not measured.", is_quiet=True)]
 
 
 def languages(result: RunResult) -> list[Block]:
     """Every metric of a run on the test rows of each language; nothing where languages do not count."""
-    by = result.languages.get("test", {})
-    names = list(dict.fromkeys(name for scores in by.values() for name in scores))
-    rows = [row(language, *(fmt.metric(name, None).score(s.get(name)) for name in names)) for language, s in by.items()]
+    columns: dict[str, dict[str, str]] = {}
+    for language, by in result.languages.get("test", {}).items():
+        for name, value in by.items():
+            columns.setdefault(f"#{name}", {})[language] = fmt.metric(name, None).score(value)
     title = "Scores on the test split by language; macro is their mean."
-    return [Table(title, ("language", *_counted(names)), rows)] if rows else []
+    return wide(title, "language", columns, absent=fmt.NOT_MEASURED)
 
 
 def languages_of_students(confirmed: Sequence[Confirmed], metric: Metric) -> list[Block]:
     """The metric on the test rows of each language, mean over the seeds; nothing where languages do not count."""
-    every = list(dict.fromkeys(language for student in confirmed for language in student.languages))
-    rows = [row(each, *(metric.score(student.languages.get(each)) for student in confirmed)) for each in every]
-    columns = ("language", *_counted([student.label for student in confirmed]))
+    columns = {f"#{s.label}": {name: metric.score(score) for name, score in s.languages.items()} for s in confirmed}
     title = f"{metric.name} on the test split by language; macro is their mean."
-    return [Table(title, columns, rows)] if rows else []
+    return wide(title, "language", columns, absent=fmt.NOT_MEASURED)
 
 
-def _counted(names: Sequence[str]) -> list[str]:
-    return [f"#{name}" for name in names]
+def classes(result: RunResult, metric: Metric) -> list[Block]:
+    """Each class of the test split, and of tags how many words were not read; nothing of numbers."""
+    shown, title = _worst(result.classes.get("test", {}), "the student")
+    columns = {
+        f"#{name}": {key: f"{getattr(each, name.lower()):.3f}" for key, each in shown.items()}
+        for name in ("precision", "recall", "F1")
+    }
+    support = {key: Cell(fmt.count(each.support), key=each.support) for key, each in shown.items()}
+    found = wide(title, _kind(metric), {**columns, "#support": support}, is_sortable=True)
+    if words := result.words.get("test"):
+        unread = f"{words['unread']:,} of {words['words']:,} words of the test split were not read and count as O."
+        found.append(Text(unread, is_quiet=True))
+    return found
 
 
-def entities(result: RunResult) -> list[Block]:
-    """Each entity type on the test split, and how many words were not read; nothing for other tasks."""
-    if not result.entities:
+def classes_of_students(result: SweepResult | ComparisonResult, metric: Metric) -> list[Block]:
+    """Scores of each class on the test split, a column a student or teacher; nothing of numbers."""
+    lead = leader(result)
+    if lead is None or not lead.classes:
         return []
-    rows = [
-        row(name, *(f"{each[key]:.3f}" for key in ("precision", "recall", "f1")), fmt.count(int(each["support"])))
-        for name, each in result.entities["test"].items()
-    ]
-    words = result.words.get("test", {"words": 0, "unread": 0})
-    columns = ("entity type", "#precision", "#recall", "#F1", "#entities")
-    unread = f"{words['unread']:,} of {words['words']:,} words of the test split were not read and count as O."
-    return [Table("Entity types on the test split.", columns, rows), Text(unread, is_quiet=True)]
+    shown, title = _worst(lead.classes, lead.label)
+    everyone = [*winner_first(result.confirmation), *(each for each in result.teachers if each.classes)]
+    columns = {
+        f"#F1, {each.label if isinstance(each, Confirmed) else each.name}": {
+            key: _f1(scores) for key, scores in each.classes.items() if key in shown
+        }
+        for each in everyone
+    }
+    support = {key: Cell(fmt.count(each.support), key=each.support) for key, each in shown.items()}
+    return wide(f"{title} Means over the seeds.", _kind(metric), {"#support": support, **columns}, is_sortable=True)
 
 
-def entity_f1(confirmed: Sequence[Confirmed]) -> list[Block]:
-    """F1 on test of each entity type, a column a type; nothing for other tasks."""
-    names = list(dict.fromkeys(name for student in confirmed for name in student.entities))
-    if not names:
-        return []
-    rows = [
-        row(student.label, *(f"{student.entities.get(name, 0.0):.3f}" for name in names))
-        for student in winner_first(confirmed)
-    ]
-    return [Table("F1 of each entity type on test; means over the seeds.", ("student", *_counted(names)), rows)]
+def _worst(every: Mapping[str, ClassScores], whose: str) -> tuple[dict[str, ClassScores], str]:
+    """The classes to show, of many those with the lowest F1, and the caption of their table."""
+    support = "support counts the gold labels."
+    if len(every) <= _MANY_CLASSES:
+        return dict(every), f"Classes of the test split; {support}"
+    worst = sorted(every, key=lambda name: every[name].f1)[:_SHOWN_CLASSES]
+    caption = f"The {len(worst)} of {len(every)} classes of the test split with the lowest F1 of {whose}; {support}"
+    return {name: every[name] for name in worst}, f"{caption} All are in result.json."
+
+
+def _f1(scores: ClassScores) -> Cell:
+    parts = f"precision {scores.precision:.3f}, recall {scores.recall:.3f}"
+    return Cell(f"{scores.f1:.3f}", key=scores.f1, under=(parts,))
+
+
+def _kind(metric: Metric) -> str:
+    return "entity type" if metric.name.startswith("entity_") else "class"
 
 
 def teachers(records: Sequence[Teacher], metric: Metric) -> Block:
@@ -345,12 +375,9 @@ def student_digests(confirmed: Sequence[Confirmed]) -> list[Block]:
 
 def student_settings(confirmed: Sequence[Confirmed]) -> list[Block]:
     """The settings of each student's method, and others that differ between students; nothing in earlier results."""
-    keys = list(dict.fromkeys(key for student in confirmed for key in student.settings))
-    rows = [row(key, *(fmt.setting(each.settings[key]) if key in each.settings else "–" for each in confirmed))
-            for key in keys]  # fmt: skip
-    columns = ("setting", *(student.label for student in confirmed))
+    columns = {each.label: {key: fmt.setting(value) for key, value in each.settings.items()} for each in confirmed}
     title = "Settings of each student: those of its method, and others that differ"
-    return [Table(title, columns, rows, is_folded=True)] if rows else []
+    return wide(title, "setting", columns, is_folded=True)
 
 
 def commands(result: Result) -> NamedValues:

@@ -16,10 +16,10 @@ from kdray.tasks.metrics import (
 from kdray.tasks.multi_label import MULTI_LABEL
 from kdray.tasks.noise import row_noise, split_gap
 from kdray.tasks.regression import REGRESSION
-from kdray.tasks.scores import baseline, check_metric, score_all, score_one
+from kdray.tasks.scores import baseline, check_metric, score_all, score_one, scores_by_class
 from kdray.tasks.single_label import SINGLE_LABEL, cross_entropy_rows, wide
 from kdray.tasks.task import TASKS, LabelError, Task, get_task, register_task, task_identity
-from kdray.tasks.token_classification import NO_WORD, TOKEN_CLASSIFICATION, entity_table, mended, tags_of, types_of
+from kdray.tasks.token_classification import NO_WORD, TOKEN_CLASSIFICATION, mended, tags_of, types_of
 
 for _each in (SINGLE_LABEL, REGRESSION, MULTI_LABEL, TOKEN_CLASSIFICATION):
     register_task(_each)
@@ -42,7 +42,6 @@ __all__ = [
     "best_of",
     "check_metric",
     "cross_entropy_rows",
-    "entity_table",
     "get_metric",
     "get_task",
     "identity",
@@ -54,6 +53,7 @@ __all__ = [
     "row_noise",
     "score_all",
     "score_one",
+    "scores_by_class",
     "split_gap",
     "tags_of",
     "task_identity",

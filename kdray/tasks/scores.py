@@ -1,6 +1,7 @@
 """Scores of a model: its outputs for rows, and their targets, through a task and its metrics."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from kdray.errors import ConfigError
 from kdray.tasks.metrics import get_metric
 from kdray.tasks.single_label import SINGLE_LABEL
 from kdray.tasks.task import Task
+from kdray.tasks.token_classification import entity_table
 
 
 def score_one(metric: str, targets: np.ndarray, logits: np.ndarray, task: Task = SINGLE_LABEL) -> float:
@@ -49,6 +51,33 @@ def score_all(
     """The named metrics, and those that the task always reports."""
     names = dict.fromkeys([*metrics, *task.always])
     return {name: score_one(name, targets, logits, task) for name in names}
+
+
+def scores_by_class(
+    targets: np.ndarray, logits: np.ndarray, labels: Sequence[str], task: Task = SINGLE_LABEL
+) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and number of gold rows (`support`) of each class or label over the labeled rows; of tags
+    those of each entity type. Empty where targets are numbers.
+
+    >>> scores_by_class(np.array([0, 1, 1]), np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0]]), ["bad", "good"])["good"]
+    {'precision': 1.0, 'recall': 0.5, 'f1': 0.6666666666666666, 'support': 2}
+    """
+    if task.target == "tags":
+        return entity_table(targets, logits, labels)
+    known = task.labeled(targets)
+    predicted = task.predictions(logits[known]).classes
+    if predicted is None:
+        return {}
+    from sklearn.metrics import precision_recall_fscore_support
+
+    numbers = [1] if targets.shape[1:] == (1,) else range(len(labels))  # one label alone is 0 or 1, a class of two
+    settings: dict[str, Any] = {"labels": numbers, "average": None, "zero_division": 0.0}
+    columns: Any = precision_recall_fscore_support(targets[known], predicted, **settings)
+    names = ("precision", "recall", "f1", "support")
+    return {
+        label: dict(zip(names, each, strict=True))
+        for label, *each in zip(labels, *(column.tolist() for column in columns), strict=True)
+    }
 
 
 def baseline(metric: str, targets: np.ndarray, *, outputs: int, task: Task = SINGLE_LABEL) -> float:

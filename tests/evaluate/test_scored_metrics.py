@@ -7,7 +7,18 @@ import pytest
 
 from kdray.corpora import CorpusSettings
 from kdray.errors import ConfigError
-from kdray.tasks import METRICS, Metric, get_metric, identity, metric, register, score_one
+from kdray.tasks import (
+    METRICS,
+    MULTI_LABEL,
+    REGRESSION,
+    Metric,
+    get_metric,
+    identity,
+    metric,
+    register,
+    score_one,
+    scores_by_class,
+)
 from kdray.tasks.metrics import ECE_BINS
 
 P = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.8, 0.2]])
@@ -20,6 +31,24 @@ def near(value):
 
 def on_values(name, targets, values):
     return get_metric(name).compute(np.asarray(targets, float), np.asarray(values, float))
+
+
+def test_scores_by_class_by_hand():
+    logits = np.eye(3)[[0, 0, 1, 1, 0]]
+    found = scores_by_class(np.array([0, 1, 1, 1, -1]), logits, ["a", "b", "c"])
+    assert found["a"] == {"precision": 0.5, "recall": 1.0, "f1": near(2 / 3), "support": 1}
+    assert found["b"] == {"precision": 1.0, "recall": near(2 / 3), "f1": near(0.8), "support": 3}
+    assert found["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+
+
+@pytest.mark.parametrize("columns", [[0], [0, 1]])
+def test_scores_by_label_by_hand(columns):
+    targets, logits = np.array([[1, 0], [0, 1], [0, 0], [-1, -1]]), np.array([[3.0, 1], [-3, 1], [2, -1], [9, 9]])
+    names = ["x", "y"][: len(columns)]
+    found = scores_by_class(targets[:, columns], logits[:, columns], names, MULTI_LABEL)
+    half = {"precision": 0.5, "recall": 1.0, "f1": near(2 / 3), "support": 1}
+    assert found == dict.fromkeys(names, half)
+    assert scores_by_class(np.array([0.5]), np.array([[0.4]]), ["value"], REGRESSION) == {}
 
 
 def test_metrics_of_probabilities_by_hand():

@@ -34,6 +34,16 @@ def test_each_student_has_the_settings_of_its_method_and_those_that_differ() -> 
     assert "train.seed" not in a
 
 
+def test_scores_of_classes_are_means_over_the_seeds() -> None:
+    run = parse({}, source="test")
+    found = {label: trained(label) for label in ("kd", BASELINE)}
+    for seed, f1 in zip(found["kd"], (0.25, 0.75), strict=True):
+        seed["classes"] = {"test": {"good": {"precision": f1, "recall": f1, "f1": f1, "support": 9}}}
+    kd, alone = students([Candidate("kd", run), no_kd_candidate(run)], found, [0, 1], [])
+    assert kd["classes"] == {"good": {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 9}}
+    assert alone["classes"] == {}
+
+
 def test_the_baseline_has_the_distillation_ratio_0_and_another_control_none() -> None:
     run = parse({"student": {"init_from": "teacher"}}, source="test")
     candidates = [Candidate("kd", run), no_kd_candidate(run), start_without_kd(run)]

@@ -52,6 +52,14 @@ def _spread(*values: float) -> dict[str, Any]:
     return {"mean": mean, "std": std, "values": list(values)}
 
 
+def classes(f1: float) -> dict[str, Any]:
+    """Two classes around an F1."""
+    return {
+        "entailment": {"precision": f1 + 0.05, "recall": f1 + 0.01, "f1": f1 + 0.03, "support": 146},
+        "not_entailment": {"precision": f1 - 0.02, "recall": f1 - 0.04, "f1": f1 - 0.03, "support": 131},
+    }
+
+
 def _origin() -> dict[str, Any]:
     return {
         "name": "made-up",
@@ -70,7 +78,7 @@ def _origin() -> dict[str, Any]:
             "requested": "auto",
         },
         "teachers": [
-            {"name": "big", "validation": 0.70, "test": 0.69, "majority": 0.527, "parameters": 109482240, "latency_ms": 41.3},
+            {"name": "big", "validation": 0.70, "test": 0.69, "majority": 0.527, "parameters": 109482240, "latency_ms": 41.3, "classes": classes(0.69)},
             {"name": "weak", "validation": 0.5, "test": 0.51, "majority": 0.527, "parameters": None, "latency_ms": None},
         ],
         "prune": {
@@ -114,14 +122,16 @@ def sweep() -> dict[str, Any]:
         "confirmation": [
             {"label": "no-KD baseline", "method": "none", "seeds": [0, 1, 2], "validation": _spread(0.58, 0.59, 0.57),
              "test": _spread(0.571, 0.563, 0.58), "retention": 0.83, "distillation_ratio": None,
+             "classes": classes(0.57),
              "parameters": 22713216, "latency_ms": 8.71, "difference": None, "note": None},
             {"label": "vanilla KD", "method": "kd", "seeds": [0, 1, 2], "validation": _spread(0.6, 0.61, 0.6),
              "test": _spread(0.601, 0.612, 0.598), "retention": 0.87, "distillation_ratio": 0.27,
+             "classes": classes(0.6),
              "parameters": 22713216, "latency_ms": 8.69,
              "difference": {"to": "no-KD baseline", "mean": 0.032, "p_value": 0.03}, "note": None},
             {"label": f"winner (trial {best['number']}: dekd)", "method": "dekd", "seeds": [0, 1, 2],
              "validation": _spread(0.63, 0.62, 0.64), "test": _spread(0.622, 0.631, 0.611), "retention": 0.9,
-             "distillation_ratio": 0.42, "parameters": 22713216, "latency_ms": 8.7,
+             "distillation_ratio": 0.42, "classes": classes(0.62), "parameters": 22713216, "latency_ms": 8.7,
              "difference": {"to": "no-KD baseline", "mean": 0.05, "p_value": 0.0042}, "note": "search defaults otherwise"},
         ],
     }  # fmt: skip
@@ -196,5 +206,6 @@ def run() -> dict[str, Any]:
         },
         "metrics": {"validation": {"accuracy": 0.62, "f1": 0.56}, "test": {"accuracy": 0.604, "f1": None}},
         "history": history,
+        "classes": {"validation": classes(0.61), "test": classes(0.6)},
     }
     return copy.deepcopy(result)

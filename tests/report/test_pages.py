@@ -418,6 +418,39 @@ def test_languages_have_a_table_where_they_count() -> None:
     assert "by language" not in markdown(made_up.sweep())
 
 
+@pytest.mark.parametrize("make", [made_up.sweep, made_up.comparison])
+def test_classes_have_scores_of_each_student_and_teacher(make: Any) -> None:
+    lines = markdown(make()).splitlines()
+    (head,) = [line for line in lines if line.startswith("| class | support |")]
+    assert {"F1, no-KD baseline", "F1, vanilla KD", "F1, big"} <= set(head.strip("| ").split(" | "))
+    (line,) = [line for line in lines if line.startswith("| not\\_entailment | 131 |")]
+    assert "| 0.540; precision 0.550, recall 0.530 |" in line
+    assert "Means over the seeds." in lines[lines.index(head) - 2]
+
+
+def test_the_classes_of_a_run_have_a_column_a_score() -> None:
+    lines = markdown(made_up.run()).splitlines()
+    assert "| class | precision | recall | F1 | support |" in lines
+    assert "| entailment | 0.650 | 0.610 | 0.630 | 146 |" in lines
+    assert "Classes" not in markdown(made_up.run() | {"classes": {}})
+
+
+def test_of_many_classes_the_worst_of_the_leader_are_shown() -> None:
+    result, scores = made_up.comparison(), {"precision": 0.5, "recall": 0.5, "support": 3}
+    for student, sign in zip(result["confirmation"], (-1, 1), strict=True):
+        student["classes"] = {f"c{at:02}": {**scores, "f1": 0.5 + sign * at / 100} for at in range(30)}
+    text = markdown(result)
+    assert "The 10 of 30 classes of the test split with the lowest F1 of vanilla KD;" in text
+    assert re.findall(r"^\| (c\d+) ", text, re.MULTILINE) == [f"c{at:02}" for at in range(10)]
+
+
+def test_the_story_has_its_order() -> None:
+    titles = texts(render(made_up.sweep()), "h2")
+    assert titles[:6] == [
+        "Score against cost", "Confirmation", "Classes", "What the search learned", "Pruning", "Cost and time",
+    ]  # fmt: skip
+
+
 def test_a_comparison_shows_the_settings_and_digests_of_each_student() -> None:
     result = made_up.comparison()
     alone, vanilla = result["confirmation"]

@@ -112,6 +112,9 @@ def test_multi_label_from_files_to_an_export(tmp_path, tiny_encoder, store, join
         assert set(scores) == {"micro_f1", "macro_f1", "auroc", "log_loss"}
         assert scores["micro_f1"] > result["majority"]["test"]
         assert scores["auroc"] > 0.9
+        by_label = result["classes"]["test"]
+        assert list(by_label) == names
+        assert np.mean([each["f1"] for each in by_label.values()]) == pytest.approx(scores["macro_f1"])
         assert result["rows"]["unlabeled"] == 1
     config = json.loads((student.file("model") / "config.json").read_text())
     assert config["problem_type"] == "multi_label_classification"

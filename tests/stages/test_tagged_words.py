@@ -69,8 +69,8 @@ def test_from_files_to_a_student(tiny_encoder, folder, store):
     assert result["majority"]["test"] == 0.0
     assert result["rows"]["unlabeled"] == 1
     assert result["query_ratio"] == {"teacher": 1.0}  # words asked of words trained on
-    assert set(result["entities"]["test"]) == {"FILM", "PER"}
-    assert sum(each["support"] for each in result["entities"]["test"].values()) == 36
+    assert set(result["classes"]["test"]) == {"FILM", "PER"}
+    assert sum(each["support"] for each in result["classes"]["test"].values()) == 36
     assert result["words"]["test"]["unread"] == 0
     config = json.loads((student.file("model") / "config.json").read_text())
     assert config["architectures"] == ["BertForTokenClassification"]
@@ -101,9 +101,9 @@ def test_words_behind_the_limit_count_as_missed(tiny_encoder, folder, store):
     result = result_of(student)
     words = result["words"]["test"]
     assert 0 < words["unread"] < words["words"]
-    recall = sum(e["recall"] * e["support"] for e in result["entities"]["test"].values())
+    recall = sum(e["recall"] * e["support"] for e in result["classes"]["test"].values())
     assert recall < 36
-    assert sum(e["support"] for e in result["entities"]["test"].values()) == 36
+    assert sum(e["support"] for e in result["classes"]["test"].values()) == 36
 
 
 def test_a_teacher_that_reads_fewer_words_teaches_these(tiny_encoder, folder, store):
@@ -249,7 +249,7 @@ def test_the_report_shows_each_entity_type(tiny_encoder, folder, store):
     _, student = go(tiny_encoder, folder, store)
     page = document_of(parse_result(_run(store, student, {})))
     blocks = [block for section in page.sections for block in section.blocks]
-    table = next(each for each in blocks if isinstance(each, Table) and each.caption.startswith("Entity types"))
-    f1 = result_of(student)["entities"]["test"]["PER"]["f1"]
+    table = next(each for each in blocks if isinstance(each, Table) and each.columns[0] == "entity type")
+    f1 = result_of(student)["classes"]["test"]["PER"]["f1"]
     assert [row.cells[0].text for row in table.rows] == ["FILM", "PER"]
     assert table.rows[1].cells[3].text == f"{f1:.3f}"
