@@ -38,7 +38,7 @@ STARTS = 3
 START_SECONDS = 4.0  # of a process with torch, roughly; for the estimate alone
 LENGTHS = ("median", "p95", str(FIXED_TOKENS))
 P99_ROUNDS = 100  # fewer have no 99th percentile
-Row = tuple[str, ...]
+Row = tuple[Any, ...]  # texts, or one list of tokens
 Precision = Literal["fp32", "bf16"]
 Device = Literal["cpu", "cuda"]
 DEVICES: tuple[str, ...] = get_args(Device)
@@ -66,6 +66,8 @@ class Candidate(Protocol):
     def folder(self) -> Path: ...
     @property
     def num_fields(self) -> int: ...
+    @property
+    def has_tags(self) -> bool: ...
 
     def lengths(self, rows: Sequence[Row]) -> np.ndarray:
         """Tokens of each row, int64 [rows]."""
@@ -107,6 +109,10 @@ class InTorch:
     def num_fields(self) -> int:
         return len(self.model.reading.fields)
 
+    @property
+    def has_tags(self) -> bool:
+        return get_task(self.model.reading.task).target == "tags"
+
     def lengths(self, rows: Sequence[Row]) -> np.ndarray:
         return self._rows(rows).encoded.lengths
 
@@ -131,7 +137,7 @@ class InTorch:
 
     def start(self, row: Row, script: Path) -> list[str]:
         del script
-        return [sys.executable, "-c", COLD, str(self.folder), self.precision, self.device, *row]
+        return [sys.executable, "-c", COLD, str(self.folder), self.precision, self.device, *_as_arguments(row)]
 
     def _rows(self, rows: Sequence[Row]) -> Any:
         columns = [list(column) for column in zip(*rows, strict=True)]
@@ -161,6 +167,10 @@ class InOnnx:
     def num_fields(self) -> int:
         return len(self.about["fields"])
 
+    @property
+    def has_tags(self) -> bool:
+        return get_task(self.about["task"]).target == "tags"
+
     def lengths(self, rows: Sequence[Row]) -> np.ndarray:
         return self._bundle(1).encode(rows)["attention_mask"].sum(axis=1)
 
@@ -172,7 +182,7 @@ class InOnnx:
         return None
 
     def start(self, row: Row, script: Path) -> list[str]:
-        return [sys.executable, "-I", str(script), "--bundle", str(self.folder), *row]
+        return [sys.executable, "-I", str(script), "--bundle", str(self.folder), *_as_arguments(row)]
 
     def _bundle(self, threads: int) -> predict.Bundle:
         if threads not in self.opened:
@@ -205,8 +215,6 @@ def candidate_of(given: str | Path | TrainedModel, device: Device = "cpu") -> Ca
 
 
 def _in_torch(name: str, model: TrainedModel, precision: Precision, device: Device) -> InTorch:
-    if get_task(model.reading.task).target == "tags":
-        raise ConfigError(f"{name} reads lists of tokens, whose latency is not measured; time texts.")
     module, tokenizer = model.load_model()
     return InTorch(name, model, precision, (module.to(device), tokenizer), device)
 
@@ -215,7 +223,7 @@ def answer(folder: str, precision: Precision, device: Device, row: Row) -> None:
     """Classify one row in a fresh process."""
     candidate = _in_torch("", open_trained(folder), precision, device)
     encode, logits = candidate.ready(torch.get_num_threads())
-    logits(encode([row]))
+    logits(encode([_row(candidate, row)]))
 
 
 @dataclass(frozen=True)
@@ -312,7 +320,8 @@ def run_benchmark(
     Args:
         candidates: Bundles, students or folders of transformers; factors are those to the first one.
         texts: Texts or pairs, or a file of them (parquet, CSV, JSON Lines with the fields; .txt with one text a line);
-            None takes the validation rows of the first candidate whose corpus is known.
+            for models that tag tokens, lists of tokens, or texts, whose words they are. None takes the validation rows
+            of the first candidate whose corpus is known.
         batches: Numbers of rows that are classified at once.
         threads: None: 1, and all cores.
         seconds: For each row of the table.
@@ -369,6 +378,9 @@ def _check_device(device: str) -> None:
 def _check(found: Sequence[Candidate], batches: Sequence[int], seconds: float) -> None:
     if not found:
         raise ConfigError("there is nothing to measure: name at least one bundle or student.")
+    if len({each.has_tags for each in found}) > 1:
+        what = ", ".join(f"{each.name} reads {'tokens' if each.has_tags else 'texts'}" for each in found)
+        raise ConfigError(f"all candidates must read texts, or all lists of tokens: {what}.")
     if len({each.num_fields for each in found}) > 1:
         fields = ", ".join(f"{each.name} reads {each.num_fields}" for each in found)
         raise ConfigError(f"all candidates must read equally many texts a row: {fields}.")
@@ -387,10 +399,22 @@ def _texts(found: Sequence[Candidate], texts: Path | Sequence[Any] | None) -> li
         if rows is None:
             raise ConfigError("no candidate names its corpus, so there are no texts to time; give a file (--texts).")
     else:
-        rows = [(each,) if isinstance(each, str) else tuple(each) for each in texts]
+        rows = [(each,) if isinstance(each, str) or found[0].has_tags else tuple(each) for each in texts]
+    rows = [_row(found[0], row) for row in rows]
     if not rows or any(len(row) != found[0].num_fields for row in rows):
         raise ConfigError(f"texts: expected one or more rows of {found[0].num_fields} texts each.")
     return rows[:SAMPLE_TEXTS]
+
+
+def _row(candidate: Candidate, row: Row) -> Row:
+    """The row as the candidate reads it: with tags, a text is the list of its words."""
+    if not candidate.has_tags or not isinstance(row[0], str):
+        return row
+    return ([word for word, _, _ in predict.words_of(row[0])],)
+
+
+def _as_arguments(row: Row) -> list[str]:
+    return [each if isinstance(each, str) else " ".join(each) for each in row]
 
 
 def _of_file(file: Path, first: Candidate) -> list[Row]:
@@ -414,7 +438,7 @@ def _by_length(first: Candidate, rows: Sequence[Row]) -> dict[str, Callable[[int
 
     def near(tokens: float) -> Callable[[int], list[Row]]:
         order = np.argsort(np.abs(lengths - tokens), kind="stable")
-        return lambda number: [rows[order[at % len(order)]] for at in range(number)]
+        return lambda number: [rows[int(order[at % len(order)])] for at in range(number)]
 
     found = (
         near(float(np.median(lengths))),
@@ -428,15 +452,19 @@ def _stretched(first: Candidate, rows: Sequence[Row], at: int) -> Row:
     """Row `at` with the words of the next rows in its last text, cut where it has 128 tokens."""
     words: list[str] = []
     while len(words) < FIXED_TOKENS:
-        words += rows[at % len(rows)][-1].split() or ["text"]
+        last = rows[at % len(rows)][-1]
+        words += (last if first.has_tags else last.split()) or ["text"]
         at += 1
     head = rows[at % len(rows)][:-1]
 
+    def cut(number: int) -> Row:
+        return (*head, words[:number] if first.has_tags else " ".join(words[:number]))
+
     def tokens(number: int) -> int:
-        return int(first.lengths([(*head, " ".join(words[:number]))])[0])
+        return int(first.lengths([cut(number)])[0])
 
     number = bisect.bisect_right(range(1, FIXED_TOKENS + 1), FIXED_TOKENS, key=tokens)
-    return (*head, " ".join(words[: max(1, number)]))
+    return cut(max(1, number))
 
 
 def _measured(

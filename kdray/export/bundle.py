@@ -93,7 +93,6 @@ def export_bundle(
     if format != "hf":
         check_installed()
         _refuse_own_task(model.reading.task)
-        _refuse_tags(model.reading.task)
     rows = f"{len(evidence.targets):,} {evidence.source}"
     log.info("export %s: makes the format %s and compares it with the model on %s", out, format, rows)
     with new_folder(out, str(out)) as draft:
@@ -158,7 +157,9 @@ def write_drafts(model: TrainedModel, place: Path, formats: Sequence[Format]) ->
         about = _about(model, format, "none")
         _write_runtime(model, loaded[1], folder)
         if format == "onnx":
-            _write_graph(model, loaded, ["one text with some words"] * len(model.reading.fields), folder)
+            words = "one text with some words"
+            text = words.split() if TASKS[model.reading.task].target == "tags" else words
+            _write_graph(model, loaded, [text] * len(model.reading.fields), folder)
         else:
             about["int8"] = _quantize_once(found["onnx"] / predict.GRAPH, folder)
         _write_about(folder, about)
@@ -252,13 +253,6 @@ def _refuse_own_task(name: str) -> None:
         )
 
 
-def _refuse_tags(name: str) -> None:
-    if TASKS[name].target == "tags":
-        raise ConfigError(
-            f"task {name!r} reads lists of tokens, which the predict.py of a bundle does not; take the format hf."
-        )
-
-
 def _write_hf(model: TrainedModel, wanted: Expected, draft: Path) -> Agreement:
     """Copy the folder and read it with transformers.pipeline, some rows and all edge cases."""
     write_saved(model, draft)
@@ -319,7 +313,7 @@ def _write_onnx(
     return found
 
 
-def _write_graph(model: TrainedModel, loaded: tuple[Any, Any], row: Sequence[str], draft: Path) -> None:
+def _write_graph(model: TrainedModel, loaded: tuple[Any, Any], row: Sequence[Any], draft: Path) -> None:
     """Trace the model with two rows like `row`."""
     rows = model.rows(loaded[1], [[text] * 2 for text in row])
     batch = rows.batch(np.arange(2), torch.device("cpu"))

@@ -20,7 +20,7 @@ def calibration(logits: np.ndarray, targets: np.ndarray, task: str) -> dict[str,
     """The temperature, and the scores before and after.
 
     Args:
-        logits: Of the model, [rows, outputs].
+        logits: Of the model, [rows, outputs]; of tags [rows, words, outputs], whose words count as rows.
         targets: Gold labels, as the task reads them.
 
     Raises:
@@ -28,7 +28,10 @@ def calibration(logits: np.ndarray, targets: np.ndarray, task: str) -> dict[str,
     """
     from scipy.optimize import minimize_scalar  # slow to import
 
-    kind = get_task(task)
+    kind, rows = get_task(task), len(targets)
+    if kind.target == "tags":
+        known = (targets >= 0) & ~np.isnan(logits[..., 0])
+        kind, logits, targets = get_task("single_label"), logits[known], targets[known]
     if kind.predictions(logits[:1]).probabilities is None:
         raise ConfigError(f"--calibrate: the task {task} has no probabilities; leave it out.")
 
@@ -41,6 +44,6 @@ def calibration(logits: np.ndarray, targets: np.ndarray, task: str) -> dict[str,
     before, after = (score_all(SHOWN, targets, each, kind) for each in (logits, logits / temperature))
     return {
         "temperature": temperature,
-        "rows": len(targets),
+        "rows": rows,
         **{name: {"before": before[name], "after": after[name]} for name in SHOWN},
     }

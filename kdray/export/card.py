@@ -69,12 +69,12 @@ It was trained on pruned texts: {how}
 def bundle_card(about: Mapping[str, Any]) -> str:
     """Markdown with a Hugging Face header. `about` is the document saved as bundle.json."""
     proof, machine, is_hf = about["proof"], about["machine"], about["format"] == "hf"
-    of_tokens = about.get("pipeline_tag") == "token-classification"
+    of_tokens = about["task"] == "token_classification"
     text = HEADER.format(
         title=about["title"],
         kdray=about["versions"]["kdray"],
         format=about["format"],
-        pipeline_tag=about.get("pipeline_tag", "text-classification"),
+        pipeline_tag="token-classification" if of_tokens else about.get("pipeline_tag", "text-classification"),
         kind="classifier of tokens" if of_tokens else "text classifier",
         reads="a list of tokens" if of_tokens else "a pair of texts" if len(about["fields"]) == 2 else "one text",
         max_length=about["max_length"],
@@ -111,7 +111,8 @@ def _meaning(task: str, labels: Sequence[str]) -> str:
     if task == "regression":
         return "Its output is a number."
     names = ", ".join(f"`{label}`" for label in labels)
-    return f"Labels (none, one or several a row): {names}." if task == "multi_label" else f"Classes: {names}."
+    meanings = {"multi_label": "Labels (none, one or several a row)", "token_classification": "Tags of each token"}
+    return f"{meanings.get(task, 'Classes')}: {names}."
 
 
 def _tried(about: Mapping[str, Any]) -> str:

@@ -3,14 +3,16 @@
     python predict.py "a very good film"
     python predict.py < rows.jsonl
 
-A line of standard input is a JSON text, a list of texts, or an object with the columns of the corpus; a line of output
-is a JSON object. From Python: `import predict; predict.load(".").predict(["a very good film"])`.
+A line of standard input is a JSON text, a list of texts (of tokens, where these have tags), or an object with the
+columns of the corpus; a line of output is a JSON object. From Python:
+`import predict; predict.load(".").predict(["a very good film"])`.
 """
 
 import argparse
 import hashlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
@@ -21,7 +23,10 @@ from tokenizers import Tokenizer
 
 BATCH_ROWS = 32
 MOST_TOKENS = 1_000_000  # of a row
-FORMATS, TASKS = ("onnx", "onnx-int8"), ("single_label", "multi_label", "regression")
+FORMATS = ("onnx", "onnx-int8")
+TAGS = "token_classification"  # a tag for each word of a row
+TASKS = ("single_label", "multi_label", "regression", TAGS)
+WORD = re.compile(r"\w+(?:[^\w\s]\w+)*|[^\w\s]")  # letters and digits with single signs inside, or one other sign
 GRAPH, TOKENIZER, PRUNER = "model.onnx", "tokenizer.json", "pruner.json"
 FILES, PRUNER_FILES = {GRAPH, TOKENIZER, "predict.py"}, {PRUNER, "sentences.py", "importance.py"}
 INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
@@ -58,12 +63,12 @@ class Bundle:
             raise _refused(folder / TOKENIZER, "is no tokenizer", error) from error
         try:
             self._start(file, threads)
-            found = self.forward(self.encode([["a"] * len(about["fields"])])).shape
+            found = self.forward(self.encode([[["a"]] if self.has_tags else ["a"] * len(about["fields"])])).shape
         except ImportError:
             raise
         except Exception as error:  # onnxruntime raises many kinds
             raise _refused(file, "is no graph that can be run", error) from error
-        if found != (1, len(about["labels"])):
+        if (found[0], *found[1 + self.has_tags :]) != (1, len(about["labels"])):
             raise _refused(file, f"gives logits of shape {list(found)} for one row and {len(about['labels'])} labels")
 
     def _start(self, graph: Path, threads: int) -> None:
@@ -78,7 +83,12 @@ class Bundle:
         if other := set(self.inputs) - INPUTS:
             raise ValueError(f"it has the input {min(other)}")
 
-    def shortened(self, rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    @property
+    def has_tags(self) -> bool:
+        """Whether a row is a list of words, each of which gets a tag."""
+        return self.about["task"] == TAGS
+
+    def shortened(self, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
         """The texts as the graph reads them: pruned, where it was trained on pruned texts."""
         columns = [list(column) for column in zip(*rows, strict=True)]
         if self.prune is not None:
@@ -86,10 +96,15 @@ class Bundle:
             columns = [self.prune(column) if name in self.about["prunable"] else column for name, column in names]
         return list(zip(*columns, strict=True))
 
-    def encode(self, rows: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
-        """Token ids of rows of one or two texts, padded to the longest: int64 [rows, tokens] by input."""
-        texts = self.shortened(rows)
-        found = self.tokenizer.encode_batch([each[0] if len(each) == 1 else each for each in texts])
+    def encode(self, rows: Sequence[Sequence[Any]]) -> dict[str, np.ndarray]:
+        """Token ids of rows of one or two texts (or one list of words), padded: int64 [rows, tokens] by input."""
+        return self._inputs(self._tokenized(rows))
+
+    def _tokenized(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        texts = [each[0] if len(each) == 1 else each for each in self.shortened(rows)]
+        return self.tokenizer.encode_batch(texts, is_pretokenized=self.has_tags)
+
+    def _inputs(self, found: Sequence[Any]) -> dict[str, np.ndarray]:
         every = {
             "input_ids": [each.ids for each in found],
             "attention_mask": [each.attention_mask for each in found],
@@ -98,26 +113,50 @@ class Bundle:
         return {name: np.asarray(every[name], dtype=np.int64) for name in self.inputs}
 
     def forward(self, batch: dict[str, np.ndarray]) -> np.ndarray:
-        """Logits of a batch, float32 [rows, outputs]."""
+        """Logits of a batch, float32 [rows, outputs]; of tags [rows, tokens, outputs]."""
         return self.session.run(None, batch)[0]
 
+    def _scored(self, rows: Sequence[Sequence[Any]]) -> Any:
+        """Logits of each row, [outputs]; of tags [words, outputs], those of a word's first token."""
+        found = self._tokenized(rows)
+        logits = self.forward(self._inputs(found))
+        if not self.has_tags:
+            return logits
+        scored = zip(logits, found, rows, strict=True)
+        return [_at_words(tokens, each.word_ids, len(row[0])) for tokens, each, row in scored]
+
     def logits(self, texts: Sequence[Any], *, batch_rows: int = BATCH_ROWS) -> np.ndarray:
-        """Logits of texts, or of pairs, in their order, float32 [rows, outputs]; rows of like length share a batch."""
-        rows = [(each,) if isinstance(each, str) else tuple(each) for each in texts]
-        for number, row in enumerate(rows):
-            if len(row) != len(self.about["fields"]) or not all(isinstance(each, str) for each in row):
-                wanted = ", ".join(self.about["fields"])
-                raise ValueError(f"row {number} is {texts[number]!r}; expected one text for each of: {wanted}.")
+        """Logits of texts, or of pairs, in their order, float32 [rows, outputs]; rows of like length share a batch.
+
+        Of texts or lists of words with tags [rows, words, outputs]; NaN where a row has no word, or it is not read.
+        """
+        rows = [self._row(number, each) for number, each in enumerate(texts)]
         order = sorted(range(len(rows)), key=lambda row: sum(map(len, rows[row])))
         found: list[Any] = [None] * len(rows)
         for start in range(0, len(rows), batch_rows):
             batch = order[start : start + batch_rows]
-            for row, values in zip(batch, self.forward(self.encode([rows[row] for row in batch])), strict=True):
+            for row, values in zip(batch, self._scored([rows[row] for row in batch]), strict=True):
                 found[row] = values
-        return np.stack(found) if found else np.zeros((0, len(self.about["labels"])), np.float32)
+        if self.has_tags:
+            width = max(map(len, found), default=0)
+            found = [np.pad(each, ((0, width - len(each)), (0, 0)), constant_values=np.nan) for each in found]
+        shape = (0, 0) if self.has_tags else (0,)
+        return np.stack(found) if found else np.zeros((*shape, len(self.about["labels"])), np.float32)
+
+    def _row(self, number: int, given: Any) -> tuple[Any, ...]:
+        if self.has_tags:
+            words = _words(given)
+            if isinstance(words, list | tuple) and all(isinstance(each, str) and each for each in words):
+                return (list(words),)
+            raise ValueError(f"row {number} is {given!r}; expected a text, or a list of tokens that are not empty.")
+        row = (given,) if isinstance(given, str) else tuple(given)
+        if len(row) != len(self.about["fields"]) or not all(isinstance(each, str) for each in row):
+            wanted = ", ".join(self.about["fields"])
+            raise ValueError(f"row {number} is {given!r}; expected one text for each of: {wanted}.")
+        return row
 
     def predict(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
-        """One record a row: its label (labels, or value) and the probabilities of all labels."""
+        """One record a row: its label (labels, or value) and the probabilities of all labels. With tags as `tagged`."""
         logits, labels = self.logits(texts).astype(np.float64), self.about["labels"]
         if self.about["task"] == "regression":
             return [{"value": float(row[0])} for row in logits]
@@ -126,11 +165,61 @@ class Bundle:
             scores = 1 / (1 + np.exp(-logits))
             chosen = [[label for label, p in zip(labels, row, strict=True) if p >= 0.5] for row in scores]
             return [{"labels": a, "probabilities": _named(labels, b)} for a, b in zip(chosen, scores, strict=True)]
-        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-        scores /= scores.sum(axis=1, keepdims=True)
+        scores = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        scores /= scores.sum(axis=-1, keepdims=True)
+        if self.has_tags:
+            return [tagged(row, labels, _only(given)) for row, given in zip(scores, texts, strict=True)]
         least = self.about.get("abstain_below") or 0.0
         chosen = [labels[int(row.argmax())] if row.max() >= least else None for row in scores]
         return [{"label": a, "probabilities": _named(labels, b)} for a, b in zip(chosen, scores, strict=True)]
+
+
+def words_of(text: str) -> list[tuple[str, int, int]]:
+    """The words of a text, each with its first character and the one behind it.
+
+    >>> [word for word, _, _ in words_of("(Ada's U.N. speech)")]
+    ['(', "Ada's", 'U.N', '.', 'speech', ')']
+    """
+    return [(found.group(), *found.span()) for found in WORD.finditer(text)]
+
+
+def tagged(scores: np.ndarray, labels: Sequence[str], row: str | Sequence[str]) -> dict[str, Any]:
+    """The tags of a row's words, and its entities.
+
+    Args:
+        scores: Probabilities, [words, tags]; NaN for words that were not read, which are `O`. More are left out.
+        row: A list of words, or a text, whose words are those of `words_of`.
+
+    Returns:
+        `tags`, one a word; and `entities`, each with its type, its first word and the one behind it, these `tokens`,
+        and as confidence the mean probability of its tags. Of a text, `start` and `end` are characters and an entity
+        has its `text`; `tokens` are the words of the text.
+
+    >>> tagged(np.array([[0.1, 0.9, 0.0], [0.2, 0.1, 0.7], [1.0, 0.0, 0.0]]), ["O", "B-PER", "I-PER"], "Ada King!")
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'tokens': ['Ada', 'King', '!'], 'tags': ['B-PER', 'I-PER', 'O'],
+     'entities': [{'type': 'PER', 'start': 0, 'end': 8, 'text': 'Ada King', 'confidence': 0.8}]}
+    """
+    words = words_of(row) if isinstance(row, str) else [(word, at, at + 1) for at, word in enumerate(row)]
+    scores = scores[: len(words)]
+    tags = ["O" if np.isnan(each[0]) else labels[int(each.argmax())] for each in scores]
+    found: list[tuple[str, int, int]] = []
+    before = ""
+    for at, tag in enumerate(tags):
+        kind = tag[2:]
+        if kind and kind == before and not tag.startswith("B-"):
+            found[-1] = (kind, found[-1][1], at + 1)
+        elif kind:
+            found.append((kind, at, at + 1))
+        before = kind
+    entities: list[dict[str, Any]] = []
+    for kind, first, behind in found:
+        start, end = words[first][1], words[behind - 1][2]
+        own = {"text": row[start:end]} if isinstance(row, str) else {"tokens": list(row[start:end])}
+        confidence = round(float(scores[first:behind].max(axis=1).mean()), 6)
+        entities.append({"type": kind, "start": start, "end": end, **own, "confidence": confidence})
+    tokens = {"tokens": [word for word, _, _ in words]} if isinstance(row, str) else {}
+    return {**tokens, "tags": tags, "entities": entities}
 
 
 def load(
@@ -294,6 +383,25 @@ def _module(file: Path) -> Any:
     return module
 
 
+def _only(row: Any) -> Any:
+    """What a row of one column holds."""
+    return row[0] if isinstance(row, tuple) and len(row) == 1 else row
+
+
+def _words(given: Any) -> Any:
+    row = _only(given)
+    return [word for word, _, _ in words_of(row)] if isinstance(row, str) else row
+
+
+def _at_words(tokens: np.ndarray, word_ids: Sequence[int | None], number: int) -> np.ndarray:
+    """Logits of the first token of each of a row's words, [words, outputs]; NaN where a word has none."""
+    found = np.full((number, tokens.shape[1]), np.nan, np.float32)
+    for place in range(len(word_ids) - 1, -1, -1):
+        if (word := word_ids[place]) is not None:
+            found[word] = tokens[place]
+    return found
+
+
 def _named(labels: Sequence[str], values: np.ndarray) -> dict[str, float]:
     return {label: round(float(value), 6) for label, value in zip(labels, values, strict=True)}
 
@@ -303,7 +411,7 @@ def _lines(fields: Sequence[str]) -> Iterator[Any]:
         if line.strip():
             try:
                 found = json.loads(line)
-                yield [found[name] for name in fields] if isinstance(found, dict) else found
+                yield tuple(found[name] for name in fields) if isinstance(found, dict) else found
             except (ValueError, KeyError) as error:
                 raise ValueError(f"line {number} of standard input: {type(error).__name__}: {error}.") from error
 
@@ -322,7 +430,7 @@ def _main() -> int:
                 "predict.py: this processor has no VNNI, so int8 may be less accurate than measured.", file=sys.stderr
             )
         fields, texts = bundle.about["fields"], arguments.texts
-        given = [[text] for text in texts] if len(fields) == 1 else [texts]
+        given = texts if len(fields) == 1 else [texts]
         rows = given if texts else list(_lines(fields))
         for record in bundle.predict(rows):
             print(json.dumps(record, ensure_ascii=False))

@@ -38,7 +38,7 @@ class Agreement:
     Attributes:
         difference: The largest, in logits, over rows and edge cases.
         relative: The same over the size of the model's logit, where this is above 1.
-        equal_labels: The share of rows with equal labels; None where the task has no labels.
+        equal_labels: The share of rows with equal labels, of words with equal tags; None where the task has no labels.
         equal_edges: The same of the edge cases.
         metric: The score that `model_score` and `score` are, on the rows.
         lost_points: What the export is worse by, in hundredths.
@@ -163,4 +163,7 @@ def _equal_labels(task: Task, ours: np.ndarray, theirs: np.ndarray) -> float | N
     found: Sequence[Any] = [task.predictions(each).classes for each in (ours, theirs)]
     if found[0] is None:
         return None
-    return float((found[0] == found[1]).reshape(len(ours), -1).all(axis=1).mean())
+    equal = found[0] == found[1]
+    if ours.ndim == 3:
+        return float(equal[~np.isnan(theirs[..., 0])].mean())  # of the words that the model reads
+    return float(equal.reshape(len(ours), -1).all(axis=1).mean())

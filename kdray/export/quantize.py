@@ -91,7 +91,7 @@ def _by_sensitivity(graph: Path, run: Run, *, reduce_range: bool) -> list[str]:
         for name in (every := _nodes(graph)):
             file = Path(folder) / "one.onnx"
             _dynamic(graph, file, reduce_range, leave=[other for other in every if other != name])
-            difference[name] = float(np.abs(run(file) - exact).mean())
+            difference[name] = float(np.nanmean(np.abs(run(file) - exact)))
     return sorted(every, key=lambda name: -difference[name])
 
 

@@ -61,6 +61,7 @@ def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
             raise ConfigError(f"{where} is an ONNX bundle, which needs onnxruntime: pip install 'kdray[export]'.")
         onnx = _Onnx(folder, threads)
         about = onnx.about
+        _refuse_tags(where, about["task"])
         return Scorer(
             folder,
             onnx,
@@ -73,13 +74,17 @@ def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
             abstain_below=about.get("abstain_below"),
         )
     trained = open_trained(where)
-    if get_task(trained.reading.task).target == "tags":
+    _refuse_tags(where, trained.reading.task)
+    reading, loaded = trained.reading, _Torch(trained)
+    return Scorer(folder, loaded, reading.task, reading.labels, reading.fields, reading.max_length, loaded.tokenizer)
+
+
+def _refuse_tags(where: str | Path, task: str) -> None:
+    if get_task(task).target == "tags":
         raise ConfigError(
             f"{where} tags lists of tokens, which files of texts and the HTTP service do not hold; use Student.predict "
             'in Python, or transformers.pipeline("token-classification").'
         )
-    reading, loaded = trained.reading, _Torch(trained)
-    return Scorer(folder, loaded, reading.task, reading.labels, reading.fields, reading.max_length, loaded.tokenizer)
 
 
 def _is_onnx(folder: Path) -> bool:

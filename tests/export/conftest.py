@@ -23,6 +23,18 @@ def onnx_bundle(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -
     return folder / "bundle"
 
 
+@pytest.fixture(scope="session")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    return made.trained_on_tags(tmp_path_factory.mktemp("tagger"))
+
+
+@pytest.fixture(scope="session")
+def tag_bundle(tagger: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tags")
+    export_bundle(tagger, folder / "bundle", format="onnx", evidence=made.evidence(tagger, folder, **made.TAGGED))
+    return folder / "bundle"
+
+
 @pytest.fixture
 def same_graph(onnx_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is exported again has the graph of `onnx_bundle`."""

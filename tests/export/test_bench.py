@@ -224,3 +224,28 @@ def test_the_command_prints_tables_and_one_json_document(
     assert [row["model"] for row in document["rows"]] == [str(saved), str(onnx_bundle)] * 3
     assert main([*command, "--batches", "x"]) == 2
     assert "--batches x: expected whole numbers of 1 or more" in capsys.readouterr().err
+
+
+def test_models_that_tag_tokens_are_timed_with_lists_and_with_texts(
+    tagger: TrainedModel, tag_bundle: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_saved(tagger, tmp_path / "student")
+    tokens = made.TAGGED["tokens"]
+    lines = (json.dumps({"tokens": each}) + "\n" for each in tokens)
+    (tmp_path / "rows.jsonl").write_text("".join(lines))
+    student, bundle = candidate_of(tmp_path / "student"), candidate_of(tag_bundle)
+    rows = [(each,) for each in tokens]
+    assert [student.lengths([row])[0] for row in rows[:9]] == [bundle.lengths([row])[0] for row in rows[:9]]
+    assert bench._texts([student], tmp_path / "rows.jsonl") == bench._texts([bundle], tokens) == rows
+    assert bench._texts([bundle], ["a film."]) == [(["a", "film", "."],)]
+    starts: list[list[str]] = []
+    monkeypatch.setattr(bench, "_one_start", lambda command: starts.append(command) or (0.5, 2e8))
+    found = measured([tmp_path / "student", tag_bundle], texts=tokens)
+    assert {(row["length"], row["batch"]) for row in found.rows} == {
+        (length, batch) for length in ("median", "p95", "128") for batch in (1, 2)
+    }
+    assert {each["tokens"] for each in found.rows if each["length"] == "128"} == {32}  # all that it reads
+    assert {command[-1] for command in starts} == {" ".join(tokens[0])}
+    bench.answer(str(tmp_path / "student"), "fp32", "cpu", ("a bad film.",))
+    with pytest.raises(ConfigError, match=r"all candidates must read texts, or all lists of tokens: .* reads tokens"):
+        measured([tag_bundle, saved])
