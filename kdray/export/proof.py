@@ -106,14 +106,15 @@ def agreement(model: TrainedModel, wanted: Expected, logits: np.ndarray, edges: 
     """
     task, metric = get_task(model.reading.task), model.reading.metrics[0]
     ours, theirs = joined(edges), np.concatenate([wanted.edge_logits] * len(edges))
-    differences = [_differences(logits, wanted.logits), _differences(ours, theirs)]
+    both = [_differences(logits, wanted.logits), _differences(ours, theirs)]
+    difference, relative = np.max(both, axis=0).tolist()  # NaN if one is
     scores = [score_one(metric, wanted.evidence.targets, each, task) for each in (wanted.logits, logits)]
     lost = scores[0] - scores[1] if get_metric(metric).higher_is_better else scores[1] - scores[0]
     return Agreement(
         rows=len(logits),
         edge_cases=len(wanted.edges),
-        difference=max(each[0] for each in differences),
-        relative=max(each[1] for each in differences),
+        difference=difference,
+        relative=relative,
         equal_labels=_equal_labels(task, logits, wanted.logits),
         equal_edges=_equal_labels(task, ours, theirs),
         metric=metric,
