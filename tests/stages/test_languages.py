@@ -1,6 +1,7 @@
 """Rows of several languages: scores of each, training on one of them, balanced batches."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +16,30 @@ from kdray.export.trained import open_trained
 from kdray.stages import Context, InProcess, distill, prepare
 from kdray.stages.train_stage import result_of
 from kdray.store import Store
+from kdray.train import loop
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("languages")
     for split, numbers in (("train", range(48)), ("test", range(1000, 1024))):
-        rows = [tiny.opinion(number) | {"lang": ("de", "en", "fr")[number % 3]} for number in numbers]
+        rows = [tiny.opinion(number) | {"lang": ("de", "de", "de", "en", "fr")[number % 5]} for number in numbers]
         (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder
 
 
-def trained(encoder: Path, corpus: Path, store: Path, **train: Any) -> tuple[Any, Any, Any]:
+def trained(encoder: Path, corpus: Path, store: Path, **train: Any) -> tuple[Any, Any]:
     rows = {"language_field": "lang", "train_languages": train.pop("languages", ())}
     sections = {"corpus": tiny.opinions(corpus) | rows, "teachers": [], "method": {"name": "finetune"}}
     settings = tiny.run_settings(encoder, corpus, store=str(store), train=tiny.training(1, **train), **sections)
     run = parse(settings, source="test")
     context = Context(Store(run.store), InProcess(), None)
     prepared = prepare(run, context)
-    return distill(run, prepared, context), load_corpus(prepared.corpus.folder), run
+    return distill(run, prepared, context), load_corpus(prepared.corpus.folder)
 
 
 def test_every_language_is_scored_on_its_own_rows(tiny_encoder, corpus, tmp_path) -> None:
-    made, stored, _ = trained(tiny_encoder, corpus, tmp_path / "store")
+    made, stored = trained(tiny_encoder, corpus, tmp_path / "store")
     found = result_of(made)["languages"]["test"]
     assert list(found) == ["de", "en", "fr", "macro"]
     model = open_trained(made.folder)
@@ -50,19 +52,35 @@ def test_every_language_is_scored_on_its_own_rows(tiny_encoder, corpus, tmp_path
 
 
 def test_one_language_is_trained_on_and_all_are_scored(tiny_encoder, corpus, tmp_path) -> None:
-    made, stored, _ = trained(tiny_encoder, corpus, tmp_path / "store", languages=["en"])
+    made, stored = trained(tiny_encoder, corpus, tmp_path / "store", languages=["en"])
     result = result_of(made)
     assert list(result["languages"]["validation"]) == ["en", "macro"]
     assert list(result["languages"]["test"]) == ["de", "en", "fr", "macro"]
-    assert result["rows"]["train"] + stored.table("validation").num_rows == 16
+    assert result["rows"]["train"] + stored.table("validation").num_rows == 9
 
 
-def test_balanced_batches_are_another_training_and_need_languages(tiny_encoder, corpus, tmp_path) -> None:
-    plain, _, _ = trained(tiny_encoder, corpus, tmp_path / "store")
-    balanced, _, run = trained(tiny_encoder, corpus, tmp_path / "store", balance="languages")
+def test_a_step_has_as_many_rows_of_every_language(tiny_encoder, corpus, tmp_path, monkeypatch) -> None:
+    batches, step = list[list[str]](), loop._Loop._step
+
+    def watched(self, rows, phase):
+        batches.append([self.rows.ids[row] for row in rows])
+        step(self, rows, phase)
+
+    monkeypatch.setattr(loop._Loop, "_step", watched)
+    plain, stored = trained(tiny_encoder, corpus, tmp_path / "store", batch_size=9)
+    table = stored.table("train")
+    language = dict(zip(table["id"].to_pylist(), table["language"].to_pylist(), strict=True))
+    assert sorted(row for batch in batches for row in batch) == sorted(language)
+    batches.clear()
+    balanced, _ = trained(tiny_encoder, corpus, tmp_path / "store", batch_size=9, balance="languages")
+    counts = [Counter(language[row] for row in batch) for batch in batches]
+    assert Counter(language.values())["de"] > 24
+    assert counts[:-1] == 4 * [{"de": 3, "en": 3, "fr": 3}]
+    assert sorted(counts[-1].values()) == [2, 2, 3]
     assert balanced.digest != plain.digest
-    assert result_of(balanced)["history"][0]["loss"] != result_of(plain)["history"][0]["loss"]
-    settings = run.model_dump(mode="json", exclude_unset=True)
-    settings["corpus"].pop("language_field")
+
+
+def test_balanced_batches_need_languages(tiny_encoder, corpus) -> None:
+    settings = tiny.run_settings(tiny_encoder, corpus, train=tiny.training(balance="languages"))
     with pytest.raises(ConfigError, match=r"train\.balance = languages, but the rows of folder have no language"):
         parse(settings, source="test")
