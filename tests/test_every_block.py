@@ -25,6 +25,7 @@ EXTENDING = ROOT / "docs/extending.md"
 RUN_ELSEWHERE = {
     ("README.md", "student.save("): "tests/api/test_api.py",
     ("api.md", "kd.compare("): "tests/api/test_api.py",
+    ("corpora.md", "my-xnli"): "tests/corpora/test_reading.py",
     ("runs.md", "Context(Store("): "tests/cli/test_command_line.py",
     ("extending.md", "class Counts"): "tests/stages/test_other_tasks.py",
     ("extending.md", "class MyLSTM"): "tests/stages/test_architectures.py",

@@ -59,7 +59,7 @@ class CorpusSettings(Settings):
             of these. The text is that of `group_by`, or the only field. None takes the task's own: true for sst2.
         split_seed: decides which rows `validation_fraction`, `limit` and `fold` take.
         language_field: the column with the language of each row, by which scores are shown too. None takes the task's
-            own: that of sib200 and umsab.
+            own: that of sib200, umsab and panx.
         train_languages: only rows of these are trained and selected on; scores on the other splits are of all.
         limit: use only this many rows of train, a stratified sample, for smoke runs.
         fold: in place of `validation_fraction`: train and validation are pooled and split into `of` folds, stratified

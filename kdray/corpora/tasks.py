@@ -113,9 +113,17 @@ def _glue(name: str) -> HubSource:
     return HubSource("nyu-mll/glue", name)
 
 
-def _ner(name: str, types: str, *, tags: Literal["strict", "mend"] = "strict", hub: str = "", **sizes: int) -> Task:
+def _ner(
+    name: str,
+    types: str,
+    *,
+    tags: Literal["strict", "mend"] = "strict",
+    hub: str = "",
+    language: str | None = None,
+    **sizes: int,
+) -> Task:
     """A data set of named entities, with the columns `tokens` and `ner_tags`."""
-    has_test = "test" in sizes
+    has_test = "test" in sizes or not sizes
     return Task(
         name,
         (Field("tokens", "body"),),
@@ -126,6 +134,7 @@ def _ner(name: str, types: str, *, tags: Literal["strict", "mend"] = "strict", h
         validation_split="validation" if has_test else None,
         hub=HubSource(hub) if hub else None,
         kind="token_classification",
+        language=language,
         columns={"label": "ner_tags"},
         tags=tags,
     )
@@ -283,6 +292,8 @@ _ALL = (
         train=10_748,
         validation=1_343,
     ),
+    _ner("msra_ner", "PER ORG LOC", train=45_000, test=3_442),
+    _ner("panx", "PER ORG LOC", tags="mend", language="lang"),
     Task("sample", _ENTAILMENT, _ENTAILMENT_LABELS, group_by="sentence2"),
 )
 

@@ -17,7 +17,7 @@ def test_named_corpora_and_the_sample_are_listed():
     assert set(TASKS) == {
         *("rte", "sst2", "mrpc", "qnli", "qqp", "mnli", "cola", "emotion", "ag_news", "imdb"),
         *("stsb", "sib200", "umsab", "europarl_lid", "phishing_url", "webkb", "sample"),
-        *("conll2003", "wnut17", "resume_ner", "weibo_ner", "cluener"),
+        *("conll2003", "wnut17", "resume_ner", "weibo_ner", "cluener", "msra_ner", "panx"),
     }
 
 
