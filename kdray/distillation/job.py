@@ -27,6 +27,7 @@ from kdray.log import stopwatch
 from kdray.methods import Method, MethodState, PriorOutputs, Reward, TeacherLogits, TeacherStudent
 from kdray.models import (
     Fitted,
+    Network,
     architecture_of,
     changed_rows,
     check_export,
@@ -136,8 +137,8 @@ class TrainingJob:
             student = model_info(model, "student", tokenizer)  # the training rows get the same tokens after trimming
             if self.spec.model.vocabulary == "trim":
                 tokenizer = self._trimmed(model, tokenizer)
-            elif isinstance(self.spec.model.architecture, Fitted):
-                tokenizer = self.spec.model.architecture.begin(model, tokenizer, self._texts(self.pruned_corpus, TRAIN))
+            elif isinstance(architecture := self.spec.model.architecture, Network):
+                tokenizer = architecture.begin(model, tokenizer, self._texts(self.pruned_corpus, TRAIN), seed=seed)
             whole_rows = self._rows(tokenizer, self.pruned_corpus, "train")
             train_rows, reward_rows = split_reward_rows(whole_rows, self.method.reward, seed=self.spec.train.seed)
             assistant = helper.info if helper else None

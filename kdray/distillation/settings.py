@@ -6,7 +6,16 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from kdray.methods import KD, AnyMethod
-from kdray.models import TOKEN_TRANSFORMER, TRANSFORMER, AnyArchitecture, Architecture, Fitted, Narrow, Weights
+from kdray.models import (
+    TOKEN_TRANSFORMER,
+    TRANSFORMER,
+    AnyArchitecture,
+    Architecture,
+    Fitted,
+    Narrow,
+    Weights,
+    WordNetwork,
+)
 from kdray.records import Name, Settings
 from kdray.train import TrainSettings
 
@@ -25,7 +34,8 @@ class StudentSettings(Settings):
 
     Attributes:
         architecture: `transformer`; `bilstm`, `textcnn` or a class of your own (`my_architecture.py:Mine`), whose
-            tokenizer, and word vectors where it uses these, are those of the encoder, teacher or assistant.
+            tokenizer, and word vectors where it uses these, are those of the encoder, teacher or assistant, unless its
+            `units` are words.
         encoder: Where the layers come from with `init_from: encoder`; else left out, or the first teacher's. Left out,
             it is `minilm`, or, for another architecture, the first teacher's.
         layers: How many layers it has, or which: 0-based, from the bottom to the top.
@@ -98,10 +108,11 @@ class StudentSettings(Settings):
             idle = [name for name in cuts if getattr(self, name) != fields[name].default]
             if idle:
                 raise ValueError(f"{idle[0]} has no effect on a {self.architecture.label}; leave it out")
-        if isinstance(self.architecture, Fitted) and self.architecture.units != "tokens":
+        units = self.architecture.units if isinstance(self.architecture, Fitted | WordNetwork) else "tokens"
+        if units != "tokens":
             idle = [name for name in ("encoder", "init_from") if getattr(self, name) != fields[name].default]
             if idle:
-                units, label = self.architecture.units, self.architecture.label
+                label = self.architecture.label
                 raise ValueError(f"{idle[0]} has no effect on a {label} of {units}; leave it out, or set units: tokens")
         if not isinstance(self.layers, int) and self.init != fields["init"].default:
             raise ValueError("init has no effect where layers lists the layers; leave it out")

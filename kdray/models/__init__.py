@@ -15,7 +15,7 @@ from kdray.models.encoders import (
     tokenizer_digest,
 )
 from kdray.models.export import check_export
-from kdray.models.fitted import Fitted, tokenizer_of
+from kdray.models.fitted import Fitted
 from kdray.models.info import ModelInfo
 from kdray.models.joint import JointClassifier
 from kdray.models.kinds import (
@@ -37,13 +37,14 @@ from kdray.models.logistic import Logistic
 from kdray.models.memory import inference_bytes, training_bytes
 from kdray.models.naive_bayes import NaiveBayes
 from kdray.models.narrow import Narrow, Weights, narrowed
-from kdray.models.network import Network, NetworkModel, Words
+from kdray.models.network import Network, NetworkModel, Words, tokenizer_of
 from kdray.models.precision import Precision, autocast, resolve_precision
 from kdray.models.roundtrip import check_saves, check_signals, check_tokens
 from kdray.models.static import Static
 from kdray.models.textcnn import TextCNN
 from kdray.models.transformer import Transformer
 from kdray.models.vocabulary import changed_rows, token_counts, trim_vocabulary
+from kdray.models.word_table import WordNetwork
 
 __all__ = [
     "TOKEN_TRANSFORMER",
@@ -67,6 +68,7 @@ __all__ = [
     "TextCNN",
     "Transformer",
     "Weights",
+    "WordNetwork",
     "Words",
     "architecture_at",
     "architecture_of",

@@ -3,7 +3,8 @@
 Source: Tang et al. 2019, "Distilling Task-Specific Knowledge from BERT into Simple Neural Networks".
 Formula: h = [last state forwards ; last state backwards] over a row's real tokens; logits = W₂·ReLU(W₁·h).
 Defaults: one layer of 150 units a direction, 400 units in W₁, vectors of 300; theirs for SST-2 are from the same grid.
-Differs from the source: tokens of the encoder instead of words with word2vec vectors; dropout 0.5 before W₁ and W₂.
+Differs from the source: tokens of the encoder, or with `units: words` lower-case words with GloVe's or random vectors,
+    instead of words with word2vec vectors; dropout 0.5 before W₁ and W₂.
 """
 
 from typing import Literal

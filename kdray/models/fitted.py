@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kdray.corpora import Encoded
 from kdray.errors import ConfigError
-from kdray.models.architecture import Architecture, Head
+from kdray.models.architecture import Head
 from kdray.models.bag import BagOfGrams, Grams, codes_of, count_grams, empty_bag, idf_of, unit_rows
 from kdray.models.encoders import load_tokenizer
 from kdray.models.info import ModelInfo
@@ -66,9 +66,8 @@ class Fitted(Network):
             targets: The weight of each class in each row; 0 in all of a row that has neither label nor prediction.
         """
 
-    def tokenizer(self, folder: Path) -> Any:
-        """What it reads with before it is fitted."""
-        return load_tokenizer(folder) if self.units == "tokens" else unit_tokenizer(self.units, BEFORE)
+    def tokenizer(self, folder: Path, model: Any = None) -> Any:
+        return load_tokenizer(folder, model) if self.units == "tokens" else unit_tokenizer(self.units, BEFORE)
 
     def network(self, words: Words, outputs: int) -> nn.Module:
         raise NotImplementedError("a bag is built from a tokenizer")
@@ -93,26 +92,14 @@ class Fitted(Network):
     def info(self, model: NetworkModel, name: str, tokenizer: Any = None) -> ModelInfo:
         return replace(super().info(model, name, tokenizer), fitted=True)
 
-    def expected(self, folder: Path, name: str = "") -> ModelInfo:
-        config = NetworkConfig.read(folder)
-        if config is not None and config.kdray_architecture == self.written:
-            return super().expected(folder, name)
-        return self.info(self.build(folder, labels=("0", "1"), seed=0), name or folder.name, self.tokenizer(folder))
-
     def flops(self, model: NetworkModel, *, tokens: int) -> int:
         """Of the n-grams of a row, each of which is one feature at most."""
         most = min(tokens * (1 + self.ngrams[1] - self.ngrams[0]), bag_of(model).known)
         return 2 * most * model.config.num_labels
 
-    def begin(self, model: NetworkModel, tokenizer: Any, columns: Sequence[Sequence[str]]) -> Any:
-        """Let `model` read the units of the training rows.
-
-        Args:
-            columns: Their texts by field.
-
-        Returns:
-            The tokenizer that it reads with from now on.
-        """
+    def begin(self, model: NetworkModel, tokenizer: Any, columns: Sequence[Sequence[str]], *, seed: int = 0) -> Any:
+        """Let `model` read the units of the training rows."""
+        del seed  # nothing is drawn
         if self.units != "tokens":
             texts = [text for column in columns for text in column]
             tokenizer = unit_tokenizer(self.units, texts, min_rows=self.min_rows)
@@ -177,11 +164,6 @@ class Fitted(Network):
 def bag_of(model: NetworkModel) -> BagOfGrams:
     assert isinstance(model.network, BagOfGrams)
     return model.network
-
-
-def tokenizer_of(architecture: Architecture, folder: Path, model: Any) -> Any:
-    """What a model that `architecture` has built from `folder` reads with."""
-    return architecture.tokenizer(folder) if isinstance(architecture, Fitted) else load_tokenizer(folder, model)
 
 
 def doubled(

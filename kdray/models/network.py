@@ -101,9 +101,28 @@ class Network(Architecture):
         del tokenizer, folder, generator
         return None
 
+    def tokenizer(self, folder: Path, model: Any = None) -> Any:
+        """What a model that was built from `folder` reads with until `begin`."""
+        return load_tokenizer(folder, model)
+
+    def begin(self, model: NetworkModel, tokenizer: Any, columns: Sequence[Sequence[str]], *, seed: int = 0) -> Any:
+        """Let a model that was built see its training rows before it is trained, in place.
+
+        Args:
+            columns: Their texts by field.
+            seed: Fresh weights are drawn from it.
+
+        Returns:
+            The tokenizer that it reads with from now on.
+        """
+        del model, columns, seed
+        return tokenizer
+
     def build(self, folder: Path, *, labels: Sequence[str], seed: int, head: Head = "fresh") -> NetworkModel:
         del head  # every network is fresh
-        tokenizer = load_tokenizer(folder)
+        return self._built(self.tokenizer(folder), folder, labels, seed)
+
+    def _built(self, tokenizer: Any, folder: Path, labels: Sequence[str], seed: int) -> NetworkModel:
         count = max(tokenizer.get_vocab().values()) + 1
         vectors = self.word_vectors(tokenizer, folder, torch.Generator().manual_seed(seed))
         config = NetworkConfig(
@@ -162,9 +181,10 @@ class Network(Architecture):
 
     def expected(self, folder: Path, name: str = "") -> ModelInfo:
         config = NetworkConfig.read(folder)
-        is_saved = config is not None and config.kdray_architecture == self.written
-        model = self.load(folder) if is_saved else self.build(folder, labels=("0", "1"), seed=0)
-        return self.info(model, name or folder.name, load_tokenizer(folder))
+        if config is not None and config.kdray_architecture == self.written:
+            return self.info(self.load(folder), name or folder.name, load_tokenizer(folder))
+        model = self.build(folder, labels=("0", "1"), seed=0)
+        return self.info(model, name or folder.name, self.tokenizer(folder))
 
     def shrink(self, model: Any, layers: Sequence[int]) -> None:
         raise ConfigError(f"architecture {self.label} has no layers that can be cut; leave out student.layers.")
@@ -190,6 +210,12 @@ class Network(Architecture):
             network = self.network(Words(config.vocab_size, config.pad_token_id, vectors), config.num_labels)
         config.type_vocab_size = 2 if "token_type_ids" in inspect.signature(network.forward).parameters else 1
         return NetworkModel(self, network, config).eval()
+
+
+def tokenizer_of(architecture: Architecture, folder: Path, model: Any) -> Any:
+    """What a model that `architecture` has built from `folder` reads with."""
+    is_network = isinstance(architecture, Network)
+    return architecture.tokenizer(folder, model) if is_network else load_tokenizer(folder, model)
 
 
 def _tables(network: nn.Module) -> list[nn.Embedding]:

@@ -3,8 +3,8 @@
 Source: Kim 2014, "Convolutional Neural Networks for Sentence Classification"; Dong et al. (S2) as a student of BERT.
 Formula: f_k = max_t ReLU(W_k·[x_t; …; x_{t+k−1}] + b_k) for every width k; logits = W·dropout([f_3; f_4; f_5]).
 Defaults: vectors of 300, widths 3, 4 and 5 with 100 filters each, dropout 0.5.
-Differs from the source: tokens of the encoder instead of words; windows may reach over both ends of a row, so that rows
-    shorter than a filter are read too; no limit of the norm of W.
+Differs from the source: tokens of the encoder instead of words, unless `units: words`; windows may reach over both ends
+    of a row, so that rows shorter than a filter are read too; no limit of the norm of W.
 """
 
 from typing import Annotated, Literal

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdray.distillation import FitSpec, ModelSource
-from kdray.models import TRANSFORMER, Fitted, resolve_precision
+from kdray.models import TRANSFORMER, Fitted, WordNetwork, resolve_precision
 from kdray.stages.context import Context
 from kdray.store import Artifact, Draft, digest_of, file_sha256
 from kdray.train import TrainSettings
@@ -68,7 +68,10 @@ def _shape(source: ModelSource) -> dict[str, Any]:
     if architecture == TRANSFORMER:
         return plain
     files = {setting: file_sha256(file) for setting, file in architecture.files.items()}
-    return plain | {"architecture": {**architecture.model_dump(mode="json"), "name": architecture.identity, **files}}
+    own = {**architecture.model_dump(mode="json"), "name": architecture.identity, **files}
+    if isinstance(architecture, WordNetwork) and architecture.units == "tokens":  # so that these keep their digests
+        own = {name: value for name, value in own.items() if name not in ("units", "vocabulary", "min_rows")}
+    return plain | {"architecture": own}
 
 
 def _inputs(spec: FitSpec) -> dict[str, str]:

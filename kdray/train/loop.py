@@ -18,7 +18,7 @@ from kdray.methods import Batch, Method, MethodOutput, MethodState, Phase
 from kdray.models import autocast, forward
 from kdray.origin import is_shipped, outside_class
 from kdray.seeds import seed_of
-from kdray.signals import Need, Signals
+from kdray.signals import TEACHER_NEEDS, Need, Signals
 from kdray.tasks import SINGLE_LABEL, Task, is_better
 from kdray.train.checkpoint import Checkpoint, Checkpoints, optimizer_tensors, restore_optimizer
 from kdray.train.data import Rows, Teacher
@@ -273,7 +273,7 @@ class _Loop:
         done, total = place
         with torch.set_grad_enabled(moves):
             step = Batch(
-                student=self._student(mine, part, needs),
+                student=self._student(mine, part, needs - TEACHER_NEEDS),
                 teachers=tuple(self._answer(teacher, mine, part, needs) for teacher in data.teachers),
                 assistant=self._answer(data.assistant, mine, part, needs) if data.assistant else None,
                 labels=self.rows.labels[mine].to(self.device),
