@@ -284,22 +284,27 @@ class PruneUnit(Record):
     reason: str
 
 
+class PruneClass(Record):
+    """The units of one class."""
+
+    units: int
+    kept: int
+
+
 class Prune(Record):
-    """A pruned corpus. `rate` is pruned units / units; `per_class` holds each class's rate, or its `units`, `kept`
-    and `rate`."""
+    """A pruned corpus."""
 
     policy: str
     level: str
     units: int
     kept: int
-    rate: float | None = None
     threshold: float | None = None
     importance: PruneSpread | None = None
     lengths: tuple[PruneLengths, ...] | None = None
     clusters: tuple[PruneSizes, ...] | None = None
     nearest: tuple[PruneUnit, ...] | None = None
     examples: tuple[PruneExample, ...] = ()
-    per_class: dict[str, float | dict[str, float | None] | None] | None = None
+    per_class: dict[str, PruneClass] | None = None
 
 
 class Stage(Record):

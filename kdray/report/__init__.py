@@ -15,12 +15,12 @@ from plotly.graph_objects import Figure
 from kdray.errors import ConfigError
 from kdray.report import tables
 from kdray.report.document import Document, Section, Text
-from kdray.report.figures import TEMPLATE, study_of
+from kdray.report.figures import TEMPLATE
 from kdray.report.pages import document_of
 from kdray.report.pair import side_by_side
 from kdray.report.render import html_page, markdown_page
-from kdray.report.summary import best_student, winner_first
-from kdray.results import ComparisonResult, IndexEntry, PruneResult, RunResult, SweepResult, parse_entry, parse_result
+from kdray.report.summary import score_on_test
+from kdray.results import IndexEntry, PruneResult, SweepResult, parse_entry, parse_result
 from kdray.store import Store
 
 __all__ = [
@@ -28,10 +28,8 @@ __all__ = [
     "PLOTLY",
     "figures",
     "index_entry",
-    "markdown",
     "render",
     "render_index",
-    "study_of",
     "write_page",
     "write_pair",
     "write_plotly",
@@ -59,15 +57,6 @@ def render(result: Mapping[str, Any], *, folder: str = "", source: str = "result
         ConfigError: A mandatory key is missing or a value has the wrong type; the sentence names the key.
     """
     return html_page(document_of(parse_result(result, source=source)), folder + PLOTLY)
-
-
-def markdown(result: Mapping[str, Any], *, source: str = "result.json") -> str:
-    """The page in Markdown, for a pull request: verdict, tables and provenance.
-
-    Raises:
-        ConfigError: As `render`.
-    """
-    return markdown_page(document_of(parse_result(result, source=source)))
 
 
 def write_page(store: Store, where: str, result: Mapping[str, Any]) -> None:
@@ -137,13 +126,6 @@ def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
         ConfigError: As `render`.
     """
     record = parse_result(result)
-    score: float | None = None
-    if isinstance(record, RunResult):
-        score = record.metrics.get("test", {}).get(record.metric or "")
-    elif isinstance(record, SweepResult) and record.confirmation:
-        score = winner_first(record.confirmation)[0].test.mean
-    elif isinstance(record, ComparisonResult) and (best := best_student(record)) is not None:
-        score = best.test.mean
     is_sweep = isinstance(record, SweepResult)
     return IndexEntry(
         href=href,
@@ -155,7 +137,7 @@ def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
         note=record.corpus.note,
         metric=None if isinstance(record, PruneResult) else record.metric,
         rows=record.corpus.rows.get("test"),
-        test=score,
+        test=score_on_test(record).mean,
         trials=len(record.trials) if is_sweep else None,
         failed=sum(trial.state == "failed" for trial in record.trials) if is_sweep else None,
         seconds=record.seconds.total if record.seconds else None,

@@ -103,7 +103,6 @@ class Plot:
     figure: Mapping[str, Any] | None = None
     words: str = ""
     numbers: Table | None = None
-    is_small: bool = False
 
 
 Block: TypeAlias = Table | Text | NamedValues | Examples | Plot

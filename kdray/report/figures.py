@@ -1,4 +1,4 @@
-"""The figures of the pages, drawn by plotly and by `optuna.visualization`.
+"""The figures of the pages, drawn by plotly.
 
 A new figure is one generator of `Plot` with the decorator `plot`, which names the section of the page it belongs to.
 Every text of a figure is shown as it is: `drawn` escapes what plotly would read as HTML.
@@ -7,9 +7,9 @@ Every text of a figure is shown as it is: `drawn` escapes what plotly would read
 import html
 import math
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
 
@@ -19,9 +19,6 @@ from kdray.report.document import Plot, Table, row
 from kdray.report.formatting import Metric
 from kdray.report.summary import winner_first
 from kdray.results import Result, SweepResult, Trial
-
-if TYPE_CHECKING:
-    from optuna import Study
 
 Drawing: TypeAlias = Callable[[Any, Metric], Iterator[Plot]]
 Point: TypeAlias = tuple[str, Any, Any, str]  # its series (a key of `_STYLES`), x, y, and the text at its mark
@@ -75,7 +72,6 @@ _STATES = {"complete": "complete", "pruned": "pruned (stopped early)", "failed":
 _ROW = 36  # pixels of a row of bars or marks
 _LOG_RANGE = 20  # a parameter over a wider range was almost surely sampled on a logarithmic scale
 _COSTS = {"latency": "latency of one row (ms)", "parameters": "parameters (millions)"}
-_COST_CAPTIONS = {"latency": results.ROUGH_LATENCY, "parameters": ""}
 
 
 def plot(section: str) -> Callable[[Drawing], Drawing]:
@@ -107,6 +103,7 @@ def drawn(
     x: str,
     y: str,
     *,
+    otherwise: str,
     caption: str = "",
     height: int = 320,
     has_table: bool = True,
@@ -114,17 +111,20 @@ def drawn(
     """The figure with its axes, a description in words, and its numbers as a table.
 
     Args:
+        otherwise: Why there is nothing to draw, for a figure without points.
         has_table: False where another table of the page holds the numbers.
     """
+    traces: Any = figure.data
+    points = [(str(t.name or ""), *pair) for t in traces for pair in zip(t.x or (), t.y or (), strict=True)]
+    points = [point for point in points if point[1] is not None and point[2] is not None]
+    if not points:
+        return missing(title, otherwise)
     plain: dict[str, Any] = _escaped(figure.to_plotly_json())
     layout = {key: value for key, value in plain["layout"].items() if key not in ("template", "title")}
     layout["height"] = height
     for axis, name in (("xaxis", x), ("yaxis", y)):
         layout[axis] = {"exponentformat": "e", **layout.get(axis, {}), "title": {"text": _escaped(name)}}
-    traces: Any = figure.data
-    points = [(str(t.name or ""), *pair) for t in traces for pair in zip(t.x or (), t.y or (), strict=True)]
-    points = [point for point in points if point[1] is not None and point[2] is not None]
-    if x in _COUNTED and points:
+    if x in _COUNTED:
         layout["xaxis"] |= {"tick0": 0, "dtick": 1 + int(max(at for _, at, _ in points)) // 10}
     ends = [_extent(x, [at for _, at, _ in points]), _extent(y, [at for _, _, at in points])]
     words = f"{title}: {fmt.plural(len(points), 'point')}; {'; '.join(filter(None, ends))}."
@@ -135,7 +135,7 @@ def drawn(
 
 
 def _extent(axis: str, values: Sequence[Any]) -> str:
-    if values and _is_numeric(values):
+    if _is_numeric(values):
         return f"{axis} from {fmt.number(min(values))} to {fmt.number(max(values))}"
     names = [fmt.cut(str(value), 40) for value in dict.fromkeys(values)]
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
@@ -164,82 +164,30 @@ def _figure(points: Iterable[Point], figure: go.Figure | None = None) -> go.Figu
     return figure
 
 
-def _bars(title: str, shares: Sequence[tuple[str, float]], x: str, caption: str) -> Plot:
+def _bars(title: str, shares: Sequence[tuple[str, float]], x: str, caption: str, otherwise: str) -> Plot:
     """One bar per (name, percentage), in the given order."""
     names = ["\n".join(map(fmt.cut, name.split("\n"))) for name, _ in shares]
     values = [value for _, value in shares]
     figure = go.Figure(go.Bar(x=values, y=names, text=[f"{value:.1f} %" for value in values], orientation="h"))
     figure.update_traces(marker_color=BLUE, textposition="outside", cliponaxis=False, hoverinfo="none", name="bar")
-    figure.update_xaxes(range=[0, max(1e-9, *values) * 1.5]).update_yaxes(autorange="reversed", type="category")
-    return drawn(title, figure, x, "", caption=caption, height=80 + _ROW * len(shares))
+    figure.update_xaxes(range=[0, max([1e-9, *values]) * 1.5]).update_yaxes(autorange="reversed", type="category")
+    height = 80 + _ROW * len(shares)
+    return drawn(title, figure, x, "", caption=caption, otherwise=otherwise, height=height)
 
 
-class _Word(str):
-    """A category that optuna shows without quotes."""
-
-    __slots__ = ()
-    __repr__ = str.__str__
-
-
-def study_of(result: SweepResult, metric: Metric, *, history: str = "value") -> "Study":
-    """The recorded trials as a study for any function of `optuna.visualization`, scores in the unit of the metric.
-
-    Args:
-        history: `value` or `loss`, the intermediate values of the trials.
-    """
-    import optuna
-
-    by_number = {trial.number: trial for trial in result.trials}
-    names = dict.fromkeys(name for trial in result.trials for name in trial.params)
-    spaces = {n: _distribution([t.params[n] for t in result.trials if n in t.params]) for n in names}
-    with _quiet_optuna():
-        study = optuna.create_study(direction="maximize" if metric.higher_is_better else "minimize")
-        for at in range(max(by_number, default=-1) + 1):  # optuna numbers trials without gaps
-            trial = by_number.get(at, Trial(number=at, state="failed", params={}))
-            state = "FAIL" if trial.value is None else trial.state.upper().replace("FAILED", "FAIL")
-            study.add_trial(
-                optuna.trial.create_trial(
-                    state=optuna.trial.TrialState[state],
-                    value=_score(trial, metric) if state == "COMPLETE" else None,
-                    params={name: _category(value, spaces[name]) for name, value in trial.params.items()},
-                    distributions={name: spaces[name] for name in trial.params},
-                    intermediate_values=dict(_curve(trial, metric, history)),
-                )
-            )
-    return study
-
-
-@contextmanager
-def _quiet_optuna() -> Generator[None]:
-    from optuna import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
+def _add_curve(figure: go.Figure, name: str, pairs: Sequence[tuple[float, float]], **style: Any) -> None:
+    """A curve over (epoch, value)."""
+    xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
+    figure.add_scatter(x=xs, y=ys, name=name, **{"mode": "lines+markers", "showlegend": True, **style})
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _is_log(values: Sequence[Any]) -> bool:
     """Whether the values are positive numbers over more than a factor of 20."""
     return _is_numeric(values) and min(values) > 0 and max(values) / min(values) > _LOG_RANGE
-
-
-def _distribution(values: Sequence[Any]) -> Any:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
-
-    if _is_numeric(values):
-        return FloatDistribution(min(values), max(values), log=_is_log(values))
-    return CategoricalDistribution([_Word(word) for word in sorted({fmt.setting(value) for value in values})])
-
-
-def _category(value: Any, space: Any) -> Any:
-    return _Word(fmt.setting(value)) if hasattr(space, "choices") else value
 
 
 def _score(trial: Trial, metric: Metric) -> float | None:
@@ -276,15 +224,6 @@ def _marks(
                 yield name, x, y, _words(trial, metric)
 
 
-def _restyle(traces: Any, result: SweepResult, metric: Metric, numbers_of: Callable[[Any], Any]) -> None:
-    """Marks that optuna drew for complete trials, with the style and the texts of the page."""
-    texts = {trial.number: _words(trial, metric) for trial in result.trials}
-    for trace in traces:
-        hints = [texts[number] for number in numbers_of(trace)]
-        trace.update(name="complete", marker=None, hovertext=hints, hoverinfo="text", showlegend=True)
-        trace.update(_STYLES["complete"])
-
-
 def _axis(metric: Metric, split: str) -> str:
     return f"{metric.name}, {split}{metric.axis_unit}"
 
@@ -296,12 +235,10 @@ def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
         *(("student", s.label, s.test.mean, s.test.std, s) for s in winner_first(result.confirmation)),
         *(("teacher", t.name, t.test, None, t) for t in result.teachers),
     ]
-    exported = result.latency if isinstance(result, SweepResult) else None
     slowest = max((t.latency_ms for t in result.teachers if t.latency_ms is not None), default=None)
-    for cost, x in _COSTS.items():
-        if cost == "latency" and exported is None:
+    for cost in _COSTS:
+        if cost == "latency" and getattr(result, "latency", None) is None:
             continue
-        title = f"Score against {'size' if cost == 'parameters' else cost}"
         points, bars = list[Point](), list[float]()
         for kind, label, mean, std, each in everyone:
             if mean is not None and (at := _cost(each, cost)) is not None:
@@ -310,18 +247,26 @@ def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
                     text += f"\n{slowest / at:.1f} times faster than the slowest teacher"
                 points.append((kind, at, mean * metric.factor, text))
                 bars += [(std or 0.0) * metric.factor] if kind == "student" else []
-        if not points:
-            yield missing(title, f"no student has a score and a {cost}.")
-            continue
         spread = {"type": "data", "array": bars, "thickness": 1}
         steps = _ladder_steps(points, metric) if cost == "latency" else []
         figure = _figure([*points, *steps]).update_traces(selector={"name": "student"}, error_y=spread)
-        caption = f"Bars: ± one standard deviation over seeds. {_remark(exported, cost)}".strip()
-        places = [at for _, at, _, _ in points]
-        if min(places) > 0 and max(places) > _LOG_RANGE * min(places):
-            figure.update_xaxes(type="log")
-            x += ", log scale"
-        yield drawn(title, figure, x, _axis(metric, "test"), caption=caption, has_table=False)
+        yield _against_cost(
+            f"Score against {'size' if cost == 'parameters' else cost}", figure, cost, _axis(metric, "test"), result,
+            caption="Bars: ± one standard deviation over seeds.", otherwise=f"no student has a score and a {cost}.",
+        )  # fmt: skip
+
+
+def _against_cost(
+    title: str, figure: go.Figure, cost: str, y: str, result: Students, *, caption: str, otherwise: str
+) -> Plot:
+    """A score against `latency` or `parameters`; places that differ by more than 20 times have a log scale."""
+    traces: Any = figure.data
+    x, is_log = _COSTS[cost], _is_log([at for trace in traces for at in trace.x])
+    if is_log:
+        figure.update_xaxes(type="log")
+        x += ", log scale"
+    caption = f"{caption} {_remark(getattr(result, 'latency', None), cost)}".strip()
+    return drawn(title, figure, x, y, caption=caption, otherwise=otherwise, has_table=False)
 
 
 def _ladder_steps(points: Sequence[Point], metric: Metric) -> list[Point]:
@@ -337,7 +282,7 @@ def _ladder_steps(points: Sequence[Point], metric: Metric) -> list[Point]:
 def _remark(exported: results.ExportedLatency | None, cost: str) -> str:
     """How a cost was measured."""
     if cost != "latency" or exported is None:
-        return _COST_CAPTIONS[cost]
+        return results.ROUGH_LATENCY if cost == "latency" else ""
     limit = "" if exported.limit_ms is None else f", limit {exported.limit_ms:g} ms"
     return (
         f"Latency of the exported graph, in the fastest of the formats {', '.join(exported.formats)} (teachers: onnx), "
@@ -366,36 +311,30 @@ def seeds(result: Students, metric: Metric) -> Iterator[Plot]:
         if scores:
             mean = math.fsum(scores) / len(scores)
             points.append(("mean", mean * metric.factor, y, f"mean {metric.score(mean)}"))
-    if not points:
-        yield missing("Every seed", "the scores of the single seeds were not recorded.")
-        return
     figure, height = _figure(points).update_yaxes(autorange="reversed"), 110 + _ROW * len(result.confirmation)
-    yield drawn("Every seed", figure, _axis(metric, "test"), "", height=height)
+    reason = "the scores of the single seeds were not recorded."
+    yield drawn("Every seed", figure, _axis(metric, "test"), "", otherwise=reason, height=height)
 
 
 @plot("search")
 def optimization(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     """Each trial's score against its number, with the best score so far."""
-    from optuna.visualization import plot_optimization_history
-
-    title, scores = "Score of every trial", [s for t in result.trials if (s := _score(t, metric)) is not None]
-    if not scores:
-        yield missing(title, "no trial has a score.")
-        return
-    with _quiet_optuna():
-        figure = plot_optimization_history(study_of(result, metric))
-    figure.data = tuple(trace for trace in figure.data if trace.x)  # no trial is infeasible
-    _restyle([trace for trace in figure.data if trace.mode == "markers"], result, metric, lambda trace: trace.x)
-    figure.update_traces(selector={"mode": "lines"}, name="best so far", **_STYLES["best so far"])
-    low = min(scores) - 0.05 * (max(scores) - min(scores) or 1)
+    trials = sorted(result.trials, key=lambda trial: trial.number)
+    scores = [score for trial in trials if (score := _score(trial, metric)) is not None]
+    low = min(scores, default=0.0) - 0.05 * (max(scores, default=0.0) - min(scores, default=0.0) or 1)
 
     def place(trial: Trial) -> tuple[int, float | None]:
         return trial.number, low if trial.value is None else _score(trial, metric)
 
-    _figure(_marks(result, metric, place, "pruned (stopped early)", "failed (no score)", "winner"), figure)
-    without = sum(trial.value is None for trial in result.trials)
+    complete = [(t.number, s) for t in trials if t.state == "complete" and (s := _score(t, metric)) is not None]
+    best = accumulate((score for _, score in complete), max if metric.higher_is_better else min)
+    steps = [("best so far", number, score, "") for (number, _), score in zip(complete, best, strict=True)]
+    figure = _figure([*steps, *_marks(result, metric, place)] if scores else [])
+    without = len(trials) - len(scores)
     caption = f"Marks on the lower edge: {fmt.plural(without, 'trial')} without a score." if without else ""
-    yield drawn(title, figure, "trial number", _axis(metric, "validation"), caption=caption, has_table=False)
+    y, reason = _axis(metric, "validation"), "no trial has a score."
+    title = "Score of every trial"
+    yield drawn(title, figure, "trial number", y, caption=caption, otherwise=reason, has_table=False)
 
 
 @plot("search")
@@ -404,18 +343,16 @@ def fronts(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     for cost in (cost for cost in result.objectives if cost in _COSTS):
         title = f"Trials: score against {cost}"
         places = {t.number: (_cost(t, cost), _score(t, metric)) for t in result.trials}
-        points = list(_marks(result, metric, lambda trial, places=places: places[trial.number]))
-        if not points:
-            yield missing(title, f"no trial was completed, so none has a {cost}.")
-            continue
         front = sorted(places[at] for at in result.front or () if None not in places.get(at, (None,)))
-        figure = _figure([*points, *(("Pareto front", x, y, "") for x, y in front)])
+        marks = _marks(result, metric, lambda trial, places=places: places[trial.number])
+        figure = _figure([*marks, *(("Pareto front", x, y, "") for x, y in front)])
         if len(result.objectives) > 2:  # the steps between the trials of a front in three dimensions would mislead
             figure.update_traces(selector={"name": "Pareto front"}, **_mark("star", GREEN))
         trials = sum(None not in place for place in places.values())
-        counted = f"{fmt.plural(trials, 'trial')}, {len(front)} of them on the front."
-        caption = f"{counted} {_remark(result.latency, cost)}".strip()
-        yield drawn(title, figure, _COSTS[cost], _axis(metric, "validation"), caption=caption, has_table=False)
+        caption = f"{fmt.plural(trials, 'trial')}, {len(front)} of them on the front."
+        reason = f"no trial was completed, so none has a {cost}."
+        y = _axis(metric, "validation")
+        yield _against_cost(title, figure, cost, y, result, caption=caption, otherwise=reason)
 
 
 @plot("search")
@@ -424,15 +361,14 @@ def importances(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     title, note = "Importance of the hyper-parameters", result.importances_note
     shares = [(name, value * 100) for name, value in (result.importances or {}).items() if value is not None]
     ranked = sorted(shares, key=lambda pair: -pair[1])
-    bars = ("variation explained (%)", note or "")
-    yield _bars(title, ranked, *bars) if ranked else missing(title, note or "importances were not measured.")
+    yield _bars(title, ranked, "variation explained (%)", note or "", note or "importances were not measured.")
 
 
 @plot("search")
 def parallel(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     """All hyper-parameters of all complete trials: one row per parameter, one line per trial, the score at the end.
 
-    optuna's figure of this kind needs WebGL and leaves out trials without one of the parameters.
+    The figures of this kind of optuna and of plotly need WebGL, and leave out trials without one of the parameters.
     """
     title = "Hyper-parameters and scores together"
     complete = [trial for trial in result.trials if trial.state == "complete" and trial.value is not None]
@@ -463,7 +399,7 @@ def parallel(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     figure.update_xaxes(visible=False, range=[-0.2, 1.15])
     figure.update_yaxes(categoryarray=labels, categoryorder="array", type="category", range=[len(axes) - 0.4, -0.3])
     caption = "Left of an axis: the trial has no such parameter. Pruned and failed trials are not drawn."
-    yield drawn(title, figure, "", "", caption=caption, height=80 + 50 * len(axes), has_table=False)
+    yield drawn(title, figure, "", "", caption=caption, otherwise="", height=80 + 50 * len(axes), has_table=False)
 
 
 def _scale(values: Sequence[Any]) -> tuple[Callable[[Any], float], list[tuple[float, str]]]:
@@ -482,62 +418,55 @@ def _scale(values: Sequence[Any]) -> tuple[Callable[[Any], float], list[tuple[fl
 @plot("search")
 def learning_curves(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     """The score and the loss of every trial over its epochs."""
-    from optuna.visualization import plot_intermediate_values
-
-    trials = {trial.number: trial for trial in result.trials}
-    best = result.best.number if result.best else None
-    axis = _axis(metric, "validation")
+    best, axis = result.best.number if result.best else None, _axis(metric, "validation")
+    kinds = {t.number: "winner" if t.number == best else t.label or "other trials" for t in result.trials}
+    trials = [trial for trial in result.trials if trial.state != "failed"]
+    trials.sort(key=lambda trial: (kinds[trial.number] == "winner", kinds[trial.number] == "defaults"))  # drawn last
     for title, of, y in (("Learning curves", "value", axis), ("Training loss", "loss", "mean training loss per row")):
-        with _quiet_optuna():
-            figure = plot_intermediate_values(study_of(result, metric, history=of))
-        if not figure.data:
-            yield missing(title, f"no trial has a {'score' if of == 'value' else of} per epoch.")
-            continue
-        kinds: set[str] = set()
-        for trace in figure.data:
-            trial = trials[int(trace.name.removeprefix("Trial"))]
-            kind = "winner" if trial.number == best else trial.label or "other trials"
+        figure = go.Figure()
+        for trial in trials:
+            if not (pairs := _curve(trial, metric, of)):
+                continue
+            kind = kinds[trial.number]
             color = {"winner": BLUE, "defaults": AMBER}.get(kind, FAINT)
             style = _line(color, 1.2 if color == FAINT else 2.8) | {"marker": {"size": 5, "color": color}}
-            trace.update(style | {"name": kind, "legendgroup": kind, "showlegend": kind not in kinds})
-            trace.update(mode="lines+markers", hovertext=_words(trial, metric), hoverinfo="text+x+y")
-            kinds.add(kind)
-        ends = [(each, _curve(each, metric, of)[-1:]) for each in result.trials if each.state == "pruned"]
-        pruned = [(_STATES["pruned"], *end, _words(each, metric)) for each, last in ends for end in last]
-        figure.data = sorted(figure.data, key=lambda trace: (trace.name == "winner", trace.name == "defaults"))
-        yield drawn(title, _figure(pruned, figure).update_layout(showlegend=True), "epoch", y)
+            is_first = all(trace.name != kind for trace in figure.data)
+            style |= {"legendgroup": kind, "showlegend": is_first, "mode": "lines+markers"}
+            _add_curve(figure, kind, pairs, hovertext=_words(trial, metric), hoverinfo="text+x+y", **style)
+        ends = [(each, _curve(each, metric, of)[-1:]) for each in trials if each.state == "pruned"]
+        _figure([(_STATES["pruned"], *end, _words(each, metric)) for each, last in ends for end in last], figure)
+        reason = f"no trial has a {'score' if of == 'value' else of} per epoch."
+        yield drawn(title, figure, "epoch", y, otherwise=reason)
 
 
 @plot("search")
 def slices(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     """The score against each hyper-parameter."""
-    from optuna.visualization import plot_slice
-
     scored = [trial for trial in result.trials if trial.value is not None and trial.state != "failed"]
     names = list(dict.fromkeys(name for trial in scored for name in trial.params))
     if not names:
         yield missing("Score against each hyper-parameter", "no scored trial has any.")
-    study = study_of(result, metric)
     for name in names:
-        having = [trial for trial in scored if name in trial.params]
-        values = [trial.params[name] for trial in having]
-        if len({fmt.setting(value) for value in values}) == 1:
-            yield missing(name, f"{fmt.setting(values[0])} in {fmt.plural(len(having), 'scored trial')}.")
-            continue
-        figure = plot_slice(study, [name]) if any(t.state == "complete" for t in having) else go.Figure()
-        _restyle(figure.data, result, metric, lambda trace: trace.marker.color)
+        values = [trial.params[name] for trial in scored if name in trial.params]
+        words, is_numeric = sorted({fmt.setting(value) for value in values}), _is_numeric(values)
 
-        space = _distribution(values)
+        def place(trial: Trial, name: str = name, is_numeric: bool = is_numeric) -> tuple[Any, Any]:
+            if name not in trial.params:
+                return None, None
+            return trial.params[name] if is_numeric else fmt.setting(trial.params[name]), _score(trial, metric)
 
-        def place(trial: Trial, name: str = name, space: Any = space) -> tuple[Any, Any]:
-            return _category(trial.params[name], space) if name in trial.params else None, _score(trial, metric)
-
-        _figure(_marks(result, metric, place, "pruned (stopped early)", "winner"), figure)
-        all_have_it = len(having) == len(scored)
-        caption = "" if all_have_it else f"{len(having)} of {fmt.plural(len(scored), 'scored trial')} have it."
-        x = fmt.cut(name) + (" (log scale)" if _is_log(values) else "")
+        series = ("complete", "pruned (stopped early)", "winner")
+        figure = _figure(_marks(result, metric, place, *series) if len(words) > 1 else [])
         figure.update_layout(showlegend=False)
-        yield drawn(name, figure, x, _axis(metric, "validation"), caption=caption, height=280, has_table=False)
+        if not is_numeric:
+            figure.update_xaxes(type="category", categoryorder="array", categoryarray=words)
+        elif _is_log(values):
+            figure.update_xaxes(type="log")
+        having = len(values)
+        caption = "" if having == len(scored) else f"{having} of {fmt.plural(len(scored), 'scored trial')} have it."
+        x, y = fmt.cut(name) + (" (log scale)" if _is_log(values) else ""), _axis(metric, "validation")
+        reason = f"{words[0]} in {fmt.plural(having, 'scored trial')}."
+        yield drawn(name, figure, x, y, caption=caption, otherwise=reason, height=280, has_table=False)
 
 
 @plot("sweep time")
@@ -546,10 +475,7 @@ def timeline(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     title, figure = "Trials over workers", go.Figure(layout={"barmode": "overlay"})
     starts = [(trial, trial.started, trial.ended) for trial in result.trials]
     timed = [(t, start, end) for t, start, end in starts if start is not None and end is not None and end >= start]
-    if not timed:
-        yield missing(title, "no trial has both a start and an end.")
-        return
-    first, last = min(start for _, start, _ in timed), max(end for _, _, end in timed)
+    first, last = min((start for _, start, _ in timed), default=0.0), max((end for _, _, end in timed), default=0.0)
     units = {180: (1, "seconds"), 3 * 3600: (60, "minutes"), math.inf: (3600, "hours")}
     divisor, unit = next(unit for limit, unit in units.items() if last - first < limit)
     for state, name in _STATES.items():
@@ -568,26 +494,23 @@ def timeline(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     left_out = len(result.trials) - len(timed)
     caption = f"Left out: {fmt.plural(left_out, 'trial')} without a start or an end." if left_out else ""
     x, height = f"{unit} since the first start", 110 + _ROW * len(workers)
-    yield drawn(title, figure, x, "", caption=caption, height=height, has_table=False)
+    reason = "no trial has both a start and an end."
+    yield drawn(title, figure, x, "", caption=caption, otherwise=reason, height=height, has_table=False)
 
 
 @plot("time")
 def phases(result: Result, metric: Metric) -> Iterator[Plot]:
     """The seconds of each phase and of the rest."""
-    title, seconds = "Time of each phase", result.seconds
-    parts = [(name, value) for name, value in seconds.by_phase.items() if value] if seconds else []
-    if seconds is None or not parts:
-        yield missing(title, "the phases were not measured.")
-        return
-    total, covered = seconds.total, math.fsum(value for _, value in parts)
-    caption = f"Total {fmt.duration(total)}."
+    total = result.seconds.total if result.seconds else None
+    parts = [(name, value) for name, value in result.seconds.by_phase.items() if value] if result.seconds else []
+    covered, caption = math.fsum(value for _, value in parts), f"Total {fmt.duration(total)}."
     if total is not None and covered > total * 1.01:
         caption += " The phases overlap, so their sum is larger."
-    elif total is not None and total - covered > total * 0.01:
+    elif parts and total is not None and total - covered > total * 0.01:
         parts.append(("outside these phases", total - covered))
     whole = math.fsum(value for _, value in parts)
     named = [(f"{name}\n{fmt.duration(value)}", 100 * value / whole) for name, value in parts]
-    yield _bars(title, named, "time (%)", caption)
+    yield _bars("Time of each phase", named, "time (%)", caption, "the phases were not measured.")
 
 
 @plot("pruning")
@@ -606,7 +529,7 @@ def importance(result: Result, metric: Metric) -> Iterator[Plot]:
         figure.add_vline(threshold, line=dashed, name=f"threshold {threshold:.4f}", showlegend=True)
     caption = f"{sum(spread.kept):,} units kept, {sum(spread.dropped):,} dropped. Kept units left of the threshold "
     caption += "are cluster medoids, or the last of their text or class."
-    yield drawn("Importance", figure, "importance", "units", caption=caption)
+    yield drawn("Importance", figure, "importance", "units", caption=caption, otherwise="the corpus has no units.")
 
 
 @plot("pruning")
@@ -616,12 +539,12 @@ def lengths(result: Result, metric: Metric) -> Iterator[Plot]:
     if bands is not None:
         used = [(f"{_band(b)} ({b.units:,})", 100 * (1 - b.kept / b.units)) for b in bands if b.units]
         title, caption = "Prune rate by length", "Rows: words of a unit (number of such units)."
-        yield _bars(title, used, "dropped units (%)", caption) if used else missing(title, "the corpus has no units.")
+        yield _bars(title, used, "dropped units (%)", caption, "the corpus has no units.")
     if clusters is not None:
         total = sum(band.clusters for band in clusters)
         used = [(f"{_band(b)} ({b.clusters:,})", 100 * b.clusters / total) for b in clusters if b.clusters]
         title, caption = "Cluster sizes", f"Rows: units of a cluster (number of such clusters; {total:,} in total)."
-        yield _bars(title, used, "clusters (%)", caption) if used else missing(title, "the graph has no clusters.")
+        yield _bars(title, used, "clusters (%)", caption, "the graph has no clusters.")
 
 
 def _band(band: results.PruneLengths | results.PruneSizes) -> str:
@@ -643,10 +566,7 @@ def run_curves(result: results.RunResult, metric: Metric) -> Iterator[Plot]:
     ):
         figure = go.Figure()
         for at, term in enumerate(dict.fromkeys(term for by in curves for term in by)):
-            pairs = [(e.epoch, by[term]) for e, by in zip(history, curves, strict=True) if by.get(term) is not None]
-            xs, ys, dash = [x for x, _ in pairs], [value for _, value in pairs], ("solid", "dash", "dot")[at % 3]
-            figure.add_scatter(x=xs, y=ys, name=term, mode="lines+markers", line={"dash": dash}, showlegend=True)
-        is_drawn = any(trace.x for trace in figure.data)
-        yield (
-            drawn(title, figure, "epoch", y, caption=caption) if is_drawn else missing(title, "not recorded per epoch.")
-        )
+            every = [(each.epoch, by.get(term)) for each, by in zip(history, curves, strict=True)]
+            pairs = [(epoch, value) for epoch, value in every if value is not None]
+            _add_curve(figure, term, pairs, line={"dash": ("solid", "dash", "dot")[at % 3]})
+        yield drawn(title, figure, "epoch", y, caption=caption, otherwise="not recorded per epoch.")

@@ -150,10 +150,9 @@ def number(value: float) -> str:
 def moment(iso: str) -> str:
     """An ISO 8601 time to the minute; any other text unchanged."""
     try:
-        parsed = datetime.fromisoformat(iso.replace("Z", "+00:00"))
+        return f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M %Z}".rstrip()
     except ValueError:
         return iso
-    return f"{parsed:%Y-%m-%d %H:%M} {parsed.tzname() or ''}".rstrip()
 
 
 def cut(text: str, longest: int = 24) -> str:

@@ -155,8 +155,9 @@ def _run(result: RunResult, shown: Metric | None) -> Document:
 def _prune(result: PruneResult, shown: Metric) -> Document:
     record = result.prune
     assert record is not None, "checked before"
-    rate = fmt.share((record.units - record.kept) / record.units if record.units else None)
-    verdict = f"{rate} of the {'sentences' if record.level == 'sentence' else 'rows'} were dropped."
+    verdict = (
+        f"{tables.prune_rate(record)} of the {'sentences' if record.level == 'sentence' else 'rows'} were dropped."
+    )
     figures = {"units": fmt.count(record.units), "kept": fmt.count(record.kept), "level": record.level}
     guide = _guide("", "Importance of a unit", "Threshold")
     sections = [_pruning(result, shown), guide, *_provenance(result)]

@@ -3,15 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdray.evaluate.statistics import welch
 from kdray.report import formatting as fmt
 from kdray.report import tables
-from kdray.report.document import Block, Cell, Document, NamedValues, Section, Table, Text, row
+from kdray.report.document import Block, Cell, Document, NamedValues, Section, Text
 from kdray.report.formatting import Metric
-from kdray.report.summary import SIGNIFICANT, best_student, methods_of, winner_first
-from kdray.results import ComparisonResult, Confirmed, Result, RunResult, Spread, SweepResult
-
-_ABSENT = "–"
+from kdray.report.summary import SIGNIFICANT, difference_of, leader, methods_of, score_on_test
+from kdray.results import ComparisonResult, Result, RunResult, SweepResult
 
 
 def side_by_side(one: Result, other: Result) -> Document:
@@ -20,12 +17,13 @@ def side_by_side(one: Result, other: Result) -> Document:
     metric = _metric(one)
     names = (one.name, other.name) if one.name != other.name else (f"{one.name} (first)", f"{other.name} (second)")
     verdict = _verdict(pair, names, metric)
+    facts = {f"#{name}": _facts(each, metric) for name, each in zip(names, pair, strict=True)}
     sections = [
-        Section("Scores and cost", [_scores(pair, names, metric)]),
-        Section("Students", [_students(pair, names)]),
-        Section("Settings that differ", [_differing("setting", names, *(dict(tables.flat(x.settings)) for x in pair))]),
-        Section("Artifacts", [_artifacts(pair, names)]),
-        Section("Versions", [_differing("package", names, *({**x.versions, "kdray": x.kdray} for x in pair))]),
+        Section("Scores and cost", tables.wide("Scores on the test split, size and time.", "of", facts)),
+        Section("Students", _students(pair, names)),
+        Section("Settings that differ", _differing("setting", names, [dict(tables.flat(x.settings)) for x in pair])),
+        Section("Artifacts", _artifacts(pair, names)),
+        Section("Versions", _differing("package", names, [{**x.versions, "kdray": x.kdray} for x in pair])),
         Section("Commands", [NamedValues(list(zip(names, (x.command for x in pair), strict=True)), is_code=True)]),
     ]
     created = " · ".join(f"{name}: {fmt.moment(x.created)}" for name, x in zip(names, pair, strict=True))
@@ -36,22 +34,6 @@ def _metric(result: Result) -> Metric:
     name = getattr(result, "metric", None) or "score"
     higher = getattr(result, "higher_is_better", True)
     return fmt.metric(name, result.corpus.rows.get("test"), higher_is_better=higher)
-
-
-def _student(result: Result) -> Confirmed | None:
-    """The student that stands for the result: the winner of a sweep, the best method of a comparison."""
-    if isinstance(result, SweepResult):
-        return next(iter(winner_first(result.confirmation)), None)
-    return best_student(result) if isinstance(result, ComparisonResult) else None
-
-
-def _test(result: Result) -> Spread:
-    """Its score on the test split, or that of a run."""
-    if isinstance(result, RunResult):
-        score = result.metrics.get("test", {}).get(result.metric or "")
-        return Spread(mean=score, values=(score,))
-    student = _student(result)
-    return Spread(mean=None) if student is None else student.test
 
 
 def _warnings(pair: tuple[Result, Result]) -> list[str]:
@@ -69,34 +51,31 @@ def _warnings(pair: tuple[Result, Result]) -> list[str]:
 
 
 def _verdict(pair: tuple[Result, Result], names: tuple[str, str], metric: Metric) -> str:
-    tests = [_test(each) for each in pair]
-    means = [each.mean for each in tests]
-    if _warnings(pair) or means[0] is None or means[1] is None:
+    tests = [score_on_test(each) for each in pair]
+    found = difference_of(*tests, to=names[1])
+    if _warnings(pair) or found.mean is None:
         return "Their test scores cannot be compared." if _warnings(pair) else "A test score was not measured."
-    difference = means[0] - means[1]
-    values = [[value for value in each.values if value is not None] for each in tests]
-    p = welch(*values)
     called = [_called(result, name) for result, name in zip(pair, names, strict=True)]
-    scores = [f"{metric.score(mean)} ({student})" for mean, student in zip(means, called, strict=True)]
-    measured = f"{metric.name} {scores[0]} against {scores[1]}"
+    scores = [f"{metric.score(each.mean)} ({student})" for each, student in zip(tests, called, strict=True)]
+    measured = f"{metric.name} {scores[0]} against {scores[1]} on the test split"
+    difference, p = metric.difference(found.mean), found.p_value
     if p is None:
-        return f"{measured} on the test split ({metric.difference(difference)}); the difference was not tested."
+        return f"{measured} ({difference}); the difference was not tested."
     chance = "may be due to chance" if p >= SIGNIFICANT else f"is significant over the seeds (level {SIGNIFICANT})"
-    figures = f"{metric.difference(difference)}, {fmt.p_value(p)}"
-    return f"{measured} on the test split: {figures}; the difference {chance}."
+    return f"{measured}: {difference}, {fmt.p_value(p)}; the difference {chance}."
 
 
 def _called(result: Result, name: str) -> str:
     """The student that stands for a result, with the result's name."""
-    student = _student(result)
+    student = leader(result)
     return name if student is None else f"“{student.label}” of {name}"
 
 
 def _limits(pair: tuple[Result, Result]) -> list[str]:
-    few = [each.name for each in pair if len(_test(each).values) < 2]
+    few = [each.name for each in pair if len(score_on_test(each).values) < 2]
     has_many = any(isinstance(each, ComparisonResult) and len(methods_of(each)) > 1 for each in pair)
     found = [f"One seed or none: {', '.join(few)}. A difference may be due to chance."] if few else []
-    fewest = min(len(_test(each).values) for each in pair)
+    fewest = min(len(score_on_test(each).values) for each in pair)
     if fewest == 2:
         found.append("With two seeds p is rough: more seeds are needed to show a difference.")
     if has_many:
@@ -104,19 +83,13 @@ def _limits(pair: tuple[Result, Result]) -> list[str]:
     return found
 
 
-def _scores(pair: tuple[Result, Result], names: tuple[str, str], metric: Metric) -> Table:
-    facts = [_facts(each, metric) for each in pair]
-    rows = [row(name, *(each.get(name, _ABSENT) for each in facts)) for name in dict.fromkeys([*facts[0], *facts[1]])]
-    return Table("Scores on the test split, size and time.", ("of", *(f"#{name}" for name in names)), rows)
-
-
 def _facts(result: Result, metric: Metric) -> dict[str, str]:
-    test = _test(result)
+    test = score_on_test(result)
     found = {"kind": result.kind, f"{metric.name}, test": metric.score_and_spread(test.mean, test.std)}
     found["seeds"] = fmt.count(len(test.values))
     if isinstance(result, SweepResult):
         found["trials"] = fmt.count(len(result.trials))
-    if (ours := _student(result)) is not None:
+    if (ours := leader(result)) is not None:
         found["student"] = ours.label
         found |= {"retention": fmt.share(ours.retention), "parameters": fmt.parameters(ours.parameters)}
         if isinstance(result, SweepResult) and result.latency is not None:  # others are rough
@@ -131,40 +104,32 @@ def _facts(result: Result, metric: Metric) -> dict[str, str]:
     return found | {tables.time_name(result): fmt.duration(result.seconds.total if result.seconds else None)}
 
 
-def _students(pair: tuple[Result, Result], names: tuple[str, str]) -> Block:
+def _students(pair: tuple[Result, Result], names: tuple[str, str]) -> list[Block]:
     """Students of the same label in one row."""
-    scored = [
-        {student.label: _metric(each).score_and_spread(student.test.mean, student.test.std) for student in confirmed}
-        for each in pair
-        if (confirmed := getattr(each, "confirmation", ())) is not None
-    ]
-    labels = list(dict.fromkeys(label for each in scored for label in each))
-    if not labels:
-        return Text("No student was trained on several seeds.", is_quiet=True)
-    rows = [row(label, *(each.get(label, _ABSENT) for each in scored)) for label in labels]
+    columns = {
+        f"#{name}": {
+            student.label: _metric(each).score_and_spread(student.test.mean, student.test.std)
+            for student in getattr(each, "confirmation", ())
+        }
+        for name, each in zip(names, pair, strict=True)
+    }
     caption = "Students on the test split; mean ± standard deviation over the seeds."
-    return Table(caption, ("student", *(f"#{name}" for name in names)), rows)
+    return tables.wide(caption, "student", columns) or [Text("No student was trained on several seeds.", is_quiet=True)]
 
 
-def _differing(what: str, names: Sequence[str], one: Mapping[str, Any], other: Mapping[str, Any]) -> Block:
-    keys = [key for key in dict.fromkeys([*one, *other]) if one.get(key, ...) != other.get(key, ...)]
-    if not keys:
-        return Text(f"Every {what} is the same.")
-    rows = [row(key, *(fmt.setting(each[key]) if key in each else _ABSENT for each in (one, other))) for key in keys]
-    return Table(f"{fmt.plural(len(keys), what)} of {len({*one, *other})}.", (what, *names), rows)
+def _differing(what: str, names: Sequence[str], pair: Sequence[Mapping[str, Any]]) -> list[Block]:
+    every = dict.fromkeys(key for each in pair for key in each)
+    keys = [key for key in every if pair[0].get(key, ...) != pair[1].get(key, ...)]
+    found = [{key: fmt.setting(each[key]) for key in keys if key in each} for each in pair]
+    caption = f"{fmt.plural(len(keys), what)} of {len(every)}."
+    return tables.wide(caption, what, dict(zip(names, found, strict=True))) or [Text(f"Every {what} is the same.")]
 
 
-def _artifacts(pair: tuple[Result, Result], names: tuple[str, str]) -> Block:
-    digests = [{f"{stage.stage} {stage.name}": stage.digest for stage in each.stages} for each in pair]
-    keys = list(dict.fromkeys([*digests[0], *digests[1]]))
-    if not keys:
-        return Text("No artifacts are recorded.", is_quiet=True)
-    rows = [
-        row(
-            key,
-            *(Cell(each[key][:12], style="code") if key in each else _ABSENT for each in digests),
-            "the same" if digests[0].get(key) == digests[1].get(key) else "different",
-        )
-        for key in keys
+def _artifacts(pair: tuple[Result, Result], names: tuple[str, str]) -> list[Block]:
+    one, other = ({f"{stage.stage} {stage.name}": stage.digest for stage in each.stages} for each in pair)
+    shown = [{key: Cell(digest[:12], style="code") for key, digest in each.items()} for each in (one, other)]
+    same = {key: "the same" if one.get(key) == other.get(key) else "different" for key in (*one, *other)}
+    columns = {**dict(zip(names, shown, strict=True)), "digest": same}
+    return tables.wide("Equal digests mean equal artifacts.", "artifact", columns) or [
+        Text("No artifacts are recorded.", is_quiet=True)
     ]
-    return Table("Equal digests mean equal artifacts.", ("artifact", *names, "digest"), rows)

@@ -15,6 +15,7 @@ from kdray.results import (
     Result,
     RunResult,
     Selection,
+    Spread,
     SweepResult,
 )
 from kdray.tasks import row_noise, split_gap
@@ -186,6 +187,22 @@ def leader(result: Result) -> Confirmed | None:
     return best_student(result) if isinstance(result, ComparisonResult) else None
 
 
+def score_on_test(result: Result) -> Spread:
+    """The score on the test split of that student, or of a run."""
+    if isinstance(result, RunResult):
+        score = result.metrics.get("test", {}).get(result.metric or "")
+        return Spread(mean=score, values=(score,))
+    student = leader(result)
+    return Spread(mean=None) if student is None else student.test
+
+
+def difference_of(one: Spread, other: Spread, to: str) -> Difference:
+    """The difference of two means, with Welch's p over the seeds."""
+    values = ([value for value in each.values if value is not None] for each in (one, other))
+    mean = None if one.mean is None or other.mean is None else one.mean - other.mean
+    return Difference(to=to, mean=mean, p_value=welch(*values))
+
+
 def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
     """The method with the best mean score, and whether it is better than the best control."""
     first = best_student(result)
@@ -201,11 +218,8 @@ def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
 
 def _against(method: Confirmed, control: Confirmed, metric: Metric) -> str:
     """Whether a method is better than the best control, by the test of the table of students."""
-    scores, others = ([value for value in each.test.values if value is not None] for each in (method, control))
-    mean = (method.test.mean or 0.0) - (control.test.mean or 0.0)
-    p = welch(scores, others)
     to = f"the best control, “{control.label}” with {metric.score(control.test.mean)}"
-    return compared(Difference(to=to, mean=mean, p_value=p), metric, scores)
+    return compared(difference_of(method.test, control.test, to), metric, method.test.values)
 
 
 def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:

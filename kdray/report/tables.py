@@ -16,6 +16,7 @@ from kdray.results import (
     IndexEntry,
     Pair,
     Prune,
+    PruneClass,
     Result,
     RunResult,
     SweepResult,
@@ -294,12 +295,12 @@ def prune_facts(record: Prune | None, settings: Mapping[str, Any]) -> list[Block
             ("policy", record.policy),
             ("level", record.level),
             ("units kept", f"{fmt.count(record.kept)} of {fmt.count(record.units)}"),
-            ("prune rate", fmt.share(_rate(record.units, record.kept, record.rate))),
+            ("prune rate", prune_rate(record)),
         ]
     )
     if not record.per_class:
         return [summary, Text("Prune rate per class: not measured.", is_quiet=True)]
-    rows = [row(name, *_class_cells(value)) for name, value in record.per_class.items()]
+    rows = [row(n, fmt.count(c.units), fmt.count(c.kept), prune_rate(c)) for n, c in record.per_class.items()]
     return [summary, Table("Pruning per class.", ("class", "#units", "#kept", "#prune rate"), rows)]
 
 
@@ -309,16 +310,9 @@ def _is_whole(settings: Mapping[str, Any]) -> bool:
     return names == ["none"] or settings.get("pruned_corpus", ...) is None
 
 
-def _rate(units: float | None, kept: float | None, rate: float | None) -> float | None:
-    return (units - kept) / units if rate is None and units and kept is not None else rate
-
-
-def _class_cells(value: float | dict[str, float | None] | None) -> list[str]:
-    if not isinstance(value, dict):
-        return [fmt.NOT_MEASURED, fmt.NOT_MEASURED, fmt.share(value)]
-    units, kept = value.get("units"), value.get("kept")
-    amounts = [fmt.NOT_MEASURED if amount is None else f"{amount:,.0f}" for amount in (units, kept)]
-    return [*amounts, fmt.share(_rate(units, kept, value.get("rate")))]
+def prune_rate(of: Prune | PruneClass) -> str:
+    """The share of dropped units."""
+    return fmt.share((of.units - of.kept) / of.units if of.units else None)
 
 
 def prune_examples(record: Prune | None) -> list[Block]:

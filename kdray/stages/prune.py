@@ -98,12 +98,10 @@ def record(pruned_corpus: Artifact) -> dict[str, Any]:
         "level": found["level"],
         "units": found["num_units"],
         "kept": found["num_kept"],
-        "rate": found["prune_rate"],
         "per_class": {
             labels[int(label)] if label.isdecimal() else label: {
                 "units": each["num_units"],
                 "kept": each["num_units_kept"],
-                "rate": 1 - each["num_units_kept"] / each["num_units"] if each["num_units"] else None,
             }
             for label, each in found["classes"].items()
         },

@@ -86,12 +86,11 @@ def _origin() -> dict[str, Any]:
             "level": "sentence",
             "units": 5120,
             "kept": 3841,
-            "rate": 0.2498,
             "examples": [
                 {"before": ["A cat sat on the mat.", "It was a Tuesday.", "The mat was red."], "kept": [True, False, True]},
                 {"before": ["Rain fell.", "Nobody minded."], "kept": [True, True]},
             ],
-            "per_class": {"entailment": 0.24, "not_entailment": {"units": 2000, "kept": 1500}},
+            "per_class": {"entailment": {"units": 3120, "kept": 2341}, "not_entailment": {"units": 2000, "kept": 1500}},
         },
         "stages": [
             {"stage": "teach", "name": "big", "digest": "5342d3d2aeef00", "seconds": 812.4, "reused": False, "summary": "3 epochs"},

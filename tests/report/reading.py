@@ -1,7 +1,13 @@
 """Reads a page back: its elements with their attributes and text, refusing tags that do not balance."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
+
+from kdray.report.pages import document_of
+from kdray.report.render import markdown_page
+from kdray.results import parse_result
 
 _VOID = frozenset({"meta", "link", "br", "hr"})
 
@@ -50,3 +56,8 @@ def read(page: str) -> list[Element]:
 def texts(page: str, tag: str) -> list[str]:
     """The text of every element with this tag."""
     return [element.text for element in read(page) if element.tag == tag]
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The page of a result in Markdown."""
+    return markdown_page(document_of(parse_result(result)))

@@ -8,7 +8,6 @@ import pytest
 from reading import read, texts
 
 from kdray.report import figures, render
-from kdray.report.figures import study_of
 from kdray.report.formatting import (
     cut,
     duration,
@@ -22,7 +21,6 @@ from kdray.report.formatting import (
     setting,
     split_name,
 )
-from kdray.results import SweepResult, parse_result
 
 _EXPORTED: dict[str, Any] = {"formats": ["onnx"], "students": {}, "teachers": {"big": 41.3}, "tokens": 13}
 _EVIL = "<script>alert('x')</script>\"'&\x07"
@@ -30,12 +28,6 @@ _EVIL = "<script>alert('x')</script>\"'&\x07"
 
 def _traces(result: dict[str, Any], title: str) -> dict[str, Any]:
     return {trace.name: trace for trace in figures(result)[title].data}
-
-
-def _sweep(result: dict[str, Any]) -> SweepResult:
-    record = parse_result(result)
-    assert isinstance(record, SweepResult)
-    return record
 
 
 def test_every_figure_of_a_sweep_is_drawn() -> None:
@@ -84,13 +76,12 @@ def test_numbers_of_trials_with_gaps_stay() -> None:
     assert max(_traces(sweep, "Score of every trial")["complete"].x) == 19
 
 
-def test_a_study_holds_the_recorded_trials() -> None:
-    study = study_of(_sweep(made_up.sweep()), metric("accuracy", 277))
-    assert len(study.trials) == 20
-    assert study.best_trial.number == made_up.sweep()["best"]["number"]
-    assert study.best_value == made_up.sweep()["best"]["value"] * 100
-    lowest = study_of(_sweep(made_up.sweep()), metric("log_loss", 277, higher_is_better=False))
-    assert lowest.best_value < study.best_value
+def test_the_best_so_far_of_a_loss_falls() -> None:
+    sweep = made_up.sweep() | {"metric": "log_loss", "higher_is_better": False}
+    values = {t["number"]: t["value"] for t in sweep["trials"] if t["state"] == "complete"}
+    best = _traces(sweep, "Score of every trial")["best so far"]
+    assert list(best.x) == list(values)
+    assert list(best.y) == [min(list(values.values())[: at + 1]) for at in range(len(values))]
 
 
 def test_the_ladder_shows_students_with_deviations_and_teachers() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import made_up
 import pytest
-from reading import read, texts
+from reading import markdown, read, texts
 
 from kdray.errors import ConfigError
-from kdray.report import PLOTLY, index_entry, markdown, render, render_index
+from kdray.report import PLOTLY, index_entry, render, render_index
 from kdray.report.formatting import metric
 from kdray.results import parse_result
 
