@@ -1,8 +1,8 @@
-"""Classes that are not part of kdray (methods, architectures, policies): their names, source, and how workers get it.
+"""What is not part of kdray (methods, architectures, policies, metrics, tasks): names, source, and how workers get it.
 
-The name of such a class is `REFERENCE:CLASS@HASH`. The reference is a module (`my_module`) or a file (`my_method.py`),
-the hash is one of the source that defines the class and its bases. So artifacts of different sources never mix, and a
-worker that finds another source than the driver had refuses to train.
+The name of such a class or object is `REFERENCE:NAME@HASH`. The reference is a module (`my_module`) or a file
+(`my_method.py`), the hash is one of the source that defines it and its bases. So artifacts of different sources never
+mix, and a worker that finds another source than the driver had refuses to train.
 """
 
 import ast
@@ -26,19 +26,21 @@ from kdray.records import Settings
 REFERENCE = "__kdray_reference__"  # in a module that was loaded from a file: the path as it was given
 TEXT = "__kdray_source__"  # the text that was run, whatever the file holds now
 FOLDER = "__kdray_folder__"  # where that file was; None in a worker that received its text
+NAMES = "__kdray_names__"  # in a module: its objects that were named, and their full names
 MAIN = "__main__"
 LIBRARIES = ("kdray", "pydantic", "builtins", "abc", "typing")  # bases whose source is not the class's own
 HASH_DIGITS = 16
 _NOT_LOCAL = frozenset({*sys.stdlib_module_names, "kdray"})  # imports that no file beside it can be
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
+_objects: dict[str, tuple[ModuleType, Any]] = {}  # metrics and tasks from outside, by `NAME@HASH`, with their modules
 
 
 class Source(Settings):
-    """What a worker needs in order to define a class.
+    """What a worker needs in order to define a class or object.
 
     Attributes:
-        name: Of the class, with its hash.
-        text: Of the file that defines it.
+        name: With its hash.
+        text: Of the file that defines it; empty where a package must be imported.
     """
 
     name: str
@@ -87,7 +89,7 @@ class OpenSettings(Settings):
     @property
     def identity(self) -> str:
         """The name in digests: of a class from outside, `CLASS@HASH`, whether a module or a file was named."""
-        return self.name.rpartition(":")[2]
+        return identity_of(self.name)
 
 
 T = TypeVar("T", bound=OpenSettings)
@@ -128,36 +130,97 @@ def class_named(base: type[T], name: str, key: str) -> type[T]:
         ConfigError: There is no such class, it is no subclass of `base`, its file imports others, or its source is
             another one.
     """
-    for known in _subclasses(base):
-        if default_name(known) == name:
-            return known
-    place, _, wanted = name.partition("@")
-    found = object_named(place, key)
+    if ("@" in name or ":" not in name) and (known := defined(base, name)):
+        return known
+    place = shown(name)
+    module, found = _named(place, key)
     reference = place.rpartition(":")[0]
     if not (isinstance(found, type) and issubclass(found, base)):
         what = "this class does not exist" if found is None else f"it is not a subclass of {base.__name__}"
-        others = [each for each, kind in vars(module_of(reference, key)).items() if isinstance(kind, type)]
-        near = did_you_mean(place.rpartition(":")[2], others, otherwise="") if found is None else ""
-        raise ConfigError(f"{key} = {name!r}: {what} in {reference}{f'; {near}' if near else '.'}")
+        near = _near(place, module, type) if found is None else "."
+        raise ConfigError(f"{key} = {name!r}: {what} in {reference}{near}")
     if left := sorted(getattr(found, "__abstractmethods__", ())):
         raise ConfigError(f"{key} = {name!r}: the class leaves out {left[0]}, which {base.__name__} needs.")
     if is_shipped(found):
         known = found in _subclasses(base)
         use = f"use its name, {default_name(found)}" if known else "it has no name; name a class derived from it"
         raise ConfigError(f"{key} = {name!r} is kdray's own; {use}.")
-    _check_alone(found, f"{key} = {name!r}")
-    if wanted and not default_name(found).endswith(f"@{wanted}"):
+    _check_alone(found.__module__, f"{key} = {name!r}")
+    _check_source(name, default_name(found), key)
+    return found
+
+
+def full_name(name: str, key: str) -> str:
+    """The name of a metric or task with the hash of its source; one of kdray's own as it is.
+
+    Raises:
+        ConfigError: As `object_of`.
+    """
+    return _resolved(name, key)[0] if ":" in name else name
+
+
+def object_of(name: str, key: str) -> Any:
+    """The metric or task of `module:NAME` or `file.py:NAME`; with `@HASH`, of exactly that source.
+
+    Raises:
+        ConfigError: There is none, its file imports others, or its source is another one.
+    """
+    return _resolved(name, key)[1]
+
+
+def identity_of(name: str) -> str:
+    """A name in digests: `NAME@HASH`, whether a module or a file was named; one of kdray's own as it is."""
+    return name.rpartition(":")[2]
+
+
+def shown(name: str) -> str:
+    """A full name as results and messages have it: without the hash."""
+    return name.partition("@")[0]
+
+
+def _resolved(name: str, key: str) -> tuple[str, Any]:
+    if "@" in name and identity_of(name) in _objects:
+        return name, _objects[identity_of(name)][1]
+    place = shown(name)
+    module, found = _named(place, key)
+    reference, _, qualified = place.rpartition(":")
+    if found is None:
+        raise ConfigError(f"{key} = {name!r}: there is no such name in {reference}{_near(place, module, object)}")
+    if module.__name__.partition(".")[0] == "kdray":
+        raise ConfigError(f"{key} = {name!r} is kdray's own; use its name without module.")
+    _check_alone(module.__name__, f"{key} = {name!r}")
+    own = f"{place}@{_hash_of(found, module.__name__)}"
+    _check_source(name, own, key)
+    seen: dict[str, tuple[Any, str]] = vars(module).setdefault(NAMES, {})
+    if qualified in seen and seen[qualified][0] is found and identity_of(seen[qualified][1]) != identity_of(own):
+        raise ConfigError(f"{key} = {name!r}: its source has changed since it was imported; start the program again.")
+    seen[qualified] = found, own
+    _objects[identity_of(own)] = module, found
+    return own, found
+
+
+def _check_source(name: str, own: str, key: str) -> None:
+    """Refuse a name with the hash of another source than there is."""
+    place, _, wanted = name.partition("@")
+    if wanted and not own.endswith(f"@{wanted}"):
+        reference = place.rpartition(":")[0]
         raise ConfigError(
             f"{key} = {name!r}: the source of {reference} is another one now; restore it, or use the new one by "
             f"{place}."
         )
-    return found
+
+
+def _near(place: str, module: ModuleType, kind: type) -> str:
+    """The end of a sentence on a name that a module lacks."""
+    others = [each for each, value in vars(module).items() if isinstance(value, kind) and not each.startswith("__")]
+    near = did_you_mean(place.rpartition(":")[2], others, otherwise="")
+    return f"; {near}" if near else "."
 
 
 def defined(base: type[T], name: str) -> type[T] | None:
     """The class of this name that this process has defined, by whichever module or file; None if it has not."""
-    own = name.rpartition(":")[2]
-    return next((known for known in _subclasses(base) if default_name(known).rpartition(":")[2] == own), None)
+    found = [known for known in _subclasses(base) if identity_of(default_name(known)) == identity_of(name)]
+    return min(found, key=lambda known: default_name(known) != name, default=None)
 
 
 def object_named(place: str, key: str) -> Any:
@@ -166,17 +229,27 @@ def object_named(place: str, key: str) -> Any:
     Raises:
         ConfigError: The module cannot be imported, or the file cannot be run.
     """
+    return _named(place, key)[1]
+
+
+def _named(place: str, key: str) -> tuple[ModuleType, Any]:
+    """The module of a name, and what it names there; None if it has no such name."""
     reference, _, qualified = place.rpartition(":")
     if not reference or not qualified:
         raise ConfigError(f"{key} = {place!r}: expected module:NAME or file.py:NAME.")
-    found: Any = module_of(reference, key)
+    module = module_of(reference, key)
+    return module, _member(module, qualified)
+
+
+def _member(module: ModuleType, qualified: str) -> Any:
+    found: Any = module
     for part in qualified.split("."):
         found = getattr(found, part, None)
     return found
 
 
 @contextmanager
-def outside(what: str, code: type | Callable[..., Any]) -> Generator[None]:
+def outside(what: str, code: type | Callable[..., Any], *expected: type[Exception]) -> Generator[None]:
     """Around a call of a class or function from outside of kdray: what it raises becomes one sentence.
 
     Errors of kdray and Ctrl-C stay what they are, and so do all errors of kdray's own classes.
@@ -184,6 +257,7 @@ def outside(what: str, code: type | Callable[..., Any]) -> Generator[None]:
     Args:
         what: How the sentence names it, such as `corpus my_reviews.py:reviews`.
         code: The class or function.
+        expected: Exceptions that its contract allows; they stay what they are too.
 
     Raises:
         ConfigError: It raised an exception, also SystemExit; the exception is the cause.
@@ -198,7 +272,7 @@ def outside(what: str, code: type | Callable[..., Any]) -> Generator[None]:
     """
     try:
         yield
-    except KdrayError:
+    except (KdrayError, *expected):
         raise
     except (Exception, SystemExit) as error:
         if is_shipped(code):
@@ -228,30 +302,45 @@ def default_name(kind: type[OpenSettings]) -> str:
     return str(kind.model_fields["name"].default)
 
 
-def sources_of(records: Iterable[OpenSettings]) -> list[Source]:
-    """What other processes must `define` before they can parse these records; nothing for kdray's own.
+def sources_of(named: Iterable[OpenSettings | str]) -> list[Source]:
+    """What other processes must `define` before they can use these; nothing for kdray's own.
+
+    Args:
+        named: Records, and full names of metrics and tasks.
 
     Raises:
-        ConfigError: A class has no file of its own, or its file has changed.
+        ConfigError: One has no file of its own, or its file has changed.
     """
-    outside = {type(each) for each in records if not is_shipped(type(each))}
-    return [source_of(kind, default_name(kind)) for kind in sorted(outside, key=lambda kind: kind.__qualname__)]
+    found = dict[str, tuple[Any, str]]()
+    for each in named:
+        if isinstance(each, str):
+            if ":" in each:
+                full, value = _resolved(each, "name")
+                found[full] = value, _objects[identity_of(full)][0].__name__
+        elif not is_shipped(type(each)):
+            found[default_name(type(each))] = type(each), type(each).__module__
+    return [_source_of(name, *found[name]) for name in sorted(found, key=identity_of)]
 
 
 def define(sources: Iterable[Source]) -> None:
-    """Define the classes of `sources_of` in this process: import their modules, or run their text.
+    """Define what `sources_of` gave in this process: import the modules, or run their text.
 
     Only for what another process of the same program sent; never for what a store holds.
 
     Raises:
-        ConfigError: A source cannot be run here.
+        ConfigError: A source cannot be run here, or is another one here.
     """
     for source in sources:
-        reference = source.name.partition("@")[0].rpartition(":")[0]
-        if not reference.endswith(".py") and "." in reference:
-            class_named(OpenSettings, source.name, "name")  # a package is imported as a whole
-        elif not any(default_name(known) == source.name for known in _subclasses(OpenSettings)):
-            run_text(reference, source.text)
+        reference, _, qualified = shown(source.name).rpartition(":")
+        if identity_of(source.name) in _objects or defined(OpenSettings, source.name):
+            continue
+        module = run_text(reference, source.text) if source.text else module_of(reference, "name")
+        found = _member(module, qualified)
+        if not isinstance(found, type):
+            _check_source(source.name, f"@{_hash_of(found, module.__name__)}", "name")
+            _objects[identity_of(source.name)] = module, found
+        elif not source.text:
+            class_named(OpenSettings, source.name, "name")
 
 
 def _subclasses(kind: type[T]) -> Iterator[type[T]]:
@@ -267,31 +356,38 @@ def is_shipped(kind: type | Callable[..., Any]) -> bool:
 
 def name_of(kind: type) -> str:
     """`REFERENCE:CLASS@HASH` of a class from outside of kdray."""
-    module = sys.modules.get(kind.__module__)
-    reference = getattr(module, REFERENCE, kind.__module__)
-    outside = [each for each in kind.__mro__ if each.__module__.partition(".")[0] not in LIBRARIES]
-    helpers = [file for each in dict.fromkeys(each.__module__ for each in outside) for file in _helpers(each)]
-    texts = dict.fromkeys([*map(_source, outside), *(file.read_text(encoding="utf-8") for file in helpers)])
-    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
-    return f"{reference}:{kind.__qualname__}@{digest[:HASH_DIGITS]}"
+    reference = getattr(sys.modules.get(kind.__module__), REFERENCE, kind.__module__)
+    return f"{reference}:{kind.__qualname__}@{_hash_of(kind, kind.__module__)}"
 
 
-def source_of(kind: type, name: str) -> Source:
-    """The source that workers define the class from.
+def _hash_of(found: Any, module_name: str) -> str:
+    """Of the sources of a class or object, of its base classes, and of what their modules import."""
+    kind = found if isinstance(found, type) else type(found)
+    bases = [(each, each.__module__) for each in kind.__mro__]
+    outside = [each for each in ((found, module_name), *bases) if each[1].partition(".")[0] not in LIBRARIES]
+    helpers = [file for module in dict.fromkeys(module for _, module in outside) for file in _helpers(module)]
+    own = (_source(each, module) for each, module in outside)
+    texts = dict.fromkeys([*own, *(file.read_text(encoding="utf-8") for file in helpers)])
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:HASH_DIGITS]
+
+
+def _source_of(name: str, found: Any, module_name: str) -> Source:
+    """The source that workers define a class or object from.
 
     Raises:
-        ConfigError: It has no file, the file has changed since the class was defined, or it imports files beside it.
+        ConfigError: It has no file, the file has changed since it was imported, or it imports files beside it.
     """
-    text = _text(kind.__module__)
-    if kind.__module__ == MAIN or text is None:
+    text = _text(module_name)
+    if module_name == MAIN or text is None:
+        what = f"class {found.__qualname__}" if isinstance(found, type) else shown(name)
         raise ConfigError(
-            f"class {kind.__qualname__} is defined in a notebook or in the script that runs, which workers cannot "
-            "import; move it to a file of its own, or run in this process, without Ray."
+            f"{what} is defined in a notebook or in the script that runs, which workers cannot import; move it to a "
+            "file of its own, or run in this process, without Ray."
         )
-    _check_alone(kind, name)
-    if name_of(kind) != name:
+    _check_alone(module_name, name)
+    if not name.endswith(f"@{_hash_of(found, module_name)}"):
         raise ConfigError(f"{name}: its source has changed since it was imported; start the program again.")
-    return Source(name=name, text=text)
+    return Source(name=name, text="" if _is_packaged(module_name) else text)
 
 
 def module_of(reference: str, key: str) -> ModuleType:
@@ -355,12 +451,14 @@ def _working_directory_importable() -> Generator[None]:
         sys.path.remove(here)
 
 
-def _source(kind: type) -> str:
-    """The text of the file that defines a class; where there is none (a notebook), the code of its functions."""
-    text = _text(kind.__module__)
+def _source(found: Any, module_name: str) -> str:
+    """The text of the file that defines it; where there is none (a notebook), its functions' code, and its values."""
+    text = _text(module_name)
     if text is not None:
         return text
-    return "\n".join(f"{name} {_code(value)}" for name, value in sorted(vars(kind).items()))
+    plain = () if isinstance(found, type) else (str, int, float, tuple)
+    parts = sorted(getattr(found, "__dict__", {}).items())
+    return "\n".join(f"{name} {repr(value) if isinstance(value, plain) else _code(value)}" for name, value in parts)
 
 
 def _text(module_name: str) -> str | None:
@@ -372,14 +470,18 @@ def _text(module_name: str) -> str | None:
     return text
 
 
-def _check_alone(kind: type, shown: str) -> None:
-    """Refuse a class of a file that imports files beside it: workers receive the one file only.
+def _is_packaged(module_name: str) -> bool:
+    return "." in module_name or hasattr(sys.modules.get(module_name), "__path__")
+
+
+def _check_alone(module_name: str, where: str) -> None:
+    """Refuse what is in a file that imports files beside it: workers receive the one file only.
 
     Modules of a package may import each other, as workers import the package.
     """
-    if "." not in kind.__module__ and (helpers := _helpers(kind.__module__)):
+    if not _is_packaged(module_name) and (helpers := _helpers(module_name)):
         raise ConfigError(
-            f"{shown}: its file imports {helpers[0].name}, a file of its folder, which workers do not receive; put "
+            f"{where}: its file imports {helpers[0].name}, a file of its folder, which workers do not receive; put "
             "that code into the same file, or install it as a package."
         )
 

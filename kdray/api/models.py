@@ -24,7 +24,7 @@ from kdray.export.folder import new_folder
 from kdray.export.trained import TrainedModel, open_trained, trained_parts
 from kdray.stages import Context, InProcess, read, teach
 from kdray.store import Store
-from kdray.tasks import baseline, get_task, score_all, types_of
+from kdray.tasks import baseline, get_task, metrics_of, score_all, types_of
 from kdray.tasks.entities import entities
 from kdray.teachers import TeacherSettings
 
@@ -174,9 +174,9 @@ class Classifier(TrainedModel):
         columns = [table[name].to_pylist() for name in self.reading.fields]
         names, task, outputs = tuple(metrics or self.reading.metrics), get_task(self.reading.task), len(self.outputs)
         scores, majority = score_all(names, targets, self._logits(columns), task), dict[str, float]()
-        for name in scores:
+        for name, full in metrics_of(names, task).items():
             with suppress(ConfigError):  # a metric may be undefined for constant predictions
-                majority[name] = baseline(name, targets, outputs=outputs, task=task)
+                majority[name] = baseline(full, targets, outputs=outputs, task=task)
         return Evaluation(scores, majority, {})
 
     def save(self, folder: str | Path) -> Path:

@@ -18,7 +18,8 @@ from kdray.corpora.splits import HOST, PHRASES, carve, fold, limit_rows
 from kdray.corpora.tasks import LANGUAGE, TEST, TRAIN, VALIDATION, Task
 from kdray.corpora.validate import normalize
 from kdray.errors import ConfigError
-from kdray.tasks import mended
+from kdray.origin import full_name
+from kdray.tasks import get_task, mended
 
 _SAMPLE_NOTE = "the sample that ships with kdray, not a benchmark"
 
@@ -62,8 +63,9 @@ def read_corpus(settings: CorpusSettings, *, data_dir: Path | None) -> Corpus:
         task, raw = from_function(settings)
     else:
         task, raw = from_user(settings) if settings.name == "folder" else from_name(settings.name, data_dir)
-    if settings.metrics:
-        task = dataclasses.replace(task, metrics=settings.metrics)
+    always = (name for name in get_task(task.kind).always if ":" in name)  # so that the digest holds their sources too
+    metrics = (full_name(name, "metric") for name in (*(settings.metrics or task.metrics), *always))
+    task = dataclasses.replace(task, metrics=tuple(dict.fromkeys(metrics)))
     if settings.language_field is not None:
         task = dataclasses.replace(task, language=settings.language_field)
     _refuse_unused(settings, task)

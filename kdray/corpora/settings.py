@@ -4,10 +4,11 @@ import difflib
 from typing import Annotated, Literal
 
 from pydantic import Field as Setting
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from kdray.corpora.tasks import LANGUAGE, TASKS, UNLABELLED, Field
 from kdray.errors import ConfigError
+from kdray.origin import full_name
 from kdray.records import Name, Settings
 from kdray.tasks import Task, check_metric, get_task, tags_of
 
@@ -47,9 +48,10 @@ class CorpusSettings(Settings):
             name is a number, but not its own position, such as in 1 to 5, a file holds names.
         task: what is learned from the labels: `single_label`, `multi_label` (a list of labels a row, or names joined
             by ";"), `regression` (a number a row; needs no `labels`), `token_classification` (a list of tokens and a
-            list of tags a row; `labels` are the entity types), or one of your own as `module:NAME`.
+            list of tags a row; `labels` are the entity types), or one of your own as `module:NAME` or `file.py:NAME`.
         tags: an `I-` that continues no entity is an error (`strict`), or becomes its `B-`, with a note (`mend`).
-        metrics: in place of the task's own; the first one is selected on. One of your own is named `module:function`.
+        metrics: in place of the task's own; the first one is selected on. One of your own is named `module:function`
+            or `file.py:function`.
         validation_fraction: the part of train held out as validation, in (0, 0.5]. None takes the task's own: 10 %
             (5 % for ag_news, 20 % for imdb).
         group_by: a field; rows of train with the same text there are all selected on or all trained on. None takes the
@@ -97,6 +99,15 @@ class CorpusSettings(Settings):
     def label(self) -> str:
         """The name in short, for names in the store."""
         return self.name.rpartition(":")[2]
+
+    @field_validator("task", "metrics")
+    @classmethod
+    def _in_full(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        """Those from outside with the hash of their source."""
+        try:
+            return full_name(given, "task") if isinstance(given, str) else tuple(full_name(m, "metric") for m in given)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _name_is_known(self) -> "CorpusSettings":

@@ -28,6 +28,11 @@ class StoredTask:
     metrics: tuple[str, ...]
     kind: str = "single_label"
 
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """The metrics and the task that are from outside of kdray, by full name."""
+        return tuple(name for name in (*self.metrics, self.kind) if ":" in name)
+
 
 @dataclass(frozen=True)
 class StoredCorpus:

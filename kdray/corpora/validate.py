@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from kdray.corpora.tasks import LANGUAGE, UNLABELLED, Task
 from kdray.errors import ConfigError
+from kdray.origin import outside
 from kdray.tasks import LabelError, get_task, mended
 from kdray.utf8 import is_readable
 
@@ -147,11 +148,12 @@ def _labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArr
 
 def _other_labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArray:
     """As the corpus's own task reads them."""
-    values = raw[column]
+    values, kind = raw[column], get_task(task.kind)
     try:
         if task.tags == "mend" and pa.types.is_list(values.type):
             values, _ = mended(values, task.labels)
-        found = get_task(task.kind).read(_as_text(values, shown, column) or values, task.labels)
+        with outside(f"task {kind.name}", type(kind), LabelError):
+            found = kind.read(_as_text(values, shown, column) or values, task.labels)
     except LabelError as error:
         raise ConfigError(
             f'{shown}, row {error.row} (the first is 0), column "{column}" is {error.found!r}; allowed are '

@@ -38,6 +38,7 @@ from kdray.models import (
     save_classifier,
     trim_vocabulary,
 )
+from kdray.origin import shown
 from kdray.seeds import seed_of
 from kdray.store import Store
 from kdray.tasks import (
@@ -45,6 +46,7 @@ from kdray.tasks import (
     baseline,
     get_metric,
     get_task,
+    metrics_of,
     row_noise,
     score_all,
     score_one,
@@ -123,7 +125,8 @@ class TrainingJob:
             load_corpus(spec.pruned_corpus.open(self.store).folder) if spec.pruned_corpus else self.corpus
         )
         self.task = get_task(self.corpus.task.kind)
-        self.metric = self.corpus.task.metrics[0]  # that models are selected on
+        self.selects_by = self.corpus.task.metrics[0]  # the metric that models are selected on
+        self.metric = shown(self.selects_by)
         self._vocabulary: dict[str, int] | None = None
         self._latest: _Scored | None = None  # on validation
         self._selected: dict[int, _Scored | None] = {}  # after each epoch; empty for those before a stop
@@ -164,7 +167,7 @@ class TrainingJob:
             report=self._report,
             checkpoints=StoreCheckpoints(self.store.work(self.spec.digest)),
             title=self.spec.title,
-            higher_is_better=get_metric(self.metric).higher_is_better,
+            higher_is_better=get_metric(self.selects_by).higher_is_better,
         )
         how: dict[str, Any] = {"method": self.method, "data": data, "settings": self.spec.train, "hooks": hooks}
         how |= {"ranks": self.ranks, "device": self.device}
@@ -235,7 +238,7 @@ class TrainingJob:
             "kind": "run",
             "title": self.spec.title,
             "metric": self.metric,
-            "higher_is_better": get_metric(self.metric).higher_is_better,
+            "higher_is_better": get_metric(self.selects_by).higher_is_better,
             "metrics": scores,
             "agreement": agreement,
             **parts,
@@ -316,9 +319,9 @@ class TrainingJob:
         targets, found = self.corpus.labels(split), dict[str, dict[str, float]]()
         for language in sorted(set(given)):
             rows = np.flatnonzero(every == language)
-            for name in dict.fromkeys([*self.corpus.task.metrics, *self.task.always]):
+            for name, full in metrics_of(self.corpus.task.metrics, self.task).items():
                 with suppress(ConfigError):  # a language may lack a class that the metric needs
-                    found.setdefault(language, {})[name] = score_one(name, targets[rows], logits[rows], self.task)
+                    found.setdefault(language, {})[name] = score_one(full, targets[rows], logits[rows], self.task)
         names = [name for name in next(iter(found.values()), {}) if all(name in each for each in found.values())]
         return {**found, "macro": {name: float(np.mean([each[name] for each in found.values()])) for name in names}}
 
@@ -359,7 +362,7 @@ class TrainingJob:
         return _Scored(scores, logits, rows.ids, *counts)
 
     def _baseline(self, split: str) -> float:
-        return baseline(self.metric, self.corpus.labels(split), outputs=len(self.spec.labels), task=self.task)
+        return baseline(self.selects_by, self.corpus.labels(split), outputs=len(self.spec.labels), task=self.task)
 
     def _corpus(self) -> StoredCorpus:
         corpus = load_corpus(self.spec.corpus.open(self.store).folder)
@@ -402,8 +405,8 @@ class TrainingJob:
         targets = self.corpus.labels(VALIDATION)
         rows = np.arange(len(targets)) if teacher.predicted is None else np.flatnonzero(teacher.predicted)
         logits = teacher.signals_for(rows, torch.device("cpu"), frozenset()).logits.numpy()
-        score = score_one(self.metric, targets[rows], logits, self.task)
-        return score if get_metric(self.metric).higher_is_better else -score
+        score = score_one(self.selects_by, targets[rows], logits, self.task)
+        return score if get_metric(self.selects_by).higher_is_better else -score
 
     def _cached(self, split: str, ids: Sequence[str]) -> list[CachedTeacher]:
         folders = [teacher.outputs.open(self.store).folder for teacher in self.spec.teachers]

@@ -101,6 +101,7 @@ class FitSpec(Settings):
             tokens), or teachers run inside every step.
         teacher_view: Which texts teachers read: the `full` ones, or the `pruned` ones of `pruned_corpus`.
         evaluate_only: Nothing is trained: the model is scored and saved as it is.
+        outside: The corpus's task and metrics from outside of kdray, by full name.
     """
 
     store: str
@@ -119,14 +120,15 @@ class FitSpec(Settings):
     teacher_view: Literal["full", "pruned"] = "full"
     train: TrainSettings
     evaluate_only: bool = False
+    outside: tuple[str, ...] = ()
 
     def message(self) -> dict[str, Any]:
-        """Plain values for a worker in another process, with the sources of classes from outside of kdray.
+        """Plain values for a worker in another process, with the sources of what is from outside of kdray.
 
         Raises:
-            ConfigError: A class has no source that a worker could import.
+            ConfigError: Something has no source that a worker could import.
         """
-        sources = [*sources_of(self.method), *origin.sources_of([self.model.architecture])]
+        sources = [*sources_of(self.method), *origin.sources_of([self.model.architecture, *self.outside])]
         return {"spec": self.model_dump(mode="json"), "sources": [source.model_dump() for source in sources]}
 
     @classmethod

@@ -18,6 +18,7 @@ from kdray.corpora import load_description
 from kdray.distillation import TeacherRef
 from kdray.evaluate import Right, against, bootstrap, by_seed, holm, mcnemar, spread, unpack_rows
 from kdray.experiments.confirm import Candidate
+from kdray.origin import shown
 from kdray.report.tables import flat
 from kdray.results import BASELINE
 from kdray.stages import Context, Prepared
@@ -58,9 +59,9 @@ def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, pr
             **{key: info[key] for key in ("name", "is_sample", "note", "origin", "rows")},
             requested=provenance.requested,
         ).plain(),
-        "metric": metric,
+        "metric": shown(metric),
         "higher_is_better": get_metric(metric).higher_is_better,
-        "teachers": [teacher_record(ref, context.store, metric) for ref in prepared.teachers],
+        "teachers": [teacher_record(ref, context.store, shown(metric)) for ref in prepared.teachers],
         "prune": None if prepared.pruned_corpus is None else pruning_record(prepared.pruned_corpus),
         "stages": context.journal,
         "settings": run.model_dump(mode="json"),
@@ -83,7 +84,7 @@ def students(
         return [result["metrics"][split][result["metric"]] for result in confirmed[label]]
 
     baseline = scores(BASELINE, "test")
-    higher = get_metric(confirmed[BASELINE][0]["metric"]).higher_is_better
+    higher = confirmed[BASELINE][0]["higher_is_better"]
     teacher = best_of((t["test"] for t in teachers if _is_whole(t)), higher_is_better=higher)
     rows: list[dict[str, Any]] = []
     own = _own_settings([candidate.run for candidate in candidates])

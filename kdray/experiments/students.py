@@ -12,6 +12,7 @@ from kdray.methods import sources_of
 from kdray.origin import Source, define
 from kdray.records import Settings
 from kdray.stages import Context, InProcess, Prepared, assistant_of, distill, with_pruning
+from kdray.stages.corpus import load_stored
 from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 from kdray.tasks import best_of
@@ -24,10 +25,17 @@ class Shared(Settings):
 
     corpus: Ref
     teachers: tuple[TeacherRef, ...]
+    sources: tuple[Source, ...]
 
     @staticmethod
     def of(prepared: Prepared) -> "Shared":
-        return Shared(corpus=Ref.to(prepared.corpus), teachers=tuple(prepared.teachers))
+        """With the sources of the corpus's task and metrics, where these are from outside of kdray.
+
+        Raises:
+            ConfigError: One has no source that a worker could import.
+        """
+        sources = tuple(origin.sources_of(load_stored(prepared.corpus).task.outside))
+        return Shared(corpus=Ref.to(prepared.corpus), teachers=tuple(prepared.teachers), sources=sources)
 
 
 def sendable(run: RunConfig) -> dict[str, Any]:
@@ -48,7 +56,7 @@ def distill_one(plain: dict[str, Any], shared: Shared, report: Any, *, stage: st
     Args:
         stage: Another name makes another student of the same settings.
     """
-    define(Source.model_validate(source) for source in plain[SOURCES])
+    define([*shared.sources, *(Source.model_validate(source) for source in plain[SOURCES])])
     run = parse({key: value for key, value in plain.items() if key != SOURCES}, source="trial")
     store = Store(run.store)
     context = Context(store, InProcess(), data_dir=None, is_trial=True)

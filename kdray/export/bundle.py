@@ -35,6 +35,7 @@ from kdray.export.proof import (
 from kdray.export.quantize import Attempt, attempts
 from kdray.export.trained import FILE, TrainedModel, digest_of
 from kdray.models import architecture_of, check_export
+from kdray.origin import shown
 from kdray.pruning import Pruner, importance, sentences
 from kdray.store import file_sha256
 from kdray.tasks import TASKS
@@ -248,8 +249,8 @@ def _about(model: TrainedModel, format: Format, source: str) -> dict[str, Any]:
 def _refuse_own_task(name: str) -> None:
     if name not in TASKS or not type(TASKS[name]).__module__.startswith("kdray.tasks."):
         raise ConfigError(
-            f"task {name!r} turns logits into predictions by code of its own, which a bundle does not run; take the "
-            "format hf."
+            f"task {shown(name)!r} turns logits into predictions by code of its own, which a bundle does not run; take "
+            "the format hf."
         )
 
 
@@ -358,7 +359,7 @@ def _write_int8(
                 }
     figures = "; ".join(f"{each['name']}: {each['fault']}" for each in tried)
     raise RunError(
-        f"no int8 graph loses at most {tolerance:g} points of {model.reading.metrics[0]} with "
+        f"no int8 graph loses at most {tolerance:g} points of {shown(model.reading.metrics[0])} with "
         f"{100 * EQUAL_LABELS:g} % equal labels, so none is kept ({figures}); raise the tolerance, or take the "
         "format onnx."
     )

@@ -10,6 +10,7 @@ from kdray.errors import RunError
 from kdray.export.evidence import Evidence, edge_cases
 from kdray.export.predict import Bundle
 from kdray.export.trained import TrainedModel
+from kdray.origin import shown
 from kdray.tasks import Task, get_metric, get_task, score_one
 
 FP32_DIFFERENCE = 1e-4  # in logits; of their size where it is above 1, because float32 has seven digits
@@ -117,7 +118,7 @@ def agreement(model: TrainedModel, wanted: Expected, logits: np.ndarray, edges: 
         relative=relative,
         equal_labels=_equal_labels(task, logits, wanted.logits),
         equal_edges=_equal_labels(task, ours, theirs),
-        metric=metric,
+        metric=shown(metric),
         model_score=scores[0],
         score=scores[1],
         lost_points=100 * lost,

@@ -3,9 +3,9 @@
 from typing import Any
 
 from kdray.corpora import CorpusSettings, StoredCorpus, load_corpus, read_corpus, save_corpus
+from kdray.origin import identity_of
 from kdray.stages.context import Context
 from kdray.store import Artifact
-from kdray.tasks import identity, task_identity
 
 
 def read(settings: CorpusSettings, context: Context) -> Artifact:
@@ -15,11 +15,11 @@ def read(settings: CorpusSettings, context: Context) -> Artifact:
         "corpus",
         corpus.task.name,
         settings={
-            "metrics": [identity(name) for name in corpus.task.metrics],
+            "metrics": [identity_of(name) for name in corpus.task.metrics],
             "labels": list(corpus.task.labels),
             "fields": [[field.name, field.role] for field in corpus.task.fields],
         }
-        | ({} if corpus.task.kind == "single_label" else {"task": task_identity(corpus.task.kind)}),
+        | ({} if corpus.task.kind == "single_label" else {"task": identity_of(corpus.task.kind)}),
         inputs={"rows": corpus.fingerprint},
         build=lambda draft: _summary(save_corpus(corpus, draft.folder)),
     )

@@ -19,7 +19,7 @@ from kdray.distillation import Ref, TeacherRef
 from kdray.engines import InProcess
 from kdray.errors import ConfigError
 from kdray.models import architecture_at, folder_info
-from kdray.origin import Source, define, sources_of
+from kdray.origin import Source, define, shown, sources_of
 from kdray.signals import OUTPUT_KINDS, PREDICTED, Outputs, OutputsWriter
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
@@ -274,7 +274,7 @@ def _scores_of_given(stored: StoredCorpus, given: Mapping[str, GivenLogits]) -> 
         with suppress(ConfigError):  # no such row, or a metric that is undefined for so few
             scores[split] = score_all(stored.task.metrics, *_gold(stored, given, split), task)
     return {
-        "metric": metric,
+        "metric": shown(metric),
         "metrics": scores,
         "majority": {
             split: baseline(metric, stored.labels(split), outputs=len(stored.task.labels), task=task)

@@ -7,6 +7,7 @@ from typing import Any
 from kdray.distillation import FitSpec, ModelSource
 from kdray.models import TRANSFORMER, Fitted, WordNetwork, resolve_precision
 from kdray.stages.context import Context
+from kdray.stages.corpus import load_stored
 from kdray.store import Artifact, Draft, digest_of, file_sha256
 from kdray.train import TrainSettings
 
@@ -22,7 +23,8 @@ def trained_artifact(stage: str, name: str, spec: FitSpec, context: Context) -> 
     whole = spec.model_copy(update={"digest": digest_of(stage, settings=settings, inputs=inputs)})
 
     def build(draft: Draft) -> Mapping[str, Any]:
-        context.engine.fit(whole)
+        task = load_stored(spec.corpus.open(context.store)).task
+        context.engine.fit(whole.model_copy(update={"outside": task.outside}))
         context.store.work(whole.digest).take_result(draft.folder)
         return _summary(json.loads(draft.file("result.json").read_text()))
 

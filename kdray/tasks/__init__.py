@@ -8,21 +8,18 @@ from kdray.tasks.metrics import (
     Target,
     best_of,
     get_metric,
-    identity,
     is_better,
     metric,
-    register,
 )
 from kdray.tasks.multi_label import MULTI_LABEL
 from kdray.tasks.noise import row_noise, split_gap
 from kdray.tasks.regression import REGRESSION
-from kdray.tasks.scores import baseline, check_metric, score_all, score_one, scores_by_class
+from kdray.tasks.scores import baseline, check_metric, metrics_of, score_all, score_one, scores_by_class
 from kdray.tasks.single_label import SINGLE_LABEL, cross_entropy_rows, wide
-from kdray.tasks.task import TASKS, LabelError, Task, get_task, register_task, task_identity
+from kdray.tasks.task import TASKS, LabelError, Task, get_task
 from kdray.tasks.token_classification import NO_WORD, TOKEN_CLASSIFICATION, mended, tags_of, types_of
 
-for _each in (SINGLE_LABEL, REGRESSION, MULTI_LABEL, TOKEN_CLASSIFICATION):
-    register_task(_each)
+TASKS.update({each.name: each for each in (SINGLE_LABEL, REGRESSION, MULTI_LABEL, TOKEN_CLASSIFICATION)})
 
 __all__ = [
     "METRICS",
@@ -44,19 +41,16 @@ __all__ = [
     "cross_entropy_rows",
     "get_metric",
     "get_task",
-    "identity",
     "is_better",
     "mended",
     "metric",
-    "register",
-    "register_task",
+    "metrics_of",
     "row_noise",
     "score_all",
     "score_one",
     "scores_by_class",
     "split_gap",
     "tags_of",
-    "task_identity",
     "types_of",
     "wide",
 ]

@@ -1,12 +1,9 @@
 """Metrics: one record each, with a direction. scikit-learn and scipy load when the first metric is computed.
 
 A metric compares targets with one kind of a model's outputs. A metric of your own is a function with the decorator
-`metric`, named as `module:function` wherever a metric is named; `register` gives it a short name in this process.
+`metric`, named as `module:function` or `file.py:function` wherever a metric is named.
 """
 
-import hashlib
-import importlib
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kdray.errors import ConfigError
+from kdray.origin import object_of
 from kdray.tasks import entities
 
 Needs = Literal["classes", "probabilities", "values"]
@@ -65,9 +63,6 @@ class Metric:
         return is_better(score, than, higher_is_better=self.higher_is_better)
 
 
-METRICS: dict[str, Metric] = {}
-
-
 def is_better(score: float, than: float, *, higher_is_better: bool) -> bool:
     """Whether `score` is strictly better than `than`."""
     return score > than if higher_is_better else score < than
@@ -95,52 +90,20 @@ def metric(
     return made
 
 
-def register(new: Metric) -> Metric:
-    """Register a metric under its name in this process. Workers of a cluster need `module:function` instead.
-
-    Raises:
-        ConfigError: Another metric has this name.
-    """
-    if METRICS.setdefault(new.name, new) is not new:
-        raise ConfigError(f"there is already a metric {new.name!r}; give yours another name.")
-    return new
-
-
 def get_metric(name: str) -> Metric:
-    """The metric of this name, or the one that `module:function` names.
+    """The metric of this name, or the one that `module:function` or `file.py:function` names.
 
     Raises:
         ConfigError: There is none.
     """
-    if ":" in name:
-        return _imported(name)
-    if name not in METRICS:
-        raise ConfigError(
-            f"metric {name!r} is unknown; known are {', '.join(METRICS)}. Name your own as module:function."
-        )
-    return METRICS[name]
-
-
-def identity(name: str) -> str:
-    """The metric's part of digests: a metric from outside changes with its source."""
-    found = get_metric(name)
-    if found in _BUILT_IN:
-        return name
-    try:
-        source = inspect.getsource(found.compute)
-    except (OSError, TypeError) as error:
-        raise ConfigError(
-            f"metric {name!r}: its source cannot be read ({error}); define it by def in a file."
-        ) from error
-    return f"{name} {hashlib.sha256(source.encode()).hexdigest()}"
-
-
-def _imported(name: str) -> Metric:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"metric {name!r} cannot be imported ({error}); is {module}.py on PYTHONPATH?") from error
+    if ":" not in name:
+        if name not in METRICS:
+            known = ", ".join(METRICS)
+            raise ConfigError(
+                f"metric {name!r} is unknown; known are {known}. Name your own as module:function or file.py:function."
+            )
+        return METRICS[name]
+    found = object_of(name, "metric")
     if not isinstance(found, Metric):
         raise ConfigError(
             f"metric {name!r} is of type {type(found).__name__}; it must be a kdray.tasks.Metric: put "
@@ -215,7 +178,7 @@ def _regression(
     return Metric(name, title, compute, "values", ("value",), higher_is_better, _ALL_EQUAL if higher_is_better else "")
 
 
-_BUILT_IN = (
+_SHIPPED = (
     Metric("accuracy", "accuracy", partial(_sklearn, "accuracy_score"), targets=_CLASSES),
     Metric("f1", "F1", _f1("binary", pos_label=1)),
     Metric("macro_f1", "macro F1", _f1("macro"), targets=_CLASSES),
@@ -231,4 +194,4 @@ _BUILT_IN = (
     Metric("entity_macro_f1", "entity macro F1", entities.macro_f1, targets=("tags",)),
     _regression("mse", "mean squared error", partial(_sklearn, "mean_squared_error"), higher_is_better=False),
 )
-METRICS.update({each.name: each for each in _BUILT_IN})
+METRICS = {each.name: each for each in _SHIPPED}

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from kdray.errors import ConfigError
-from kdray.tasks.metrics import get_metric
+from kdray.origin import outside, shown
+from kdray.tasks.metrics import Metric, get_metric
 from kdray.tasks.single_label import SINGLE_LABEL
 from kdray.tasks.task import Task
 from kdray.tasks.token_classification import entity_table
@@ -23,14 +24,16 @@ def score_one(metric: str, targets: np.ndarray, logits: np.ndarray, task: Task =
             missing score is an error, not 0.
     """
     check_metric(metric, task)
-    found, known = get_metric(metric), task.labeled(targets)
+    found, known, name = get_metric(metric), task.labeled(targets), shown(metric)
     if not known.any():
-        raise ConfigError(f"metric {metric!r} cannot be computed: no row is labeled.")
-    given = getattr(task.predictions(logits[known]), found.needs)
-    score = float(found.compute(targets[known], given))
+        raise ConfigError(f"metric {name!r} cannot be computed: no row is labeled.")
+    with outside(f"task {task.name}", type(task)):
+        given = getattr(task.predictions(logits[known]), found.needs)
+    with outside(f"metric {name}", found.compute if ":" in name else Metric):
+        score = float(found.compute(targets[known], given))
     if not np.isfinite(score):
         why = found.undefined_when or "some rows have no number"
-        raise ConfigError(f"metric {metric!r} is not defined for these {known.sum()} rows: it is undefined when {why}.")
+        raise ConfigError(f"metric {name!r} is not defined for these {known.sum()} rows: it is undefined when {why}.")
     return score
 
 
@@ -42,15 +45,24 @@ def check_metric(metric: str, task: Task) -> None:
     found = get_metric(metric)
     if task.target not in found.targets:
         kinds = " or ".join(found.targets)
-        raise ConfigError(f"metric {metric!r} is for targets of the kind {kinds}, but {task.name} has {task.target}.")
+        raise ConfigError(
+            f"metric {shown(metric)!r} is for targets of the kind {kinds}, but {task.name} has {task.target}."
+        )
 
 
 def score_all(
     metrics: Sequence[str], targets: np.ndarray, logits: np.ndarray, task: Task = SINGLE_LABEL
 ) -> dict[str, float]:
-    """The named metrics, and those that the task always reports."""
-    names = dict.fromkeys([*metrics, *task.always])
-    return {name: score_one(name, targets, logits, task) for name in names}
+    """The named metrics, and those that the task always reports, by their names in results."""
+    return {name: score_one(full, targets, logits, task) for name, full in metrics_of(metrics, task).items()}
+
+
+def metrics_of(metrics: Sequence[str], task: Task) -> dict[str, str]:
+    """The named metrics, and those that the task always reports: their names in results, and their full names."""
+    found = dict[str, str]()
+    for name in (*metrics, *task.always):
+        found.setdefault(shown(name), name)
+    return found
 
 
 def scores_by_class(
@@ -84,7 +96,7 @@ def baseline(metric: str, targets: np.ndarray, *, outputs: int, task: Task = SIN
     """The score of the best constant prediction: the majority class, the mean."""
     known = targets[task.labeled(targets)]
     if not len(known):
-        raise ConfigError(f"metric {metric!r} cannot be computed: no row is labeled.")
+        raise ConfigError(f"metric {shown(metric)!r} cannot be computed: no row is labeled.")
     logits = task.baseline(known, outputs)
     places = targets.shape if task.target == "tags" else targets.shape[:1]
     return score_one(metric, targets, np.broadcast_to(logits, (*places, len(logits))), task)

@@ -1,17 +1,14 @@
 """The interface of a task: from a column of labels to a loss, predictions and a baseline. One task is one file."""
 
-import hashlib
-import importlib
-import inspect
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
 from kdray.errors import ConfigError
+from kdray.origin import object_of
 from kdray.tasks.metrics import Predictions, Target
 
 
@@ -91,48 +88,27 @@ class Task(Protocol):
         ...
 
 
-TASKS: dict[str, Task] = {}
-
-
-def register_task(new: Task) -> Task:
-    """Register a task under its name in this process. Workers of a cluster need `module:NAME` instead.
-
-    Raises:
-        ConfigError: Another task has this name.
-    """
-    if TASKS.setdefault(new.name, new) is not new:
-        raise ConfigError(f"there is already a task {new.name!r}; give yours another name.")
-    return new
+TASKS: dict[str, Task] = {}  # filled in by the package
 
 
 def get_task(name: str) -> Task:
-    """The task of this name, or the object that `module:NAME` names.
+    """The task of this name, or the object that `module:NAME` or `file.py:NAME` names.
 
     Raises:
         ConfigError: There is none.
     """
     if ":" not in name:
         if name not in TASKS:
-            raise ConfigError(f"task {name!r} is unknown; known are {', '.join(TASKS)}. Name your own as module:NAME.")
+            known = ", ".join(TASKS)
+            raise ConfigError(
+                f"task {name!r} is unknown; known are {known}. Name your own as module:NAME or file.py:NAME."
+            )
         return TASKS[name]
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"task {name!r} cannot be imported ({error}); is {module}.py on PYTHONPATH?") from error
+    found = object_of(name, "task")
     missing = [each for each in _MEMBERS if not hasattr(found, each)]
     if missing:
         raise ConfigError(f"task {name!r} has no {missing[0]}; it must be an object with all of {', '.join(_MEMBERS)}.")
-    return cast(Task, found)
-
-
-def task_identity(name: str) -> str:
-    """The task's part of digests: a task from outside changes with its file."""
-    module = type(get_task(name)).__module__
-    if module.startswith("kdray.tasks."):
-        return name
-    file = inspect.getfile(type(get_task(name)))
-    return f"{name} {hashlib.sha256(Path(file).read_bytes()).hexdigest()}"
+    return found
 
 
 _MEMBERS = sorted(name for name in vars(Task) if not name.startswith("_"))

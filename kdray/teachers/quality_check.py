@@ -3,6 +3,7 @@
 import numpy as np
 
 from kdray.errors import ConfigError
+from kdray.origin import shown
 from kdray.tasks import SINGLE_LABEL, Task, baseline, get_metric, score_one
 
 
@@ -21,9 +22,9 @@ def check_quality(
     majority = baseline(metric, labels, outputs=logits.shape[-1], task=task)
     if not get_metric(metric).is_better(score, majority):
         raise ConfigError(
-            f"teacher {name!r} scores {metric} {score:.3f} on {split!r}, no better than "
+            f"teacher {name!r} scores {shown(metric)} {score:.3f} on {split!r}, no better than "
             f"{'the majority class' if task.target == 'class' else 'the best constant prediction'} "
             f"({majority:.3f}): is it fine-tuned for this task, on enough rows, and are its labels in order? "
             "outputs.quality_check=false turns this check off."
         )
-    return {metric: score, "majority": majority}
+    return {shown(metric): score, "majority": majority}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdray.errors import ConfigError
 from kdray.methods import Batch, LossTerm, Method, MethodOutput, Ranks
-from kdray.origin import is_shipped, outside_class
+from kdray.origin import is_shipped, outside, outside_class
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
         weights, scheduled = method.weights(), method.schedule(step)
     labeled = step.task.labeled(step.labels)
     hard = labeled if answer.hard_rows is None else labeled & answer.hard_rows
-    losses = step.task.hard_rows(step.student.logits, step.labels) if answer.hard is None else answer.hard
+    with outside(f"task {step.task.name}", type(step.task)):
+        losses = step.task.hard_rows(step.student.logits, step.labels) if answer.hard is None else answer.hard
     terms = {"hard": LossTerm(losses, hard), **answer.terms}
     _check(method, terms, {**weights, **scheduled}, step.sequences)
     if answer.terms and step.student.logits.requires_grad and not is_shipped(type(method)):

@@ -225,22 +225,41 @@ class MyKD(KD):
     def terms(self, step: Batch) -> MethodOutput:
         return super().terms(step)
 """
+MY_TASK = """
+from kdray.tasks import SINGLE_LABEL, metric
+
+
+class Mine(type(SINGLE_LABEL)):
+    name = "mine"
+
+
+@metric(higher_is_better=False)
+def errors(targets, classes):
+    return float((targets != classes).mean())
+
+
+MINE = Mine()
+"""
 
 
 def test_a_method_from_a_file_trains_on_workers_that_do_not_have_the_file(
     ray_session: Any, tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
-    """By Ray Train and as a task: the bytes of one process, and never those of plain kd."""
+    """By Ray Train and as a task: the bytes of one process, and never those of plain kd; so do its metric and task."""
     from kdray.engines.ray.engine import OnRay
     from kdray.experiments.confirm import Candidate, confirm
     from kdray.experiments.students import Shared
     from kdray.stages import distill
 
-    file = tmp_path / "my_method.py"
+    file, task = tmp_path / "my_method.py", tmp_path / "my_task.py"
     file.write_text(MY_KD)
+    task.write_text(MY_TASK)
     plain = run_config(tmp_path / "store", tiny_encoder, tiny_corpus).model_dump(mode="json")
+    plain["corpus"] |= {"task": f"{task}:MINE", "metrics": [f"{task}:errors"]}
     run = parse(plain | {"method": {"name": f"{file}:MyKD", "temperature": 3}}, source="test")
+    plain["corpus"] = run.corpus.model_dump(mode="json")
     file.unlink()
+    task.unlink()
     here = Context(Store(run.store), InProcess(), None)
     prepared = prepare(run, here)
     by_train = distill(run, prepared, Context(here.store, OnRay(run.work), None), stage="elsewhere")
@@ -248,6 +267,8 @@ def test_a_method_from_a_file_trains_on_workers_that_do_not_have_the_file(
     mine = distill(run, prepared, here)
     kd = distill(parse(plain | {"method": {"name": "kd", "temperature": 3}}, source="test"), prepared, here)
     assert by_task["spec"]["method"]["name"] == run.method.name
+    assert by_task["metric"] == f"{task}:errors"
+    assert by_task["metrics"] == result_of(by_train)["metrics"] == result_of(mine)["metrics"]
     assert by_task["spec"]["digest"] == mine.digest != kd.digest
     files = [each.file("model") / "model.safetensors" for each in (by_train, mine)]
     assert files[0].read_bytes() == files[1].read_bytes()

@@ -63,7 +63,8 @@ def test_a_missing_score_is_an_error_and_not_0():
     with pytest.raises(ConfigError, match=r"^metric 'accuracy' cannot be computed: no row is labeled\.$"):
         score_one("accuracy", np.array([-1, -1]), np.eye(2))
     with pytest.raises(
-        ConfigError, match=r"^metric 'bleu' is unknown; known are accuracy, f1, .* Name your own as module:function\.$"
+        ConfigError,
+        match=r"^metric 'bleu' is unknown; known are accuracy, f1, .* as module:function or file\.py:function\.$",
     ):
         score_one("bleu", Y, PREDICTED)
 

@@ -7,18 +7,8 @@ import pytest
 
 from kdray.corpora import CorpusSettings
 from kdray.errors import ConfigError
-from kdray.tasks import (
-    METRICS,
-    MULTI_LABEL,
-    REGRESSION,
-    Metric,
-    get_metric,
-    identity,
-    metric,
-    register,
-    score_one,
-    scores_by_class,
-)
+from kdray.origin import shown
+from kdray.tasks import METRICS, MULTI_LABEL, REGRESSION, get_metric, score_one, scores_by_class
 from kdray.tasks.metrics import ECE_BINS
 
 P = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.8, 0.2]])
@@ -134,38 +124,29 @@ def own(tmp_path, monkeypatch):
 
 def test_a_metric_of_ones_own_by_module_and_function(own):
     settings = CorpusSettings(name="rte", metrics=("my_metrics:worst_case", "accuracy"))
-    assert settings.main_metric == "my_metrics:worst_case"
+    assert shown(settings.main_metric) == "my_metrics:worst_case"
     assert not get_metric(settings.main_metric).higher_is_better
     assert score_one(settings.main_metric, Y, np.log(P)) == near(0.7)
 
 
-def test_objects_that_are_not_metrics_are_refused(own):
-    with pytest.raises(ConfigError, match=r"^metric 'my_metrics:plain' is of type function; it must be a kdray"):
-        get_metric("my_metrics:plain")
-    with pytest.raises(ConfigError, match=r"^metric 'my_metrics:none' cannot be imported .*; is my_metrics.py on"):
-        get_metric("my_metrics:none")
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("my_metrics:plain", "^metric 'my_metrics:plain' is of type function; it must be a kdray"),
+        ("my_metrics:worst", "^metric = 'my_metrics:worst': there is no such name in my_metrics; did you mean worst_"),
+        ("my_metric:worst_case", r"^metric: module my_metric cannot be imported \(ModuleNotFoundError"),
+        ("my_metric.py:worst_case", r"^metric: file my_metric\.py cannot be read in .*: No such file"),
+        ("my_metrics.py:", r"^metric = 'my_metrics\.py:': expected module:NAME or file\.py:NAME\.$"),
+        ("kdray.tasks.metrics:metric", "is kdray's own; use its name without module"),
+    ],
+)
+def test_what_is_no_metric_is_refused_in_one_sentence(own, monkeypatch, name, sentence):
+    monkeypatch.chdir(own.parent)
+    with pytest.raises(ConfigError, match=sentence):
+        get_metric(name)
 
 
-def test_a_metric_of_ones_own_changes_digests_with_its_source(own):
-    before = identity("my_metrics:worst_case")
-    assert identity("accuracy") == "accuracy"
-    sys.modules.pop("my_metrics")
-    own.write_text(own.read_text().replace(".min()", ".mean()"))
-    import linecache
-
-    linecache.checkcache()
-    assert identity("my_metrics:worst_case") != before
-
-
-def test_a_registered_metric_has_a_short_name(monkeypatch):
-    monkeypatch.setattr("kdray.tasks.metrics.METRICS", dict(METRICS))
-
-    @metric(title="share of zeros", higher_is_better=True)
-    def zeros(targets, classes):
-        return float(np.mean(classes == 0))
-
-    register(zeros)
-    assert score_one("zeros", Y, np.log(P)) == 0.5
-    register(zeros)  # the same one again
-    with pytest.raises(ConfigError, match=r"^there is already a metric 'zeros'"):
-        register(Metric("zeros", "", lambda targets, classes: 0.0))
+def test_a_metric_that_raises_ends_in_a_sentence_with_its_line(own):
+    own.write_text(own.read_text().replace("targets].min()", "len(targets)].min()"))
+    with pytest.raises(ConfigError, match=r"metric my_metrics:worst_case: it raised IndexError: .* \(line 5\)\.$"):
+        score_one("my_metrics:worst_case", Y, np.log(P))

@@ -13,6 +13,7 @@ def trained(label: str) -> list[dict[str, Any]]:
     return [
         {
             "metric": "accuracy",
+            "higher_is_better": True,
             "metrics": {"validation": {"accuracy": 0.5}, "test": {"accuracy": 0.5 + seed / 10}},
             "cost": {"parameters": 1, "latency_ms": 1.0},
             "spec": {"digest": f"{label}{seed}"},

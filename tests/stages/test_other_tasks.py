@@ -162,6 +162,7 @@ def test_a_task_from_outside_is_one_file(tmp_path, tiny_encoder, store, monkeypa
     assert result["best_epoch"] == 1 + int(np.argmin(scores))
     context = Context(store, InProcess(), data_dir=None)
     corpora = {artifact.digest for artifact in store.artifacts("corpus")}
+    sys.modules.pop("counting")
     (tmp_path / "counting.py").write_text(COUNTS + "# another file, another artifact\n")
     read(settings(corpus, tiny_encoder, {"name": "kd"}, task="counting:COUNTS").corpus, context)
     assert len({artifact.digest for artifact in store.artifacts("corpus")} - corpora) == 1
