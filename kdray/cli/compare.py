@@ -9,8 +9,8 @@ from typing import Any
 
 from kdray.cli.engine import engine_of
 from kdray.cli.flags import (
-    add_shared_flags,
-    check_shared_flags,
+    add_flags,
+    check_flags,
     heading,
     run_config,
     run_program,
@@ -21,7 +21,7 @@ from kdray.cli.flags import (
     show_students,
 )
 from kdray.cli.main import Parser
-from kdray.config import RunConfig, load_comparison
+from kdray.config import ComparisonConfig, RunConfig, load_comparison
 from kdray.engines import Engine
 from kdray.log import seconds_so_far
 from kdray.store import Store
@@ -38,6 +38,7 @@ def compare_main(
     variants: Variants,
     argv: Sequence[str] | None = None,
     prog: str | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """Parse the flags, train every variant on every seed, print the table, exit with 0, 1 or 2.
 
@@ -48,9 +49,12 @@ def compare_main(
         on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
         variants: Run to what is compared: label to dotted overrides.
         prog: The command as --help shows it, for a comparison file, whose keys the flags replace.
+        defaults: Of flags, which a comparison file sets.
     """
+    parser = _parser(what, task, prog=prog)
+    parser.set_defaults(**defaults or {})
     run_program(
-        _parser(what, task, prog=prog),
+        parser,
         argv,
         lambda arguments, command: _compare(what, task, arguments, command, base, on_sample, variants),
     )
@@ -69,8 +73,9 @@ def compare_file(path: Path, argv: Sequence[str]) -> None:
         base=given.base(),
         on_sample=given.on_sample,
         variants=lambda run: given.variants,
-        argv=[*given.flags(), *argv],
+        argv=argv,
         prog=f"kdray compare {path}",
+        defaults=given.flags(),
     )
 
 
@@ -86,7 +91,7 @@ def _parser(what: str, task: str, *, prog: str | None = None) -> argparse.Argume
         + (" Flags replace the keys of the file." if prog else ""),
         epilog="The same command resumes a stopped comparison: cached artifacts are not trained again.",
     )
-    add_shared_flags(parser, task)
+    add_flags(parser, ComparisonConfig, task)
     return parser
 
 
@@ -99,7 +104,7 @@ def _compare(
     on_sample: Mapping[str, Any],
     variants: Variants,
 ) -> None:
-    check_shared_flags(arguments)
+    check_flags(arguments, ComparisonConfig)
     run = run_config(task, arguments, base, on_sample)
     name = (
         arguments.name

@@ -7,16 +7,20 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
-from typing import Any, NoReturn
+from types import NoneType
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from kdray.cli.engine import add_engine_flags, check_engine_flags
 from kdray.cli.main import guarded, refused
 from kdray.cli.runs import with_corpus
 from kdray.cli.show import show_plan, table
 from kdray.config import RunConfig, apply_overrides, merge, parse
+from kdray.config.reference import meanings
+from kdray.config.sweep import NO_FLAGS, Several
 from kdray.corpora.finding import from_user
 from kdray.engines import InProcess
 from kdray.errors import ConfigError, did_you_mean
+from kdray.records import bounds, options
 from kdray.results import ROUGH_LATENCY
 from kdray.secrets import without_passwords
 from kdray.store import NAME
@@ -28,21 +32,40 @@ SMOKE_SEEDS = 2
 SEEDS = 3
 
 
-def add_shared_flags(parser: argparse.ArgumentParser, task: str) -> None:
-    """The flags that every program in `sweeps/` takes."""
+def add_flags(parser: argparse.ArgumentParser, kind: type[Several], task: str) -> None:
+    """The settings of a sweep or comparison file as flags, and those that only a command has."""
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of the base, e.g. student.layers=2")
-    parser.add_argument("--corpus", default="auto", help=f"auto ({task}, or sample without it), a name, or folder")
-    parser.add_argument("--epochs", type=int, help="epochs of a student")
-    parser.add_argument("--seeds", type=int, help=f"seeds of the table at the end (default {SEEDS})")
-    parser.add_argument("--store", help="folder or URI (default store)")
-    parser.add_argument("--name", help="name in the store (default: from the corpus and the time)")
     add_engine_flags(parser)
-    parser.add_argument("--cpus-per-trial", type=int, default=1)
-    parser.add_argument("--gpus-per-trial", type=float, default=0.0, help="may be a fraction")
+    told = meanings(kind) | {"corpus": f"auto ({task}, or sample without it), a name, or folder"}
+    for name, field in kind.model_fields.items():
+        if name in NO_FLAGS or name == "engine":
+            continue
+        flag, kinds = (
+            f"--{name.replace('_', '-')}",
+            [each for each in options(field.annotation) if each is not NoneType],
+        )
+        about: dict[str, Any] = {"help": _begun_small(told[name].rstrip(".")), "default": field.default}
+        if kinds == [bool]:
+            parser.add_argument(flag, action="store_true", **about)
+        elif len(kinds) > 1:
+            parser.add_argument(flag, **about)
+        elif get_origin(kinds[0]) is Literal:
+            parser.add_argument(flag, choices=get_args(kinds[0]), **about)
+        else:
+            parser.add_argument(flag, type=kinds[0], **about)
+    parser.set_defaults(corpus="auto")
     parser.add_argument("--smoke", action="store_true", help="a tiny run that checks that everything works")
     parser.add_argument("--json", action="store_true", help="print one JSON document to standard output")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     parser.add_argument("--verbose", action="store_true", help="log details, and the warnings of Ray itself")
+
+
+def _begun_small(sentence: str) -> str:
+    """
+    >>> _begun_small("End the search"), _begun_small("URL of a database")
+    ('end the search', 'URL of a database')
+    """
+    return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]
 
 
 def run_program(
@@ -74,21 +97,21 @@ def show_result(document: Mapping[str, Any], arguments: argparse.Namespace, show
         show()
 
 
-def check_shared_flags(arguments: argparse.Namespace, *more: str) -> None:
+def check_flags(arguments: argparse.Namespace, kind: type[Several]) -> None:
     """
-    Args:
-        more: Names of further flags that must be 1 or more.
-
     Raises:
         ConfigError: A number is out of range, the name cannot name a folder, or there is no cluster at `--address`.
     """
     if arguments.name is not None and not NAME.fullmatch(arguments.name):
         raise ConfigError(f"--name {arguments.name}: use letters, digits, '.', '_', '+' and '-' only.")
-    if arguments.gpus_per_trial < 0:
-        raise ConfigError(f"--gpus-per-trial {arguments.gpus_per_trial:g}: it must be 0 or more.")
-    for flag in ("epochs", "seeds", "cpus_per_trial", *more):
-        if (value := getattr(arguments, flag)) is not None and value < 1:
-            raise ConfigError(f"--{flag.replace('_', '-')} {value}: it must be 1 or more.")
+    for name, field in kind.model_fields.items():
+        low, value = bounds(field)[0], getattr(arguments, name, None)
+        if not low or not isinstance(value, int | float):
+            continue
+        least, is_open = float(low.removeprefix("above ")), low.startswith("above")
+        if value < least or (is_open and value == least):
+            wanted = low if is_open else f"{low} or more"
+            raise ConfigError(f"--{name.replace('_', '-')} {value:g}: it must be {wanted}.")
     check_engine_flags(arguments)
 
 

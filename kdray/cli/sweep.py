@@ -13,8 +13,8 @@ from typing import Any
 
 from kdray.cli.engine import engine_of
 from kdray.cli.flags import (
-    add_shared_flags,
-    check_shared_flags,
+    add_flags,
+    check_flags,
     heading,
     method_settings,
     run_config,
@@ -26,7 +26,7 @@ from kdray.cli.flags import (
     show_students,
 )
 from kdray.cli.main import Parser
-from kdray.config import RunConfig, dotted, load_sweep
+from kdray.config import RunConfig, SweepConfig, dotted, load_sweep
 from kdray.engines import Engine
 from kdray.errors import ConfigError, RunError
 from kdray.log import seconds_so_far
@@ -77,6 +77,7 @@ def sweep_main(
     students: StudentChoices = NO_CHOICES,
     argv: Sequence[str] | None = None,
     prog: str | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """Parse the flags, run the sweep, print the table, exit with 0, 1 or 2.
 
@@ -88,9 +89,12 @@ def sweep_main(
         starts: Run to the parameters to try first, each `{"label", "params"}`; the first are the defaults.
         students: The choices of `student.*` in the space, which are measured before a search with a limit.
         prog: The command as --help shows it, for a sweep file, whose keys the flags replace.
+        defaults: Of flags, which a sweep file sets.
     """
     searched = _Searched(task, base, on_sample, space, starts, students)
-    run_program(_parser(task, prog=prog), argv, partial(_sweep, searched))
+    parser = _parser(task, prog=prog)
+    parser.set_defaults(**defaults or {})
+    run_program(parser, argv, partial(_sweep, searched))
 
 
 def sweep_file(path: Path, argv: Sequence[str]) -> None:
@@ -118,8 +122,9 @@ def sweep_file(path: Path, argv: Sequence[str]) -> None:
         space=given.suggest,
         starts=starts,
         students=students,
-        argv=[*given.flags(), *argv],
+        argv=argv,
         prog=f"kdray sweep {path}",
+        defaults=given.flags(),
     )
 
 
@@ -135,53 +140,17 @@ def _parser(task: str, *, prog: str | None = None) -> argparse.ArgumentParser:
         + (" Flags replace the keys of the file." if prog else ""),
         epilog="The same command on a cluster: add --address auto. --resume continues a stopped sweep.",
     )
-    add_shared_flags(parser, task)
-    parser.add_argument("--trials", type=int, help="total number of finished trials")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sampler (default 0)")
-    parser.add_argument("--storage", help="URL of the study's database, for several drivers (default: a SQLite file)")
-    parser.add_argument("--objectives", default="metric", help="metric, and with commas latency, parameters")
-    parser.add_argument("--depths", help="layers of students to search over, with commas (default: the base's)")
-    parser.add_argument(
-        "--under", help="only students whose export answers within this time, such as 2ms; ends with a bundle"
-    )
-    parser.add_argument(
-        "--formats", default="onnx,onnx-int8", help="exports that are timed, in the order of preference (default both)"
-    )
-    parser.add_argument(
-        "--bundle",
-        action="store_true",
-        help="end with an exported bundle of the winner, or of the next candidate where its export is refused",
-    )
-    parser.add_argument("--candidates", type=int, default=3, help="best trials that are trained again at the end (3)")
-    parser.add_argument(
-        "--folds",
-        default="0",
-        help="compare the best trials and the defaults on this number of folds of train and validation; auto: 3 on "
-        "small corpora (default 0: on the validation split)",
-    )
-    parser.add_argument("--sampling", choices=("tpe", "random"), default="tpe", help="how settings are chosen")
-    parser.add_argument(
-        "--pruning",
-        choices=("asha", "median", "none"),
-        help="how trials stop early (default asha); early stops repeat only with one trial at a time",
-    )
-    parser.add_argument("--track", help="follow trials in tensorboard, mlflow or wandb; with commas for several")
-    parser.add_argument("--max-hours", type=float, help="end the search after this wall time; --resume continues it")
-    parser.add_argument("--max-gpu-hours", type=float, help="end the search after this GPU time of all trials")
-    parser.add_argument("--max-failures", type=int, help="end the search after this number of failed trials")
+    add_flags(parser, SweepConfig, task)
     parser.add_argument("--retry-failed", action="store_true", help="with --resume: try failed trials again first")
     parser.add_argument("--resume", action="store_true", help="continue the sweep --name, or the newest one")
     return parser
 
 
 def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> None:
-    check_shared_flags(arguments, "trials", "candidates", "max_failures")
-    for flag in ("max_hours", "max_gpu_hours"):
-        if (value := getattr(arguments, flag)) is not None and value <= 0:
-            raise ConfigError(f"--{flag.replace('_', '-')} {value:g}: it must be above 0.")
+    check_flags(arguments, SweepConfig)
     if arguments.retry_failed and not arguments.resume:
         raise ConfigError("--retry-failed requires --resume.")
-    limit, formats, folds = _limit(arguments.under), _formats(arguments.formats), _folds(arguments.folds)
+    limit, formats, folds = _limit(arguments.under), _formats(arguments.formats), _folds(str(arguments.folds))
     run = run_config(searched.task, arguments, searched.base, searched.on_sample)
     students = searched.students
     space, starts = students.rest if limit is not None and students.rest else (searched.space, searched.starts)

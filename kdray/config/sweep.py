@@ -33,23 +33,37 @@ class Range(Settings):
 
 
 Choices = tuple[str | bool | int | float | None, ...]
-NO_FLAGS = ("task", "run", "on_sample", "space", "variants")  # of a file
+NO_FLAGS = {"task", "run", "on_sample", "space", "variants"}
 
 
-class _Several(Settings):
-    """What the files of sweeps and of comparisons share."""
+class Several(Settings):
+    """What the files of sweeps and of comparisons share; each setting but `NO_FLAGS` is a flag of the command too.
+
+    Attributes:
+        task: The corpus that `--corpus auto` stands for.
+        run: What all students have in common; of a sweep the run of trial 0.
+        on_sample: Sections that replace those of `run` when the corpus is the bundled sample.
+        corpus: A name, folder, or auto (that of the task, or sample without it).
+        epochs: Epochs of a student.
+        seeds: Seeds of the table at the end (default 3, with --smoke 2).
+        store: Folder or URI (default store).
+        name: Name in the store (default: from the corpus and the time).
+        engine: Local: in this process, without Ray.
+        cpus_per_trial: Processors of a student (default 1).
+        gpus_per_trial: GPUs of a student, may be a fraction (default 0).
+    """
 
     task: str = "rte"
     run: RunConfig = RunConfig()
     on_sample: dict[str, Any] = Field(default_factory=dict[str, Any])
     corpus: str | None = None
-    seeds: int | None = Field(default=None, ge=1)
     epochs: int | None = Field(default=None, ge=1)
-    engine: Literal["ray", "local"] | None = None
-    cpus_per_trial: int | None = Field(default=None, ge=1)
-    gpus_per_trial: float | None = Field(default=None, ge=0)
+    seeds: int | None = Field(default=None, ge=1)
     store: str | None = None
     name: str | None = None
+    engine: Literal["ray", "local"] = "ray"
+    cpus_per_trial: int = Field(default=1, ge=1)
+    gpus_per_trial: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
     def _one_corpus(self) -> Self:
@@ -57,63 +71,70 @@ class _Several(Settings):
             raise ValueError(f"corpus = {self.corpus}, but run.corpus.name = {self.run.corpus.name}; leave one out")
         return self
 
-    def flags(self) -> list[str]:
-        """What is set, as words of a command line."""
-        names = [name for name in type(self).model_fields if name not in NO_FLAGS]
-        given: dict[str, Any] = {"corpus": self.run.corpus.name}
-        given |= {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        words = {name: f"--{name.replace('_', '-')}" for name in given}
-        switches = [words[name] for name, value in given.items() if value is True]
-        return [*(f"{words[name]}={value}" for name, value in given.items() if not isinstance(value, bool)), *switches]
+    def flags(self) -> dict[str, Any]:
+        """What the file sets, in place of the defaults of flags."""
+        given = {name: getattr(self, name) for name in self.model_fields_set - NO_FLAGS}
+        return {"corpus": self.run.corpus.name} | given
 
     def base(self) -> dict[str, Any]:
         """The settings that the file gives under `run`."""
         return self.run.model_dump(mode="json", exclude_unset=True)
 
 
-T = TypeVar("T", bound=_Several)
+T = TypeVar("T", bound=Several)
 
 
-class ComparisonConfig(_Several):
-    """A comparison file. Every setting but `task`, `run`, `on_sample` and `variants` is a flag of the command too.
+class ComparisonConfig(Several):
+    """A comparison file.
 
     Attributes:
-        task: The corpus that `--corpus auto` stands for.
-        run: What all students have in common.
-        on_sample: Sections that replace those of `run` when the corpus is the bundled sample.
         variants: Label to the settings, dotted or in sections, that a student has instead of those of `run`.
     """
 
     variants: dict[str, dict[str, Any]] = Field(min_length=1)
 
 
-class SweepConfig(_Several):
-    """A sweep file. Every setting but `task`, `run`, `on_sample` and `space` is a flag of the command too.
+class SweepConfig(Several):
+    """A sweep file.
 
     Attributes:
-        task: The corpus that `--corpus auto` stands for.
-        run: The run of trial 0; every trial changes some of its settings.
-        on_sample: Sections that replace those of `run` when the corpus is the bundled sample.
         space: Setting to a range or a list of values. `method.*` counts for the methods that have it.
+        trials: Total number of finished trials.
+        seed: Seed of the sampler (default 0).
+        storage: URL of the study's database, for several drivers (default: a SQLite file).
+        objectives: Metric, and with commas latency, parameters (default metric).
+        depths: Layers of students to search over, with commas (default: the base's).
+        under: Only students whose export answers within this time, such as 2ms; the sweep ends with a bundle.
+        formats: Exports that are timed, in the order of preference (default onnx,onnx-int8).
+        bundle: End with an exported bundle of the winner, or of the next candidate where its export is refused.
+        candidates: Best trials that are trained again at the end (default 3).
+        folds: Compare the best trials and the defaults on this number of folds of train and validation; auto: 3 on
+            small corpora (default 0: on the validation split).
+        sampling: How settings are chosen (default tpe).
+        pruning: How trials stop early (default asha); early stops repeat only with one trial at a time.
+        track: Follow trials in tensorboard, mlflow or wandb; with commas for several.
+        max_hours: End the search after this wall time; --resume continues it.
+        max_gpu_hours: End the search after this GPU time of all trials.
+        max_failures: End the search after this number of failed trials.
     """
 
     space: dict[str, Range | Choices]
     trials: int | None = Field(default=None, ge=1)
-    seed: int | None = Field(default=None, ge=0)
-    objectives: str | None = None
+    seed: int = Field(default=0, ge=0)
+    storage: str | None = None
+    objectives: str = "metric"
     depths: str | None = None
     under: str | None = None
-    formats: str | None = None
-    bundle: bool | None = None
-    candidates: int | None = Field(default=None, ge=1)
-    folds: Literal["auto"] | Annotated[int, Field(ge=0, le=100)] | None = None
-    sampling: Literal["tpe", "random"] | None = None
+    formats: str = "onnx,onnx-int8"
+    bundle: bool = False
+    candidates: int = Field(default=3, ge=1)
+    folds: Literal["auto"] | Annotated[int, Field(ge=0, le=100)] = 0
+    sampling: Literal["tpe", "random"] = "tpe"
     pruning: Literal["asha", "median", "none"] | None = None
     track: str | None = None
     max_hours: float | None = Field(default=None, gt=0)
     max_gpu_hours: float | None = Field(default=None, gt=0)
     max_failures: int | None = Field(default=None, ge=1)
-    storage: str | None = None
 
     def suggest(self, trial: Any, run: RunConfig) -> dict[str, Any]:
         """One trial's dotted settings, by Optuna's `trial`."""

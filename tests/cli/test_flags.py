@@ -6,32 +6,32 @@ from typing import Any
 
 import pytest
 
-from kdray.cli.flags import add_shared_flags, check_shared_flags, method_settings, run_config
+from kdray.cli.flags import add_flags, check_flags, method_settings, run_config
 from kdray.cli.sweep import keeping
-from kdray.config import RunConfig
+from kdray.config import RunConfig, SweepConfig
 from kdray.corpora import read_corpus
 from kdray.errors import ConfigError
 
 
 def given(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add_shared_flags(parser, "rte")
+    add_flags(parser, SweepConfig, "rte")
     return parser.parse_args(words)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "a/../../x", "..", "/x", "", "a b"])
 def test_a_name_that_could_leave_the_sweeps_folder_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"--name .*: use letters, digits"):
-        check_shared_flags(given(f"--name={name}"))
+        check_flags(given(f"--name={name}"), SweepConfig)
 
 
 def test_an_ordinary_name_is_taken() -> None:
-    check_shared_flags(given("--name", "rte-1.b"))
+    check_flags(given("--name", "rte-1.b"), SweepConfig)
 
 
 def test_an_address_is_looked_at_before_anything_is_read() -> None:
     with pytest.raises(ConfigError, match="--address nonsense: give HOST:PORT"):
-        check_shared_flags(given("--address", "nonsense"))
+        check_flags(given("--address", "nonsense"), SweepConfig)
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,13 @@ def test_an_address_is_looked_at_before_anything_is_read() -> None:
         (["--seeds", "0"], "--seeds 0: it must be 1 or more."),
         (["--cpus-per-trial", "-1"], "--cpus-per-trial -1: it must be 1 or more."),
         (["--gpus-per-trial", "-0.5"], "--gpus-per-trial -0.5: it must be 0 or more."),
+        (["--trials", "0"], "--trials 0: it must be 1 or more."),
+        (["--max-hours", "0"], "--max-hours 0: it must be above 0."),
     ],
 )
 def test_numbers_are_in_range(flags: list[str], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        check_shared_flags(given(*flags))
+        check_flags(given(*flags), SweepConfig)
     assert str(caught.value) == sentence
 
 

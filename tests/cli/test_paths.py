@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from kdray.cli import main
-from kdray.cli.flags import add_shared_flags, run_config
+from kdray.cli.flags import add_flags, run_config
+from kdray.config import SweepConfig
 from kdray.store import Store
 
 ODD = ["runs #2", "yes", "2024", "a: b", "100%", "[one]", "{two}", "'three'", "*four", "null", "-", "a=b", "é ü"]
@@ -28,7 +29,7 @@ def place(text: str, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("text", [*ODD, *HOME])
 def test_a_store_has_the_place_that_the_user_gave(text: str, tmp_path: Path) -> None:
     parser = argparse.ArgumentParser()
-    add_shared_flags(parser, "rte")
+    add_flags(parser, SweepConfig, "rte")
     for words in ([f"--store={text}"], [f"store={text}"]):
         run = run_config("rte", parser.parse_args(["--corpus", "sample", *words]), {}, {})
         assert run.store == text
