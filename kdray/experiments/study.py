@@ -31,6 +31,7 @@ from kdray import compat
 from kdray.errors import ConfigError, RunError
 from kdray.experiments.settings import Objective
 from kdray.experiments.study_storage import RetryingStorage, is_away, retry_while_unavailable
+from kdray.retries import retry
 from kdray.secrets import without_passwords
 from kdray.tasks import best_of
 
@@ -311,27 +312,31 @@ def check_storage(url: str) -> None:
 
 
 def _opened(url: str) -> Any:
-    end = time.monotonic() + MADE_MEANWHILE_SECONDS
-    while True:
-        try:
-            with _own_heartbeats():
-                if not _is_shared(url):
-                    return optuna.storages.RDBStorage(url)
-                return RetryingStorage(
-                    url,
-                    engine_kwargs={"pool_pre_ping": True},  # a connection may have been cut while a trial trained
-                    heartbeat_interval=HEARTBEAT_SECONDS,
-                    grace_period=GRACE_SECONDS,
-                )
-        except Exception as error:  # SQLAlchemy's and each database driver's own kinds
-            if _made_meanwhile(error) and time.monotonic() < end:
-                time.sleep(random.uniform(0.05, 0.5))
-                continue
-            is_missing = isinstance(error, ImportError) and url.startswith("postgresql")
-            hint = " (pip install 'kdray[postgres]')" if is_missing else ""
-            raise ConfigError(
-                without_passwords(f"--storage {url} cannot be opened ({_first_line(error)}){hint}.")
-            ) from None
+    try:
+        return retry(
+            lambda: _storage(url),
+            _made_meanwhile,
+            seconds=MADE_MEANWHILE_SECONDS,
+            pause=lambda: random.uniform(0.05, 0.5),
+        )
+    except Exception as error:  # SQLAlchemy's and each database driver's own kinds
+        is_missing = isinstance(error, ImportError) and url.startswith("postgresql")
+        hint = " (pip install 'kdray[postgres]')" if is_missing else ""
+        raise ConfigError(
+            without_passwords(f"--storage {url} cannot be opened ({_first_line(error)}){hint}.")
+        ) from None
+
+
+def _storage(url: str) -> Any:
+    with _own_heartbeats():
+        if not _is_shared(url):
+            return optuna.storages.RDBStorage(url)
+        return RetryingStorage(
+            url,
+            engine_kwargs={"pool_pre_ping": True},  # a connection may have been cut while a trial trained
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+        )
 
 
 def _made_meanwhile(error: Exception) -> bool:

@@ -1,7 +1,6 @@
 """Optuna's storage for a database server that may be away for a moment: restarted, failed over, cut off."""
 
 import logging
-import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -9,11 +8,9 @@ from typing import Any
 import optuna
 from sqlalchemy.exc import DBAPIError
 
-from kdray import compat
+from kdray import compat, retries
 
 log = logging.getLogger(__name__)
-
-PATIENCE_SECONDS, RETRY_SECONDS = 120.0, 2.0
 
 
 def retry_while_unavailable(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,21 +22,22 @@ def retry_while_unavailable(call: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(call)
     def repeated(*given: Any, **more: Any) -> Any:
-        end, is_first = time.monotonic() + PATIENCE_SECONDS, True
-        while True:
+        unheard: list[Exception] = []
+
+        def once() -> Any:
             try:
                 return call(*given, **more)
             except optuna.exceptions.UpdateFinishedTrialError:
-                if is_first:
+                if not unheard:
                     raise
                 return True  # the trial's end was written before, unheard
-            except Exception as error:
-                if not is_away(error) or time.monotonic() > end:
-                    raise
-                if is_first:
-                    log.warning("the study's database does not answer; waiting up to %g s for it", PATIENCE_SECONDS)
-                is_first = False
-                time.sleep(RETRY_SECONDS)
+
+        def tell(error: Exception) -> None:
+            if not unheard:
+                log.warning("the study's database does not answer; waiting up to %g s for it", retries.PATIENCE_SECONDS)
+            unheard.append(error)
+
+        return retries.retry(once, is_away, waits=tell)
 
     return repeated
 

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import stat
-import time
 import uuid
 from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +17,12 @@ from typing import Any, TypeVar
 from pyarrow import fs
 
 from kdray.errors import ConfigError, RunError
+from kdray.retries import retry
 from kdray.secrets import without_passwords
 from kdray.store.paths import fault_of_path, fault_on_disk, shown
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS, RETRY_SECONDS = 120.0, 2.0
 BLOCK = 1 << 20
 LONGEST_JSON = 1 << 28  # bytes
 STREAMS = 8  # files that are copied out at once
@@ -251,18 +250,20 @@ class Files:
             self._retry_while_unavailable(lambda: self._fs.delete_file(place))
 
     def _retry_while_unavailable(self, action: Callable[[], T]) -> T:
-        """What `action` returns; it is tried again for `PATIENCE_SECONDS` while an object store refuses connections."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return action()
-            except OSError as error:
-                if self.is_local or "NETWORK_CONNECTION" not in str(error):
-                    raise
-                if time.monotonic() > deadline:
-                    raise RunError(f"{self.uri} does not answer ({error}).") from error
-                log.warning("store %s does not answer; it is tried again (%s)", self.uri, error)
-                time.sleep(RETRY_SECONDS)
+        """The result of `action`; it is repeated while an object store refuses connections."""
+
+        def is_refused(error: Exception) -> bool:
+            return isinstance(error, OSError) and not self.is_local and "NETWORK_CONNECTION" in str(error)
+
+        def tell(error: Exception) -> None:
+            log.warning("store %s does not answer; it is tried again (%s)", self.uri, error)
+
+        try:
+            return retry(action, is_refused, waits=tell)
+        except OSError as error:
+            if is_refused(error):
+                raise RunError(f"{self.uri} does not answer ({error}).") from error
+            raise
 
 
 def sync(folder: Path) -> None:

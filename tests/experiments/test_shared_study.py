@@ -19,9 +19,9 @@ from commands import sweep_command
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import OperationalError
 
+from kdray import retries
 from kdray.errors import RunError
 from kdray.experiments import study as study_module
-from kdray.experiments import study_storage as patient
 from kdray.experiments.reported import BUDGET, VALUE
 from kdray.experiments.study import open_study
 from kdray.tuning.searcher import StudySearcher
@@ -142,7 +142,7 @@ def test_a_driver_waits_for_a_server_that_is_started_again(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each question of a trial's life is asked first while the server is away."""
-    monkeypatch.setattr(patient, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(retries, "RETRY_SECONDS", 0.1)
     with closing(open_study(url, name="away", folder=None, starts=[])) as book:
         asking = StudySearcher(book, space, seed=0, total=3, full_budget=EPOCHS + 1)
         config = asking_meanwhile(url, lambda: asking.suggest("t"))
@@ -160,7 +160,7 @@ def test_a_driver_waits_for_a_server_that_is_started_again(
 def test_a_trial_that_was_silent_because_the_server_was_away_keeps_its_driver(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patient, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(retries, "RETRY_SECONDS", 0.1)
     monkeypatch.setattr(study_module, "HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr(study_module, "GRACE_SECONDS", 3)
     with (
@@ -175,8 +175,8 @@ def test_a_trial_that_was_silent_because_the_server_was_away_keeps_its_driver(
 
 
 def test_a_driver_does_not_wait_for_ever(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patient, "RETRY_SECONDS", 0.1)
-    monkeypatch.setattr(patient, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(retries, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(retries, "PATIENCE_SECONDS", 0.5)
     with (
         closing(open_study(url, name="gone", folder=None, starts=[])) as book,
         postgres.away(url),

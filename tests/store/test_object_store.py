@@ -14,9 +14,9 @@ import pytest
 from hostile import MANIFESTS, build
 from objects import Server
 
+from kdray import retries
 from kdray.errors import ConfigError, RunError
 from kdray.store import Artifact, Draft, Store, WorkFolder
-from kdray.store import files as store_files
 from kdray.store.collect import collect, listing, usage, verify
 
 SETTINGS = {"a": 1}
@@ -162,7 +162,7 @@ def test_a_server_that_comes_back_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Longer than Arrow's own six seconds."""
-    monkeypatch.setattr(store_files, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(retries, "RETRY_SECONDS", 0.1)
     port = objects.free_port()
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(Store(objects.uri(port, "bucket/inner")).exists, "nothing")
@@ -174,7 +174,7 @@ def test_a_server_that_comes_back_is_waited_for(
 
 
 def test_a_server_that_stays_away_is_an_error_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_files, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(retries, "PATIENCE_SECONDS", 0.0)
     store = Store(objects.uri(objects.free_port(), "bucket/inner"))
     with pytest.raises(RunError, match=r"^s3://bucket/inner\S* does not answer"):
         store.exists("nothing")
