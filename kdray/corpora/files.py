@@ -1,8 +1,5 @@
 """One file of a corpus as a table: parquet, CSV or JSONL."""
 
-import csv
-import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kdray.corpora.lines import csv_rows, csv_table, json_rows, undecodable
 from kdray.errors import ConfigError
 from kdray.utf8 import is_text
 
 _EXACT = 2**53  # whole numbers up to this one are the same as fractions
-_CSV_CELL_CHARACTERS = 64 << 20  # the csv module's own limit is 131,072
 
 
 def find_file(folder: Path, split: str) -> Path | None:
@@ -46,7 +43,7 @@ def read_table(path: Path, shown: str) -> pa.Table:
         table = READERS[path.suffix](path, shown)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{shown}, {undecodable(path)}; save it as UTF-8, or correct the line.") from error
-    except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"{shown} cannot be read as {path.suffix[1:]}: {reason.rstrip(chr(46))}.") from error
     if len(set(table.column_names)) < table.num_columns:
@@ -64,44 +61,23 @@ def _read_parquet(path: Path, shown: str) -> pa.Table:
     return table
 
 
-def undecodable(path: Path) -> str:
-    """The first line that is not UTF-8."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                return f"line {number} is not UTF-8 (byte 0x{line[error.start]:02x})"
-    return "its end is not UTF-8"
-
-
 def _read_csv(path: Path, shown: str) -> pa.Table:
     """Every cell as text: a row whose text is "NA", "1" or a date must not become a null, a number or a timestamp."""
-    csv.field_size_limit(max(csv.field_size_limit(), _CSV_CELL_CHARACTERS))
-    cells: list[list[str]] = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)  # else a stray quote swallows the rows up to the next one
-        begun = 1
-        try:
-            names = next(reader, [])  # none: there is nothing but a byte order mark
-            _refuse_other_separator(names, shown)
-            begun = reader.line_num + 1
-            for row in reader:
-                if len(row) == len(names):
-                    cells.append(row)
-                elif row:  # a blank line is nothing
-                    raise ConfigError(
-                        f"{shown}, line {begun} has {len(row)} cells, but the header has {len(names)}: "
-                        "correct it, or put texts with commas into quotes."
-                    )
-                begun = reader.line_num + 1
-        except csv.Error as error:
-            raise ConfigError(
-                f"{shown}, the row from line {begun} on cannot be read as csv ({error}): close its quotes, and double "
-                "quotes inside them."
-            ) from error
+    rows = csv_rows(path, shown)
+    _, names = next(rows, (1, list[str]()))  # none: there is nothing but a byte order mark
+    _refuse_other_separator(names, shown)
     if len(set(names)) < len(names):
         raise ConfigError(f"{shown} has two columns of one name: {', '.join(names)}; rename one.")
+    if (table := csv_table(path, names)) is not None:
+        return table
+    cells: list[list[str]] = []
+    for line, row in rows:
+        if len(row) != len(names):
+            raise ConfigError(
+                f"{shown}, line {line} has {len(row)} cells, but the header has {len(names)}: "
+                "correct it, or put texts with commas into quotes."
+            )
+        cells.append(row)
     columns = list(zip(*cells, strict=True)) or [()] * len(names)
     return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
 
@@ -118,28 +94,12 @@ def _refuse_other_separator(names: list[str], shown: str) -> None:
 
 def _read_jsonl(path: Path, shown: str) -> pa.Table:
     rows: list[Mapping[str, Any]] = []
-    with path.open(encoding="utf-8-sig", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                rows.append(_json_object(line, f"{shown}, line {number}"))
+    for number, row in json_rows(path):
+        if isinstance(row, str):
+            raise ConfigError(f"{shown}, line {number} {row}.")
+        rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
     return pa.table({name: _json_column(rows, name, shown) for name in names})
-
-
-def _json_object(line: str, shown: str) -> Mapping[str, Any]:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(found := dict(pairs)) < len(pairs):
-            key = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise ConfigError(f'{shown} has the key "{key}" twice: a row has one value in each column.')
-        return found
-
-    try:
-        row = json.loads(line, object_pairs_hook=once)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ConfigError(f"{shown} is not JSON ({error}): each line must be one JSON object.") from error
-    if not isinstance(row, dict):
-        raise ConfigError(f"{shown} is a JSON {type(row).__name__}: each line must be one JSON object.")
-    return row
 
 
 def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Array:

@@ -1,9 +1,7 @@
 """Predictions for files: read in pieces, scored, and written with the columns that the file had."""
 
-import csv
 import json
 import os
-import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from kdray.corpora.files import undecodable
+from kdray.corpora.lines import csv_rows, json_rows, undecodable
 from kdray.errors import ConfigError
 from kdray.serve.scorer import Row, Scorer
 
@@ -193,32 +191,20 @@ def _parquet_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
 def _csv_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
     """Every cell as text, but for an empty cell in a column of texts, which is missing. A row with another number of
     cells than the header is rejected; a blank line is nothing."""
-    csv.field_size_limit(sys.maxsize)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)  # else a stray quote swallows the rows after it
-        begun = 1
-        try:
-            names = next(reader, [])
-            if len(set(names)) < len(names):
-                raise ConfigError(f"{path} has two columns of one name; rename one.")
-            begun = reader.line_num + 1
-            rows, numbers, bad, number = list[list[str]](), list[int](), list[tuple[int, str]](), 0
-            for row in reader:
-                number += bool(row)
-                if len(row) == len(names):
-                    rows.append(row)
-                    numbers.append(number)
-                elif row:
-                    bad.append((number, f"line {begun}: {len(row)} cells, but the header has {len(names)}"))
-                begun = reader.line_num + 1
-                if len(rows) + len(bad) == PIECE_ROWS:
-                    yield Piece(_text_table(names, rows, texts), numbers, bad)
-                    rows, numbers, bad = [], [], []
-        except csv.Error as error:
-            raise ConfigError(
-                f"{path}, the row from line {begun} on cannot be read as csv ({error}): close its quotes, and double "
-                "quotes inside them."
-            ) from error
+    lines = csv_rows(path, path)
+    _, names = next(lines, (1, list[str]()))
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{path} has two columns of one name; rename one.")
+    rows, numbers, bad = list[list[str]](), list[int](), list[tuple[int, str]]()
+    for number, (line, row) in enumerate(lines, start=1):
+        if len(row) == len(names):
+            rows.append(row)
+            numbers.append(number)
+        else:
+            bad.append((number, f"line {line}: {len(row)} cells, but the header has {len(names)}"))
+        if len(rows) + len(bad) == PIECE_ROWS:
+            yield Piece(_text_table(names, rows, texts), numbers, bad)
+            rows, numbers, bad = [], [], []
     if rows or bad:
         yield Piece(_text_table(names, rows, texts), numbers, bad)
 
@@ -265,18 +251,13 @@ def _not_a_text(row: Mapping[str, Any], texts: Sequence[str]) -> str | None:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Each line that is not blank: its number, and the object or what is wrong with it."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-                json.dumps(row, ensure_ascii=False).encode()
-            except (ValueError, RecursionError) as error:  # also of half a surrogate pair, or bytes that are no UTF-8
-                yield number, f"not JSON ({error})"
-            else:
-                yield number, row if isinstance(row, dict) else "not a JSON object"
+    """As `json_rows`, without rows that UTF-8 cannot hold, and with whole sentences."""
+    for number, row in json_rows(path):
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:  # half of a surrogate pair
+            row = f"cannot be written again ({error})"
+        yield number, f"the line {row}" if isinstance(row, str) else row
 
 
 def _arrow_type(kinds: set[type]) -> Any:
