@@ -3,11 +3,13 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of
 from kdray.cli.show import table
-from kdray.papers import RECIPES, SIZES, every_published
+from kdray.errors import ConfigError
+from kdray.papers import RECIPES, SIZES, every_published, published
 from kdray.secrets import without_passwords
 
 
@@ -32,6 +34,8 @@ def show_papers(arguments: argparse.Namespace) -> Any:
     if arguments.name is None:
         return _listed(quiet=arguments.json)
     check_engine_flags(arguments)
+    if published(arguments.name).commands:
+        return _system(arguments.name, arguments.overrides, quiet=arguments.json)
     from kdray.papers.reproduce import reproduce
 
     found = reproduce(
@@ -50,13 +54,26 @@ def show_papers(arguments: argparse.Namespace) -> Any:
     return found
 
 
+def _system(name: str, overrides: Sequence[str], *, quiet: bool) -> dict[str, Any]:
+    """A system of the survey: what is printed of it, and the commands that train it."""
+    printed = published(name)
+    if overrides:
+        raise ConfigError(f"{name} trains nothing, so {overrides[0]} has no effect; put it after the command of a row.")
+    lines = [{"row": row, **dict(zip(printed.columns, values, strict=True))} for row, values in printed.rows.items()]
+    if not quiet:
+        print(f"\n{name}: {printed.title}{f' ({printed.unit})' if printed.unit else ''}")
+        print(table(lines))
+        print("\n".join(f"\n{row}:\n{command}" for row, command in printed.commands.items()))
+    return {"name": name, "title": printed.title, "unit": printed.unit, "lines": lines, "commands": printed.commands}
+
+
 def _listed(*, quiet: bool) -> list[dict[str, Any]]:
     rows = [
         {
             "name": name,
             "title": each.title,
             "numbers": sum(value is not None for row in each.rows.values() for value in row),
-            "runs here": "yes" if name in RECIPES else "not yet",
+            "runs here": "yes" if name in RECIPES else "by command" if each.commands else "not yet",
         }
         for name, each in every_published().items()
     ]

@@ -15,12 +15,14 @@ class Published(Settings):
 
     Attributes:
         columns, rows: What is printed; a figure without numbers has none.
+        commands: What trains a system like that of a row with kdray, where the table is not a comparison of methods.
     """
 
     title: str
     unit: str = ""
     columns: tuple[str, ...] = ()
     rows: Mapping[str, Sequence[float | None]] = {}
+    commands: Mapping[str, str] = {}
 
     def value(self, row: str, column: str) -> float | None:
         """None where the paper leaves the cell empty."""
