@@ -32,7 +32,8 @@ def predict_files(
 
     Args:
         model: An ONNX bundle, a folder of `Student.save`, of a student in a store, or of transformers.
-        source: A file .parquet, .csv or .jsonl, or a folder of such files.
+        source: A file .parquet, .csv or .jsonl, or a folder of such files. Lists of tokens, of a model that tags
+            these, are in .parquet or .jsonl; the columns `tags` and `entities` are added.
         out: A new file, or a folder.
         columns: The column of each text of the model, such as `{"text": "review"}`.
         abstain_below: Rows of lower confidence get no prediction.

@@ -5,10 +5,12 @@
 
 import asyncio
 import hmac
+import json
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,11 +23,10 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 import kdray
 from kdray.errors import ConfigError
+from kdray.export.predict import tagged, words_of
 from kdray.serve.batching import Batcher, Overloaded
-from kdray.serve.scorer import Scorer
+from kdray.serve.scorer import Row, Scorer
 from kdray.serve.settings import ServeSettings
-
-EXAMPLE = '{"texts": ["..."]}'
 
 
 class Texts(BaseModel):
@@ -37,6 +38,25 @@ class Texts(BaseModel):
     )
 
 
+class Words(BaseModel):
+    """What to tag: tokens or texts, one of both."""
+
+    model_config = ConfigDict(extra="forbid")
+    tokens: list[str] | list[list[str]] | None = Field(default=None, description="One list of tokens, or several")
+    texts: str | list[str] | None = Field(default=None, description="One text, or several; their words are the tokens")
+
+
+class Entity(BaseModel):
+    """Some tokens of a row."""
+
+    type: str
+    start: int = Field(description="The first token; of a text its first character")
+    end: int = Field(description="The token behind the last one; of a text the character")
+    tokens: list[str] | None = None
+    text: str | None = None
+    confidence: float = Field(description="The mean probability of the tags")
+
+
 class Prediction(BaseModel):
     """Of one text."""
 
@@ -44,6 +64,9 @@ class Prediction(BaseModel):
     labels: list[str] | None = Field(default=None, description="Of a model that gives several labels a row")
     value: float | None = Field(default=None, description="Of a regression model")
     probabilities: dict[str, float] | None = None
+    tokens: list[str] | None = Field(default=None, description="The words of a text, of a model that tags words")
+    tags: list[str] | None = Field(default=None, description="Of each token, of a model that tags words")
+    entities: list[Entity] | None = Field(default=None, description="Of a model that tags words")
     truncated: bool = Field(description="Whether the model read only the beginning of the text")
 
 
@@ -67,8 +90,9 @@ class Home(BaseModel):
     paths: dict[str, str]
 
 
+PREDICT = "POST /predict"
 PATHS = {
-    "POST /predict": f"predictions for {EXAMPLE}",
+    PREDICT: "predictions",
     "GET /healthz": "the model, its labels and fields",
     "GET /metrics": "counters for Prometheus",
     "GET /docs": "the interface",
@@ -121,6 +145,7 @@ def make_app(scorer: Scorer, settings: ServeSettings) -> FastAPI:
     app.state.batcher = batcher
     app.add_middleware(_LimitBody, limit=settings.body_bytes)
     app.add_middleware(_Counted, metrics=metrics)
+    app.state.example = example = _example(scorer)
     app.exception_handler(RequestValidationError)(_refused)
     app.exception_handler(404)(_no_such_path)
     app.exception_handler(405)(_no_such_path)
@@ -132,25 +157,23 @@ def make_app(scorer: Scorer, settings: ServeSettings) -> FastAPI:
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), settings.token.encode()):
             raise HTTPException(401, "Give the token: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"})
 
-    @app.post("/predict", dependencies=[Depends(allowed)], response_model_exclude_none=True)
+    answer = partial(_answer, scorer, batcher, metrics, settings)
+
     async def predict(body: Texts) -> Predictions:
         """Classify one text or many."""
-        rows = _rows(scorer, body.texts, settings)
-        try:
-            found = await batcher.score(rows)
-        except Overloaded:
-            raise HTTPException(
-                503, f"{settings.queue_rows} texts wait already; try again.", {"Retry-After": "1"}
-            ) from None
-        metrics.rows.inc(len(rows))
-        metrics.truncated.inc(sum(cut for _, cut in found))
-        least = scorer.abstain_below if settings.abstain_below is None else settings.abstain_below
-        return Predictions(predictions=_predictions(scorer, found, least))
+        return await answer(body)
+
+    async def tag(body: Words) -> Predictions:
+        """Tag the tokens of one row or of many."""
+        return await answer(body)
+
+    to_predict = app.post("/predict", dependencies=[Depends(allowed)], response_model_exclude_none=True)
+    to_predict(tag if scorer.has_tags else predict)
 
     @app.get("/")
     async def home() -> Home:
         """What is served, and where."""
-        return Home(model=scorer.source.name, paths=PATHS)
+        return Home(model=scorer.source.name, paths=PATHS | {PREDICT: f"predictions for {example}"})
 
     @app.get("/healthz")
     async def healthz() -> Health:
@@ -169,31 +192,76 @@ def make_app(scorer: Scorer, settings: ServeSettings) -> FastAPI:
         """Counters for Prometheus."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    del predict, home, healthz, show_metrics  # FastAPI holds them
+    del home, healthz, show_metrics  # FastAPI holds them
     return app
 
 
-def _rows(scorer: Scorer, texts: str | list[str | list[str]], settings: ServeSettings) -> list[tuple[str, ...]]:
-    every = [texts] if isinstance(texts, str) else texts
+def body_of(scorer: Scorer, text: str) -> dict[str, Any]:
+    """A body of a request to the service of this model, with one row."""
+    if scorer.has_tags:
+        return {"tokens": [text.split()]}
+    return {"texts": [text if len(scorer.fields) == 1 else [text] * len(scorer.fields)]}
+
+
+def _example(scorer: Scorer) -> str:
+    return json.dumps(body_of(scorer, "..."))
+
+
+async def _answer(
+    scorer: Scorer, batcher: Batcher, metrics: Metrics, settings: ServeSettings, body: Texts | Words
+) -> Predictions:
+    given = _given(body, _example(scorer))
+    try:
+        found = await batcher.score(_rows(scorer, given, settings))
+    except Overloaded:
+        waiting = f"{settings.queue_rows} texts wait already; try again."
+        raise HTTPException(503, waiting, {"Retry-After": "1"}) from None
+    metrics.rows.inc(len(found))
+    metrics.truncated.inc(sum(cut for _, cut in found))
+    return Predictions(predictions=_predictions(scorer, given, found, settings.abstain_below))
+
+
+def _given(body: Texts | Words, example: str) -> Sequence[str | list[str]]:
+    """The rows of a body: texts, pairs of texts, or lists of tokens."""
+    tokens: list[Any] | None = body.tokens if isinstance(body, Words) else None
+    if (tokens is None) == (body.texts is None):
+        raise HTTPException(422, f"give tokens or texts, one of both: send {example}.")
+    if tokens is not None:
+        return [tokens] if tokens and isinstance(tokens[0], str) else tokens
+    return [body.texts] if isinstance(body.texts, str) else body.texts or []
+
+
+def _rows(scorer: Scorer, every: Sequence[str | list[str]], settings: ServeSettings) -> list[Row]:
     if len(every) > settings.texts:
         raise HTTPException(413, f"{len(every)} texts, but a request may have {settings.texts}; send several requests.")
-    rows: list[tuple[str, ...]] = []
-    for number, text in enumerate(every):
+    rows: list[Row] = []
+    for number, given in enumerate(every):
+        where = f"{'tokens' if scorer.has_tags and isinstance(given, list) else 'texts'}[{number}]"
         try:
-            row = scorer.check(text)
+            row = scorer.check([_words(given)] if scorer.has_tags else given)
         except ConfigError as error:
-            raise HTTPException(422, f"texts[{number}]: {error}.") from None
-        if (length := sum(map(len, row))) > settings.characters:
-            raise HTTPException(
-                413, f"texts[{number}] has {length} characters, but a text may have {settings.characters}."
-            )
+            raise HTTPException(422, f"{where}: {error}.") from None
+        length = len(given) if isinstance(given, str) else sum(map(len, given))
+        if length > settings.characters:
+            raise HTTPException(413, f"{where} has {length} characters, but a text may have {settings.characters}.")
         rows.append(row)
     return rows
 
 
-def _predictions(scorer: Scorer, found: list[tuple[Any, bool]], abstain_below: float | None) -> list[Prediction]:
+def _words(given: str | list[str]) -> list[str]:
+    return [word for word, _, _ in words_of(given)] if isinstance(given, str) else given
+
+
+def _predictions(
+    scorer: Scorer, given: Sequence[Any], found: list[tuple[Any, bool]], abstain_below: float | None
+) -> list[Prediction]:
+    if scorer.has_tags:
+        pairs = zip(given, found, strict=True)
+        records = ({**tagged(scores, scorer.labels, row), "truncated": cut} for row, (scores, cut) in pairs)
+        return [Prediction.model_validate(each) for each in records]
     if not found:
         return []
+    least = scorer.abstain_below if abstain_below is None else abstain_below
     values = np.stack([each for each, _ in found])
     made: list[Prediction] = []
     for chosen, row, (_, cut) in zip(scorer.predictions(values), values, found, strict=True):
@@ -204,7 +272,7 @@ def _predictions(scorer: Scorer, found: list[tuple[Any, bool]], abstain_below: f
         if scorer.task == "multi_label":
             made.append(Prediction(labels=chosen, probabilities=named, truncated=cut))
         else:
-            label = None if abstain_below is not None and row.max() < abstain_below else chosen
+            label = None if least is not None and row.max() < least else chosen
             made.append(Prediction(label=label, probabilities=named, truncated=cut))
     return made
 
@@ -260,27 +328,30 @@ async def _no_such_path(request: Request, error: Exception) -> Response:
     )
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     """What is wrong with a body, in one sentence, without the body itself."""
     assert isinstance(error, RequestValidationError)
-    return JSONResponse({"detail": f"{_sentence(error.errors())}."}, 422)
+    return JSONResponse({"detail": f"{_sentence(error.errors(), request.app.state.example)}."}, 422)
 
 
-def _sentence(problems: Sequence[Any]) -> str:
+def _sentence(problems: Sequence[Any], example: str) -> str:
     """
-    >>> _sentence([{"type": "missing", "loc": ("body", "texts")}])
+    >>> _sentence([{"type": "missing", "loc": ("body", "texts")}], '{"texts": ["..."]}')
     'the key texts is missing: send {"texts": ["..."]}'
     """
     first = problems[0]
     if first["type"] == "json_invalid":
-        return f"the body is not JSON ({first['ctx']['error']}): send {EXAMPLE}"
+        return f"the body is not JSON ({first['ctx']['error']}): send {example}"
     if len(first["loc"]) < 2:
-        return f"the body is not a JSON object: send {EXAMPLE} with the header content-type: application/json"
+        return f"the body is not a JSON object: send {example} with the header content-type: application/json"
     if keys := [found for each in problems if (found := _of_key(each))]:
-        return f"{', '.join(keys[:3])}: send {EXAMPLE}"
-    place = next((part for each in problems for part in each["loc"] if isinstance(part, int)), None)
-    where = "texts" if place is None else f"texts[{place}]"
-    return f"{where} is neither a text nor a list of texts: send {EXAMPLE}"
+        return f"{', '.join(keys[:3])}: send {example}"
+    key = first["loc"][1]
+    what = "no list of tokens" if key == "tokens" else "neither a text nor a list of texts"
+    deepest = max((each["loc"] for each in problems), key=len)  # of the kind that fits best
+    place = next((part for part in deepest if isinstance(part, int)), None)
+    where = key if place is None else f"{key}[{place}]"
+    return f"{where} is {what}: send {example}"
 
 
 def _of_key(problem: Any) -> str | None:

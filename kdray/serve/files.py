@@ -15,11 +15,15 @@ import pyarrow.parquet as pq
 
 from kdray.corpora.lines import csv_rows, json_rows, undecodable
 from kdray.errors import ConfigError
+from kdray.export.predict import tagged
 from kdray.serve.scorer import Row, Scorer
 
 PIECE_ROWS = 4096
 PREDICTION, CONFIDENCE, PROBABILITY = "prediction", "confidence", "p:"
+TAGS, ENTITIES = "tags", "entities"
 REJECTED = ".rejected.jsonl"
+TOKENS = pa.list_(pa.string())
+_ENTITY = {"type": pa.string(), "start": pa.int64(), "end": pa.int64(), "tokens": TOKENS, "confidence": pa.float64()}
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
     Rows without a readable text are left out and listed in `<target>.rejected.jsonl` with the reason.
 
     Args:
-        source: A file .parquet, .csv or .jsonl.
+        source: A file .parquet, .csv or .jsonl; with lists of tokens .parquet or .jsonl.
         target: A new file of one of these kinds.
 
     Raises:
@@ -98,7 +102,7 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
     side = target.with_name(target.name + REJECTED)
     with _new_file(side) as rejected, _new_file(target) as draft:
         with rejected.open("w", encoding="utf-8") as log, _writer(target.suffix, draft) as write:
-            for piece in _pieces(source, names):
+            for piece in _pieces(source, names, TOKENS if scorer.has_tags else pa.string()):
                 table, faults, counts_of_piece = _predicted(scorer, piece, options, source)
                 counts += counts_of_piece
                 write(table)
@@ -111,9 +115,13 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
     return counts
 
 
-def _pieces(source: Path, texts: Sequence[str]) -> Iterator[Piece]:
+def _pieces(source: Path, texts: Sequence[str], kind: Any) -> Iterator[Piece]:
+    """
+    Args:
+        kind: The type of the columns `texts`: text, or lists of tokens.
+    """
     try:
-        yield from READERS[source.suffix](source, texts)
+        yield from READERS[source.suffix](source, texts, kind)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{source}, {undecodable(source)}; save it as UTF-8, or correct the line.") from error
 
@@ -147,6 +155,8 @@ def _predicted(
 
 def _columns(scorer: Scorer, rows: Sequence[Row], options: Options) -> tuple[dict[str, pa.Array], Counts]:
     """The columns of predictions, by name."""
+    if scorer.has_tags:
+        return _tag_columns(scorer, rows, options)
     if scorer.task == "regression":
         kind: Any = pa.float64()
     else:
@@ -174,8 +184,22 @@ def _columns(scorer: Scorer, rows: Sequence[Row], options: Options) -> tuple[dic
     return {PREDICTION: pa.array(chosen, kind), **added}, counts
 
 
-def _parquet_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
-    del texts
+def _tag_columns(scorer: Scorer, rows: Sequence[Row], options: Options) -> tuple[dict[str, pa.Array], Counts]:
+    if options.abstain_below is not None:
+        raise ConfigError("--abstain-below has no effect on tags; leave it out.")
+    found: list[dict[str, Any]] = []
+    truncated = 0
+    if rows:
+        scores = scorer.score(rows)
+        found = [tagged(each, scorer.labels, row[0]) for each, row in zip(scores.values, rows, strict=True)]
+        truncated = int(scores.truncated.sum())
+    kinds: dict[str, Any] = {TAGS: TOKENS, ENTITIES: pa.list_(pa.struct(list(_ENTITY.items())))}
+    columns = {name: pa.array([row[name] for row in found], kind) for name, kind in kinds.items()}
+    return columns, Counts(truncated=truncated)
+
+
+def _parquet_pieces(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Piece]:
+    del texts, kind
     first = 1
     try:
         with pq.ParquetFile(path) as file:
@@ -188,9 +212,11 @@ def _parquet_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
         raise ConfigError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}.") from error
 
 
-def _csv_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
+def _csv_pieces(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Piece]:
     """Every cell as text, but for an empty cell in a column of texts, which is missing. A row with another number of
     cells than the header is rejected; a blank line is nothing."""
+    if kind != pa.string():
+        raise ConfigError(f"{path}: a CSV file cannot hold lists of tokens; save the rows as .parquet or .jsonl.")
     lines = csv_rows(path, path)
     _, names = next(lines, (1, list[str]()))
     if len(set(names)) < len(names):
@@ -219,20 +245,21 @@ def _text_table(names: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequ
     )
 
 
-def _jsonl_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
-    """A line that is no JSON object is rejected, as is one in which something else stands for a text. Another column
-    of objects, or of several kinds, becomes JSON text."""
+def _jsonl_pieces(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Piece]:
+    """A line that is no JSON object is rejected, as is one in which something else stands for a text (or for a list of
+    tokens). Another column of objects, or of several kinds, becomes JSON text."""
     kinds: dict[str, set[type]] = {}
     for _, row in _json_lines(path):
         if isinstance(row, dict):
             for name, value in row.items():
                 kinds.setdefault(name, set()).add(type(value))
-    schema = pa.schema([(name, _arrow_type(found - {type(None)})) for name, found in kinds.items()])
+    types = {name: _arrow_type(found - {type(None)}) for name, found in kinds.items()}
+    schema = pa.schema([(name, kind if name in texts else each) for name, each in types.items()])
     rows: list[dict[str, Any]] = []
     numbers: list[int] = []
     bad: list[tuple[int, str]] = []
     for number, row in _json_lines(path):
-        wrong = row if isinstance(row, str) else _not_a_text(row, texts)
+        wrong = row if isinstance(row, str) else (_not_a_text if kind == pa.string() else _not_tokens)(row, texts)
         if isinstance(row, str) or wrong:
             bad.append((number, str(wrong)))
         else:
@@ -248,6 +275,14 @@ def _jsonl_pieces(path: Path, texts: Sequence[str]) -> Iterator[Piece]:
 def _not_a_text(row: Mapping[str, Any], texts: Sequence[str]) -> str | None:
     wrong = [name for name in texts if not isinstance(row.get(name), str | None)]
     return f"the text {wrong[0]!r} is {json.dumps(row[wrong[0]])[:60]}, not a text" if wrong else None
+
+
+def _not_tokens(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    for name in names:
+        found: Any = row.get(name)
+        if found is not None and not (isinstance(found, list) and all(isinstance(each, str) for each in found)):
+            return f"{name!r} is {json.dumps(found)[:60]}, not a list of tokens"
+    return None
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -272,7 +307,7 @@ def _as_type(value: Any, kind: Any) -> Any:
     return json.dumps(value, ensure_ascii=False)
 
 
-READERS: Mapping[str, Callable[[Path, Sequence[str]], Iterator[Piece]]] = {
+READERS: Mapping[str, Callable[[Path, Sequence[str], Any], Iterator[Piece]]] = {
     ".parquet": _parquet_pieces,
     ".csv": _csv_pieces,
     ".jsonl": _jsonl_pieces,

@@ -13,7 +13,6 @@ from kdray.errors import ConfigError
 from kdray.export.bundle import open_bundle
 from kdray.export.trained import TrainedModel, open_trained
 from kdray.serve.scorer import Row, Scorer
-from kdray.tasks import get_task
 
 
 class _Onnx:
@@ -61,7 +60,6 @@ def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
             raise ConfigError(f"{where} is an ONNX bundle, which needs onnxruntime: pip install 'kdray[export]'.")
         onnx = _Onnx(folder, threads)
         about = onnx.about
-        _refuse_tags(where, about["task"])
         return Scorer(
             folder,
             onnx,
@@ -74,17 +72,8 @@ def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
             abstain_below=about.get("abstain_below"),
         )
     trained = open_trained(where)
-    _refuse_tags(where, trained.reading.task)
     reading, loaded = trained.reading, _Torch(trained)
     return Scorer(folder, loaded, reading.task, reading.labels, reading.fields, reading.max_length, loaded.tokenizer)
-
-
-def _refuse_tags(where: str | Path, task: str) -> None:
-    if get_task(task).target == "tags":
-        raise ConfigError(
-            f"{where} tags lists of tokens, which files of texts and the HTTP service do not hold; use Student.predict "
-            'in Python, or transformers.pipeline("token-classification").'
-        )
 
 
 def _is_onnx(folder: Path) -> bool:

@@ -13,7 +13,7 @@ from kdray.errors import ConfigError
 from kdray.tasks import get_task
 from kdray.utf8 import is_text
 
-Row = tuple[str, ...]
+Row = tuple[Any, ...]  # texts, or one list of tokens
 THRESHOLD = 0.5  # of a label, where a row may have several
 
 
@@ -21,7 +21,8 @@ THRESHOLD = 0.5  # of a label, where a row may have several
 class Scores:
     """
     Attributes:
-        values: Probabilities, float32 [rows, labels]; of regression the value, float32 [rows, 1].
+        values: Probabilities, float32 [rows, labels]; of regression the value, float32 [rows, 1]; of tags
+            [rows, tokens, labels], NaN where a row has no token, or the model does not read it.
         truncated: Whether the model reads only the beginning of a row, bool [rows].
     """
 
@@ -52,15 +53,22 @@ class Scorer:
     temperature: float = 1.0
     abstain_below: float | None = None
 
+    @property
+    def has_tags(self) -> bool:
+        """Whether a row is a list of tokens, each of which gets a tag."""
+        return get_task(self.task).target == "tags"
+
     def check(self, row: Any) -> Row:
         """The texts of one row.
 
         Args:
-            row: A text, or a list of texts, one for each field.
+            row: A text, or a list of texts, one for each field; of a model with tags a list with one list of tokens.
 
         Raises:
             ConfigError: It is something else.
         """
+        if self.has_tags:
+            return (_tokens(row[0], self.fields[0]),)
         texts: Any = (row,) if isinstance(row, str) else row
         if not isinstance(texts, list | tuple) or len(texts) != len(self.fields):
             kind = "a text" if len(self.fields) == 1 else f"a list of {len(self.fields)} texts"
@@ -82,7 +90,10 @@ class Scorer:
         return Scores(np.asarray(logits if found is None else found, np.float32), self._truncated(rows))
 
     def predictions(self, values: np.ndarray) -> list[Any]:
-        """The label of each row; a list of labels where a row may have several; a number for regression."""
+        """The label of each row; a list of labels where a row may have several; a number for regression.
+
+        Not for tags, which need the tokens of a row.
+        """
         if self.task == "regression":
             return [float(value) for value in values[:, 0]]
         if self.task == "multi_label":
@@ -92,10 +103,12 @@ class Scorer:
     def _truncated(self, rows: Sequence[Row]) -> np.ndarray:
         found = np.zeros(len(rows), bool)
         # a token has one character at least, so shorter rows cannot be too long
-        long = [number for number, row in enumerate(rows) if sum(map(len, row)) >= self.max_length - self._specials]
+        characters = [sum(map(len, row[0] if self.has_tags else row)) for row in rows]
+        long = [number for number, each in enumerate(characters) if each >= self.max_length - self._specials]
         if long:
             texts = self.model.shortened([rows[number] for number in long])
-            encoded = self._whole.encode_batch([each[0] if len(each) == 1 else each for each in texts])
+            given = [each[0] if len(each) == 1 else each for each in texts]
+            encoded = self._whole.encode_batch(given, is_pretokenized=self.has_tags)
             found[long] = [len(each.ids) > self.max_length for each in encoded]
         return found
 
@@ -110,6 +123,20 @@ class Scorer:
     @cached_property
     def _specials(self) -> int:
         return self.tokenizer.num_special_tokens_to_add(len(self.fields) == 2)
+
+
+def _tokens(given: Any, name: str) -> list[str]:
+    if given is None:
+        raise ConfigError(f"the list {name!r} is missing")
+    if not isinstance(given, list | tuple):
+        raise ConfigError(f"{name!r} is {_shown(given)}, not a list of tokens")
+    tokens: list[Any] = list(given)
+    for number, token in enumerate(tokens):
+        if not isinstance(token, str) or not token:
+            raise ConfigError(f"{name!r} has {_shown(token)} at place {number} (the first is 0), not a token")
+        if not is_text(token):
+            raise ConfigError(f"{name!r} has a token that is not valid Unicode (half of a surrogate pair)")
+    return tokens
 
 
 def _shown(value: object) -> str:

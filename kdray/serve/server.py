@@ -5,7 +5,6 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -93,19 +92,17 @@ def is_loopback(host: str) -> bool:
 
 def from_environment() -> Any:
     """The application of a worker process."""
-    from kdray.serve.app import make_app
+    from kdray.serve.app import body_of, make_app
 
     scorer = open_scorer(os.environ[MODEL], threads=int(os.environ[THREADS]))
     settings = ServeSettings.model_validate_json(os.environ[SETTINGS])
     logging.getLogger("uvicorn.error").info(
-        "%s is loaded; try %s", scorer.source.name, example(scorer.fields, settings)
+        "%s is loaded; try %s", scorer.source.name, example(body_of(scorer, "a text"), settings)
     )
     return make_app(scorer, settings)
 
 
-def example(fields: Sequence[str], settings: ServeSettings) -> str:
+def example(body: dict[str, Any], settings: ServeSettings) -> str:
     """A request as a shell command."""
-    text: Any = "a text" if len(fields) == 1 else ["a text"] * len(fields)
     token = "" if settings.token is None else f' -H "authorization: Bearer ${TOKEN}"'
-    body = json.dumps({"texts": [text]})
-    return f"curl -s {os.environ[URL]}/predict -H 'content-type: application/json'{token} -d '{body}'"
+    return f"curl -s {os.environ[URL]}/predict -H 'content-type: application/json'{token} -d '{json.dumps(body)}'"

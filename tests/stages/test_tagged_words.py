@@ -24,7 +24,6 @@ from kdray.models.tokens import grouped
 from kdray.report.document import Table
 from kdray.report.pages import document_of
 from kdray.results import parse_result
-from kdray.serve.loading import open_scorer
 from kdray.signals import Outputs
 from kdray.stages import Context, InProcess, distill, load_stored, prepare, read
 from kdray.stages.train_stage import result_of
@@ -222,8 +221,6 @@ def test_a_student_finds_entities_and_is_exported_with_a_proof(tiny_encoder, fol
     assert {each["entity_group"] for row in rows for each in find(" ".join(row))} == set(tagged.TYPES)
     with pytest.raises(ConfigError, match=r"^row 0 is 'a film'; expected a list of tokens"):
         student.predict(["a film"])
-    with pytest.raises(ConfigError, match=r"tags lists of tokens, which files of texts and the HTTP service do not"):
-        open_scorer(tmp_path / "saved")
 
 
 def test_a_frame_of_tokens_becomes_a_corpus():
