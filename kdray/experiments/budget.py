@@ -34,7 +34,7 @@ def used_up(budget: Budget, sweep_study: "SweepStudy", *, seconds: float, gpus: 
     """
     if budget.hours is not None and seconds > 3600 * budget.hours:
         return f"--max-hours {budget.hours:g} are over"
-    trials = sweep_study.counted()
+    trials = sweep_study.counted_trials()
     if budget.gpu_hours is not None:
         facts = [trial.user_attrs for trial in trials]
         used = gpus * sum(f["ended"] - f["started"] for f in facts if "ended" in f and "started" in f) / 3600

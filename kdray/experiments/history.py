@@ -35,14 +35,14 @@ def front(sweep_study: SweepStudy) -> list[int] | None:
     """The Pareto front; None with one objective."""
     if len(sweep_study.study.directions) == 1:
         return None
-    counted = {trial.number for trial in sweep_study.ended()}
-    return sorted(trial.number for trial in sweep_study.study.best_trials if trial.number in counted)
+    finished = {trial.number for trial in sweep_study.finished_trials()}
+    return sorted(trial.number for trial in sweep_study.study.best_trials if trial.number in finished)
 
 
 def importances(sweep_study: SweepStudy) -> tuple[dict[str, float] | None, str | None]:
     """fANOVA over the parameters that every finished trial has; a conditional one cannot be compared."""
     study = sweep_study.study
-    complete = [trial for trial in sweep_study.ended() if trial.state == optuna.trial.TrialState.COMPLETE]
+    complete = [trial for trial in sweep_study.finished_trials() if trial.state == optuna.trial.TrialState.COMPLETE]
     if len(complete) < 4:
         return None, f"needs four finished trials, there are {len(complete)}"
     if len({t.values[0] for t in complete}) == 1:

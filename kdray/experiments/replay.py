@@ -59,7 +59,7 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
     with closing(sweep_study):
         past = _read(sweep_study, sweep, number, store)
         if number is None:
-            ended = len(sweep_study.ended())
+            ended = len(sweep_study.finished_trials())
             log.warning("sweep %s has not ended; this is the best of the %d trials that have", sweep, ended)
     if document is not None and past.digest is None:  # the defaults won, but their trial was stopped early
         return replace(past, digest=document["confirmation"][0]["runs"][0])
@@ -69,7 +69,7 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
 def _read(sweep_study: SweepStudy, sweep: str, number: int | None, store: Store) -> RecordedTrial:
     trials = {trial.number: trial for trial in sweep_study.study.get_trials(deepcopy=False)}
     if number is None:
-        complete = [t for t in sweep_study.ended() if t.state == optuna.trial.TrialState.COMPLETE]
+        complete = [t for t in sweep_study.finished_trials() if t.state == optuna.trial.TrialState.COMPLETE]
         if not complete:
             raise ConfigError(f"sweep {sweep!r} has no finished trial yet.")
         number = min(complete, key=sweep_study.best_first).number

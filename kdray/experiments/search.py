@@ -83,7 +83,7 @@ def check(settings: SweepSettings, run: RunConfig, store: Store, driver: Driver)
     driver.at_once(settings)
     pruning_of(settings)
     sweep_study = _open(settings, run, store)
-    with closing(sweep_study), sweep_study.driving():
+    with closing(sweep_study), sweep_study.lock_driver():
         _same_base(sweep_study, run, settings)
 
 
@@ -98,17 +98,17 @@ def search(
     at_first = driver.at_once(settings)
     sweep_study = _open(settings, run, context.store)
     stopped: str | None = None
-    with closing(sweep_study), sweep_study.driving():
+    with closing(sweep_study), sweep_study.lock_driver():
         if settings.retry_failed:
             log.info("sweep %s: trials %s are tried again", settings.name, sweep_study.retry_failed() or "none")
         log.info(
             "sweep %s: %d of %d trials have ended, %d at a time with the present nodes",
             settings.name,
-            len(sweep_study.ended()),
+            len(sweep_study.finished_trials()),
             settings.trials,
             at_first,
         )
-        while stopped is None and len(sweep_study.ended()) < settings.trials:
+        while stopped is None and len(sweep_study.finished_trials()) < settings.trials:
             if sweep_study.has_work(total=settings.trials):
                 stopped = driver.run(settings, run, prepared, context, sweep_study)
             else:
@@ -126,7 +126,9 @@ def search(
                 ", ".join(map(str, choices)),
             )
         weights, note = importances(sweep_study)
-        records = [record(trial, higher_is_better=sweep_study.higher_is_better) for trial in sweep_study.ended()]
+        records = [
+            record(trial, higher_is_better=sweep_study.higher_is_better) for trial in sweep_study.finished_trials()
+        ]
         return SearchResult(records, weights, note, front(sweep_study), stopped)
 
 

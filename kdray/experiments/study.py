@@ -41,7 +41,7 @@ HEARTBEAT_SECONDS = 10
 MADE_MEANWHILE_SECONDS = 30
 GRACE_SECONDS = 60  # without a heartbeat a trial is taken for dead
 LOCK_SECONDS = 120  # that a lock of the database is waited for, which is held for moments
-WITHDRAWN, RETRY_OF, HELD = "withdrawn", "retry_of", "held"
+WITHDRAWN, RETRY_OF, CLAIMED = "withdrawn", "retry_of", "held"
 ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # as results say it
 
 
@@ -86,17 +86,17 @@ class SweepStudy:
         """A key to sort complete trials by: the best metric first, of equals the lower number."""
         return (-trial.values[0] if self.higher_is_better else trial.values[0], trial.number)
 
-    def counted(self) -> list[FrozenTrial]:
+    def counted_trials(self) -> list[FrozenTrial]:
         """The trials that count: all but those that were one too many, and those that were tried again."""
         trials = self.study.get_trials(deepcopy=False)
         again = {trial.user_attrs[RETRY_OF] for trial in trials if RETRY_OF in trial.user_attrs}
         return [t for t in trials if t.number not in again and not t.user_attrs.get(WITHDRAWN)]
 
-    def ended(self) -> list[FrozenTrial]:
-        return [trial for trial in self.counted() if trial.state.is_finished()]
+    def finished_trials(self) -> list[FrozenTrial]:
+        return [trial for trial in self.counted_trials() if trial.state.is_finished()]
 
-    def standing(self) -> StudyProgress:
-        counted = self.counted()
+    def progress(self) -> StudyProgress:
+        counted = self.counted_trials()
         states = Counter(trial.state for trial in counted)
         facts = [trial.user_attrs for trial in counted if trial.state.is_finished()]
         seconds = [fact["ended"] - fact["started"] for fact in facts if "ended" in fact and "started" in fact]
@@ -115,11 +115,13 @@ class SweepStudy:
 
     def running_elsewhere(self) -> list[FrozenTrial]:
         """The running trials of other drivers."""
-        return [t for t in self.counted() if t.state == TrialState.RUNNING and compat.trial_id(t) not in self._mine]
+        return [
+            t for t in self.counted_trials() if t.state == TrialState.RUNNING and compat.trial_id(t) not in self._mine
+        ]
 
     def has_work(self, *, total: int) -> bool:
         """Whether a driver would find something to run: a new trial, one in the queue, or one that lost its driver."""
-        trials = self.counted()
+        trials = self.counted_trials()
         waiting = any(trial.state == TrialState.WAITING for trial in trials)
         return waiting or len(trials) < total or bool(self._abandoned())
 
@@ -133,7 +135,7 @@ class SweepStudy:
         with _alone(self._storage, self.study.study_name, self._folder):
             found = self._abandoned()
             for trial_id in found:
-                self._hold(trial_id)
+                self._claim(trial_id)
         return [optuna.Trial(self.study, trial_id) for trial_id in sorted(found)]
 
     def ask(self, *, total: int) -> optuna.Trial | None:
@@ -141,16 +143,16 @@ class SweepStudy:
 
         Two drivers may call this at the same moment: the one whose trial is one too many withdraws it.
         """
-        before = self.counted()
+        before = self.counted_trials()
         if len(before) >= total and not any(trial.state == TrialState.WAITING for trial in before):
             return None
         with _own_heartbeats():
             trial = self.study.ask()
-        if sum(other.number < trial.number for other in self.counted()) >= total:
+        if sum(other.number < trial.number for other in self.counted_trials()) >= total:
             trial.set_user_attr(WITHDRAWN, True)
             self.study.tell(trial, state=TrialState.FAIL)
             return None
-        self._hold(compat.trial_id(trial))
+        self._claim(compat.trial_id(trial))
         return trial
 
     def release(self, trial: optuna.Trial) -> None:
@@ -159,7 +161,7 @@ class SweepStudy:
 
     def retry_failed(self) -> list[int]:
         """Put every failed trial into the queue again, with its own settings; returns their numbers."""
-        failed = [trial for trial in self.ended() if trial.state == TrialState.FAIL]
+        failed = [trial for trial in self.finished_trials() if trial.state == TrialState.FAIL]
         for trial in failed:
             attributes = {RETRY_OF: trial.number, "label": trial.user_attrs.get("label")}
             self.study.enqueue_trial(trial.params, user_attrs=attributes)
@@ -171,7 +173,7 @@ class SweepStudy:
         self._storage.engine.dispose()
 
     @contextmanager
-    def driving(self) -> Generator[None]:
+    def lock_driver(self) -> Generator[None]:
         """While this driver works: the only one on a local file, or one that shows that its trials are alive.
 
         Raises:
@@ -179,13 +181,13 @@ class SweepStudy:
         """
         if self.is_shared:
             stop = threading.Event()
-            beating = threading.Thread(target=self._beat, args=(stop,), daemon=True)
-            beating.start()
+            thread = threading.Thread(target=self._heartbeat, args=(stop,), daemon=True)
+            thread.start()
             try:
                 yield
             finally:
                 stop.set()
-                beating.join()
+                thread.join()
             return
         assert self._folder is not None  # a study that one driver works on at a time is a file in it
         lock = filelock.FileLock(self._folder / "driver.lock")
@@ -213,16 +215,18 @@ class SweepStudy:
         silent = compat.silent_trials(self.study)
         # a driver may die between getting a trial and its first heartbeat, without which Optuna finds no trial stale
         long_ago = datetime.now() - timedelta(seconds=GRACE_SECONDS)
-        unheld = [t for t in running if HELD not in t.user_attrs and t.datetime_start and t.datetime_start < long_ago]
-        return sorted({*silent, *(compat.trial_id(t) for t in unheld)})
+        unclaimed = [
+            t for t in running if CLAIMED not in t.user_attrs and t.datetime_start and t.datetime_start < long_ago
+        ]
+        return sorted({*silent, *(compat.trial_id(t) for t in unclaimed)})
 
-    def _hold(self, trial_id: int) -> None:
+    def _claim(self, trial_id: int) -> None:
         self._mine.add(trial_id)
         if self.is_shared:
             self._storage.record_heartbeat(trial_id)
-            self._storage.set_trial_user_attr(trial_id, HELD, True)
+            self._storage.set_trial_user_attr(trial_id, CLAIMED, True)
 
-    def _beat(self, stop: threading.Event) -> None:
+    def _heartbeat(self, stop: threading.Event) -> None:
         while not stop.wait(HEARTBEAT_SECONDS):
             try:
                 for trial_id in list(self._mine):

@@ -112,9 +112,9 @@ class StudyTrials:
         elif not self.is_closing:  # else it stays a running one, which the next driver takes over
             self._study.tell(trial, state=TrialState.PRUNED if result else TrialState.FAIL)
 
-    def standing(self) -> StudyProgress:
+    def progress(self) -> StudyProgress:
         """Of the study."""
-        return self._sweep_study.standing()
+        return self._sweep_study.progress()
 
     def goes_on(self, trial_id: str) -> bool:
         """Whether a trial that lost its worker is run again; then it is suggested again, under its number."""

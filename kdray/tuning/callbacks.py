@@ -73,24 +73,24 @@ class ProgressCallback(Callback):
     def _say(self, trial: Any, what: str) -> None:
         """The state of the whole study, with the trials of all drivers and earlier commands."""
         self._now("running", -1)
-        standing = self._searcher.standing()
+        progress = self._searcher.progress()
         log.info(
             "trial %d %s; %d of %d ended (%d stopped early, %d failed), %d running, best %s%s",
             trial.config["number"],
             what,
-            standing.ended,
+            progress.ended,
             self._total,
-            standing.pruned,
-            standing.failed,
-            standing.running,
-            "none yet" if standing.best is None else f"{standing.best:.4f}",
-            self._left(standing),
+            progress.pruned,
+            progress.failed,
+            progress.running,
+            "none yet" if progress.best is None else f"{progress.best:.4f}",
+            self._left(progress),
         )
 
-    def _left(self, standing: StudyProgress) -> str:
+    def _left(self, progress: StudyProgress) -> str:
         """How long the search will take if the rest is like what there was."""
-        missing = self._total - standing.ended
-        minutes = missing * standing.seconds / self._capacity() / 60
+        missing = self._total - progress.ended
+        minutes = missing * progress.seconds / self._capacity() / 60
         return f", about {minutes:.0f} min left" if missing > 0 and minutes >= 1 else ""
 
 

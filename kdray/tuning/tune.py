@@ -38,7 +38,7 @@ class RayTune:
         task = prepared.corpus.name
         now = partial(_capacity, settings.cpus, settings.gpus)
         searcher = trials_of(StudySearcher, settings, run, sweep_study, capacity=now, retries=run.work.retries)
-        ended = len(sweep_study.ended())
+        ended = len(sweep_study.finished_trials())
         tracked = callbacks(settings.trackers, sweep=settings.name, folder=folder_of(context.store, settings.name))
         stopper = Stopper(searcher, sweep_study, settings.budget, gpus=settings.gpus)
         runnable = partial(trial, **shared_by_trials(run, prepared, sweep_study))

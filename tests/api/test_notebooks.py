@@ -33,8 +33,8 @@ def test_notebook_runs(notebook: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setenv("PYTHONPATH", str(pages.ROOT))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    book = nbformat.read(notebook, as_version=4)
-    NotebookClient(book, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    shown = json.dumps(book.cells)
+    document = nbformat.read(notebook, as_version=4)
+    NotebookClient(document, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = json.dumps(document.cells)
     assert "accuracy" in shown or "no-KD baseline" in shown
     assert (tmp_path / "store").is_dir()

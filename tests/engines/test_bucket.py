@@ -95,8 +95,8 @@ def test_a_sweep_in_a_bucket_outlives_its_driver_and_hands_out_its_student(
         assert store.read_json("sweeps/s/result.json") is None
         with started([*sweep, "--resume"], tmp_path / "second.log") as second:
             assert second.wait(timeout=400) == 0, (tmp_path / "second.log").read_text()[-3000:]
-        with closing(open_study(url, name="s", folder=None, starts=[])) as book:
-            assert [trial.state.name for trial in book.study.trials] == ["COMPLETE"] * 4
+        with closing(open_study(url, name="s", folder=None, starts=[])) as sweep_study:
+            assert [trial.state.name for trial in sweep_study.study.trials] == ["COMPLETE"] * 4
         tuned = [f"ray/{name}/tuner.pkl" for name in store.children("ray") if name.startswith("s-")]
         assert len(tuned) >= 2  # of each driver
         assert all(b"postgresql" not in store.read_bytes(path) for path in tuned)

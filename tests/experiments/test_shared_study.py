@@ -46,11 +46,11 @@ def drive(url: str, name: str, folder: Path, log: Path, seconds: float, together
     if together is not None:
         together.wait(120)
     study_module.HEARTBEAT_SECONDS, study_module.GRACE_SECONDS = 1, 3
-    book = open_study(url, name=name, folder=folder, starts=[START])
-    with closing(book), book.driving(), log.open("a", buffering=1) as said:
+    sweep_study = open_study(url, name=name, folder=folder, starts=[START])
+    with closing(sweep_study), sweep_study.lock_driver(), log.open("a", buffering=1) as said:
         deadline = time.monotonic() + 90
-        while len(book.ended()) < ASKED and time.monotonic() < deadline:
-            asking = StudySearcher(book, space, seed=0, total=ASKED, full_budget=EPOCHS + 1)
+        while len(sweep_study.finished_trials()) < ASKED and time.monotonic() < deadline:
+            asking = StudySearcher(sweep_study, space, seed=0, total=ASKED, full_budget=EPOCHS + 1)
             while isinstance(config := asking.suggest("t"), dict):
                 print(json.dumps(["starts", config["number"]]), file=said)
                 time.sleep(seconds)
@@ -67,8 +67,8 @@ def lines(log: Path) -> list[list[Any]]:
 
 def found(url: str, name: str, folder: Path) -> tuple[list[Any], list[Any]]:
     """The trials that count and have ended, and all there are."""
-    with closing(open_study(url, name=name, folder=folder, starts=[START])) as book:
-        return book.ended(), book.study.trials
+    with closing(open_study(url, name=name, folder=folder, starts=[START])) as sweep_study:
+        return sweep_study.finished_trials(), sweep_study.study.trials
 
 
 def started(url: str, name: str, folder: Path, log: Path, seconds: float, together: Any = None) -> Any:
@@ -98,26 +98,26 @@ def test_one_driver_at_a_time_claims(url: str, tmp_path: Path, monkeypatch: pyte
     """By the lock of the database: without a folder, as for a sweep in a bucket."""
     monkeypatch.setattr(study_module, "LOCK_SECONDS", 1)
     with (
-        closing(open_study(url, name="claim", folder=None, starts=[START])) as book,
+        closing(open_study(url, name="claim", folder=None, starts=[START])) as sweep_study,
         closing(open_study(url, name="other", folder=None, starts=[START])) as other,
-        study_module._alone(book._storage, "claim", None),
+        study_module._alone(sweep_study._storage, "claim", None),
     ):
         assert other.adopt_orphans() == []  # another sweep has a lock of its own
         with pytest.raises(RunError, match="sweep 'claim': another driver holds its lock"):
-            book.adopt_orphans()
+            sweep_study.adopt_orphans()
 
 
 def test_a_trial_whose_driver_died_before_its_first_sign_of_life_is_taken_over(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(open_study(url, name="silent", folder=None, starts=[START])) as book:
+    with closing(open_study(url, name="silent", folder=None, starts=[START])) as sweep_study:
         with study_module._own_heartbeats():
-            book.study.ask()  # and no heartbeat
-        assert book.adopt_orphans() == []
+            sweep_study.study.ask()  # and no heartbeat
+        assert sweep_study.adopt_orphans() == []
         monkeypatch.setattr(study_module, "HEARTBEAT_SECONDS", 0.1)
         monkeypatch.setattr(study_module, "GRACE_SECONDS", 0)
-        assert [trial.number for trial in book.adopt_orphans()] == [0]
-        assert book.adopt_orphans() == []  # it is held now
+        assert [trial.number for trial in sweep_study.adopt_orphans()] == [0]
+        assert sweep_study.adopt_orphans() == []  # it is claimed now
 
 
 def test_another_driver_resumes_the_trial_of_a_dead_one(url: str, tmp_path: Path) -> None:
@@ -143,16 +143,16 @@ def test_a_driver_waits_for_a_server_that_is_started_again(
 ) -> None:
     """Each question of a trial's life is asked first while the server is away."""
     monkeypatch.setattr(retries, "RETRY_SECONDS", 0.1)
-    with closing(open_study(url, name="away", folder=None, starts=[])) as book:
-        asking = StudySearcher(book, space, seed=0, total=3, full_budget=EPOCHS + 1)
+    with closing(open_study(url, name="away", folder=None, starts=[])) as sweep_study:
+        asking = StudySearcher(sweep_study, space, seed=0, total=3, full_budget=EPOCHS + 1)
         config = asking_meanwhile(url, lambda: asking.suggest("t"))
         assert config["number"] == 0
         assert not asking_meanwhile(url, lambda: asking.should_stop("t", {VALUE: 0.5, BUDGET: 1}))
         end = {"digest": "d", "test": 0, "epochs": 2, "latency": 1.0, "parameters": 1}
         result = {VALUE: 0.75, BUDGET: EPOCHS + 1, **end}
         asking_meanwhile(url, lambda: asking.on_trial_complete("t", result))
-        assert asking_meanwhile(url, book.adopt_orphans) == []
-        (trial,) = book.study.trials
+        assert asking_meanwhile(url, sweep_study.adopt_orphans) == []
+        (trial,) = sweep_study.study.trials
         assert (trial.state.name, trial.value, trial.intermediate_values) == ("COMPLETE", 0.75, {1: 0.5})
     assert caplog.text.count("does not answer; waiting") >= 4
 
@@ -164,11 +164,11 @@ def test_a_trial_that_was_silent_because_the_server_was_away_keeps_its_driver(
     monkeypatch.setattr(study_module, "HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr(study_module, "GRACE_SECONDS", 3)
     with (
-        closing(open_study(url, name="keeps", folder=None, starts=[START])) as book,
+        closing(open_study(url, name="keeps", folder=None, starts=[START])) as sweep_study,
         closing(open_study(url, name="keeps", folder=None, starts=[START])) as other,
-        book.driving(),
+        sweep_study.lock_driver(),
     ):
-        assert book.ask(total=1) is not None
+        assert sweep_study.ask(total=1) is not None
         with postgres.away(url):
             time.sleep(4)
         assert other.adopt_orphans() == []
@@ -178,11 +178,11 @@ def test_a_driver_does_not_wait_for_ever(url: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(retries, "RETRY_SECONDS", 0.1)
     monkeypatch.setattr(retries, "PATIENCE_SECONDS", 0.5)
     with (
-        closing(open_study(url, name="gone", folder=None, starts=[])) as book,
+        closing(open_study(url, name="gone", folder=None, starts=[])) as sweep_study,
         postgres.away(url),
         pytest.raises((OperationalError, StorageInternalError)),
     ):
-        book.study.get_trials()
+        sweep_study.study.get_trials()
 
 
 def asking_meanwhile(url: str, question: Callable[[], Any]) -> Any:

@@ -29,13 +29,13 @@ def settings() -> SweepSettings:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> SweepStudy:
+def sweep_study(tmp_path: Path) -> SweepStudy:
     return open_study(f"sqlite:///{tmp_path / 'study.db'}", name="s", folder=tmp_path, starts=[START])
 
 
 @pytest.fixture
-def searcher(book: SweepStudy) -> StudySearcher:
-    return StudySearcher(book, space, seed=0, total=9, full_budget=2)
+def searcher(sweep_study: SweepStudy) -> StudySearcher:
+    return StudySearcher(sweep_study, space, seed=0, total=9, full_budget=2)
 
 
 @pytest.fixture
@@ -53,14 +53,16 @@ def ends(asking: StudySearcher, name: str, *, hours: float) -> None:
     )
 
 
-def test_without_a_budget_it_never_ends(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
-    stopper = Stopper(searcher, book, Budget(), gpus=0.5)
+def test_without_a_budget_it_never_ends(
+    searcher: StudySearcher, sweep_study: SweepStudy, clock: SimpleNamespace
+) -> None:
+    stopper = Stopper(searcher, sweep_study, Budget(), gpus=0.5)
     clock.seconds = 1e9
     assert not stopper.stop_all()
 
 
-def test_wall_time(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
-    stopper = Stopper(searcher, book, Budget(hours=2), gpus=0.5)
+def test_wall_time(searcher: StudySearcher, sweep_study: SweepStudy, clock: SimpleNamespace) -> None:
+    stopper = Stopper(searcher, sweep_study, Budget(hours=2), gpus=0.5)
     clock.seconds = 7100
     assert not stopper.stop_all()
     clock.seconds = 7300
@@ -69,8 +71,10 @@ def test_wall_time(searcher: StudySearcher, book: SweepStudy, clock: SimpleNames
     assert searcher.is_closing
 
 
-def test_gpu_hours_count_the_share_of_a_gpu(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
-    stopper = Stopper(searcher, book, Budget(gpu_hours=2), gpus=0.5)
+def test_gpu_hours_count_the_share_of_a_gpu(
+    searcher: StudySearcher, sweep_study: SweepStudy, clock: SimpleNamespace
+) -> None:
+    stopper = Stopper(searcher, sweep_study, Budget(gpu_hours=2), gpus=0.5)
     ends(searcher, "t0", hours=3)  # on half a GPU
     clock.seconds = 10
     assert not stopper.stop_all()
@@ -80,8 +84,8 @@ def test_gpu_hours_count_the_share_of_a_gpu(searcher: StudySearcher, book: Sweep
     assert stopper.reason == "--max-gpu-hours 2 are used up"
 
 
-def test_failures(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamespace) -> None:
-    stopper = Stopper(searcher, book, Budget(failures=2), gpus=0.5)
+def test_failures(searcher: StudySearcher, sweep_study: SweepStudy, clock: SimpleNamespace) -> None:
+    stopper = Stopper(searcher, sweep_study, Budget(failures=2), gpus=0.5)
     for number in range(2):
         clock.seconds += 10
         assert not stopper.stop_all()
@@ -92,12 +96,12 @@ def test_failures(searcher: StudySearcher, book: SweepStudy, clock: SimpleNamesp
     assert stopper.reason == "2 trials have failed, --max-failures is 2"
 
 
-def test_a_study_is_not_continued_with_other_settings(book: SweepStudy) -> None:
+def test_a_study_is_not_continued_with_other_settings(sweep_study: SweepStudy) -> None:
     begun = parse({"train": {"epochs": 2}, "store": "here"}, source="test")
-    _same_base(book, begun, settings())
-    _same_base(book, parse({"train": {"epochs": 2}, "store": "there"}, source="test"), settings())
+    _same_base(sweep_study, begun, settings())
+    _same_base(sweep_study, parse({"train": {"epochs": 2}, "store": "there"}, source="test"), settings())
     with pytest.raises(ConfigError, match=r"began with other settings \(train.epochs was 2, is 4\)"):
-        _same_base(book, parse({"train": {"epochs": 4}}, source="test"), settings())
+        _same_base(sweep_study, parse({"train": {"epochs": 4}}, source="test"), settings())
 
 
 def test_stopping_by_one_score_is_refused_where_there_are_several(tmp_path: Path) -> None:
@@ -109,11 +113,11 @@ def test_stopping_by_one_score_is_refused_where_there_are_several(tmp_path: Path
         pruning_of(SweepSettings("s", space, [START], trials=1, objectives=objectives, pruning="asha"))
 
 
-def test_other_objectives_are_another_sweep(book: SweepStudy) -> None:
+def test_other_objectives_are_another_sweep(sweep_study: SweepStudy) -> None:
     run = parse({}, source="test")
-    _same_base(book, run, SweepSettings("s", space, [START], trials=1))
-    _same_base(book, run, SweepSettings("s", space, [START], trials=5))
+    _same_base(sweep_study, run, SweepSettings("s", space, [START], trials=1))
+    _same_base(sweep_study, run, SweepSettings("s", space, [START], trials=5))
     with pytest.raises(
         ConfigError, match=r"other settings \(objectives was \['metric'\], is \['metric', 'latency'\]\)"
     ):
-        _same_base(book, run, SweepSettings("s", space, [START], trials=1, objectives=("metric", "latency")))
+        _same_base(sweep_study, run, SweepSettings("s", space, [START], trials=1, objectives=("metric", "latency")))

@@ -28,13 +28,13 @@ def space(trial: Any) -> dict[str, Any]:
     return {"x": trial.suggest_float("x", 0, 1), "kind": trial.suggest_categorical("kind", ["a", "b"])}
 
 
-def book_in(folder: Path) -> SweepStudy:
+def study_in(folder: Path) -> SweepStudy:
     folder.mkdir(exist_ok=True)
     return open_study(f"sqlite:///{folder / 'study.db'}", name="s", folder=folder, starts=[START])
 
 
 def searcher(folder: Path, *, seed: int = 7, total: int = 100, **settings: Any) -> StudySearcher:
-    return StudySearcher(book_in(folder), space, seed=seed, total=total, full_budget=FULL, **settings)
+    return StudySearcher(study_in(folder), space, seed=seed, total=total, full_budget=FULL, **settings)
 
 
 def suggested(asking: StudySearcher, name: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def asked(folder: Path, number: int, *, broken_at: tuple[int, ...] = ()) -> list
 
 
 def states(folder: Path) -> list[str]:
-    return [trial.state.name for trial in book_in(folder).study.trials]
+    return [trial.state.name for trial in study_in(folder).study.trials]
 
 
 def test_first_trial_is_the_defaults(tmp_path: Path) -> None:
@@ -117,17 +117,17 @@ def test_a_resumed_trial_may_report_its_epochs_again(tmp_path: Path) -> None:
     second.should_stop("again", {VALUE: 0.4, BUDGET: 1})
     second.should_stop("again", {VALUE: 0.5, BUDGET: 2})
     finish(second, "again", cut)
-    book = book_in(tmp_path)
-    assert len(book.ended()) == len(book.study.trials) == 1
-    assert book.study.trials[0].intermediate_values == {1: 0.4, 2: 0.5}
+    sweep_study = study_in(tmp_path)
+    assert len(sweep_study.finished_trials()) == len(sweep_study.study.trials) == 1
+    assert sweep_study.study.trials[0].intermediate_values == {1: 0.4, 2: 0.5}
 
 
 def costly_searcher(folder: Path) -> StudySearcher:
     folder.mkdir(exist_ok=True)
     objectives = ("metric", "latency", "parameters")
     url = f"sqlite:///{folder / 'study.db'}"
-    book = open_study(url, name="s", folder=folder, starts=[START], objectives=objectives)
-    return StudySearcher(book, space, seed=7, total=100, full_budget=FULL, objectives=objectives)
+    sweep_study = open_study(url, name="s", folder=folder, starts=[START], objectives=objectives)
+    return StudySearcher(sweep_study, space, seed=7, total=100, full_budget=FULL, objectives=objectives)
 
 
 def test_several_objectives_are_recorded_in_order_and_stop_no_trial(tmp_path: Path) -> None:
@@ -143,13 +143,13 @@ def test_several_objectives_are_recorded_in_order_and_stop_no_trial(tmp_path: Pa
             x = config["overrides"]["x"]
             costs = {"parameters": round(100 * x), "latency": 1 + x}
             asking.on_trial_complete(name, {VALUE: x, BUDGET: FULL, **END, **costs})
-    studies = [book_in(tmp_path / name).study for name in ("whole", "broken")]
+    studies = [study_in(tmp_path / name).study for name in ("whole", "broken")]
     assert studies[0].directions == [optuna.study.StudyDirection(2), *[optuna.study.StudyDirection(1)] * 2]
     whole, broken = ([(t.params, t.values) for t in study.trials] for study in studies)
     assert whole == broken
     assert whole[0] == (START["params"], [0.5, 1.5, 50])
-    assert front(book_in(tmp_path / "whole")) == sorted(t.number for t in studies[0].best_trials)
-    assert front(book_in(tmp_path / "other")) is None
+    assert front(study_in(tmp_path / "whole")) == sorted(t.number for t in studies[0].best_trials)
+    assert front(study_in(tmp_path / "other")) is None
 
 
 @pytest.mark.parametrize("sampling", ["tpe", "random"])
@@ -202,17 +202,17 @@ def test_no_more_trials_than_wanted(tmp_path: Path) -> None:
 
 def test_one_too_many_is_withdrawn_and_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two drivers look at the same moment: both see room for one more, and both ask."""
-    one, other = book_in(tmp_path), book_in(tmp_path)
-    before = one.counted()
+    one, other = study_in(tmp_path), study_in(tmp_path)
+    before = one.counted_trials()
     assert one.ask(total=1) is not None
     with monkeypatch.context() as patched:
         answers = iter([before])
-        real = other.counted
-        patched.setattr(other, "counted", lambda: next(answers, None) or real())
+        real = other.counted_trials
+        patched.setattr(other, "counted_trials", lambda: next(answers, None) or real())
         assert other.ask(total=1) is None
-    assert [trial.number for trial in one.counted()] == [0]
+    assert [trial.number for trial in one.counted_trials()] == [0]
     assert one.ask(total=2) is not None
-    assert [trial.number for trial in one.counted()] == [0, 2]
+    assert [trial.number for trial in one.counted_trials()] == [0, 2]
 
 
 def test_early_stopped_trial_is_pruned_and_failed_one_failed(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_early_stopped_trial_is_pruned_and_failed_one_failed(tmp_path: Path) -> 
     suggested(asking, "failed")
     asking.on_trial_complete("failed", error=True)
     asking.fail("failed", error="it broke")
-    trials = book_in(tmp_path).study.trials
+    trials = study_in(tmp_path).study.trials
     assert [trial.state.name for trial in trials] == ["PRUNED", "FAIL"]
     assert trials[0].intermediate_values == {1: 0.2}
     assert trials[1].user_attrs["error"] == "it broke"
@@ -235,15 +235,15 @@ def test_failed_trials_are_tried_again_with_their_own_settings(tmp_path: Path) -
     broken = suggested(asking, "t1")
     asking.fail("t1", error="it broke")
     finish(asking, "t2", suggested(asking, "t2"))
-    book = book_in(tmp_path)
-    assert book.retry_failed() == [1]
+    sweep_study = study_in(tmp_path)
+    assert sweep_study.retry_failed() == [1]
     again = searcher(tmp_path, total=3)
     config = suggested(again, "t3")
     assert (config["number"], config["overrides"]) == (3, broken["overrides"])
     finish(again, "t3", config)
-    assert [trial.number for trial in book.ended()] == [0, 2, 3]
+    assert [trial.number for trial in sweep_study.finished_trials()] == [0, 2, 3]
     assert again.suggest("t4") == FINISHED
-    assert book.retry_failed() == []
+    assert sweep_study.retry_failed() == []
 
 
 def test_a_search_that_ends_early_leaves_its_trials_to_the_next(tmp_path: Path) -> None:
@@ -273,20 +273,20 @@ def test_who_stops_early(tmp_path: Path, pruning: Any, stops: bool) -> None:
 
 
 def test_a_metric_that_is_better_when_lower_is_minimized(tmp_path: Path) -> None:
-    book = open_study(
+    sweep_study = open_study(
         f"sqlite:///{tmp_path / 'study.db'}", name="s", folder=tmp_path, starts=[START], higher_is_better=False
     )
-    asking = StudySearcher(book, space, seed=7, total=100, full_budget=FULL)
+    asking = StudySearcher(sweep_study, space, seed=7, total=100, full_budget=FULL)
     assert asking.mode == "min"
     for number, loss in enumerate((0.5, 0.2, 0.2, 0.9)):
         suggested(asking, str(number))
         asking.on_trial_complete(str(number), {VALUE: loss, BUDGET: FULL, **END})
-    assert book.standing().best == 0.2
-    assert min(book.ended(), key=book.best_first).number == 1
+    assert sweep_study.progress().best == 0.2
+    assert min(sweep_study.finished_trials(), key=sweep_study.best_first).number == 1
     suggested(asking, "4")
     assert asking.should_stop("4", {VALUE: 0.1, BUDGET: 1}) is False
     asking.should_stop("4", {VALUE: 0.05, BUDGET: 2})
-    running = book.study.get_trials(deepcopy=False)[-1]
+    running = sweep_study.study.get_trials(deepcopy=False)[-1]
     assert metric_of(running, higher_is_better=False) == 0.05
     assert metric_of(running, higher_is_better=True) == 0.1
 
@@ -302,7 +302,7 @@ def test_another_seed_suggests_other_values(tmp_path: Path) -> None:
 
 def test_failed_trials_do_not_restart_the_study(tmp_path: Path) -> None:
     asked(tmp_path, 1)
-    waiting = book_in(tmp_path).study.get_trials(states=(optuna.trial.TrialState.WAITING,))
+    waiting = study_in(tmp_path).study.get_trials(states=(optuna.trial.TrialState.WAITING,))
     assert waiting == []
 
 
@@ -317,10 +317,14 @@ def test_what_tune_pickles_into_the_store_has_no_database_url(tmp_path: Path) ->
 
 
 def test_a_local_study_has_one_driver(tmp_path: Path) -> None:
-    book = book_in(tmp_path)
-    with book.driving(), pytest.raises(ConfigError, match="is at work in another process"), book_in(tmp_path).driving():
+    sweep_study = study_in(tmp_path)
+    with (
+        sweep_study.lock_driver(),
+        pytest.raises(ConfigError, match="is at work in another process"),
+        study_in(tmp_path).lock_driver(),
+    ):
         pass
-    with book_in(tmp_path).driving():
+    with study_in(tmp_path).lock_driver():
         pass
 
 
