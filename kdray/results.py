@@ -97,7 +97,7 @@ class Trial(Record):
     worker: str | None = None
 
 
-class Contender(Record):
+class CandidateScore(Record):
     """A trial whose settings were trained again, on further seeds or folds; `validation` is the mean of these."""
 
     number: int
@@ -118,7 +118,7 @@ class Selection(Record):
     """
 
     seeds: tuple[int, ...]
-    contenders: tuple[Contender, ...]
+    contenders: tuple[CandidateScore, ...]
     best: int
     gain: float
     noise: float

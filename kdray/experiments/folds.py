@@ -72,16 +72,16 @@ def rows_of(folds: Sequence[CorpusFold]) -> dict[str, int]:
 
 
 def train_by_fold(
-    settings: SweepSettings, contenders: Mapping[int, Candidate], folds: Sequence[CorpusFold], engine: Engine
+    settings: SweepSettings, candidates: Mapping[int, Candidate], folds: Sequence[CorpusFold], engine: Engine
 ) -> dict[int, list[dict[str, Any]]]:
-    """Each contender once a fold, with the seed of the search: its number to one result document a fold."""
+    """Each candidate once a fold, with the seed of the search: its number to one result document a fold."""
     alike: dict[str, list[int]] = {}  # equal settings are trained once
-    for number, each in contenders.items():
+    for number, each in candidates.items():
         alike.setdefault(each.run.model_dump_json(), []).append(number)
     wanted = [(place, numbers) for place in range(len(folds)) for numbers in alike.values()]
     jobs, titles = list[Any](), list[str]()
     for place, numbers in wanted:
-        fold, first = folds[place], contenders[numbers[0]]
+        fold, first = folds[place], candidates[numbers[0]]
         jobs.append((sendable(_in_fold(first.run, fold.fold)), Shared.of(fold.prepared), "distill"))
         titles.append(f"distill {first.run.method.label}, {first.label}, fold {place + 1} of {len(folds)}")
     found = dict[tuple[int, int], dict[str, Any]]()
@@ -91,7 +91,7 @@ def train_by_fold(
         metric = result["metric"]
         score = result["metrics"]["validation"][metric]
         log.info("folds %d of %d: %s: validation %s %.4f", done, len(jobs), titles[place], metric, score)
-    return {number: [found[number, place] for place in range(len(folds))] for number in contenders}
+    return {number: [found[number, place] for place in range(len(folds))] for number in candidates}
 
 
 def most_in_folds(settings: SweepSettings) -> int:

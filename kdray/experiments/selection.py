@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kdray.results import Contender, Selection
+from kdray.results import CandidateScore, Selection
 from kdray.tasks import best_of, row_noise
 
 
@@ -51,7 +51,7 @@ def select(
     )
     return Selection(
         seeds=tuple(seeds[place] for place in further),
-        contenders=tuple(Contender(number=number, validation=means[number]) for number in scores),
+        contenders=tuple(CandidateScore(number=number, validation=means[number]) for number in scores),
         best=best,
         gain=gain,
         noise=noise,
@@ -92,7 +92,7 @@ def select_by_folds(
     noise = math.sqrt(float(np.var(lead, ddof=1)) * (1 / len(lead) + rows["validation"] / rows["train"]))
     return Selection(
         seeds=(seed,),
-        contenders=tuple(Contender(number=number, validation=means[number]) for number in scores),
+        contenders=tuple(CandidateScore(number=number, validation=means[number]) for number in scores),
         best=best,
         gain=gain,
         noise=noise,

@@ -64,8 +64,8 @@ def sweep(
     prepared, folds = _timed("prepare", phases, lambda: _prepared(settings, run, context))
     found = _timed("search", phases, lambda: search(settings, run, prepared, context, driver))
     higher = get_metric(run.corpus.main_metric).higher_is_better
-    contenders = _contenders(settings, run, found, higher_is_better=higher)
-    candidates = [*contenders.values(), *_others(settings, run, found, contenders, higher_is_better=higher)]
+    best_trials = _best_trials(settings, run, found, higher_is_better=higher)
+    candidates = [*best_trials.values(), *_others(settings, run, found, best_trials, higher_is_better=higher)]
     log.info("confirm: %d students on seeds %s", len(candidates), list(seeds))
     confirmed = _timed(
         "confirm",
@@ -73,21 +73,21 @@ def sweep(
         lambda: confirm(candidates, seeds, Shared.of(prepared), context.engine, cpus=settings.cpus, gpus=settings.gpus),
     )
     document = _document(settings, run, prepared, context, found, provenance)
-    if folds and len(contenders) > 1:
-        by_fold = _timed("folds", phases, lambda: train_by_fold(settings, contenders, folds, context.engine))
+    if folds and len(best_trials) > 1:
+        by_fold = _timed("folds", phases, lambda: train_by_fold(settings, best_trials, folds, context.engine))
         selection = select_by_folds(
             by_fold, seed=run.train.seed, metric=document["metric"], higher_is_better=higher, rows=rows_of(folds)
         )
     else:
         selection = select(
-            {number: confirmed[each.label] for number, each in contenders.items()},
+            {number: confirmed[each.label] for number, each in best_trials.items()},
             seeds,
             searched=run.train.seed,
             metric=document["metric"],
             higher_is_better=higher,
             rows=document["corpus"]["rows"]["validation"],
         )
-    chosen = contenders[selection.winner]
+    chosen = best_trials[selection.winner]
     document["selection"] = selection.plain()
     document["best"] = _best(settings, found, selection.winner)
     winner = replace(chosen, label=f"winner ({chosen.label})")
@@ -101,7 +101,7 @@ def sweep(
     _write(document, context, settings.name)
     if exported is not None and settings.ends_with_bundle:
         numbers = _by_mean(selection, higher_is_better=higher)
-        best = [(contenders[each].run, confirmed[_label(contenders[each], chosen, winner)][0]) for each in numbers]
+        best = [(best_trials[each].run, confirmed[_label(best_trials[each], chosen, winner)][0]) for each in numbers]
         found = [(each, trained_of(result["spec"]["digest"], context.store)) for each, result in best]
         folder = context.store.local_path(f"sweeps/{settings.name}") / BUNDLE
         document["latency"]["bundle"] = deploy(
@@ -139,7 +139,7 @@ def _with_latency(
 
 
 def _by_mean(selection: Selection, *, higher_is_better: bool) -> list[int]:
-    """The winner, and then the other contenders, the best mean first."""
+    """The winner, and then the other candidates, the best mean first."""
     sign = -1 if higher_is_better else 1
     others = sorted(selection.contenders, key=lambda each: (sign * each.validation, each.number))
     return [selection.winner, *(each.number for each in others if each.number != selection.winner)]
@@ -168,7 +168,7 @@ def _best(settings: SweepSettings, found: SearchResult, number: int) -> dict[str
     return {"number": number, "params": dict(params), "value": None if trial is None else trial["value"]}
 
 
-def _contenders(
+def _best_trials(
     settings: SweepSettings, run: RunConfig, found: SearchResult, *, higher_is_better: bool
 ) -> dict[int, Candidate]:
     """The defaults (trial 0) and the best trials, by their numbers.
@@ -194,7 +194,7 @@ def _others(
     settings: SweepSettings,
     run: RunConfig,
     found: SearchResult,
-    contenders: Mapping[int, Candidate],
+    best_trials: Mapping[int, Candidate],
     *,
     higher_is_better: bool,
 ) -> list[Candidate]:
@@ -202,13 +202,13 @@ def _others(
     and of several objectives the cheaper students on the front."""
     vanilla = parse(merge(run.model_dump(mode="json"), {"method.name": "kd"}), source="sweep")
     candidates = [no_kd_candidate(run)]  # `most_candidates` counts them
-    if vanilla != contenders[0].run:
+    if vanilla != best_trials[0].run:
         candidates.append(Candidate(VANILLA, vanilla, "the base's settings"))
     if _from_teacher(settings, run):
         candidates.append(start_without_kd(run))
     on_front = (trial for trial in found.trials if trial["number"] in (found.front or ()))
     others = sorted(
-        (trial for trial in on_front if trial["number"] not in contenders),
+        (trial for trial in on_front if trial["number"] not in best_trials),
         key=partial(_best_first, higher_is_better=higher_is_better),
     )
     for trial in others[:FRONT_STUDENTS]:

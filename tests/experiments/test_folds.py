@@ -64,11 +64,11 @@ def test_a_sweep_with_folds_trains_teachers_and_candidates_in_each_fold_and_resu
     assert len(of_folds) == 4  # the defaults and trial 1 in two folds
     teachers = {each["spec"]["teachers"][0]["model"]["digest"] for each in of_folds}
     assert teachers == {each["digest"] for each in made["teach"][1:]}
-    for contender in selection["contenders"]:
+    for candidate in selection["contenders"]:
         alphas = {0: 0.5, 1: document["trials"][1]["params"]["alpha"]}
-        mine = [each for each in of_folds if each["spec"]["method"]["alpha"] == alphas[contender["number"]]]
+        mine = [each for each in of_folds if each["spec"]["method"]["alpha"] == alphas[candidate["number"]]]
         scores = [each["metrics"]["validation"]["accuracy"] for each in mine]
-        assert contender["validation"] == pytest.approx(sum(scores) / 2)
+        assert candidate["validation"] == pytest.approx(sum(scores) / 2)
 
     assert all(row["seeds"] == [0] for row in document["confirmation"])
     ordinary = {each["spec"]["digest"] for each in results if each not in of_folds}
@@ -99,14 +99,14 @@ def trained(job: Any, title: str) -> dict[str, Any]:
     return {"of": of, "metric": "accuracy", "metrics": {"validation": {"accuracy": 0.5}}}
 
 
-def test_equal_contenders_are_trained_once_a_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_candidates_are_trained_once_a_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folds.Shared, "of", lambda prepared: prepared)
     run = tiny.run_config(tmp_path, tmp_path, method={"name": "kd"})
     other = tiny.run_config(tmp_path, tmp_path, method={"name": "finetune"})
-    contenders = {0: Candidate("defaults", run), 4: Candidate("plain", other), 7: Candidate("same", run)}
+    candidates = {0: Candidate("defaults", run), 4: Candidate("plain", other), 7: Candidate("same", run)}
     parts: Any = [SimpleNamespace(fold=Fold(index=index, of=2), prepared=f"fold {index}") for index in (0, 1)]
     engine = tiny.LastFirst(result=trained)
-    found = train_by_fold(settings_of(2), contenders, parts, engine)
+    found = train_by_fold(settings_of(2), candidates, parts, engine)
     assert {number: [each["of"] for each in results] for number, results in found.items()} == {
         number: [(method, index, f"fold {index}") for index in (0, 1)]
         for number, method in ((0, "kd"), (4, "finetune"), (7, "kd"))
