@@ -288,7 +288,7 @@ class TrainingJob:
         self, model: Any, tokenizer: Any, validation: "_Scored | None"
     ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]], dict[str, Any], dict[str, str]]:
         """Scores by split, the agreement with each teacher by split, scores of parts of the splits, and the test rows
-        that are answered right; what the kept epoch gave on validation is not computed again."""
+        that are right; what the kept epoch gave on validation is not computed again."""
         known = {VALIDATION: validation} if validation else {}
         found = {
             s: known.get(s) or self._scores(model, self._rows(tokenizer, self.corpus, s)) for s in self.corpus.scored
@@ -384,7 +384,7 @@ class TrainingJob:
         return Rows(ids, encoded, labels, tokenizer.pad_token_id, groups)
 
     def _prepared(self, train_rows: Rows) -> MethodState:
-        def answers(split: str, ids: Sequence[str], labels: torch.Tensor) -> TeacherLogits:
+        def logits_of(split: str, ids: Sequence[str], labels: torch.Tensor) -> TeacherLogits:
             teachers, cpu = self._cached(split, ids), torch.device("cpu")
             mask = _predicted_by_all(teachers)
             rows = np.arange(len(ids)) if mask is None else np.flatnonzero(mask)
@@ -394,8 +394,8 @@ class TrainingJob:
         validation = self.corpus.table("validation")["id"].to_pylist()
         return self.method.prepare(
             PriorOutputs(
-                train=answers("train", train_rows.ids, train_rows.labels),
-                validation=answers("validation", validation, torch.from_numpy(self.corpus.labels("validation"))),
+                train=logits_of("train", train_rows.ids, train_rows.labels),
+                validation=logits_of("validation", validation, torch.from_numpy(self.corpus.labels("validation"))),
                 scores=lambda: tuple(self._teacher_score(each) for each in self._cached("validation", validation)),
             )
         )

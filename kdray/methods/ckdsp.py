@@ -115,17 +115,17 @@ class CKDSP(SoftLabels):
     def prepare(self, evidence: PriorOutputs) -> MethodState:
         return self._ensemble().prepare(evidence)
 
-    def learn(self, step: Batch, answer: MethodOutput, probe: Probe) -> None:
-        self._ensemble().learn(step, answer, probe)
+    def learn(self, step: Batch, output: MethodOutput, probe: Probe) -> None:
+        self._ensemble().learn(step, output, probe)
 
     def weights(self) -> dict[str, float]:
         return self._ensemble().weights() | ({"sentences": self.eta} if self.eta else {})
 
     def terms(self, step: Batch) -> MethodOutput:
-        answer = self._ensemble().terms(step)
+        output = self._ensemble().terms(step)
         if not self.eta:
-            return answer
-        return dataclasses.replace(answer, terms={**answer.terms, "sentences": _sentences(step)})
+            return output
+        return dataclasses.replace(output, terms={**output.terms, "sentences": _sentences(step)})
 
     def _ensemble(self) -> Method:
         if self.combine_teachers == "u":

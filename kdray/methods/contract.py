@@ -384,7 +384,7 @@ class Method(OpenSettings):
         del scores, teachers
         return False
 
-    def learn(self, step: Batch, answer: MethodOutput, probe: Probe) -> None:
+    def learn(self, step: Batch, output: MethodOutput, probe: Probe) -> None:
         """Move a controller's state (buffers of `step.adapters`) after an optimizer step; the same on every worker."""
 
     def weights(self) -> dict[str, float]:

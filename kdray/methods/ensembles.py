@@ -22,21 +22,21 @@ def soft_terms(step: Batch, target: Logits, settings: SoftLabels, *, of_one: boo
     return MethodOutput({"kd": term}, queries={"teacher": term.covered()} if of_one else all_asked(step, term))
 
 
-def labeled(answers: TeacherLogits, *, method: str, split: str) -> TeacherLogits:
+def labeled(outputs: TeacherLogits, *, method: str, split: str) -> TeacherLogits:
     """The rows that have a label.
 
     Raises:
         ConfigError: None has.
     """
-    rows = answers.labels >= 0
+    rows = outputs.labels >= 0
     if not rows.any():
         raise ConfigError(
             f"method {method} weighs teachers by the labels of the {split} rows, but none of these has a label and a "
             "prediction of every teacher."
         )
-    return TeacherLogits(answers.labels[rows], tuple(logits[rows] for logits in answers.teachers))
+    return TeacherLogits(outputs.labels[rows], tuple(logits[rows] for logits in outputs.teachers))
 
 
-def accuracies(answers: TeacherLogits) -> Float[Tensor, " teachers"]:
+def accuracies(outputs: TeacherLogits) -> Float[Tensor, " teachers"]:
     """The share of rows that each teacher gets right."""
-    return torch.stack([(logits.argmax(-1) == answers.labels).float().mean() for logits in answers.teachers])
+    return torch.stack([(logits.argmax(-1) == outputs.labels).float().mean() for logits in outputs.teachers])

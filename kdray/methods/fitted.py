@@ -43,13 +43,13 @@ class FittedEnsemble(SoftLabels):
         return soft_terms(step, target, self)
 
 
-def fitted(answers: TeacherLogits, mode: Mode, *, method: str, split: str) -> MethodState:
+def fitted(outputs: TeacherLogits, mode: Mode, *, method: str, split: str) -> MethodState:
     """What `fitted_target` needs, by the labels of one split; and the teachers' accuracies there, to be looked at.
 
     Raises:
         ConfigError: No row is labeled, or stacking lacks a class: its bias would have no finite optimum.
     """
-    known = labeled(answers, method=method, split=split)
+    known = labeled(outputs, method=method, split=split)
     accuracy = {"accuracy": accuracies(known)}
     if mode == "weights":
         return {"weights": _weights(known).float()} | accuracy
@@ -72,14 +72,14 @@ def fitted_target(step: Batch, mode: Mode, *, combine: Combine, temperature: flo
     return log_probs(seen @ matrix.T + bias, temperature)
 
 
-def _weights(answers: TeacherLogits) -> Tensor:
+def _weights(outputs: TeacherLogits) -> Tensor:
     """u of q = softmax(Σ_k u_k log p_k), without its negative part, scaled to sum 1."""
-    parts = torch.stack([log_probs(z.double(), 1.0) for z in answers.teachers])
+    parts = torch.stack([log_probs(z.double(), 1.0) for z in outputs.teachers])
     count = len(parts)
 
     def loss(u: Tensor) -> Tensor:
         mixed = (u.view(-1, 1, 1) * parts).sum(0)
-        return F.cross_entropy(mixed, answers.labels) + 0.5 * u.square().sum() / len(answers.labels)
+        return F.cross_entropy(mixed, outputs.labels) + 0.5 * u.square().sum() / len(outputs.labels)
 
     positive = _least(loss, torch.full((count,), 1 / count, dtype=torch.float64)).clamp(min=0)
     if positive.sum() == 0:
@@ -87,15 +87,15 @@ def _weights(answers: TeacherLogits) -> Tensor:
     return positive / positive.sum()
 
 
-def _stacking(answers: TeacherLogits) -> dict[str, Tensor]:
+def _stacking(outputs: TeacherLogits) -> dict[str, Tensor]:
     """Multinomial logistic regression on all teachers' probabilities; the bias is not shrunk."""
-    seen = _side_by_side([z.double() for z in answers.teachers])
-    classes, features = answers.teachers[0].shape[-1], seen.shape[-1]
+    seen = _side_by_side([z.double() for z in outputs.teachers])
+    classes, features = outputs.teachers[0].shape[-1], seen.shape[-1]
 
     def loss(flat: Tensor) -> Tensor:
         both = flat.view(classes, features + 1)
         matrix, bias = both[:, :-1], both[:, -1]
-        return F.cross_entropy(seen @ matrix.T + bias, answers.labels) + 0.5 * matrix.square().sum() / len(seen)
+        return F.cross_entropy(seen @ matrix.T + bias, outputs.labels) + 0.5 * matrix.square().sum() / len(seen)
 
     start = torch.zeros(classes * (features + 1), dtype=torch.float64)
     found = _least(loss, start).view(classes, features + 1)

@@ -125,9 +125,9 @@ class KSM(Method):
         terms = {name: LossTerm(values[i], everyone & running[i]) for i, name in enumerate(TYPES)}
         return MethodOutput(terms, queries={"teacher": everyone})
 
-    def learn(self, step: Batch, answer: MethodOutput, probe: Probe) -> None:
+    def learn(self, step: Batch, output: MethodOutput, probe: Probe) -> None:
         controller = _controller(step)
-        losses, ce, entropy = _observed(step, answer)
+        losses, ce, entropy = _observed(step, output)
         controller.observe(losses)
         if int(controller.steps) % self.interval:
             return
@@ -154,10 +154,10 @@ def relation_rows(
     return value_per_row(loss, rows=len(student), everyone=len(ours))
 
 
-def _observed(step: Batch, answer: MethodOutput) -> tuple[Float[Tensor, " types"], float, float]:
+def _observed(step: Batch, output: MethodOutput) -> tuple[Float[Tensor, " types"], float, float]:
     """Means over the global batch: each type's loss, picked or not; the student's CE; its scaled entropy."""
     logits, labeled = step.student.logits, step.labels >= 0
-    values = [answer.terms[name].values for name in TYPES]
+    values = [output.terms[name].values for name in TYPES]
     values += [
         cross_entropy_rows(logits, step.labels),
         entropy_rows(log_probs(logits, 1.0)) / math.log(logits.shape[1]),

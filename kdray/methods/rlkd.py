@@ -137,13 +137,13 @@ class RLKD(SoftLabels):
         # Every teacher is queried for every row: the policy reads its output.
         return MethodOutput({"kd": term}, queries=all_asked(step, term))
 
-    def learn(self, step: Batch, answer: MethodOutput, probe: Probe) -> None:
+    def learn(self, step: Batch, output: MethodOutput, probe: Probe) -> None:
         states, selection_logits = self._seen(step)
         chosen = _chosen(step, selection_logits)
         if step.phase == "student":
             self._store(step, chosen, probe)
         else:
-            self._reinforce(step, answer, chosen, states, selection_logits, probe)
+            self._reinforce(step, output, chosen, states, selection_logits, probe)
 
     def _store(self, step: Batch, chosen: Choice, probe: Probe) -> None:
         """Note the global batch's choices; the student has just learned from them."""
@@ -155,14 +155,14 @@ class RLKD(SoftLabels):
     def _reinforce(
         self,
         step: Batch,
-        answer: MethodOutput,
+        output: MethodOutput,
         chosen: Choice,
         states: States,
         selection_logits: SelectionLogits,
         probe: Probe,
     ) -> None:
         policy = _policy(step)
-        ce, kd = cross_entropy_rows(step.student.logits, step.labels), answer.terms["kd"].values
+        ce, kd = cross_entropy_rows(step.student.logits, step.labels), output.terms["kd"].values
         accuracy = self._accuracy(step, probe) if self.reward_number == 3 else torch.zeros_like(kd)
         rewards = rewards_of(self.reward_number, ce=ce.to(kd.dtype), kd=kd, accuracy=accuracy, gamma=self.gamma)
         mean = _mean(step, rewards)

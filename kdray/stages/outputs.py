@@ -176,8 +176,8 @@ def _cache_outputs(
         rows = joined.take(longest_first([joined[field] for field in fields]))
         words = {split: _words(table, fields) for split, table in tables.items()}
         with metrics.tagged(task=stored.task.name):
-            answers = map_resumable(parts_of(rows), loader, context, work, "rows", title=title)
-            _write(tables, answers, shapes, draft.folder, words)
+            predicted = map_resumable(parts_of(rows), loader, context, work, "rows", title=title)
+            _write(tables, predicted, shapes, draft.folder, words)
         checked = check(draft.folder) if check else {}
         return {"rows": len(rows), "kinds": ", ".join(kinds)} | {k: round(v, 4) for k, v in checked.items()}
 
@@ -206,7 +206,7 @@ def _joined(tables: Mapping[str, pa.Table]) -> pa.Table:
 
 def _write(
     tables: Mapping[str, pa.Table],
-    answers: Iterable[pa.Table],
+    predicted: Iterable[pa.Table],
     shapes: dict[str, tuple[int, ...]],
     folder: Path,
     words: Mapping[str, np.ndarray | None],
@@ -217,12 +217,12 @@ def _write(
         split: OutputsWriter(folder, split, table["id"].to_pylist(), shapes, words=words[split])
         for split, table in tables.items()
     }
-    for answered in answers:
-        splits = np.array([home[row] for row in answered["id"].to_pylist()])
+    for part in predicted:
+        splits = np.array([home[row] for row in part["id"].to_pylist()])
         for split in set(splits.tolist()):
-            part = answered.filter(pa.array(splits == split))
-            values = {kind: _matrix(part[kind]) for kind in shapes}
-            writers[split].write(part["id"].to_pylist(), values)
+            rows = part.filter(pa.array(splits == split))
+            values = {kind: _matrix(rows[kind]) for kind in shapes}
+            writers[split].write(rows["id"].to_pylist(), values)
     for writer in writers.values():
         writer.finish()
 

@@ -464,10 +464,10 @@ def outcome(method: Method) -> list[Any]:
                 progress=seed / 4,
                 scores=((), (0.5, 0.5008), (0.5, 0.6))[seed],
             )
-            answer = case.terms(step)
-            found += [_plain(answer), None if answer.hard_rows is None else answer.hard_rows.tolist()]
-            found.append(None if answer.hard is None else answer.hard.tolist())
-            found.append({name: mask.tolist() for name, mask in answer.queries.items()})
+            output = case.terms(step)
+            found += [_plain(output), None if output.hard_rows is None else output.hard_rows.tolist()]
+            found.append(None if output.hard is None else output.hard.tolist())
+            found.append({name: mask.tolist() for name, mask in output.queries.items()})
             found.append({name: torch.as_tensor(w).tolist() for name, w in case.phase.method.schedule(step).items()})
             if case.phase.trains != "student" and seed == 0:
                 _let_learn(case, step)
@@ -507,8 +507,8 @@ class _Detached(TorchFunctionMode):
         return self.constants[self.number - 1]
 
 
-def _plain(answer: MethodOutput) -> dict[str, Any]:
-    return {name: (term.values.tolist(), term.covered().tolist()) for name, term in answer.terms.items()}
+def _plain(output: MethodOutput) -> dict[str, Any]:
+    return {name: (term.values.tolist(), term.covered().tolist()) for name, term in output.terms.items()}
 
 
 def _let_learn(case: Case, step: Batch) -> None:

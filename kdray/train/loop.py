@@ -229,9 +229,9 @@ class _Loop:
         if phase.trains != "controller":
             self._move_student(phase, place)
         if phase.trains != "student":
-            for step, answer in seen:
+            for step, output in seen:
                 with outside_class("method", phase.method):
-                    phase.method.learn(step, answer, self.probe)
+                    phase.method.learn(step, output, self.probe)
 
     def _move_student(self, phase: Phase, place: tuple[int, int]) -> None:
         settings, (done, total) = self.settings, place
@@ -274,8 +274,8 @@ class _Loop:
         with torch.set_grad_enabled(moves):
             step = Batch(
                 student=self._student(mine, part, needs - TEACHER_NEEDS),
-                teachers=tuple(self._answer(teacher, mine, part, needs) for teacher in data.teachers),
-                assistant=self._answer(data.assistant, mine, part, needs) if data.assistant else None,
+                teachers=tuple(self._signals_of(teacher, mine, part, needs) for teacher in data.teachers),
+                assistant=self._signals_of(data.assistant, mine, part, needs) if data.assistant else None,
                 labels=self.rows.labels[mine].to(self.device),
                 ranks=self.ranks,
                 key=key,
@@ -295,7 +295,7 @@ class _Loop:
         if moves:
             (self._touching_adapters(step_loss.loss) * self.ranks.size).backward()  # DDP averages; the loss is a sum
         self.state.accumulator.add(step_loss)
-        return step.detach(), step_loss.answer
+        return step.detach(), step_loss.output
 
     def _touching_adapters(self, loss: Tensor) -> Tensor:
         """DDP waits for the gradient of every parameter, also of adapters that a phase does not use."""
@@ -311,7 +311,7 @@ class _Loop:
             signals = self.wrapped(self.rows.batch(_at_least_one(mine, part), self.device), needs)
         return signals.each(lambda value: value[: len(mine)])
 
-    def _answer(self, teacher: Teacher, mine: np.ndarray, part: np.ndarray, needs: frozenset[Need]) -> Signals:
+    def _signals_of(self, teacher: Teacher, mine: np.ndarray, part: np.ndarray, needs: frozenset[Need]) -> Signals:
         # the row that the student runs instead of none is the teacher's too: their tokens must have one length
         return teacher.signals_for(_at_least_one(mine, part), self.device, needs).each(lambda value: value[: len(mine)])
 

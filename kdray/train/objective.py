@@ -40,7 +40,7 @@ class StepLoss:
         counts: By term, the number of those rows.
         weighted: As `sums`, each value times its weight, of the terms whose weights follow a schedule.
         queries: By kind of model, the number of this worker's rows that queried it.
-        answer: The method's output (detached).
+        output: The method's output (detached).
     """
 
     loss: Tensor
@@ -48,7 +48,7 @@ class StepLoss:
     counts: Mapping[str, Tensor]
     weighted: Mapping[str, Tensor]
     queries: Mapping[str, Tensor]
-    answer: MethodOutput
+    output: MethodOutput
 
 
 def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFraction = MicroBatchFraction()) -> StepLoss:
@@ -59,16 +59,16 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
             it is from outside of kdray and raised an exception.
     """
     with _signals_named(), outside_class("method", method):
-        answer = method.terms(step)
+        output = method.terms(step)
         weights, scheduled = method.weights(), method.schedule(step)
     labeled = step.task.labeled(step.labels)
-    hard = labeled if answer.hard_rows is None else labeled & answer.hard_rows
+    hard = labeled if output.hard_rows is None else labeled & output.hard_rows
     with outside(f"task {step.task.name}", type(step.task)):
-        losses = step.task.hard_rows(step.student.logits, step.labels) if answer.hard is None else answer.hard
-    terms = {"hard": LossTerm(losses, hard), **answer.terms}
+        losses = step.task.hard_rows(step.student.logits, step.labels) if output.hard is None else output.hard
+    terms = {"hard": LossTerm(losses, hard), **output.terms}
     _check(method, terms, {**weights, **scheduled}, step.sequences)
-    if answer.terms and step.student.logits.requires_grad and not is_shipped(type(method)):
-        _check_gradient(method, answer)
+    if output.terms and step.student.logits.requires_grad and not is_shipped(type(method)):
+        _check_gradient(method, output)
 
     predicted = torch.ones_like(labeled) if step.predicted is None else step.predicted
     of_sequences = {name for name, term in terms.items() if term.values.shape != losses.shape}
@@ -79,7 +79,7 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
     sums = {name: torch.where(covered[name], term.values, 0.0).sum() for name, term in terms.items()}
     shares = dict.fromkeys(terms, share.rows if share.predicted is None else share.predicted)
     # a method that chose rows did so within the micro-batch
-    shares["hard"] = share.labeled if answer.hard_rows is None else share.rows
+    shares["hard"] = share.labeled if output.hard_rows is None else share.rows
     shares |= dict.fromkeys(of_sequences, share.sequences)
     scale, totals = dict(weights), dict(sums)  # a number weighs the sum, a tensor each of its values
     for name, weight in scheduled.items():
@@ -93,8 +93,8 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
         sums={name: value.detach() for name, value in sums.items()},
         counts=counts,
         weighted={name: scale[name] * totals[name].detach() for name in scheduled},
-        queries={name: _queries(number, predicted) for name, number in answer.queries.items()},
-        answer=answer.detach(),
+        queries={name: _queries(number, predicted) for name, number in output.queries.items()},
+        output=output.detach(),
     )
 
 
@@ -109,8 +109,8 @@ def _signals_named() -> Generator[None]:
         raise
 
 
-def _check_gradient(method: Method, answer: MethodOutput) -> None:
-    if not any(term.values.requires_grad for term in answer.terms.values()):
+def _check_gradient(method: Method, output: MethodOutput) -> None:
+    if not any(term.values.requires_grad for term in output.terms.values()):
         raise ConfigError(
             f"method {method.label}: no term depends on the student, so it would learn from hard labels alone; remove "
             "detach() or no_grad() from the student's signals."

@@ -20,8 +20,8 @@ ZS = [[1, 1.5, 0.5], [0.2, 1, 0.3]]
 STEP = logits_step(ZS, [ZT], [0, 1])
 
 
-def kd_of(answer: MethodOutput) -> list[float]:
-    return answer.terms["kd"].values.tolist()
+def kd_of(output: MethodOutput) -> list[float]:
+    return output.terms["kd"].values.tolist()
 
 
 def test_two_gradients_are_weighed_as_the_closed_form_says() -> None:

@@ -167,9 +167,9 @@ def test_uncertainties_of_four_rows():
 )
 def test_half_of_four_rows_is_selected(strategy, rows):
     step = logits_step(Z4, [T4], Y4)
-    answer = DeKD(strategy=strategy, r=0.5, assistant=False, lambda3=0).terms(step)
-    assert answer.terms["kd_teacher"].covered().nonzero().flatten().tolist() == rows
-    assert answer.queries["teacher"].nonzero().flatten().tolist() == rows
+    output = DeKD(strategy=strategy, r=0.5, assistant=False, lambda3=0).terms(step)
+    assert output.terms["kd_teacher"].covered().nonzero().flatten().tolist() == rows
+    assert output.queries["teacher"].nonzero().flatten().tolist() == rows
 
 
 def test_ties_break_by_the_smaller_index():
@@ -187,8 +187,8 @@ def test_selection_keeps_the_floor_and_at_least_one(rows, r, kept):
 
 
 def test_teacher_and_assistant_share_the_rows():
-    answer = DeKD(r=1, lambda3=0, t2_scaling=False).terms(logits_step(Z4, [T4], Y4, assistant=A4))
-    teacher, assistant = answer.terms["kd_teacher"], answer.terms["kd_assistant"]
+    output = DeKD(r=1, lambda3=0, t2_scaling=False).terms(logits_step(Z4, [T4], Y4, assistant=A4))
+    teacher, assistant = output.terms["kd_teacher"], output.terms["kd_assistant"]
     assert assistant.covered().nonzero().flatten().tolist() == [1, 3]
     assert teacher.covered().nonzero().flatten().tolist() == [0, 2]
     assert teacher.values[teacher.covered()].mean().item() == near(0.010341)
