@@ -13,7 +13,7 @@ downloaded. Three parts:
 2. The rate of a large square matmul, in the precision of the steps: what the shares below are of.
 3. Training steps of a shallow student of a 12-layer BERT-base: the copy to the device from pinned memory, forward,
    loss, backward, clipping and AdamW. Every window runs the same batches; the median window counts, between
-   synchronisations of the device.
+   synchronizations of the device.
 
 Steps (kdray/methods has the formulas; settings are the defaults):
     plain           cross-entropy

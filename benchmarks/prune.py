@@ -1,7 +1,7 @@
 """Pruning by kdray and by what people write otherwise: `python benchmarks/prune.py --rows 10000 40000`.
 
 Whole texts of SST-2's training split, each made different by a word of noise where there are not enough; policy
-`lower_tail` with the strongest neighbours protected, so that all runners decide the same (above 20,000 rows kdray's
+`lower_tail` with the strongest neighbors protected, so that all runners decide the same (above 20,000 rows kdray's
 graph is cut into parts, and decisions differ: see the last column). Each runner is a process of its own: kdray's stage
 `prune`, on Ray above 16,384 texts and in threads below; sentence-transformers with scikit-learn and all cosines at
 once; plain Ray Data with batches of 32 as they come, then the same. Printed: processor and wall seconds with everything

@@ -90,7 +90,7 @@ def _texts(corpus: Path) -> list[str]:
 
 
 def _decided(texts: list[str], embeddings: np.ndarray) -> np.ndarray:
-    """The usual script: sums of TF-IDF below mean − half a deviation fall, unless somebody's nearest neighbour."""
+    """The usual script: sums of TF-IDF below mean − half a deviation fall, unless somebody's nearest neighbor."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     scores = np.asarray(TfidfVectorizer(token_pattern=r"\b\w\w+\b").fit_transform(texts).sum(axis=1)).ravel()

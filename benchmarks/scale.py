@@ -1,8 +1,8 @@
 """One Ray node of one processor against two: `python benchmarks/scale.py --rows 16000 --repeat 3`.
 
 Both nodes are on this machine, with one processor each. Outputs, pruning and a search go through kdray's own commands,
-in turn on one node and on two, every time from a fresh store that holds the teacher, which learnt from the search's few
-rows, with what it says of these, and no more. Efficiency is the median time on one node over twice the median on two;
+in turn on one node and on two, every time from a fresh store that holds the teacher, trained on the search's few rows,
+with its outputs for these, and no more. Efficiency is the median time on one node over twice the median on two;
 the time of a stage is what its artifact's manifest says, workers' start included, that of the search is its own,
 without the runs that confirm its winner. `--estimate` instead prints what MNLI would cost on GPUs, with its arithmetic:
 no measurement.

@@ -217,7 +217,7 @@ def kd_loss(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, 
 
 
 def encoded(job: Job, tokenizer: Any, split: str, *, pad: bool) -> list[dict[str, Any]]:
-    """The rows of a split as kdray stored them, tokenised once for each student, as the peers' examples do."""
+    """The rows of a split as kdray stored them, tokenized once for each student, as the peers' examples do."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(Path(job["rows"]) / f"{split}.parquet")

@@ -92,7 +92,7 @@ class Words:
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", columns: Sequence[Sequence[Any]], *, max_length: int) -> Encoded:
-    """Tokenise every row once. Of a pair, tokens are cut from the longer text first.
+    """Tokenize every row once. Of a pair, tokens are cut from the longer text first.
 
     Args:
         tokenizer: a fast one.

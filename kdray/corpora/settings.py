@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 
-from kdray.corpora.tasks import LANGUAGE, TASKS, UNLABELLED, Field
+from kdray.corpora.tasks import LANGUAGE, TASKS, UNLABELED, Field
 from kdray.errors import ConfigError
 from kdray.origin import full_name
 from kdray.records import Name, Settings
@@ -217,8 +217,8 @@ class CorpusSettings(Settings):
     def _labels_are_unambiguous(self) -> "CorpusSettings":
         if len(set(self.labels)) < len(self.labels) or not all(name.strip() for name in self.labels):
             raise ValueError(f"labels = {list(self.labels)}: class names must differ and not be empty")
-        if str(UNLABELLED) in self.labels:
-            raise ValueError(f"labels = {list(self.labels)}: {UNLABELLED} cannot be a class, it marks rows without one")
+        if str(UNLABELED) in self.labels:
+            raise ValueError(f"labels = {list(self.labels)}: {UNLABELED} cannot be a class, it marks rows without one")
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError(f"metrics = {list(self.metrics)} names one metric twice")
         return self

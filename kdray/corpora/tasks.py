@@ -15,7 +15,7 @@ Role = Literal["context", "query", "body", "pair"]
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 LANGUAGE = "language"  # the column of a stored corpus, where the language of rows counts
-UNLABELLED = -1  # how GLUE writes a hidden label
+UNLABELED = -1  # how GLUE writes a hidden label
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kdray.corpora.tasks import LANGUAGE, UNLABELLED, Task
+from kdray.corpora.tasks import LANGUAGE, UNLABELED, Task
 from kdray.errors import ConfigError
 from kdray.origin import outside
 from kdray.tasks import LabelError, get_task, mended
@@ -139,11 +139,11 @@ def _labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArr
         if values.null_count:  # pandas makes numbers of fractions where one is missing
             _refuse_first(pc.is_null(values), shown, column, f"is empty; allowed are {_allowed(task)}")
         raise ConfigError(f'{shown}, column "{column}" is of type {values.type}; allowed are {_allowed(task)}.')
-    is_bad = pc.or_(pc.less(numbers, UNLABELLED), pc.greater_equal(numbers, task.num_classes))
+    is_bad = pc.or_(pc.less(numbers, UNLABELED), pc.greater_equal(numbers, task.num_classes))
     row = pc.index(is_bad, True).as_py()
     if row >= 0:
         _refuse_first(is_bad, shown, column, f"is {values[row].as_py()!r}; allowed are {_allowed(task)}")
-    return pc.if_else(pc.equal(numbers, UNLABELLED), pa.scalar(None, pa.int64()), numbers)
+    return pc.if_else(pc.equal(numbers, UNLABELED), pa.scalar(None, pa.int64()), numbers)
 
 
 def _other_labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArray:
@@ -164,9 +164,9 @@ def _other_labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.Chun
 
 def _numbers_of(names: pa.ChunkedArray, column: str, task: Task, shown: str) -> pa.ChunkedArray:
     """Class names or, except for `Task.labels_are_numbers`, class numbers; an empty CSV cell means unlabeled."""
-    known_numbers = range(UNLABELLED, 0 if task.labels_are_numbers else task.num_classes)
+    known_numbers = range(UNLABELED, 0 if task.labels_are_numbers else task.num_classes)
     numbers = {str(number): number for number in known_numbers}
-    numbers |= {name: number for number, name in enumerate(task.labels)} | {"": UNLABELLED}
+    numbers |= {name: number for number, name in enumerate(task.labels)} | {"": UNLABELED}
     values = pc.fill_null(names, "")
     known = pa.array(list(numbers))
     position = pc.index_in(values, value_set=known)
@@ -181,7 +181,7 @@ def _allowed(task: Task) -> str:
     names = ", ".join(
         name if task.labels_are_numbers else f"{number} ({name})" for number, name in enumerate(task.labels)
     )
-    return f"{names}, or {UNLABELLED} for a row without a label"
+    return f"{names}, or {UNLABELED} for a row without a label"
 
 
 def _ids(raw: pa.Table, column: str, split: str, shown: str) -> pa.Array | pa.ChunkedArray:

@@ -65,7 +65,7 @@ class DeKD(SoftTargets):
     @model_validator(mode="after")
     def _no_idle_settings(self) -> "DeKD":
         if not (self.lambda1 or self.lambda2 or self.lambda3):
-            raise ValueError("lambda1, lambda2 and lambda3 are all 0, so that nothing would be learnt")
+            raise ValueError("lambda1, lambda2 and lambda3 are all 0, so that nothing would be learned")
         if not self.lambda2:
             self.refuse_idle(("assistant", "ta_depth"), because="lambda2 is 0")
         elif not self.assistant:

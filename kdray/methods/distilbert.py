@@ -5,7 +5,7 @@ Formula: 5·T²·KL(softmax(z_t/T) ‖ softmax(z_s/T)) + 2·CE + 1·mean over re
 Needs: logits and hidden states of one teacher, online; logits alone, cached, without the cosine.
 Refuses: another tokenizer than the student's, several teachers, other class counts.
 Defaults: weights 5, 2, 1 and T = 2 (the authors' code).
-Differs from the source: class logits and CE where it has those of masked language modelling; tokens are averaged within
+Differs from the source: class logits and CE where it has those of masked language modeling; tokens are averaged within
     a row, then rows, where it averages all tokens of a batch; widths that differ get a bias-free projection on the
     student's side (D14); token types and the pooler stay, and the layers that the student starts from are
     `student.init`, where it copies the layers 0, 2, 4, 7, 9, 11 of 12.

@@ -1,7 +1,7 @@
 """LR-Train-Ensemble: several teachers, weighed by logistic regression on the rows that are trained on.
 
 Source: S0 §4.3 (no row in its tables); Yuan et al. 2021.
-Formula: (1 − α)·CE + α·T²·KL(P_ens ‖ softmax(z_s/T)). `mode: weights`: u minimises the mean NLL of
+Formula: (1 − α)·CE + α·T²·KL(P_ens ‖ softmax(z_s/T)). `mode: weights`: u minimizes the mean NLL of
     softmax(Σ_k u_k·log p_k) + ½‖u‖²/N, and P_ens = Σ_k w_k·softmax(z_k/T) with w_k = max(u_k, 0)/Σ_j max(u_j, 0),
     uniform where all u are 0 or less. `mode: stacking`: P_ens = softmax((W·[p_1 … p_K] + b)/T), W and b by multinomial
     logistic regression with the same penalty on W.

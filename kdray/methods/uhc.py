@@ -6,8 +6,8 @@ Formula: (1 − α)·CE + α·T²·Σ_k KL(softmax(z_k/T) ‖ softmax(z_s[Y_k]/T
 Needs: logits of K ≥ 2 teachers, cached.
 Refuses: fewer than two teachers; subsets that leave a class out; subsets with gold labels (α below 1).
 Defaults: T = 5 and a sum over teachers (public code of MUKI), α = 0.5 (our choice: S1 gives none), T² on (D2).
-Differs from the source: softmax over the sliced logits, which is the renormalised slice of the student's
-    probabilities; the matrix factorisations of the paper are not built (S1 does not use them); subsets may overlap.
+Differs from the source: softmax over the sliced logits, which is the renormalized slice of the student's
+    probabilities; the matrix factorizations of the paper are not built (S1 does not use them); subsets may overlap.
 """
 
 from typing import ClassVar, Literal

@@ -117,9 +117,9 @@ def _strong_edges(weights: Weights, theta: float) -> tuple[Ints, Ints, npt.NDArr
 
 
 def nn_medoids(weights: Weights) -> Mask:
-    """The nodes that are the strongest neighbour (the lowest number, if equal) of at least one other node.
+    """The nodes that are the strongest neighbor (the lowest number, if equal) of at least one other node.
 
-    A node without an edge above 0 has no neighbour.
+    A node without an edge above 0 has no neighbor.
     """
     medoids = np.zeros(weights.num_nodes, dtype=np.bool_)
     for _, block in blocks(weights):
@@ -129,7 +129,7 @@ def nn_medoids(weights: Weights) -> Mask:
 
 
 def medoids_of(weights: Weights, how: Literal["star", "nn"], *, theta: float | None = None) -> Clusters:
-    """The medoids of `star` clusters, or strongest neighbours (`nn`), which form no clusters."""
+    """The medoids of `star` clusters, or strongest neighbors (`nn`), which form no clusters."""
     if how == "star":
         return star_clusters(weights, theta=theta)
     return Clusters(Clusters.none(weights.num_nodes).labels, nn_medoids(weights))

@@ -1,7 +1,7 @@
 """Large graphs, cut into parts of similar units: exact inside a part, no edge between parts.
 
 A graph of all pairs costs the square of the units. Halving them by their own main direction until a part is small makes
-the cost linear, keeps neighbours together, and needs memory for one part at a time.
+the cost linear, keeps neighbors together, and needs memory for one part at a time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +33,7 @@ def parts_of(vectors: npt.NDArray[np.float32], most: int = PART_UNITS) -> list[n
 
 
 def clusters_by_part(vectors: Vectors, how: Literal["star", "nn"], *, run: Runner = map) -> Clusters:
-    """Star clusters or strongest neighbours (`nn`) of every part; what is strong is measured over all units.
+    """Star clusters or strongest neighbors (`nn`) of every part; what is strong is measured over all units.
 
     Args:
         vectors: [units, width], of length 1 or 0.

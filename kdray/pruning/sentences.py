@@ -8,7 +8,7 @@ have no spaces. Thai has no stops, and is not split.
 import re
 from collections.abc import Iterator
 
-SPLITTER_VERSION = 2  # raise it with any change of behaviour: saved pruners of another version are refused
+SPLITTER_VERSION = 2  # raise it with any change of behavior: saved pruners of another version are refused
 
 _OTHER_STOPS = "。｡．！？।॥؟۔։።፧။។៕"  # of full width, Devanagari, Arabic, Urdu, Armenian, Ethiopic, Burmese, Khmer
 _STOP = re.compile(rf"""[.!?{_OTHER_STOPS}]+(?P<closers>["'\u201d\u2019)\]」』）】》〉]*)""")
@@ -24,7 +24,7 @@ _ABBREVIATIONS = _TITLES | _MONTHS | _SHORT_WORDS
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Split a text into sentences: ``(start, end)`` offsets that cover it without a gap, never an empty list.
 
-    White space after a sentence belongs to it. A piece without a word character joins its neighbour.
+    White space after a sentence belongs to it. A piece without a word character joins its neighbor.
     """
     spans: list[tuple[int, int]] = []
     start = 0

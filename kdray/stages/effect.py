@@ -48,7 +48,7 @@ def pruning_effect(
     whole texts on just these rows.
 
     Times, in milliseconds for `TIMED_ROWS` rows in batches of `BATCH_ROWS` padded to their longest, medians of
-    `REPEATS` after `WARM_UP`: the forward pass, and all of pruning, tokenising and forward; `bound` is what the number
+    `REPEATS` after `WARM_UP`: the forward pass, and all of pruning, tokenizing and forward; `bound` is what the number
     of tokens allows.
 
     Raises:
@@ -58,31 +58,31 @@ def pruning_effect(
         raise ConfigError("prune.policy = none: there is no pruning whose effect could be measured.")
     stored = load_stored(prepared.corpus)  # of single labels: `check_method` refuses to prune others
     roles: list[tuple[str, Role]] = [(field.name, field.role) for field in stored.task.fields]
-    report, labels = stored.table(TEST), np.asarray(stored.labels(TEST))
+    test, labels = stored.table(TEST), np.asarray(stored.labels(TEST))
     model = _Model.of(student, [name for name, _ in roles])
-    base = model.scored(report)
+    base = model.scored(test)
     plain = score_all(stored.task.metrics, labels, base)
     names = prunable_fields(roles, prune_pairs=run.prune.prune_pairs)
     pruner_of = _frozen(stored.table("train"), names, run.prune) if names else None
-    whole = row_units(_labeled(report), [name for name, _ in roles])
+    whole = row_units(_labeled(test), [name for name, _ in roles])
     embeddings = [
-        embedded(whole["text"], each, context, name=f"{stored.task.name}-report")
+        embedded(whole["text"], each, context, name=f"{stored.task.name}-test")
         for each in embedders_of(run.prune, prepared.teachers, context)
     ]
     scores: list[dict[str, Any]] = []
     times: list[dict[str, Any]] = []
-    whole_time = model.timed(lambda: report.slice(0, TIMED_ROWS))
+    whole_time = model.timed(lambda: test.slice(0, TIMED_ROWS))
     for settings in _every_policy(run.prune, stored.task.name):
         row: dict[str, Any] = {"policy": settings.policy.label}
         if pruner_of is not None:
             is_own = settings.policy.name == run.prune.policy.name
             pruner = (_stored(prepared.pruned_corpus) if is_own else None) or pruner_of(settings)
-            shorter = prune_table(report, roles, pruner, is_train=False)
+            shorter = prune_table(test, roles, pruner, is_train=False)
             found = score_all(stored.task.metrics, labels, model.scored(shorter.table))
             row |= {"pruned": 1 - float(np.mean(shorter.decisions["kept"].to_numpy()))}
             row |= {"base accuracy": plain["accuracy"], "accuracy": found["accuracy"]}
             row |= {"base macro F1": plain["macro_f1"], "macro F1": found["macro_f1"]}
-            first = report.slice(0, TIMED_ROWS)
+            first = test.slice(0, TIMED_ROWS)
             mine = model.timed(lambda: prune_table(first, roles, pruner, is_train=False).table)  # noqa: B023
             times.append({"policy": settings.policy.label} | whole_time.against(mine))
         kept = _kept(whole, embeddings, settings)
@@ -206,7 +206,7 @@ def _kept(whole: pa.Table, embeddings: Sequence[np.ndarray], settings: PruneSett
     return fit(whole, embeddings, chosen, level="row").decisions["kept"].to_numpy().astype(np.bool_)
 
 
-def _labeled(report: pa.Table) -> pa.Table:
+def _labeled(test: pa.Table) -> pa.Table:
     """Rows without a label are a class of their own, as nothing here may fall for having none."""
-    label = report.column_names.index("label")
-    return report.set_column(label, "label", report["label"].fill_null(-1))
+    label = test.column_names.index("label")
+    return test.set_column(label, "label", test["label"].fill_null(-1))

@@ -64,7 +64,7 @@ class TeacherSettings(Settings):
         return value
 
     @model_validator(mode="after")
-    def _classes_are_learnt_here(self) -> "TeacherSettings":
+    def _classes_are_learned_here(self) -> "TeacherSettings":
         if self.classes and (self.fine_tuned or self.init_from):
             other = "fine_tuned" if self.fine_tuned else "init_from"
             raise ValueError(f"classes cannot be combined with {other}: that model's classes are given")

@@ -10,12 +10,12 @@ from kdray.distillation.job import split_reward_rows
 from kdray.methods import Reward
 from kdray.train import Rows
 
-UNLABELLED = (3, 5, 8)
+UNLABELED = (3, 5, 8)
 
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
-    return tiny.random_rows(103, seed=1, classes=3, unlabeled=UNLABELLED)
+    return tiny.random_rows(103, seed=1, classes=3, unlabeled=UNLABELED)
 
 
 def classes(rows: Rows) -> Counter[int]:

@@ -37,7 +37,7 @@ def fitted_weights(teachers, y):
 
 
 def stacked(teachers, y):
-    """(W, b) by a general minimiser."""
+    """(W, b) by a general minimizer."""
     seen, classes = np.concatenate([softmax(z) for z in teachers], axis=1), len(teachers[0][0])
 
     def loss(flat):

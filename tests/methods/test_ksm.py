@@ -241,11 +241,11 @@ def test_two_uneven_workers_learn_as_one(rows):
     loss, gradients, state = work(whole)
     both = as_two(whole, work)
     assert both[0][0] + both[1][0] == near(loss, 1e-12)
-    for rank, (_, mine, learnt) in enumerate(both):
+    for rank, (_, mine, trained) in enumerate(both):
         for part, expected in zip(mine, gradients, strict=True):
             torch.testing.assert_close(part, expected[rank::2])
         assert state["controller.actor"].ne(start["controller.actor"]).any()
-        for name, value in learnt.items():
+        for name, value in trained.items():
             torch.testing.assert_close(value, state[name], rtol=1e-12, atol=1e-12)
             assert torch.equal(value, both[0][2][name])
 

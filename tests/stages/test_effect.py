@@ -63,13 +63,13 @@ def test_effect_scores_pruned_texts_and_kept_rows(corpus: Path, tiny_encoder: Pa
     # the student was scored on the shortened test split when it was trained: the same statistics, the same texts
     assert mine["accuracy"] == pytest.approx(result["metrics"]["test"]["accuracy"])
     assert mine["macro F1"] == pytest.approx(result["metrics"]["test"]["macro_f1"])
-    report = load_stored(prepared.corpus).table("test")
-    decided = Pruner.load(prepared.pruned_corpus.folder).prune(report["text"].to_pylist())
+    test = load_stored(prepared.corpus).table("test")
+    decided = Pruner.load(prepared.pruned_corpus.folder).prune(test["text"].to_pylist())
     assert decided == load_stored(prepared.pruned_corpus).table("test")["text"].to_pylist()
     assert 0 < mine["pruned"] < by_policy["literal"]["pruned"] < 1
     # whole rows, by statistics of the split itself and without a graph
     settings = PruneSettings(policy="bottom_quintile", level="row", fit_on="split")  # pyright: ignore
-    kept = fit(row_units(report, ["text"]), [], settings, level="row").decisions["kept"].to_pylist()
+    kept = fit(row_units(test, ["text"]), [], settings, level="row").decisions["kept"].to_pylist()
     assert by_policy["bottom_quintile"]["rows kept"] == pytest.approx(sum(kept) / len(kept))
     assert by_policy["literal_centers"]["rows kept"] > by_policy["literal"]["rows kept"]
 
@@ -83,9 +83,9 @@ def test_the_runs_own_row_is_of_its_own_settings(corpus: Path, tiny_encoder: Pat
     (usual,) = [row for row in others if row["policy"] == "lower_tail"]
     assert 0 < mine["pruned"] < usual["pruned"]
     assert mine["accuracy"] == pytest.approx(result_of(student)["metrics"]["test"]["accuracy"])
-    report = row_units(load_stored(prepared.corpus).table("test"), ["text"])
+    test = row_units(load_stored(prepared.corpus).table("test"), ["text"])
     settings = PruneSettings(policy="lower_tail", max_prune_rate=0.1, keep_medoids="none", level="row", fit_on="split")  # pyright: ignore
-    kept = fit(report, [], settings, level="row").decisions["kept"].to_pylist()
+    kept = fit(test, [], settings, level="row").decisions["kept"].to_pylist()
     assert mine["rows kept"] == pytest.approx(sum(kept) / len(kept))
 
 
