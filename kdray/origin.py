@@ -8,6 +8,7 @@ mix, and a worker that finds another source than the driver had refuses to train
 import ast
 import hashlib
 import importlib
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -166,6 +167,17 @@ def object_of(name: str, key: str) -> Any:
         ConfigError: There is none, its file imports others, or its source is another one.
     """
     return _resolved(name, key)[1]
+
+
+def is_defined(name: str) -> bool:
+    """Whether this process has what a full name means, by whichever module or file. Nothing is imported or run."""
+    own = identity_of(name)
+    for module in list(sys.modules.values()) if own not in _objects else ():
+        found = getattr(module, "__dict__", {}).get(shown(own))
+        if inspect.isfunction(found) and own == f"{shown(own)}@{_hash_of(found, module.__name__)}":
+            _objects[own] = module, found
+            break
+    return own in _objects
 
 
 def identity_of(name: str) -> str:

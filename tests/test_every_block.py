@@ -32,6 +32,7 @@ RUN_ELSEWHERE = {
     ("extending.md", "class Quantile"): "tests/stages/test_outside_policy_and_corpus.py",
     ("extending.md", "def reviews"): "tests/stages/test_outside_policy_and_corpus.py",
     ("extending.md", "def doubt"): "tests/stages/test_own_metric.py",
+    ("pruning.md", "def lines"): "tests/prune/test_splitters.py",
 }
 RUN_HERE = {("extending.md", "class MyKD"), ("extending.md", "check_method"), ("pruning.md", "Pruner.load"),
             ("quickstart.md", "text-classification")}  # fmt: skip

@@ -45,7 +45,7 @@ def sendable(run: RunConfig) -> dict[str, Any]:
         ConfigError: A class has no source that a worker could import.
     """
     assistant = run.assistant
-    others = [run.prune.policy, run.student.architecture, assistant.architecture]
+    others = [run.prune.policy, run.prune.splitter, run.student.architecture, assistant.architecture]
     sources = [*sources_of(run.method, assistant.method), *origin.sources_of(others)]
     return run.model_dump(mode="json") | {SOURCES: [source.model_dump() for source in sources]}
 

@@ -37,6 +37,7 @@ from kdray.export.trained import FILE, TrainedModel, digest_of
 from kdray.models import architecture_of, check_export
 from kdray.origin import shown
 from kdray.pruning import Pruner, importance, sentences
+from kdray.pruning.splitters import RULES
 from kdray.store import file_sha256
 from kdray.tasks import TASKS
 
@@ -90,6 +91,7 @@ def export_bundle(
         raise ConfigError(f"format {format!r} is unknown; known are {', '.join(FORMATS)}.")
     if not 0 <= tolerance <= 100:
         raise ConfigError(f"tolerance = {tolerance:g} is out of range; allowed are 0 to 100 points.")
+    _refuse_splitter(model.pruner)
     _check_scores(model.reading.task, format, calibrate=calibrate, abstain_below=abstain_below)
     if format != "hf":
         check_installed()
@@ -119,6 +121,15 @@ def export_bundle(
         about = _write_about(draft, about)
         (draft / "README.md").write_text(bundle_card(about), encoding="utf-8")
     return about
+
+
+def _refuse_splitter(pruner: Pruner | None) -> None:
+    splitter = RULES if pruner is None else shown(pruner.settings.splitter)
+    if splitter != RULES:
+        raise ConfigError(
+            f"the model was trained on texts that prune.splitter = {splitter} cut into sentences, but bundles cut "
+            "texts by kdray's own rules only; train it with prune.splitter=rules."
+        )
 
 
 def _check_scores(task: str, format: Format, *, calibrate: bool, abstain_below: float | None) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from kdray.errors import ConfigError
+from kdray.origin import is_defined, shown
 from kdray.pruning.apply import drop_sentences
 from kdray.pruning.clusters import Clusters
 from kdray.pruning.decisions import PolicyDecision, decided
@@ -18,6 +19,7 @@ from kdray.pruning.importance import Scale, TermStatistics, score
 from kdray.pruning.policies import Fitted
 from kdray.pruning.sentences import SPLITTER_VERSION
 from kdray.pruning.settings import PruneSettings
+from kdray.pruning.splitters import RULES
 from kdray.pruning.units import Level, text_column, units_of
 from kdray.store.checksum import has_right_checksum, with_checksum
 from kdray.utf8 import is_text
@@ -36,7 +38,7 @@ class Pruner:
         statistics: Inverse document frequencies.
         scale: The scores that mean importance 0 and 1.
         threshold: Units of lower importance fall.
-        splitter: The version of the sentence splitter.
+        splitter: The version of kdray's own sentence splitter.
     """
 
     settings: PruneSettings
@@ -85,7 +87,8 @@ class Pruner:
             if not is_text(text):
                 raise ConfigError(f"Row {row}: {text!r} is not a text of valid Unicode; correct or remove it.")
         table = pa.table({"id": np.arange(len(texts)), "text": pa.array(texts, pa.string())})
-        return drop_sentences(table, ["text"], self.decide(units_of(table, ["text"])))["text"]
+        units = units_of(table, ["text"], splitter=self.settings.splitter)
+        return drop_sentences(table, ["text"], self.decide(units))["text"]
 
     def save(self, folder: Path) -> None:
         """Write one JSON file into a folder, which is made if it is missing."""
@@ -124,6 +127,7 @@ class Pruner:
         if not has_right_checksum(content):
             raise ConfigError(f"{path} is damaged (its checksum does not match its contents); fit it again.")
         try:
+            _check_splitter(path, str(content["settings"].get("splitter", RULES)))
             return cls(
                 _settings(content["settings"]),
                 content["level"],
@@ -133,6 +137,15 @@ class Pruner:
             )
         except (KeyError, ValidationError) as error:
             raise ConfigError(f"{path} is damaged ({str(error).splitlines()[0]}); fit it again.") from error
+
+
+def _check_splitter(path: Path, name: str) -> None:
+    """No code that a folder names is run."""
+    if ":" in name and not is_defined(name):
+        raise ConfigError(
+            f"{path} was fitted with the splitter {shown(name)}, which is not defined in this process, or whose source "
+            f"has changed since; import {shown(name).rpartition(':')[2]} from its file first."
+        )
 
 
 def _settings(plain: dict[str, Any]) -> PruneSettings:

@@ -9,8 +9,9 @@ from kdray.pruning.graph import Edge
 from kdray.pruning.importance import ScoreKind
 from kdray.pruning.policies import LowerTail, MedoidRule, Policy
 from kdray.pruning.sklearn_clustering import COUNTED
+from kdray.pruning.splitters import RULES, checked
 from kdray.pruning.units import Level, LevelCounts
-from kdray.records import Settings
+from kdray.records import Name, Settings
 
 AUTO_SHARE = 0.05  # of the training examples; below, removing sentences has almost no effect
 
@@ -38,6 +39,8 @@ class PruneSettings(Settings):
         policy: Which units are dropped; a name alone means its defaults (``policy: literal``).
         level: ``sentence`` shortens texts; ``row`` drops whole training rows; ``auto`` takes the first where at
             least 5 % of the training examples have a field of several sentences.
+        splitter: What cuts texts into sentences: kdray's own ``rules``, the package ``pysbd`` (``pysbd-de`` for German
+            and so on), or a function of your own, ``my_file.py:NAME``, from a text to the list of its sentences.
         fit_on: Scores and thresholds are fitted on the training split and frozen, or on the split at hand.
         keep_medoids: Which medoids are always kept: of ``star`` clusters, strongest neighbors (``nn``), those of
             another clustering (S0 Figure 3), or none. None takes the policy's default.
@@ -55,6 +58,7 @@ class PruneSettings(Settings):
 
     policy: Policy = LowerTail()
     level: Literal["sentence", "row", "auto"] = "auto"
+    splitter: Name = RULES
     fit_on: Literal["train", "split"] = "train"
     keep_medoids: MedoidRule | None = None
     num_clusters: int | None = Field(default=None, ge=2, le=1_000_000)
@@ -70,6 +74,8 @@ class PruneSettings(Settings):
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    _splitter = field_validator("splitter")(checked)
 
     @model_validator(mode="after")
     def _nothing_ignored(self) -> "PruneSettings":
@@ -102,7 +108,7 @@ class PruneSettings(Settings):
                 ({"edge"} if self.duplicates is None else set(), "no medoid is protected and no graph is built")
             )
         if self.level == "row":
-            unused.append(({"min_keep", "prune_pairs"}, "level is example"))
+            unused.append(({"min_keep", "prune_pairs", "splitter"}, "level is example"))
         if self.level == "sentence":
             unused.append(({"min_per_class"}, "level is sentence"))
         return unused

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from kdray.arrow_io import TableMap
+from kdray.origin import Source, define
 from kdray.pruning.clusters import Clusters
 from kdray.pruning.importance import Floats, ScoreKind, TermCounts, TermStatistics, count_terms, score
 from kdray.pruning.pruner import Pruner
@@ -20,6 +21,12 @@ from kdray.pruning.tables import prune_table, units_at
 from kdray.pruning.units import Role, text_column
 
 Fields = Sequence[tuple[str, Role]]
+
+
+def with_sources(sources: Sequence[Source], factory: Callable[[], TableMap]) -> TableMap:
+    """What `factory` makes, on a worker that does not have the functions of `sources` yet."""
+    define(sources)
+    return factory()
 
 
 def sentences(fields: Fields, settings: PruneSettings) -> TableMap:

@@ -37,7 +37,7 @@ def units_at(
     if level == "row":
         return row_units(table, [name for name, _ in fields], id_column=id_column, label_column=label_column)
     names = sentence_fields(fields, settings)
-    return units_of(table, names, id_column=id_column)
+    return units_of(table, names, id_column=id_column, splitter=settings.splitter)
 
 
 def prune_table(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from kdray.errors import ConfigError
-from kdray.pruning.sentences import sentence_spans
+from kdray.pruning.splitters import RULES, spans_by
 from kdray.utf8 import is_readable
 
 Role = Literal["context", "query", "body", "pair"]
@@ -32,28 +32,30 @@ def prunable_fields(fields: Sequence[tuple[str, Role]], *, prune_pairs: bool) ->
     return [name for name, role in fields if role in allowed]
 
 
-def units_of(table: pa.Table, fields: Sequence[str], *, id_column: str = "id") -> pa.Table:
+def units_of(table: pa.Table, fields: Sequence[str], *, id_column: str = "id", splitter: str = RULES) -> pa.Table:
     """The sentences of the given fields, one row each, ordered by row, then field as listed, then position.
 
     Args:
         table: Examples, with a column of unique ids and one text column for each field.
         fields: The prunable fields' names.
         id_column: The ids; other types than string are written as strings.
+        splitter: As `PruneSettings.splitter`.
 
     Returns:
         Columns ``row`` (int64, position in ``table``), ``id``, ``field``, ``unit`` (int32, from 0 in each field),
         ``start`` and ``end`` (int32, in characters) and ``text``. A field's units joined are the field's text.
 
     Raises:
-        ConfigError: A column or a text is missing, an id occurs twice, or the table was pruned before.
+        ConfigError: A column or a text is missing, an id occurs twice, or the table was pruned before; or a splitter
+            of your own loses characters.
     """
-    ids = row_ids(table, id_column)
+    ids, spans = row_ids(table, id_column), spans_by(splitter)
     texts = [field_texts(table, field) for field in fields]
     found: list[tuple[int, str, str, int, int, int, str]] = []
     for row, name in enumerate(ids):
         for field, column in zip(fields, texts, strict=True):
             text = column[row]
-            for unit, (start, end) in enumerate(sentence_spans(text)):
+            for unit, (start, end) in enumerate(spans(text, f"row {name!r} ({field!r})")):
                 found.append((row, name, field, unit, start, end, text[start:end]))
     return pa.Table.from_arrays([pa.array(c, t) for c, t in _columns(found)], schema=_SCHEMA)
 

@@ -102,7 +102,7 @@ def _stored(pruned_corpus: Artifact | None) -> Pruner | None:
 
 def _frozen(train: pa.Table, names: Sequence[str], section: PruneSettings) -> Callable[[PruneSettings], Pruner]:
     """Pruners of any policy, by statistics of the training split's sentences."""
-    texts = text_column(units_of(train, names))
+    texts = text_column(units_of(train, names, splitter=section.splitter))
     terms = freeze(count_terms(texts))
     scores = score(texts, terms, section.score)
     scale = Scale.of(scores)

@@ -17,6 +17,7 @@ from kdray.distillation import TeacherRef
 from kdray.engines import InProcess
 from kdray.errors import ConfigError
 from kdray.models import resolve_encoder
+from kdray.origin import sources_of
 from kdray.pruning import (
     Fit,
     PruneSettings,
@@ -35,6 +36,7 @@ from kdray.pruning.clusters import Clusters
 from kdray.pruning.duplicates import find_duplicates
 from kdray.pruning.graph import unit_vectors
 from kdray.pruning.parts import Vectors
+from kdray.pruning.splitters import RULES, identity
 from kdray.pruning.tables import sentence_fields
 from kdray.pruning.units import Level, Role, joined_texts, prunable_fields
 from kdray.stages.context import Context
@@ -62,6 +64,10 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
     embedders = embedders_of(section, teachers, context)
     plain = settings.model_dump(mode="json")
     plain["policy"]["name"] = settings.policy.identity
+    if settings.splitter == RULES:  # so that corpora of these keep their digests
+        del plain["splitter"]
+    else:
+        plain["splitter"] = identity(settings.splitter)
     inputs = {"corpus": corpus.digest} | {f"embedder{i}": each.digest for i, each in enumerate(embedders)}
     work = context.store.work(digest_of("prune", settings=plain, inputs=inputs))
     task = load_stored(corpus).task.name
@@ -177,6 +183,8 @@ class _Pruning:
         """What the map makes of every range of rows."""
         context = self.context if len(table) > FEW else replace(self.context, engine=InProcess())
         title = f"prune {self.stored.task.name} {name}"
+        if not isinstance(context.engine, InProcess) and (sources := sources_of([self.settings.splitter])):
+            factory = partial(shards.with_sources, sources, factory)
         return map_resumable(parts_of(table), factory, context, self.work, name, title=title)
 
     def _units(self, train: pa.Table) -> tuple[pa.Table, Level]:

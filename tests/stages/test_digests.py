@@ -62,6 +62,7 @@ COUNTS: dict[str, dict[str, Any]] = {
     },
     "prune": {
         "prune.policy": "literal", "prune.level": "row", "prune.fit_on": "split", "prune.keep_medoids": "nn",
+        "prune.splitter": (f"{Path(__file__).parents[1] / 'prune' / 'own_splitter.py'}:lines", SEVERAL),
         "prune.num_clusters": (3, {"prune.keep_medoids": "kmeans"}), "prune.min_keep": (2, SEVERAL),
         "prune.min_per_class": (2, {"prune.level": "row"}), "prune.max_prune_rate": 0.25, "prune.score": "mean",
         "prune.edge": "mean_cosine", "prune.prune_pairs": (True, SEVERAL), "prune.embedders": OTHER,
