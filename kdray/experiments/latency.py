@@ -27,9 +27,10 @@ from kdray.export.bundle import export_bundle, write_drafts
 from kdray.export.evidence import evidence_for
 from kdray.export.machine import machine
 from kdray.export.trained import Reading, TrainedModel, open_trained
-from kdray.models import model_info, save_classifier
+from kdray.models import model_info, save_classifier, transformer_for
 from kdray.stages import load_stored
 from kdray.store import Artifact, Store
+from kdray.tasks import get_task
 
 log = logging.getLogger(__name__)
 
@@ -157,12 +158,13 @@ def _drafts(
 ) -> Iterator[tuple[str, Path]]:
     """Untrained bundles by name: students as `NUMBER FORMAT`, teachers as `teacher NAME`."""
     task = load_stored(corpus).task
+    transformer = transformer_for(get_task(task.kind))
     for number, each in enumerate(runs.values()):
         student = each.student
         layers = student.layers if student.is_transformer else None
         source = ModelSource(
             encoder=each.student_encoder,
-            architecture=student.architecture,
+            architecture=transformer if student.is_transformer else student.architecture,
             layers=layers,
             init=student.init,
             width=student.width,
@@ -177,7 +179,7 @@ def _drafts(
             yield f"{number} {format}", folder
     same = dict[str, Path]()
     for teacher in (each for each in run.teachers if each.predictions is None):
-        source = ModelSource(encoder=teacher.encoder, layers=teacher.layers)
+        source = ModelSource(architecture=transformer, encoder=teacher.encoder, layers=teacher.layers)
         key = source.model_dump_json() + str(teacher.train.max_length)
         if key not in same:
             model = _untrained(source, task, teacher.train.max_length, store, place / f"{TEACHER}{teacher.name}")

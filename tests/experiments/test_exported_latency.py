@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tagged
 import tiny
 
 from kdray.api import experiments as api
@@ -152,6 +153,22 @@ def test_shapes_and_teachers_are_timed_in_turns_and_once(run: RunConfig, fake: l
     assert len(fake) == 1
     exported_latency(settings(3), run, corpus, context.store)
     assert len(fake) == 2  # another shape is measured
+
+
+def test_students_and_teachers_that_tag_words_are_exported_as_such(
+    tmp_path: Path, tiny_encoder: Path, fake: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[str] = []
+
+    def drafts(model: Any, place: Path, formats: Sequence[str]) -> dict[str, Path]:
+        kinds.append(type(model.load_model()[0]).__name__)
+        return {format: place / format / "1" for format in formats}
+
+    monkeypatch.setattr(latency, "write_drafts", drafts)
+    run = parse(tagged.settings(tiny_encoder, tagged.save(tmp_path / "films")), source="test")
+    context = Context(Store(str(tmp_path / "store")), InProcess(), None)
+    exported_latency(settings(1), run, read(run.corpus, context), context.store)
+    assert kinds == ["BertForTokenClassification"] * 2
 
 
 def test_too_many_shapes_are_refused(run: RunConfig, fake: list[list[str]]) -> None:

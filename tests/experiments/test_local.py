@@ -7,9 +7,10 @@ from typing import Any
 
 import optuna
 import pytest
+import tagged
 import tiny
 
-from kdray.config import RunConfig
+from kdray.config import RunConfig, parse
 from kdray.engines import InProcess
 from kdray.errors import ConfigError
 from kdray.experiments.documents import Provenance
@@ -81,6 +82,23 @@ def test_a_sweep_in_this_process_searches_confirms_and_writes_its_documents(
     assert {0} <= {each["number"] for each in selection["contenders"]} <= {0, 1, 2}
     assert document["best"]["number"] == selection["winner"]
     assert (tmp_path / "store" / "sweeps" / "s" / "report.html").exists()
+
+
+def test_a_search_trains_students_that_tag_words(tmp_path: Path, tiny_encoder: Path) -> None:
+    def narrow(trial: Any) -> dict[str, Any]:
+        return {
+            "method.alpha": trial.suggest_float("alpha", 0, 1),
+            "student.width": trial.suggest_categorical("width", [8, 16]),
+        }
+
+    starts = [{"label": "defaults", "params": {"alpha": 0.5, "width": width}} for width in (8, 16)]
+    folder = tagged.save(tmp_path / "films", train=48)
+    settings = replace(SETTINGS, space=narrow, starts=starts, trials=2, pruning="none")
+    run = parse(tagged.settings(tiny_encoder, folder, store=str(tmp_path / "store")), source="test")
+    found = searched(run, settings, OneByOne(), InProcess())
+    assert [trial["state"] for trial in found.trials] == ["complete"] * 2
+    assert all(0 < trial["value"] <= 1 for trial in found.trials)
+    assert found.trials[0]["parameters"] < found.trials[1]["parameters"]
 
 
 def test_an_interrupted_search_resumes_as_the_unbroken_one(

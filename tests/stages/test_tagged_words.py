@@ -157,6 +157,15 @@ def test_a_method_trains_or_is_refused_as_the_page_says(tiny_encoder, folder, st
             go(tiny_encoder, folder, store, method=method, **short)
 
 
+def test_a_narrower_student_trains_by_dynamic_weights(tiny_encoder, folder, store):
+    student = {"encoder": str(tiny_encoder), "layers": 1, "width": 8}
+    _, narrow = go(tiny_encoder, folder, store, method={"name": "ner_dyn"}, student=student)
+    result = result_of(narrow)
+    assert json.loads((narrow.file("model") / "config.json").read_text())["hidden_size"] == 8
+    assert result["history"][-1]["loss"] < result["history"][0]["loss"]
+    assert result["metrics"]["test"]["entity_f1"] > 0
+
+
 @pytest.mark.parametrize("method", OF_WHOLE_ROWS, ids=str)
 def test_settings_that_need_whole_rows_are_refused(tiny_encoder, folder, store, of_the_page, short, method):
     assert method["name"] in of_the_page[2]
