@@ -199,16 +199,17 @@ class _Loop:
         if self.schedule.starts_afresh(state.epoch) and state.step == 0:
             self.optimizer = make_optimizer(self.trainable, settings)
         title = self.hooks.title if len(self.schedule.phases) == 1 else f"{self.hooks.title}, {phase.name}"
-        progress = Progress(title, state.epoch + 1, self.schedule.epochs, len(self.rows), self.ranks.rank == 0)
         self.trainable.train()
         before, clock = state.seconds, time.perf_counter()
-        for batch in batches[state.step :]:
-            self._step(batch, phase)
-            state.step += 1
-            state.seconds = before + time.perf_counter() - clock
-            progress.show(len(batch), state.accumulator)
-            if settings.checkpoint_steps and state.step % settings.checkpoint_steps == 0:
-                self._save()
+        epochs, is_first = self.schedule.epochs, self.ranks.rank == 0
+        with Progress(title, state.epoch + 1, epochs, len(self.rows), is_first) as progress:
+            for batch in batches[state.step :]:
+                self._step(batch, phase)
+                state.step += 1
+                state.seconds = before + time.perf_counter() - clock
+                progress.show(len(batch), state.accumulator)
+                if settings.checkpoint_steps and state.step % settings.checkpoint_steps == 0:
+                    self._save()
         self._end_epoch(phase)
         state.seconds = before + time.perf_counter() - clock
         self._save()

@@ -1,6 +1,7 @@
-"""Progress of a running epoch: sums on the device, and a log line every few seconds."""
+"""Progress of a running epoch: sums on the device, and a bar or a log line every few seconds."""
 
 import logging
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from kdray.methods import Ranks
 from kdray.train.objective import StepLoss
 
 log = logging.getLogger(__name__)
-EVERY_SECONDS = 10.0
+EVERY_SECONDS, BAR_SECONDS = 10.0, 1.0  # between two lines, and between two losses of a bar
 
 
 class MetricAccumulator:
@@ -77,27 +78,48 @@ class MetricAccumulator:
         return float(self._sums[name] / self._counts[name].clamp(min=1))
 
 
+def is_watched() -> bool:
+    """Whether standard error is a terminal, or below the cell of a notebook."""
+    stream: Any = sys.stderr
+    return stream is not None and (stream.isatty() or type(stream).__module__.startswith("ipykernel."))
+
+
 class Progress:
-    """Logs the progress of an epoch every few seconds."""
+    """Shows the progress of an epoch: a bar in notebooks and on terminals, elsewhere a log line every few seconds."""
 
     def __init__(self, title: str, epoch: int, epochs: int, rows: int, is_logging: bool) -> None:
-        self._title, self._epoch, self._epochs, self._rows, self._is_logging = title, epoch, epochs, rows, is_logging
+        self._title, self._rows, self._is_logging = f"{title}: epoch {epoch}/{epochs}", rows, is_logging
         self._done = 0
         self._start = self._last = time.perf_counter()
+        self._bar: Any = None
+        if is_logging and is_watched():
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=rows, desc=self._title, unit=" rows", leave=False)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
     def show(self, rows: int, accumulator: MetricAccumulator) -> None:
         self._done += rows
         if self._is_logging:
             metrics.count("rows", rows)
+        if self._bar is not None:
+            self._bar.update(rows)
         now = time.perf_counter()
-        if not self._is_logging or now - self._last < EVERY_SECONDS:
+        if not self._is_logging or now - self._last < (EVERY_SECONDS if self._bar is None else BAR_SECONDS):
             return
         self._last = now
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"hard-label loss {accumulator.described()}")
+            return
         log.info(
-            "%s: epoch %d/%d, %d of %d rows, %.0f rows/s, hard-label loss %s",
+            "%s, %d of %d rows, %.0f rows/s, hard-label loss %s",
             self._title,
-            self._epoch,
-            self._epochs,
             self._done,
             self._rows,
             self._done / (now - self._start),

@@ -1,6 +1,8 @@
 """Lines of a running epoch: when they are written, and what they state."""
 
+import io
 import logging
+import sys
 from itertools import chain, repeat
 
 import pytest
@@ -50,3 +52,40 @@ def test_a_line_has_the_mean_of_every_term() -> None:
 
 def test_only_the_first_worker_writes_lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     assert lines(monkeypatch, caplog, first=False) == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Cell(io.StringIO):
+    """As ipykernel's stream of a cell."""
+
+    __module__ = "ipykernel.iostream"
+
+
+@pytest.mark.parametrize("stream", [Terminal, Cell])
+def test_a_person_sees_a_bar_with_the_loss_and_no_lines(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stream: type[io.StringIO]
+) -> None:
+    monkeypatch.setattr(progress, "BAR_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "stderr", shown := stream())
+    caplog.set_level(logging.INFO, logger="kdray.train.progress")
+    with Progress("kd", 2, 3, 100, True) as bar:
+        for _ in range(2):
+            bar.show(20, accumulator(0.25, 20))
+    texts = [each for each in shown.getvalue().split("\r") if each.strip()]
+    assert texts[0].startswith("kd: epoch 2/3:   0%")
+    assert " 40/100 [" in texts[-1]
+    assert "hard-label loss 0.2500]" in texts[-1]
+    assert shown.getvalue().endswith("\r")  # the bar is wiped out at the end
+    assert not caplog.records
+
+
+def test_other_workers_and_streams_show_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream, first in ((Terminal(), False), (io.StringIO(), True), (None, True)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with Progress("kd", 2, 3, 100, first) as none:
+            none.show(100, accumulator(0.25, 20))
+        assert stream is None or stream.getvalue() == ""
