@@ -24,13 +24,22 @@ from kdray.seeds import seed_of
 from kdray.signals import OutputsWriter
 from kdray.stages import resumable_map
 from kdray.tasks import NO_WORD
-from kdray.train import Rows
+from kdray.train import Checkpoint, Rows
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "the", "a", "was", "very", "and", "it")
 MAX_LENGTH = 32
 LABELS = ("negative", "positive")
 POSITIONS = 128  # as many as the stage prune reads of a unit
 WIDTH = 16
+
+
+class NoCheckpoints:
+    """For trainings that are cheaper to repeat than to save."""
+
+    def save(self, checkpoint: Checkpoint) -> None: ...
+
+    def load(self) -> Checkpoint | None:
+        return None
 
 
 def bert_config(*, layers: int = 4, width: int = WIDTH, dropout: float = 0.0, **more: Any) -> BertConfig:

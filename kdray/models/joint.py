@@ -34,7 +34,7 @@ class JointClassifier(nn.Module):
                     f"width: found {_shape(first)} and {_shape(other)}; set teacher_training=separate."
                 )
             for owner, name, module in _head(first, other):
-                del owner._modules[name]  # lent, not owned: one name a parameter in optimizers and checkpoints
+                delattr(owner, name)  # lent, not owned: one name a parameter in optimizers and checkpoints
                 owner.__dict__[name] = module
         self.members = nn.ModuleList(members)
         self.config: Any = first.config
@@ -57,7 +57,7 @@ class JointClassifier(nn.Module):
             whole: Any = copy.deepcopy(member)
             for owner, name, _ in _head(self.members[0], whole):
                 if name in owner.__dict__:
-                    owner._modules[name] = owner.__dict__.pop(name)
+                    owner.register_module(name, owner.__dict__.pop(name))
             whole.save_pretrained(folder / str(number))
 
 

@@ -1,6 +1,5 @@
 """Sentence pruning: units, importance, graph, policies. Pure functions; partial counts of shards add up with ``+``."""
 
-from kdray.pruning.apply import originals
 from kdray.pruning.fitting import Fit, fit, fit_scores
 from kdray.pruning.importance import TermCounts, count_terms, freeze, score
 from kdray.pruning.picture import picture
@@ -26,7 +25,6 @@ __all__ = [
     "fit_scores",
     "freeze",
     "level_counts",
-    "originals",
     "picture",
     "prune_fitted",
     "prune_table",

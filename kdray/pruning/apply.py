@@ -52,17 +52,6 @@ def drop_rows(table: pa.Table, fields: Sequence[str], decisions: pa.Table, *, id
     return table.append_column(HASH_COLUMN, original_hashes(table, fields)).filter(pa.array(kept, pa.bool_()))
 
 
-def originals(decisions: pa.Table) -> pa.Table:
-    """The texts before pruning: ``id``, ``field`` and ``text``, from decisions alone."""
-    texts: dict[tuple[str, str], list[str]] = {}
-    for name, field, text in _rows(decisions, "id", "field", "text"):
-        texts.setdefault((name, field), []).append(text)
-    keys = list(texts)
-    joined = ["".join(parts) for parts in texts.values()]
-    columns = {"id": [name for name, _ in keys], "field": [field for _, field in keys], "text": joined}
-    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-
-
 def original_hashes(table: pa.Table, fields: Sequence[str]) -> pa.Array:
     """A hash of each row's texts in the given fields."""
     columns = [field_texts(table, field) for field in fields]

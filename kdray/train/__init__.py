@@ -1,7 +1,7 @@
 """The one loop: order, optimizer, objective, checkpoint, ranks."""
 
 from kdray.train.at_once import fit_at_once
-from kdray.train.checkpoint import Checkpoint, Checkpoints, NoCheckpoints, StoreCheckpoints
+from kdray.train.checkpoint import Checkpoint, Checkpoints, StoreCheckpoints
 from kdray.train.data import CachedTeacher, MixedTeacher, OnlineTeacher, Rows, Teacher, predict_batched
 from kdray.train.loop import FitResult, Hooks, TrainingData, fit
 from kdray.train.objective import MicroBatchFraction, StepLoss, objective
@@ -18,7 +18,6 @@ __all__ = [
     "Hooks",
     "MicroBatchFraction",
     "MixedTeacher",
-    "NoCheckpoints",
     "OnlineTeacher",
     "Rows",
     "SingleRank",

@@ -28,16 +28,6 @@ class Checkpoints(Protocol):
     def load(self) -> Checkpoint | None: ...
 
 
-class NoCheckpoints:
-    """For trainings that are cheaper to repeat than to save."""
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        del checkpoint
-
-    def load(self) -> Checkpoint | None:
-        return None
-
-
 class StoreCheckpoints:
     """In the store's work folder; each complete checkpoint replaces the one before."""
 

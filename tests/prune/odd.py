@@ -70,6 +70,17 @@ LARGE = {
 }
 
 
+def originals(decisions: pa.Table) -> pa.Table:
+    """The texts before pruning: ``id``, ``field`` and ``text``, from decisions alone."""
+    texts: dict[tuple[str, str], list[str]] = {}
+    for name, field, text in zip(*(decisions[column].to_pylist() for column in ("id", "field", "text")), strict=True):
+        texts.setdefault((name, field), []).append(text)
+    keys = list(texts)
+    joined = ["".join(parts) for parts in texts.values()]
+    columns = {"id": [name for name, _ in keys], "field": [field for _, field in keys], "text": joined}
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+
+
 def make(rows: Sequence[Row], ids: list[str] | None = None) -> pa.Table:
     """A table of rows, called r0, r1 and so on."""
     texts, questions, labels = (list(column) for column in zip(*rows, strict=True))

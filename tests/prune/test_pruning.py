@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from odd import counted_apart
+from odd import counted_apart, originals
 
 from kdray.errors import ConfigError
 from kdray.pruning import (
@@ -18,7 +18,6 @@ from kdray.pruning import (
     PruneSettings,
     fit,
     fit_scores,
-    originals,
     prune_fitted,
     prune_table,
     summary,

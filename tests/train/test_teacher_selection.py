@@ -12,7 +12,7 @@ from kdray.methods import RLKD, EnsRand, Method, TeacherStudent
 from kdray.methods.policy import policy_states
 from kdray.models import ModelInfo, model_info
 from kdray.signals import Signals
-from kdray.train import Hooks, NoCheckpoints, Rows, SingleRank, TrainingData, TrainSettings, fit
+from kdray.train import Hooks, Rows, SingleRank, TrainingData, TrainSettings, fit
 
 CLASSES, WIDTH, TRAIN, VALIDATION = 2, 16, 1_000, 400
 SETTINGS = TrainSettings(epochs=3, batch_size=16, learning_rate=2e-3, precision="fp32", max_length=tiny.MAX_LENGTH)
@@ -69,7 +69,7 @@ def distilled(method: Method):
             Rows(rows.ids, rows.encoded, gold, 0), said, reward_rows=validation if method.reward else None
         ),
         settings=SETTINGS,
-        hooks=Hooks(accuracy, lambda epoch: None, NoCheckpoints(), "tiny"),
+        hooks=Hooks(accuracy, lambda epoch: None, tiny.NoCheckpoints(), "tiny"),
         ranks=SingleRank(),
         device=CPU,
     )

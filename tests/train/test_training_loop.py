@@ -366,7 +366,7 @@ def test_every_step_matches_a_plain_torch_loop():
     settings = TrainSettings(epochs=2, batch_size=5, learning_rate=2e-3, precision="fp32", seed=3, keep="last")
     rows = tiny.random_rows(13, seed=5, classes=CLASSES)
     mine, theirs = (tiny.classifier(seed=1, classes=CLASSES, layers=2) for _ in range(2))
-    hooks = tiny_training.Hooks(lambda m: 0.0, lambda e: None, tiny_training.NoCheckpoints(), "tiny")
+    hooks = tiny_training.Hooks(lambda m: 0.0, lambda e: None, tiny.NoCheckpoints(), "tiny")
     fit(
         mine,
         method=FineTune(),

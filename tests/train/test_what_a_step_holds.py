@@ -10,7 +10,7 @@ from torch import nn
 
 from kdray.methods import UHC, Batch, FineTune, MethodOutput
 from kdray.signals import Signals
-from kdray.train import Hooks, NoCheckpoints, SingleRank, TrainingData, TrainSettings, fit
+from kdray.train import Hooks, SingleRank, TrainingData, TrainSettings, fit
 
 CLASSES = 4
 
@@ -44,7 +44,7 @@ def train(method, *, known=(), teachers=(), **settings):
         adapters=nn.ModuleDict(),
         data=TrainingData(rows, teachers, known=known),
         settings=TrainSettings.model_validate({"precision": "fp32", "max_length": tiny.MAX_LENGTH} | settings),
-        hooks=Hooks(score=lambda _: 0.0, report=lambda _: None, checkpoints=NoCheckpoints(), title="tiny"),
+        hooks=Hooks(score=lambda _: 0.0, report=lambda _: None, checkpoints=tiny.NoCheckpoints(), title="tiny"),
         ranks=SingleRank(),
         device=torch.device("cpu"),
     )

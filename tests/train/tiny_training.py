@@ -21,7 +21,6 @@ from kdray.train import (
     FitResult,
     GroupRanks,
     Hooks,
-    NoCheckpoints,
     OnlineTeacher,
     Rows,
     SingleRank,
@@ -236,7 +235,7 @@ def train(
         hooks=Hooks(
             score=score or hard_score(rows),
             report=report,
-            checkpoints=checkpoints or NoCheckpoints(),
+            checkpoints=checkpoints or tiny.NoCheckpoints(),
             title="tiny",
             higher_is_better=higher_is_better,
         ),
