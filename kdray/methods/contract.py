@@ -284,7 +284,7 @@ class Method(OpenSettings):
         Raises:
             ConfigError: With the reason in one sentence.
         """
-        self._check_needs()
+        self.check_needs()
         given = len(pair.teachers)
         most = self.max_teachers
         if given < self.min_teachers or (most is not None and given > most):
@@ -323,8 +323,11 @@ class Method(OpenSettings):
             )
         _check_subsets(self.name, pair)
 
-    def _check_needs(self) -> None:
-        """Refuse names in `needs` that are not signals."""
+    def check_needs(self) -> None:
+        """
+        Raises:
+            ConfigError: `needs` has a name that is no signal.
+        """
         for phase in self.phases(1):
             if unknown := sorted(set(phase.method.needs).difference(get_args(Need))):
                 raise ConfigError(

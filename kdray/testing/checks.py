@@ -4,7 +4,8 @@ A case is a method with settings in one of its phases; a check of a case runs fo
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import combinations
 from typing import Any, Literal, get_args, get_origin
 
@@ -17,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from kdray.errors import ConfigError
 from kdray.methods import Batch, FineTune, Method, MethodOutput, TeacherStudent, parse_method
 from kdray.origin import described, place_of
-from kdray.signals import TOKEN_NEEDS, Need, Signals
+from kdray.signals import TOKEN_NEEDS, Signals
 from kdray.testing.steps import (
     ROWS,
     Case,
@@ -30,7 +31,7 @@ from kdray.testing.steps import (
     rearranged,
     step_for,
 )
-from kdray.train import SingleRank, objective
+from kdray.train import SingleRank, check_gradient, check_terms, objective
 
 
 class MethodFault(AssertionError):
@@ -40,6 +41,15 @@ class MethodFault(AssertionError):
 def require(condition: object, sentence: str) -> None:
     if not condition:
         raise MethodFault(sentence)
+
+
+@contextmanager
+def as_fault() -> Generator[None]:
+    """What a training refuses is a fault."""
+    try:
+        yield
+    except ConfigError as error:
+        raise MethodFault(str(error).removesuffix(".")) from error
 
 
 def alternatives(method: type[Method], name: str) -> Sequence[Any]:
@@ -100,27 +110,8 @@ def weights_name_the_terms(case: Case) -> None:
     step = step_for(case.method, pair_for(case.method))
     terms, method = case.terms(step).terms, case.phase.method
     weights = {**method.weights(), **method.schedule(step)}
-    require("hard" not in terms, "a term is named `hard`, which is the loss of the labels")
-    require(
-        weights.keys() == {"hard", *terms},
-        f"weights has {sorted(weights)}, but the terms are {sorted({'hard', *terms})}",
-    )
-    for name, term in terms.items():
-        require(
-            term.values.shape == (ROWS,) == term.covered().shape,
-            f"term {name} of {ROWS} rows has the shape {tuple(term.values.shape)}; expected one value a row",
-        )
-    for name, weight in weights.items():
-        if isinstance(weight, Tensor):
-            require(weight.shape in {(), (ROWS,)}, f"the weight of {name} has the shape {tuple(weight.shape)}")
-        try:
-            values = torch.as_tensor(weight, dtype=torch.float64)
-        except (TypeError, ValueError):
-            raise MethodFault(f"the weight of {name} is {weight!r}; it must be a number") from None
-        require(
-            (torch.isfinite(values) & (values >= 0)).all(),
-            f"the weight of {name} is {weight}; it must be finite and 0 or more (limit settings by Field(ge=, le=))",
-        )
+    with as_fault():
+        check_terms(method, terms, weights, step.labels.shape, every_weight=True)
 
 
 def terms_are_finite(case: Case) -> None:
@@ -171,9 +162,9 @@ def needs_are_what_gradients_reach(case: Case) -> None:
     if not terms:
         require(case.phase.method.weights() == {"hard": 1.0}, "a phase without terms has weights other than hard: 1")
         return
-    total = torch.stack([(term.values * term.covered()).sum() for term in terms.values()]).sum()
-    require(total.requires_grad, "no term depends on the student")
-    total.backward()
+    with as_fault():
+        check_gradient(case.phase.method, terms)
+    torch.stack([(term.values * term.covered()).sum() for term in terms.values()]).sum().backward()
     reached = {name for name, x in floats(step.student).items() if x.grad is not None and x.grad.abs().sum() > 0}
     extra = reached - case.needs - {"logits"}
     require(not extra, f"the terms use {sorted(extra)}, which `needs` does not name")
@@ -339,9 +330,8 @@ def checks_of(case: Case) -> list[Callable[[Case], None]]:
 
 
 def needs_are_signals(method: Method) -> None:
-    for phase in method.phases(4):
-        unknown = set(phase.method.needs) - set(get_args(Need))
-        require(not unknown, f"needs has {sorted(unknown)}; allowed are {', '.join(get_args(Need))}")
+    with as_fault():
+        method.check_needs()
 
 
 def refuses_other_numbers_of_teachers(method: Method) -> None:

@@ -4,7 +4,7 @@ from kdray.train.at_once import fit_at_once
 from kdray.train.checkpoint import Checkpoint, Checkpoints, StoreCheckpoints
 from kdray.train.data import CachedTeacher, MixedTeacher, OnlineTeacher, Rows, Teacher, predict_batched
 from kdray.train.loop import FitResult, Hooks, TrainingData, fit
-from kdray.train.objective import MicroBatchFraction, StepLoss, objective
+from kdray.train.objective import MicroBatchFraction, StepLoss, check_gradient, check_terms, objective
 from kdray.train.ranks import GroupRanks, SingleRank, WorldRanks
 from kdray.train.settings import TrainSettings
 from kdray.train.words import read_words, word_logits
@@ -27,6 +27,8 @@ __all__ = [
     "TrainSettings",
     "TrainingData",
     "WorldRanks",
+    "check_gradient",
+    "check_terms",
     "fit",
     "fit_at_once",
     "objective",

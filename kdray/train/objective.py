@@ -4,6 +4,7 @@ import math
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -66,9 +67,9 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
     with outside(f"task {step.task.name}", type(step.task)):
         losses = step.task.hard_rows(step.student.logits, step.labels) if output.hard is None else output.hard
     terms = {"hard": LossTerm(losses, hard), **output.terms}
-    _check(method, terms, {**weights, **scheduled}, step.sequences)
+    check_terms(method, output.terms, {**weights, **scheduled}, losses.shape, step.sequences)
     if output.terms and step.student.logits.requires_grad and not is_shipped(type(method)):
-        _check_gradient(method, output)
+        check_gradient(method, output.terms)
 
     predicted = torch.ones_like(labeled) if step.predicted is None else step.predicted
     of_sequences = {name for name, term in terms.items() if term.values.shape != losses.shape}
@@ -109,14 +110,6 @@ def _signals_named() -> Generator[None]:
         raise
 
 
-def _check_gradient(method: Method, output: MethodOutput) -> None:
-    if not any(term.values.requires_grad for term in output.terms.values()):
-        raise ConfigError(
-            f"method {method.label}: no term depends on the student, so it would learn from hard labels alone; remove "
-            "detach() or no_grad() from the student's signals."
-        )
-
-
 def _queries(number: Tensor, predicted: Tensor) -> Tensor:
     if number.shape == predicted.shape:
         return (number * predicted).sum()
@@ -124,21 +117,57 @@ def _queries(number: Tensor, predicted: Tensor) -> Tensor:
     return (number.double().mean() * len(predicted)).round().long() if len(number) else number.sum()
 
 
-def _check(
-    method: Method, terms: Mapping[str, LossTerm], weights: Mapping[str, float | Tensor], sequences: int | None
+def check_terms(
+    method: Method,
+    terms: Mapping[str, LossTerm],
+    weights: Mapping[str, float | Tensor],
+    rows: torch.Size,
+    sequences: int | None = None,
+    *,
+    every_weight: bool = False,
 ) -> None:
-    rows = terms["hard"].values.shape
+    """
+    Args:
+        terms: Of the method, without that of the labels.
+        rows: The shape of that of the labels.
+        sequences: As `Batch.sequences`.
+        every_weight: Whether the values of weights that are tensors count too, which waits for a GPU.
+
+    Raises:
+        ConfigError: A term is not one value a row, or a term lacks a weight of 0 or more.
+    """
+    shapes = {rows, rows if sequences is None else torch.Size([sequences])}
     for name, term in terms.items():
-        if term.values.shape not in {rows, rows if sequences is None else torch.Size([sequences])}:
+        if term.values.shape not in shapes or term.covered().shape != term.values.shape:
             raise ConfigError(
                 f"method {method.label}: term {name} has the shape {tuple(term.values.shape)}; expected one value for "
                 f"each of the {rows[0]} rows (do not take the mean over rows)."
             )
-    if weights.keys() != terms.keys():
+    if "hard" in terms or set(weights) != {"hard", *terms}:
         raise ConfigError(
             f"method {method.label}: weights has {', '.join(sorted(weights))}, but the terms are "
-            f"{', '.join(sorted(terms))}; every term and `hard` need one weight each."
+            f"{', '.join(sorted(['hard', *terms]))}; every term and `hard` (of the labels) need one weight each."
         )
     for name, weight in weights.items():
-        if not isinstance(weight, Tensor) and not 0 <= weight < math.inf:
-            raise ConfigError(f"method {method.label}: the weight of {name} is {weight:g}; allowed are 0 and more.")
+        if isinstance(weight, Tensor):
+            fits = weight.shape in {torch.Size(), *shapes}
+            fits &= not every_weight or bool((weight.isfinite() & (weight >= 0)).all())
+        else:
+            fits = isinstance(weight, Real) and 0 <= weight < math.inf
+        if not fits:
+            raise ConfigError(
+                f"method {method.label}: the weight of {name} is {weight}; allowed are finite numbers of 0 and more, "
+                "one for all rows or one a row (limit settings by Field(ge=, le=))."
+            )
+
+
+def check_gradient(method: Method, terms: Mapping[str, LossTerm]) -> None:
+    """
+    Raises:
+        ConfigError: No term has a gradient.
+    """
+    if not any(term.values.requires_grad for term in terms.values()):
+        raise ConfigError(
+            f"method {method.label}: no term depends on the student, so it would learn from hard labels alone; remove "
+            "detach() or no_grad() from the student's signals."
+        )

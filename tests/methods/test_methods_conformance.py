@@ -146,6 +146,21 @@ class WeighsBelowZero(Sound):
         return {"hard": -0.5, "kd": 1.0}
 
 
+class WeighsByWords(Sound):
+    def weights(self) -> dict[str, float]:
+        return {"hard": 1.0, "kd": "much"}  # pyright: ignore
+
+
+class WeighsARowBelowZero(Sound):
+    def schedule(self, step: Batch) -> dict[str, torch.Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return {"kd": torch.full((len(step.labels),), -1.0)}
+
+
+class Detaches(Sound):
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
+        return {"kd": super().losses(step)["kd"].detach()}
+
+
 class IsWeighedByPlace(Sound):
     def schedule(self, step: Batch) -> dict[str, torch.Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return {"kd": torch.arange(1.0, len(step.labels) + 1)}
@@ -169,12 +184,18 @@ def test_a_sound_method_from_outside_passes(capsys):
     ("kind", "line"),
     [
         (IsNotANumber, "terms_are_finite: term 'kd' is not finite in row 0"),
-        (TakesTheMean, r"weights_name_the_terms: term kd of 12 rows has the shape \(\); expected one value a row"),
+        (
+            TakesTheMean,
+            r"weights_name_the_terms: method .*: term kd has the shape \(\); expected one value for .*",
+        ),
+        (Detaches, "can_be_computed: method Detaches: no term depends on the student, so it would learn from hard .*"),
         (Misspells, r"can_be_computed: the method raised AttributeError: 'Signals' .* 'logit' \(line \d+\).*"),
         (GivesATensor, r"can_be_computed: method GivesATensor: losses gives a Tensor; it must return a dictionary.*"),
         (HasNoLosses, r"can_be_computed: the method raised .*HasNoLosses has neither losses nor terms; write one.*"),
-        (WeighsByNothing, "weights_name_the_terms: the weight of kd is nan; it must be finite and 0 or more.*"),
-        (WeighsBelowZero, r"weights_name_the_terms: the weight of hard is -0\.5; it must be finite and 0 or more.*"),
+        (WeighsByNothing, "weights_name_the_terms: method .*: the weight of kd is nan; allowed are finite numbers .*"),
+        (WeighsBelowZero, r"weights_name_the_terms: method .*: the weight of hard is -0\.5; allowed are finite .*"),
+        (WeighsByWords, "weights_name_the_terms: method .*: the weight of kd is much; allowed are finite numbers .*"),
+        (WeighsARowBelowZero, r"weights_name_the_terms: method .*: the weight of kd is tensor\(.*-1\..*allowed are .*"),
         (DrawsFromAnywhere, r"a_pure_function_of_the_step: .*use step.generator\(purpose\)"),
     ],
 )
@@ -195,7 +216,7 @@ def test_a_fault_that_every_check_finds_is_one_line(kind, line):
         (LeaksAndDraws, "rows_may_come_in_any_order", "the value of a row depends on the other rows"),
         (IsWeighedByPlace, "rows_may_come_in_any_order", "the weight of kd: that of a row depends on the order"),
         (TakesAnyTeachers, "refuses_other_numbers_of_teachers", "`check` does not refuse 0 teachers"),
-        (Unknown, "needs_are_signals", r"needs has \['thoughts'\]; allowed are "),
+        (Unknown, "needs_are_signals", r"needs has 'thoughts', which is no signal; allowed are "),
     ],
 )
 def test_a_planted_fault_is_found_by_its_check(kind, check, sentence):

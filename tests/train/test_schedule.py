@@ -116,7 +116,9 @@ def test_a_term_that_is_a_mean_over_rows_is_refused() -> None:
 
 
 def test_a_negative_weight_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"method Pushes: the weight of hard is -0\.5; allowed are 0 and more"):
+    with pytest.raises(
+        ConfigError, match=r"method Pushes: the weight of hard is -0\.5; allowed are finite numbers of 0"
+    ):
         objective(Pushes(), step(), SingleRank())
 
 
