@@ -1,6 +1,6 @@
 """Pruning that is killed again and again: `python benchmarks/prune_kills.py --corpus sst2 --kills 10`.
 
-Prunes the corpus with 1, 2 and 4 actors and blocks of 100 and 10,000 rows (a block holds at least one range of 1,024
+Prunes the corpus with 1, 2 and 4 actors and blocks of 100 and 10,000 rows (a block holds at least one part of 1,024
 rows), each into its own store; then once more, killed with SIGKILL again and again, each time at a random moment after
 some part was done, and started again with another number of actors and another block size. Compares every file byte by
 byte, and looks all the time for parts in the work folders: one that was written twice was done twice, and there must be

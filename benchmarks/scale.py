@@ -174,7 +174,7 @@ def _estimates(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--rows", type=int, default=16_000, help="ranges have 1,024 rows each, so few rows cannot be shared evenly"
+        "--rows", type=int, default=16_000, help="parts have 1,024 rows each, so few rows cannot be shared evenly"
     )
     parser.add_argument("--works", default=",".join(WORKS))
     parser.add_argument("--trial-rows", type=int, default=2_000, help="that the search's students train on")

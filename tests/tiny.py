@@ -217,11 +217,11 @@ def save_opinions(folder: Path, *, train: int = 48, test: int = 16) -> Path:
 
 
 def ranges_of(rows: int) -> Any:
-    """A fixture for all tests of a module: the stages work in ranges of so few rows that tiny corpora have several."""
+    """A fixture for all tests of a module: the stages work in parts of so few rows that tiny corpora have several."""
 
     @pytest.fixture(autouse=True)
     def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(resumable_map, "RANGE_ROWS", rows)
+        monkeypatch.setattr(resumable_map, "PART_ROWS", rows)
 
     return small_ranges
 

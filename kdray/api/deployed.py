@@ -26,7 +26,7 @@ def predict_files(
 ) -> dict[str, Counts]:
     """Predict the rows of a file, or of every file in a folder; the other columns are kept.
 
-    Files are read and written in pieces, so they may be larger than memory. Rows without a readable text are left out
+    Files are read and written in parts, so they may be larger than memory. Rows without a readable text are left out
     and listed in `<file>.rejected.jsonl` with the reason. Of a folder, files that have predictions already are kept,
     so the same call continues after a stop.
 

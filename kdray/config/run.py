@@ -49,7 +49,7 @@ class WorkSettings(Settings):
         cpus: Processors of one worker; 0 shares what there is.
         gpus: GPUs of one worker, may be a fraction; None takes one where the cluster has any.
         actors: Actors that embed and ask teachers; 0 decides by the cluster.
-        block_rows: Rows that an actor is handed at once, in whole ranges (of 1,024 rows); more means fewer tasks.
+        block_rows: Rows that an actor is handed at once, in whole parts (of 1,024 rows); more means fewer tasks.
         retries: How often a lost worker is started again.
     """
 

@@ -1,4 +1,4 @@
-"""Sentence pruning: units, importance, graph, policies. Pure functions; partial counts of shards add up with ``+``."""
+"""Sentence pruning: units, importance, graph, policies. Pure functions; counts of parts add up with ``+``."""
 
 from kdray.pruning.fitting import Fit, fit, fit_scores
 from kdray.pruning.importance import TermCounts, count_terms, freeze, score

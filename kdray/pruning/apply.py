@@ -59,7 +59,7 @@ def original_hashes(table: pa.Table, fields: Sequence[str]) -> pa.Array:
 
 
 def _by_field(decisions: pa.Table, ids: list[str]) -> dict[tuple[str, str], _Units]:
-    # A shard looks up its own rows only: Python touches no decision of another shard.
+    # A part looks up its own rows only: Python touches no decision of another part.
     mine = decisions.filter(pc.field("id").isin(pa.array(ids, pa.string())))
     found: dict[tuple[str, str], _Units] = {}
     for name, field, text, kept in _rows(mine, "id", "field", "text", "kept"):

@@ -55,7 +55,7 @@ def decided(units: pa.Table, verdict: PolicyDecision, settings: PruneSettings, l
         ("cluster", pa.array(verdict.clusters.labels, pa.int32())),
         ("is_medoid", pa.array(verdict.clusters.medoids, pa.bool_())),
         ("kept", pa.array(kept | saved, pa.bool_())),
-        ("reason", pa.array(reason.tolist(), pa.string())),  # typed: an empty shard must fit the others
+        ("reason", pa.array(reason.tolist(), pa.string())),  # typed: an empty part must fit the others
     ):
         table = table.append_column(name, values)
     return table

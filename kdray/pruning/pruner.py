@@ -53,7 +53,7 @@ class Pruner:
 
         Args:
             units: From `units_of`, or from `row_units` with *all* rows of a split: at level row every class
-                keeps some rows, which a shard cannot know. Measuring other splits than train is fine, applying is not.
+                keeps some rows, which a part does not show. Measuring other splits than train is fine, applying is not.
 
         Returns:
             Decisions, with the columns that `decided` describes.

@@ -17,7 +17,7 @@ from kdray.pruning.graph import CosineWeights, Floats, Ints
 Comparator = Literal["kmeans", "gmm", "spectral", "agglomerative", "mean_shift"]
 COUNTED: frozenset[str] = frozenset({"kmeans", "gmm", "spectral", "agglomerative"})  # need the number of clusters
 SEED = 0
-WEAKEST = 1e-6  # of an edge: the spectrum of a graph in several pieces would say little of each
+WEAKEST = 1e-6  # of an edge: the spectrum of a graph of several components would say little of each
 BANDWIDTH_ROWS = 500  # a sample; the estimate costs its square
 
 

@@ -1,4 +1,4 @@
-"""Prune a table, or one shard of it."""
+"""Prune a table, or one part of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def prune_fitted(
     is_train: bool,
     id_column: str = "id",
 ) -> Pruned:
-    """Apply the decisions of `fit` to the split that was fitted, or to a shard of it.
+    """Apply the decisions of `fit` to the split that was fitted, or to a part of it.
 
     Args:
         table: Rows of that split, unchanged.

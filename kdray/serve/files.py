@@ -1,4 +1,4 @@
-"""Predictions for files: read in pieces, scored, and written with the columns that the file had."""
+"""Predictions for files: read in parts, scored, and written with the columns that the file had."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from kdray.errors import ConfigError
 from kdray.export.predict import tagged
 from kdray.serve.scorer import Row, Scorer
 
-PIECE_ROWS = 4096
+PART_ROWS = 4096
 PREDICTION, CONFIDENCE, PROBABILITY = "prediction", "confidence", "p:"
 TAGS, ENTITIES = "tags", "entities"
 REJECTED = ".rejected.jsonl"
@@ -61,7 +61,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Part:
     """Some rows of a file.
 
     Attributes:
@@ -102,11 +102,11 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
     side = target.with_name(target.name + REJECTED)
     with _new_file(side) as rejected, _new_file(target) as draft:
         with rejected.open("w", encoding="utf-8") as log, _writer(target.suffix, draft) as write:
-            for piece in _pieces(source, names, TOKENS if scorer.has_tags else pa.string()):
-                table, faults, counts_of_piece = _predicted(scorer, piece, options, source)
-                counts += counts_of_piece
+            for part in _parts(source, names, TOKENS if scorer.has_tags else pa.string()):
+                table, faults, counts_of_part = _predicted(scorer, part, options, source)
+                counts += counts_of_part
                 write(table)
-                for number, reason in sorted([*piece.rejected, *faults]):
+                for number, reason in sorted([*part.rejected, *faults]):
                     log.write(json.dumps({"row": number, "reason": reason}, ensure_ascii=False) + "\n")
         if not counts.rows:
             raise ConfigError(f"{source} has no rows.")
@@ -115,7 +115,7 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
     return counts
 
 
-def _pieces(source: Path, texts: Sequence[str], kind: Any) -> Iterator[Piece]:
+def _parts(source: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
     """
     Args:
         kind: The type of the columns `texts`: text, or lists of tokens.
@@ -127,30 +127,30 @@ def _pieces(source: Path, texts: Sequence[str], kind: Any) -> Iterator[Piece]:
 
 
 def _predicted(
-    scorer: Scorer, piece: Piece, options: Options, source: Path
+    scorer: Scorer, part: Part, options: Options, source: Path
 ) -> tuple[pa.Table, list[tuple[int, str]], Counts]:
     names = [options.columns.get(name, name) for name in scorer.fields]
     for text, name in zip(scorer.fields, names, strict=True):
-        if name not in piece.table.column_names:
-            found = ", ".join(piece.table.column_names)
+        if name not in part.table.column_names:
+            found = ", ".join(part.table.column_names)
             raise ConfigError(f"{source} has no column {name!r}; found: {found}. Name it with --column {text}=COLUMN.")
     rows: list[Row] = []
     kept: list[int] = []
     faults: list[tuple[int, str]] = []
-    for place, texts in enumerate(zip(*(piece.table[name].to_pylist() for name in names), strict=True)):
+    for place, texts in enumerate(zip(*(part.table[name].to_pylist() for name in names), strict=True)):
         try:
             rows.append(scorer.check(texts))
             kept.append(place)
         except ConfigError as error:
-            faults.append((piece.numbers[place], str(error)))
+            faults.append((part.numbers[place], str(error)))
     added, counts = _columns(scorer, rows, options)
-    table = piece.table.take(pa.array(kept, pa.int64()))
+    table = part.table.take(pa.array(kept, pa.int64()))
     for name, column in added.items():
         if name in table.column_names:
             raise ConfigError(f"{source} has a column {name!r} already, which the prediction would have; rename it.")
         table = table.append_column(name, column)
-    total = len(piece.table) + len(piece.rejected)
-    return table, faults, Counts(total, len(faults) + len(piece.rejected)) + counts
+    total = len(part.table) + len(part.rejected)
+    return table, faults, Counts(total, len(faults) + len(part.rejected)) + counts
 
 
 def _columns(scorer: Scorer, rows: Sequence[Row], options: Options) -> tuple[dict[str, pa.Array], Counts]:
@@ -198,21 +198,21 @@ def _tag_columns(scorer: Scorer, rows: Sequence[Row], options: Options) -> tuple
     return columns, Counts(truncated=truncated)
 
 
-def _parquet_pieces(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Piece]:
+def _parquet_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
     del texts, kind
     first = 1
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(PIECE_ROWS):
+            for batch in file.iter_batches(PART_ROWS):
                 table = pa.Table.from_batches([batch])
                 table.validate(full=True)
-                yield Piece(table, range(first, first + len(table)))
+                yield Part(table, range(first, first + len(table)))
                 first += len(table)
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}.") from error
 
 
-def _csv_pieces(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Piece]:
+def _csv_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
     """Every cell as text, but for an empty cell in a column of texts, which is missing. A row with another number of
     cells than the header is rejected; a blank line is nothing."""
     if kind != pa.string():
@@ -228,11 +228,11 @@ def _csv_pieces(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Piece]:
             numbers.append(number)
         else:
             bad.append((number, f"line {line}: {len(row)} cells, but the header has {len(names)}"))
-        if len(rows) + len(bad) == PIECE_ROWS:
-            yield Piece(_text_table(names, rows, texts), numbers, bad)
+        if len(rows) + len(bad) == PART_ROWS:
+            yield Part(_text_table(names, rows, texts), numbers, bad)
             rows, numbers, bad = [], [], []
     if rows or bad:
-        yield Piece(_text_table(names, rows, texts), numbers, bad)
+        yield Part(_text_table(names, rows, texts), numbers, bad)
 
 
 def _text_table(names: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[str]) -> pa.Table:
@@ -245,7 +245,7 @@ def _text_table(names: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequ
     )
 
 
-def _jsonl_pieces(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Piece]:
+def _jsonl_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
     """A line that is no JSON object is rejected, as is one in which something else stands for a text (or for a list of
     tokens). Another column of objects, or of several kinds, becomes JSON text."""
     kinds: dict[str, set[type]] = {}
@@ -265,11 +265,11 @@ def _jsonl_pieces(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Piece
         else:
             rows.append({name: _as_type(row.get(name), schema.field(name).type) for name in schema.names})
             numbers.append(number)
-        if len(rows) + len(bad) == PIECE_ROWS:
-            yield Piece(pa.Table.from_pylist(rows, schema), numbers, bad)
+        if len(rows) + len(bad) == PART_ROWS:
+            yield Part(pa.Table.from_pylist(rows, schema), numbers, bad)
             rows, numbers, bad = [], [], []
     if rows or bad:
-        yield Piece(pa.Table.from_pylist(rows, schema), numbers, bad)
+        yield Part(pa.Table.from_pylist(rows, schema), numbers, bad)
 
 
 def _not_a_text(row: Mapping[str, Any], texts: Sequence[str]) -> str | None:
@@ -307,10 +307,10 @@ def _as_type(value: Any, kind: Any) -> Any:
     return json.dumps(value, ensure_ascii=False)
 
 
-READERS: Mapping[str, Callable[[Path, Sequence[str], Any], Iterator[Piece]]] = {
-    ".parquet": _parquet_pieces,
-    ".csv": _csv_pieces,
-    ".jsonl": _jsonl_pieces,
+READERS: Mapping[str, Callable[[Path, Sequence[str], Any], Iterator[Part]]] = {
+    ".parquet": _parquet_parts,
+    ".csv": _csv_parts,
+    ".jsonl": _jsonl_parts,
 }
 
 

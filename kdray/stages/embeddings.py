@@ -1,4 +1,4 @@
-"""Stage `embeddings`: what an encoder makes of texts, once for all policies, in ranges that outlive a kill."""
+"""Stage `embeddings`: what an encoder makes of texts, once for all policies, in parts that survive a kill."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from kdray.engines import Engine, InThreads
 from kdray.stages.context import Context
-from kdray.stages.resumable_map import RANGE_ROWS, in_order, longest_first, map_resumable, parts_of
+from kdray.stages.resumable_map import PART_ROWS, in_order, longest_first, map_resumable, split_rows
 from kdray.store import Draft, digest_of
 from kdray.teachers import TeacherInference
 
 READING: dict[str, Any] = {"fields": ["text"], "max_length": 128, "precision": "fp32"}  # how texts are read
 
 
-FEW = 16 * RANGE_ROWS  # texts that threads have embedded before workers have started
+FEW = 16 * PART_ROWS  # texts that threads have embedded before workers have started
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def embedded(texts: pa.ChunkedArray, embedder: Embedder, context: Context, *, na
         threads = context.engine.threads if len(different) <= FEW else 0
         here = replace(context, engine=InThreads(threads=threads)) if threads else context
         order = longest_first([different])
-        parts = parts_of(_rows(different).take(order))
-        ranges = map_resumable(parts, embedder.make, here, work, "texts", title=f"embed {name}")
-        width = _placed(map(_matrix, ranges), order, draft)
+        parts = split_rows(_rows(different).take(order))
+        found = map_resumable(parts, embedder.make, here, work, "texts", title=f"embed {name}")
+        width = _placed(map(_matrix, found), order, draft)
         return {"texts": len(different), "width": width}
 
     apart = replace(context, journal=[])  # part of another artifact, and needed only where that is not there yet
@@ -61,7 +61,7 @@ def embedded(texts: pa.ChunkedArray, embedder: Embedder, context: Context, *, na
 def embed(texts: pa.ChunkedArray, make: Callable[[], TeacherInference], engine: Engine, *, title: str) -> np.ndarray:
     """The same without a store."""
     order = longest_first([texts])
-    found = in_order(parts_of(_rows(texts).take(order)), make, engine, title=title)
+    found = in_order(split_rows(_rows(texts).take(order)), make, engine, title=title)
     return np.concatenate([_matrix(part) for part in found])[np.argsort(order)]
 
 

@@ -23,7 +23,7 @@ from kdray.origin import Source, define, shown, sources_of
 from kdray.signals import OUTPUT_KINDS, PREDICTED, Outputs, OutputsWriter
 from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
-from kdray.stages.resumable_map import longest_first, map_resumable, parts_of
+from kdray.stages.resumable_map import longest_first, map_resumable, split_rows
 from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Draft, Store, digest_of
 from kdray.tasks import baseline, get_task, score_all
@@ -157,7 +157,7 @@ def _cache_outputs(
     inference: Callable[..., TeacherInference],
     check: Callable[[Path], Mapping[str, float]] | None = None,
 ) -> Artifact:
-    """Outputs of a teacher for some splits, in ranges that survive a kill; `check` may refuse them."""
+    """Outputs of a teacher for some splits, in parts that survive a kill; `check` may refuse them."""
     stored, spec = load_stored(corpus), result_of(teacher)["spec"]
     reading = {"max_length": spec["train"]["max_length"], "precision": spec["train"]["precision"]}
     fields = [field.name for field in stored.task.fields]
@@ -176,7 +176,7 @@ def _cache_outputs(
         rows = joined.take(longest_first([joined[field] for field in fields]))
         words = {split: _words(table, fields) for split, table in tables.items()}
         with metrics.tagged(task=stored.task.name):
-            predicted = map_resumable(parts_of(rows), loader, context, work, "rows", title=title)
+            predicted = map_resumable(split_rows(rows), loader, context, work, "rows", title=title)
             _write(tables, predicted, shapes, draft.folder, words)
         checked = check(draft.folder) if check else {}
         return {"rows": len(rows), "kinds": ", ".join(kinds)} | {k: round(v, 4) for k, v in checked.items()}

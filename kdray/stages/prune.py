@@ -25,10 +25,10 @@ from kdray.pruning import (
     fit_scores,
     freeze,
     level_counts,
+    part_maps,
     picture,
     prune_fitted,
     resolve_level,
-    shards,
     summary,
     units_at,
 )
@@ -43,13 +43,13 @@ from kdray.stages.context import Context
 from kdray.stages.corpus import load_stored
 from kdray.stages.embeddings import READING, Embedder, embedded
 from kdray.stages.outputs import load_teacher
-from kdray.stages.resumable_map import RANGE_ROWS, map_resumable, parts_of
+from kdray.stages.resumable_map import PART_ROWS, map_resumable, split_rows
 from kdray.store import Artifact, Draft, WorkFolder, digest_of
 from kdray.tasks import get_task
 from kdray.teachers import TeacherInference
 
 SHOWN_EXAMPLES = 20  # texts that pruning changed
-FEW = 64 * RANGE_ROWS  # rows whose words are counted sooner here than workers start
+FEW = 64 * PART_ROWS  # rows whose words are counted sooner here than workers start
 
 
 def needs_teachers(section: PruneSection) -> bool:
@@ -156,8 +156,8 @@ class _Pruning:
         settings, draft = self.settings, self.draft
         train, found, made = self._without_duplicates()
         units, level = self._units(train)
-        statistics = freeze(shards.counted(self._each(units, shards.counts, "terms"), len(units)))
-        scores = shards.scored(self._each(units, partial(shards.scores, statistics, settings.score), "scores"))
+        statistics = freeze(part_maps.counted(self._each(units, part_maps.counts, "terms"), len(units)))
+        scores = part_maps.scored(self._each(units, partial(part_maps.scores, statistics, settings.score), "scores"))
         embeddings = self._embeddings(units, level, made)
         fit = fit_scores(units, scores, embeddings, settings, level=level, statistics=statistics, run=self._elsewhere)
         pruned = prune_fitted(train, self.roles, fit.pruner, fit.decisions, is_train=True)
@@ -180,12 +180,12 @@ class _Pruning:
         return [(field.name, field.role) for field in self.stored.task.fields]
 
     def _each(self, table: pa.Table, factory: Callable[[], TableMap], name: str) -> Iterator[pa.Table]:
-        """What the map makes of every range of rows."""
+        """What the map makes of every part of the rows."""
         context = self.context if len(table) > FEW else replace(self.context, engine=InProcess())
         title = f"prune {self.stored.task.name} {name}"
         if not isinstance(context.engine, InProcess) and (sources := sources_of([self.settings.splitter])):
-            factory = partial(shards.with_sources, sources, factory)
-        return map_resumable(parts_of(table), factory, context, self.work, name, title=title)
+            factory = partial(part_maps.with_sources, sources, factory)
+        return map_resumable(split_rows(table), factory, context, self.work, name, title=title)
 
     def _units(self, train: pa.Table) -> tuple[pa.Table, Level]:
         """The units and their level; where it is open, sentences are made first and counted."""
@@ -195,8 +195,8 @@ class _Pruning:
             names = sentence_fields(self.roles, settings)
         if settings.level == "row" or (settings.level == "auto" and not names):
             return units_at(train, self.roles, settings, level="row"), "row"
-        found = self._each(train, partial(shards.sentences, self.roles, settings), "units")
-        units = shards.joined(found, map(len, parts_of(train)))
+        found = self._each(train, partial(part_maps.sentences, self.roles, settings), "units")
+        units = part_maps.joined(found, map(len, split_rows(train)))
         level = resolve_level(settings, level_counts(units, len(train), min_keep=settings.min_keep))
         return (units if level == "sentence" else units_at(train, self.roles, settings, level=level)), level
 
@@ -211,9 +211,11 @@ class _Pruning:
     def _elsewhere(self, function: Callable[[Vectors], Clusters], parts: Sequence[Vectors]) -> Iterator[Clusters]:
         """`map`, on the engine's workers."""
         title = f"prune {self.stored.task.name} graph"
-        tables = [shards.as_rows(part) for part in parts]
-        return shards.as_clusters(
-            map_resumable(tables, partial(shards.clusters_of, function), self.context, self.work, "graph", title=title)
+        tables = [part_maps.as_rows(part) for part in parts]
+        return part_maps.as_clusters(
+            map_resumable(
+                tables, partial(part_maps.clusters_of, function), self.context, self.work, "graph", title=title
+            )
         )
 
     def _without_duplicates(self) -> tuple[pa.Table, dict[str, int] | None, list[np.ndarray]]:
@@ -241,7 +243,7 @@ class _Pruning:
             return {}
         tables = {split: self.stored.table(split) for split in self.stored.scored}
         whole = pa.concat_tables(list(tables.values()))
-        factory = partial(shards.shortens, self.roles, fit.pruner)
+        factory = partial(part_maps.shortens, self.roles, fit.pruner)
         shortened = pa.concat_tables(list(self._each(whole, factory, "scored")))
         ends = np.cumsum([len(table) for table in tables.values()]).tolist()
         return {

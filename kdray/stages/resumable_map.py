@@ -1,4 +1,4 @@
-"""Work over parts of a table, such as ranges of rows, that survives a kill: what an earlier try left is read."""
+"""Work over parts of a table that survives a kill: what an earlier try left is read."""
 
 import hashlib
 import logging
@@ -17,7 +17,7 @@ from kdray.store import Store, WorkFolder, prepend_checksum, strip_checksum
 
 log = logging.getLogger(__name__)
 
-RANGE_ROWS = 1024  # what a killed job may have to do again, and what one worker does at once
+PART_ROWS = 1024  # what a killed job may have to do again, and what one worker does at once
 
 
 def map_resumable(
@@ -36,7 +36,7 @@ def map_resumable(
     rows, or was written only in part when the power went, is made again.
 
     Args:
-        parts: Such as from `parts_of`.
+        parts: Such as from `split_rows`.
         factory: Made on each worker; the map may give any number of rows for a part.
         work: Of the artifact in the making, which clears it in the end.
         name: Of this work among others in the same folder.
@@ -73,7 +73,7 @@ def in_order(
 def longest_first(texts: Sequence[pa.Array | pa.ChunkedArray]) -> np.ndarray:
     """The order of rows, by the length of their texts together.
 
-    Ranges of rows in that order waste less padding, as their rows are alike; the last ones are quick, so that no
+    Parts in that order waste less padding, as their rows are alike; the last ones are quick, so that no
     worker is at a long one when the others have ended; and what does not fit into memory shows at once.
     """
     lengths = [_length(text).to_numpy(zero_copy_only=False) for text in texts]
@@ -84,9 +84,9 @@ def _length(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return pc.list_value_length(texts) if pa.types.is_list(texts.type) else pc.utf8_length(texts)
 
 
-def parts_of(table: pa.Table) -> list[pa.Table]:
-    """The ranges of a table; one, without rows, of a table without rows."""
-    return [table.slice(start, RANGE_ROWS) for start in range(0, max(len(table), 1), RANGE_ROWS)]
+def split_rows(table: pa.Table) -> list[pa.Table]:
+    """A table in parts of `PART_ROWS` rows; one part, without rows, of a table without rows."""
+    return [table.slice(start, PART_ROWS) for start in range(0, max(len(table), 1), PART_ROWS)]
 
 
 def _file(number: int, part: pa.Table) -> str:

@@ -16,7 +16,7 @@ import pytest
         ),
         ("kdray.cli.main", {"torch", "ray", "transformers", "sklearn", "scipy", "pandas", "optuna"}),
         ("kdray.cli.runs", {"ray", "sklearn", "scipy", "pandas", "optuna"}),
-        ("kdray.pruning.shards", {"torch", "ray", "transformers", "sklearn", "scipy"}),
+        ("kdray.pruning.part_maps", {"torch", "ray", "transformers", "sklearn", "scipy"}),
         ("kdray.engines.ray.maps", {"torch", "transformers", "sklearn", "optuna"}),
         ("kdray.tuning.trainable", {"ray", "sklearn", "scipy", "pandas", "optuna", "sqlalchemy"}),
         ("kdray.engines.local", {"ray", "optuna"}),

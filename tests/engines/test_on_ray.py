@@ -70,7 +70,7 @@ def test_pruning_by_ray_data_gives_the_bytes_of_one_process(
     from kdray.engines.ray.engine import OnRay
 
     monkeypatch.setattr(sys.modules["kdray.stages.prune"], "FEW", 0)
-    monkeypatch.setattr(resumable_map, "RANGE_ROWS", 50)
+    monkeypatch.setattr(resumable_map, "PART_ROWS", 50)
     corpus = CorpusSettings.model_validate({"name": "sample"})
     section = PruneSection.model_validate({"policy": "lower_tail", "keep_medoids": "none", "level": "sentence"})
     found: dict[str, dict[str, bytes]] = {}

@@ -20,7 +20,7 @@ import tiny
 from kdray.config import PruneSection, RunConfig, WorkSettings
 from kdray.corpora import CorpusSettings
 from kdray.stages import Context, InProcess, outputs, prune, read, teach
-from kdray.stages.resumable_map import map_resumable, parts_of
+from kdray.stages.resumable_map import map_resumable, split_rows
 from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 
@@ -146,7 +146,7 @@ def test_a_node_lost_during_a_map_costs_only_its_present_blocks(nodes: Nodes, tm
 
         return apply
 
-    parts = parts_of(pa.table({"number": range(320)}))
+    parts = split_rows(pa.table({"number": range(320)}))
     at = context(folder, OnRay(WorkSettings(actors=2, block_rows=8)))
     hunter = Thread(target=_when, args=(lambda: len(list(folder.glob("work/*/slow/*"))) > 3, nodes.lose))
     hunter.start()

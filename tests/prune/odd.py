@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from kdray.pruning import Fit, PruneSettings, fit, shards, units_at
+from kdray.pruning import Fit, PruneSettings, fit, part_maps, units_at
 from kdray.pruning.importance import TermCounts
 
 Floats = npt.NDArray[np.float64]
@@ -90,9 +90,9 @@ def make(rows: Sequence[Row], ids: list[str] | None = None) -> pa.Table:
 
 
 def counted_apart(*texts: list[str]) -> TermCounts:
-    """The counts of texts that lie in several shards, added up."""
-    tables = [shards.counts()(pa.table({"text": pa.array(part, pa.string())})) for part in texts]
-    return shards.counted(tables, sum(map(len, texts)))
+    """The counts of texts that lie in several parts, added up."""
+    tables = [part_maps.counts()(pa.table({"text": pa.array(part, pa.string())})) for part in texts]
+    return part_maps.counted(tables, sum(map(len, texts)))
 
 
 def chosen(policy: Any, level: str, layout: Layout = ONE, **more: Any) -> PruneSettings:

@@ -28,7 +28,7 @@ def table_of(texts, **more):
 @pytest.mark.parametrize("target", ["out.parquet", "out.csv", "out.jsonl"])
 @pytest.mark.parametrize("source", ["in.parquet", "in.csv", "in.jsonl"])
 def test_every_kind_of_file_keeps_its_columns_and_order(scorer, tmp_path, monkeypatch, source, target):
-    monkeypatch.setattr(files, "PIECE_ROWS", 3)  # several pieces
+    monkeypatch.setattr(files, "PART_ROWS", 3)  # several parts
     table = table_of(TEXTS * 2, stars=[1, 2, 3, 4] * 2)
     path = tmp_path / source
     if path.suffix == ".parquet":

@@ -50,7 +50,7 @@ def test_a_bundle_and_the_student_it_was_made_of_give_equal_scores(tagger, tag_b
 @pytest.mark.parametrize("target", ["out.parquet", "out.jsonl"])
 @pytest.mark.parametrize("source", ["in.parquet", "in.jsonl"])
 def test_files_get_tags_and_entities_beside_their_rows(tagger, tag_bundle, tmp_path, monkeypatch, source, target):
-    monkeypatch.setattr(files, "PIECE_ROWS", 3)  # several pieces, of other numbers of words
+    monkeypatch.setattr(files, "PART_ROWS", 3)  # several parts, of other numbers of words
     path = write(tmp_path / source, ROWS)
     counts = kd.predict_files(tag_bundle, path, tmp_path / target)
     assert counts == {target: Counts(rows=len(ROWS), truncated=1)}

@@ -16,7 +16,7 @@ from kdray.config import load, parse
 from kdray.errors import ConfigError
 from kdray.experiments.students import sendable
 from kdray.origin import sources_of
-from kdray.pruning import PruneSettings, shards
+from kdray.pruning import PruneSettings, part_maps
 from kdray.stages import Context, InProcess, read, with_pruning
 from kdray.store import Artifact, Store, digest_of
 
@@ -83,11 +83,11 @@ def test_the_digest_has_the_source_and_rules_change_none(folder) -> None:
 def test_workers_without_the_file_cut_the_same_sentences(folder) -> None:
     run = parse({"prune": {"level": "sentence", "splitter": "my_splitter.py:lines"}}, source="t")
     settings = PruneSettings.model_validate(run.prune.model_dump(exclude={"embedders"}))
-    factory = partial(shards.sentences, [("text", "body")], settings)
+    factory = partial(part_maps.sentences, [("text", "body")], settings)
     import cloudpickle
 
     Path("factory.pickle").write_bytes(
-        cloudpickle.dumps(partial(shards.with_sources, sources_of([settings.splitter]), factory))
+        cloudpickle.dumps(partial(part_maps.with_sources, sources_of([settings.splitter]), factory))
     )
     Path("message.json").write_text(json.dumps(sendable(run)))
     (folder / "my_splitter.py").unlink()

@@ -13,7 +13,7 @@ from kdray import metrics
 from kdray.engines import InProcess, InThreads
 from kdray.errors import ConfigError, RunError
 from kdray.stages import Context
-from kdray.stages.resumable_map import longest_first, map_resumable, parts_of
+from kdray.stages.resumable_map import longest_first, map_resumable, split_rows
 from kdray.store import Store
 
 _small_ranges = tiny.ranges_of(4)
@@ -25,7 +25,7 @@ def doubling() -> Callable[[pa.Table], pa.Table]:
 
 def doubled(folder: Path, numbers: range, engine: Backwards) -> list[int]:
     context = Context(Store(str(folder)), engine, None)
-    parts = parts_of(pa.table({"number": list(numbers)}))
+    parts = split_rows(pa.table({"number": list(numbers)}))
     found = map_resumable(parts, doubling, context, context.store.work("ab" * 32), "doubles", title="double")
     return pa.concat_tables(list(found))["double"].to_pylist()
 
@@ -75,7 +75,7 @@ def test_a_part_under_the_name_of_another_is_made_again(tmp_path: Path) -> None:
 def test_a_part_that_is_damaged_between_the_check_and_its_use_ends_the_command(tmp_path: Path) -> None:
     doubled(tmp_path, range(10), Backwards())
     (file,) = tmp_path.glob("work/*/doubles/1-*.arrow")
-    context, parts = Context(Store(str(tmp_path)), Backwards(), None), parts_of(pa.table({"number": list(range(10))}))
+    context, parts = Context(Store(str(tmp_path)), Backwards(), None), split_rows(pa.table({"number": list(range(10))}))
     found = map_resumable(parts, doubling, context, context.store.work("ab" * 32), "doubles", title="double")
     next(found)
     file.write_bytes(file.read_bytes()[:-1])
@@ -94,7 +94,7 @@ def test_a_part_is_given_as_soon_as_it_is_there(tmp_path: Path) -> None:
 
         return apply
 
-    parts = parts_of(pa.table({"number": list(range(10))}))
+    parts = split_rows(pa.table({"number": list(range(10))}))
     found = map_resumable(parts, noting, context, context.store.work("ab" * 32), "same", title="same")
     assert next(found)["number"].to_pylist() == [0, 1, 2, 3]
     assert started == [0]
@@ -141,7 +141,7 @@ def test_rows_are_counted_wherever_they_are_worked_on(engine: InProcess) -> None
 
     metrics.install(Counts())
     try:
-        found = list(engine.map(parts_of(pa.table({"number": list(range(10))})), doubling, title="embed some"))
+        found = list(engine.map(split_rows(pa.table({"number": list(range(10))})), doubling, title="embed some"))
     finally:
         metrics.install(None)
     assert len(found) == 3

@@ -1,4 +1,4 @@
-"""Pruning's passes over a corpus, shard by shard: maps from table to table that need neither torch nor Ray.
+"""Pruning's passes over a corpus, part by part: maps from table to table that need neither torch nor Ray.
 
 A worker makes its map from a factory, such as `sentences`; statistics, once frozen, travel with it.
 """
@@ -30,19 +30,19 @@ def with_sources(sources: Sequence[Source], factory: Callable[[], TableMap]) -> 
 
 
 def sentences(fields: Fields, settings: PruneSettings) -> TableMap:
-    """Rows to the sentences of their prunable fields; see `joined` for all shards together."""
+    """Rows to the sentences of their prunable fields; see `joined` for all parts together."""
     return partial(units_at, fields=fields, settings=settings, level="sentence")
 
 
-def joined(shards: Iterable[pa.Table], sizes: Iterable[int]) -> pa.Table:
-    """The units of all shards in order, with ``row`` counted over all of them.
+def joined(parts: Iterable[pa.Table], sizes: Iterable[int]) -> pa.Table:
+    """The units of all parts in order, with ``row`` counted over all of them.
 
     Args:
-        shards: From `sentences`.
+        parts: From `sentences`.
         sizes: The rows that each was made from.
     """
     found, start = list[pa.Table](), 0
-    for units, size in zip(shards, sizes, strict=True):
+    for units, size in zip(parts, sizes, strict=True):
         row = units.column_names.index("row")
         found.append(units.set_column(row, "row", pa.array(units["row"].to_numpy() + start, pa.int64())))
         start += size
@@ -62,11 +62,11 @@ def counts() -> TableMap:
     return apply
 
 
-def counted(shards: Iterable[pa.Table], num_units: int) -> TermCounts:
-    """The counts of all shards together; memory for the terms, not for the texts."""
+def counted(parts: Iterable[pa.Table], num_units: int) -> TermCounts:
+    """The counts of all parts together; memory for the terms, not for the texts."""
     total: Counter[str] = Counter()
-    for shard in shards:
-        total.update(dict(zip(shard["term"].to_pylist(), shard["units"].to_pylist(), strict=True)))
+    for part in parts:
+        total.update(dict(zip(part["term"].to_pylist(), part["units"].to_pylist(), strict=True)))
     return TermCounts(num_units, total)
 
 
@@ -75,9 +75,9 @@ def scores(statistics: TermStatistics, how: ScoreKind) -> TableMap:
     return lambda units: pa.table({"score": score(text_column(units), statistics, how)})
 
 
-def scored(shards: Iterable[pa.Table]) -> Floats:
-    """The scores of all shards, in order."""
-    return np.concatenate([shard["score"].to_numpy() for shard in shards])
+def scored(parts: Iterable[pa.Table]) -> Floats:
+    """The scores of all parts, in order."""
+    return np.concatenate([part["score"].to_numpy() for part in parts])
 
 
 def shortens(fields: Fields, pruner: Pruner) -> TableMap:
@@ -101,11 +101,11 @@ def as_rows(vectors: npt.NDArray[np.float32]) -> pa.Table:
     return pa.table({"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
 
 
-def as_clusters(shards: Iterable[pa.Table]) -> Iterator[Clusters]:
+def as_clusters(parts: Iterable[pa.Table]) -> Iterator[Clusters]:
     """What `clusters_of` made."""
-    for shard in shards:
-        medoids = shard["is_medoid"].to_numpy().astype(np.bool_)
-        yield Clusters(shard["cluster"].to_numpy(), medoids)
+    for part in parts:
+        medoids = part["is_medoid"].to_numpy().astype(np.bool_)
+        yield Clusters(part["cluster"].to_numpy(), medoids)
 
 
 def _vectors(part: pa.Table) -> npt.NDArray[np.float32]:
