@@ -2,7 +2,8 @@
 
 The teacher is fine-tuned on `--teacher-rows` rows of train, because all of them take hours without a GPU. Its outputs
 are cached for all phrases. Students learn from all phrases, distilled and, in as many steps, with hard labels.
-Word vectors begin as MiniLM's word table. Prints accuracy on the official dev set and the parameters without the word
+Word vectors begin as MiniLM's word table; with `--glove FILE` there are further students, of words that begin with the
+vectors of the file. Prints accuracy on the official dev set and the parameters without the word
 table, over `--seeds` seeds. Everything is kept in `--store`: the same command continues a stopped run.
 """
 
@@ -12,6 +13,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from written import origin
 
 import kdray as kd
@@ -19,13 +21,14 @@ from kdray.cli.show import table
 from kdray.config.load import checked
 from kdray.distillation import StudentSettings
 from kdray.methods import parse_method
+from kdray.models import Words
 
 STUDENTS = {
     "BiLSTM": {"name": "bilstm", "vectors": "encoder", "hidden": 150, "dense": 400},
     "BiLSTM of two layers": {"name": "bilstm", "vectors": "encoder", "hidden": 150, "layers": 2, "dense": 400},
     "TextCNN": {"name": "textcnn", "vectors": "encoder"},
 }
-WORD_TABLE = 30_522 * 384  # MiniLM's
+MINILM_WIDTH = 384
 
 
 def main() -> None:
@@ -36,8 +39,7 @@ def main() -> None:
     train = {"epochs": arguments.epochs, "batch_size": 128, "learning_rate": 1e-3}
     train |= {"max_length": 64, "precision": "fp32"}
     rows: list[dict[str, Any]] = []
-    for title in arguments.students.split(","):
-        settings = checked(StudentSettings, {"encoder": "minilm", "architecture": STUDENTS[title]})
+    for title, settings in _students(arguments).items():
         made = kd.compare(
             {"kd": parse_method({"name": "kd", "temperature": arguments.temperature, "alpha": arguments.alpha})},
             teacher,
@@ -49,9 +51,9 @@ def main() -> None:
             store=str(arguments.store),
             name=title.replace(" ", "-").lower(),
         )
-        parameters = {row["label"]: row["parameters"] - WORD_TABLE for row in made.result["confirmation"]}
+        aside = _without_table(settings.architecture, arguments.glove)
         for row in made.to_pandas().to_dict("records"):
-            rows.append({"architecture": title, **row, "word table aside": parameters[row["student"]]})
+            rows.append({"architecture": title, **row, "word table aside": aside})
         arguments.out.write_text(json.dumps({**origin(), "rows": rows}, indent=1) + "\n")
     print(table(rows))
 
@@ -61,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--teacher", default="minilm", help="encoder of the teacher: a name or a folder of 12 x 768")
     parser.add_argument("--teacher-rows", type=int, default=20_000, help="of train, that the teacher learns; 0: all")
     parser.add_argument("--teacher-rate", type=float, default=3e-5)
-    parser.add_argument("--students", default=",".join(STUDENTS), help="titles, comma-separated")
+    titles = ",".join(STUDENTS)
+    parser.add_argument("--students", default=titles, help=f"some of {titles}; comma-separated")
+    parser.add_argument("--glove", type=Path, help="a text file of word vectors: each student once more, of words")
     parser.add_argument("--epochs", type=int, default=5, help="of the students")
     parser.add_argument("--temperature", type=float, default=2.0)
     parser.add_argument("--alpha", type=float, default=0.9)
@@ -69,6 +73,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", type=Path, default=Path("networks-store"))
     parser.add_argument("--out", type=Path, default=Path("networks.json"))
     return parser
+
+
+def _students(arguments: argparse.Namespace) -> dict[str, StudentSettings]:
+    titles = arguments.students.split(",")
+    found = {title: {"encoder": "minilm", "architecture": STUDENTS[title]} for title in titles}
+    for title in titles if arguments.glove else ():
+        vectors = str(arguments.glove.resolve())
+        found[f"{title} of words"] = {"architecture": {**STUDENTS[title], "units": "words", "vectors": vectors}}
+    return {title: checked(StudentSettings, each) for title, each in found.items()}
+
+
+def _without_table(architecture: Any, glove: Path | None) -> int:
+    """Parameters of the network but those of the word table."""
+    width = MINILM_WIDTH
+    if glove is not None and architecture.units == "words":
+        with glove.open(encoding="utf-8") as lines:
+            width = next(lines).count(" ")
+    network = architecture.network(Words(2, 0, torch.zeros(2, width)), 2)
+    return sum(each.numel() for each in network.parameters()) - 2 * width
 
 
 def _teacher(arguments: argparse.Namespace) -> kd.Teacher:
