@@ -39,7 +39,9 @@ def run(model: str, *, host: str, port: int, workers: int, threads: int, setting
     if workers < 1:
         raise ConfigError(f"--workers {workers}: it must be 1 or more.")
     check_address(host, port)
-    open_scorer(model, threads=threads)  # an error in it is raised once, before a worker starts
+    scorer = open_scorer(model, threads=threads)  # an error in it is raised once, before a worker starts
+    if scorer.has_tags and settings.abstain_below is not None:
+        raise ConfigError("--abstain-below has no effect on tags; leave it out.")
     settings = with_token(settings, host)
     os.environ[URL] = f"http://{f'[{host}]' if ':' in host else host}:{port or 'PORT'}"
     os.environ |= {MODEL: str(Path(model).expanduser()), SETTINGS: settings.model_dump_json(), THREADS: str(threads)}

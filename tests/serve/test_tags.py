@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tagged
+import uvicorn
 from fastapi.testclient import TestClient
 
 import kdray as kd
@@ -18,6 +19,7 @@ from kdray.serve import files
 from kdray.serve.app import body_of, make_app
 from kdray.serve.files import Counts, Options, predict_file
 from kdray.serve.loading import open_scorer
+from kdray.serve.server import run
 from kdray.serve.settings import ServeSettings
 
 ROWS = [tagged.sentence(number)["tokens"] for number in range(8)] + [["good"] * 31, [], ["\u200b"]]
@@ -150,6 +152,12 @@ def test_tokens_and_texts_get_tags_and_entities(client, tagger, tag_bundle):
 def test_hostile_bodies_get_a_clear_answer(client, content, status, said):
     answer = client.post("/predict", content=content, headers={"content-type": "application/json"})
     assert (answer.status_code, said in answer.json()["detail"]) == (status, True), answer.text
+
+
+def test_a_service_of_tags_refuses_a_threshold(tagger, monkeypatch):
+    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: pytest.fail("it listens"))
+    with pytest.raises(ConfigError, match=r"^--abstain-below has no effect on tags; leave it out\.$"):
+        run(str(tagger), host="127.0.0.1", port=0, workers=1, threads=1, settings=ServeSettings(abstain_below=0.5))
 
 
 def test_the_interface_and_the_first_request_show_tokens(client, tagger):
