@@ -68,7 +68,7 @@ def main() -> None:
     rows = _table(scores, measured)
     print("\n" + table(rows))
     print(f"\n{measured.load.sentence or 'The machine was quiet.'}")
-    _verdict(rows)
+    _print_result(rows)
     document = {"rows": rows, **measured.plain()}
     (arguments.work / "deploy.json").write_text(json.dumps(document, indent=1) + "\n")
     if arguments.seeds:
@@ -207,7 +207,7 @@ def _table(scores: dict[str, float], measured: kd.Benchmark) -> list[dict[str, A
     return found
 
 
-def _verdict(rows: list[dict[str, Any]]) -> None:
+def _print_result(rows: list[dict[str, Any]]) -> None:
     students = [row for row in rows if row["model"].startswith("student")]
     fastest = max((row["times faster"] for row in students), default=float("nan"))
     print(f"teacher to the fastest exported student: {fastest:.1f} times (target {TIMES:g})")
