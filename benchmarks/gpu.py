@@ -395,7 +395,7 @@ def outcome_of(kind: Kind, variant: Variant, device: torch.device, *, ranked: Se
     pair = pair_of(kind, student, teacher, device=device, dtype=variant.dtype, compiled=variant.compiled)
     own = Ranked()
     with torch.no_grad():
-        queries = pair.loss(batch, own).answer.queries
+        queries = pair.loss(batch, own).output.queries
     loss = pair.loss(batch, Ranked(ranked)).loss
     loss.backward()
     # a parameter without part in the loss has no gradient, or zeros when compiled
