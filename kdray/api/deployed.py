@@ -46,6 +46,14 @@ def predict_files(
 
     Raises:
         ConfigError: The model or a file cannot be used, or would be replaced.
+
+    >>> import kdray as kd
+    >>> from kdray.models import NaiveBayes
+    >>> data = kd.Dataset.load("sample", limit=100)
+    >>> folder = kd.distill(None, data, student=NaiveBayes()).save("a-student")
+    >>> data.to_pandas("test").head(3).to_csv("new.csv", index=False)
+    >>> predict_files(folder, "new.csv", "labels.csv")["labels.csv"].rows
+    3
     """
     if abstain_below is not None and not 0 <= abstain_below <= 1:
         raise ConfigError(f"abstain_below = {abstain_below:g}: it must be 0 to 1.")

@@ -108,6 +108,12 @@ def compare(
 
     Raises:
         ConfigError: The settings do not fit together; nothing was trained.
+
+    >>> from kdray.methods import FineTune
+    >>> from kdray.models import NaiveBayes
+    >>> data = Dataset.load("sample", limit=100)
+    >>> compare([FineTune()], None, data, student=NaiveBayes(), seeds=1).to_pandas()["student"].tolist()
+    ['finetune', 'no-KD baseline']
     """
     _check_methods(methods)
     labeled, wanted = _labeled(methods), _seeds(seeds)
@@ -252,7 +258,11 @@ def search(
     Raises:
         ConfigError: The space or the settings do not fit together; nothing was trained.
 
-    >>> space = {"method.temperature": {"low": 1, "high": 20, "log": True}, "method.name": ["kd", "dekd"]}
+    >>> from kdray.models import NaiveBayes
+    >>> space = {"student.architecture.smoothing": {"low": 0.1, "high": 2.0}}
+    >>> found = search(space, None, Dataset.load("sample", limit=100), student=NaiveBayes(), trials=2, seeds=1)
+    >>> found.to_pandas()["state"].tolist()
+    ['complete', 'complete']
     """
     wanted = _seeds(seeds)
     run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections)

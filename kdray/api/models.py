@@ -280,7 +280,14 @@ def _lists_of_tokens(rows: Sequence[Any]) -> list[list[str]]:
 
 
 class Student(Classifier):
-    """A distilled student."""
+    """A distilled student.
+
+    >>> import kdray as kd
+    >>> from kdray.models import NaiveBayes
+    >>> student = kd.distill(None, kd.Dataset.load("sample", limit=100), student=NaiveBayes())
+    >>> Student.load(student.save("my-student")).predict([("A man sleeps.", "A man is awake.")])[0] in student.labels
+    True
+    """
 
     @staticmethod
     def load(folder: str | Path) -> "Student":

@@ -34,6 +34,10 @@ class Pruned:
         data: The corpus before pruning.
         settings: The section `prune`.
         summary: Counts of units, rows and words, before and after.
+
+    >>> pruned = prune(Dataset.load("sample", limit=100), keep_medoids="none")
+    >>> bool(pruned.dropped["kept"].any())
+    False
     """
 
     data: Dataset
@@ -88,6 +92,11 @@ def distill(
     Raises:
         ConfigError: The settings do not fit together, or the data cannot be used.
         RunError: The training failed.
+
+    >>> from kdray.models import NaiveBayes
+    >>> student = distill(None, Dataset.load("sample", limit=100), student=NaiveBayes())
+    >>> student.predict_proba([("A man sleeps.", "A man is awake.")]).shape
+    (1, 2)
     """
     run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections)
     with (engine or Local()).start(run.work) as running:
@@ -115,6 +124,10 @@ def prune(
 
     Raises:
         ConfigError: The settings do not fit together.
+
+    >>> pruned = prune(Dataset.load("sample", limit=100), keep_medoids="none")
+    >>> len(pruned.dropped) + int(pruned.decisions["kept"].sum()) == pruned.summary["num_units"]
+    True
     """
     chosen = {"policy": policy, **settings}
     if chosen.get("keep_medoids") != "none":

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdray.config import RunConfig, merge, parse
-from kdray.errors import RunError
+from kdray.errors import ConfigError, RunError
 from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate, start_without_kd
 from kdray.experiments.documents import Provenance, facts_of, pairs, students, write
 from kdray.experiments.folds import CorpusFold, check_folds, prepare_folds, rows_of, train_by_fold
@@ -24,7 +24,7 @@ from kdray.experiments.settings import SearchResult, SweepSettings
 from kdray.experiments.students import Shared
 from kdray.results import Selection
 from kdray.secrets import without_passwords
-from kdray.stages import Context, Prepared, prepare
+from kdray.stages import Context, Prepared, check_run, load_stored, prepare
 from kdray.tasks import get_metric
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,8 @@ def sweep(
     found = _timed("search", phases, lambda: search(settings, run, prepared, context, driver))
     higher = get_metric(run.corpus.main_metric).higher_is_better
     best_trials = _best_trials(settings, run, found, higher_is_better=higher)
-    candidates = [*best_trials.values(), *_others(settings, run, found, best_trials, higher_is_better=higher)]
+    others = _others(settings, run, prepared, found, best_trials, higher_is_better=higher)
+    candidates = [*best_trials.values(), *others]
     log.info("confirm: %d students on seeds %s", len(candidates), list(seeds))
     confirmed = _timed(
         "confirm",
@@ -193,6 +194,7 @@ def _best_trials(
 def _others(
     settings: SweepSettings,
     run: RunConfig,
+    prepared: Prepared,
     found: SearchResult,
     best_trials: Mapping[int, Candidate],
     *,
@@ -200,9 +202,9 @@ def _others(
 ) -> list[Candidate]:
     """The no-KD baseline, vanilla KD as the base has it where the defaults are not that, the first weights without KD,
     and of several objectives the cheaper students on the front."""
-    vanilla = parse(merge(run.model_dump(mode="json"), {"method.name": "kd"}), source="sweep")
+    vanilla = _vanilla(run, prepared)
     candidates = [no_kd_candidate(run)]  # `most_candidates` counts them
-    if vanilla != best_trials[0].run:
+    if vanilla is not None and vanilla != best_trials[0].run:
         candidates.append(Candidate(VANILLA, vanilla, "the base's settings"))
     if _from_teacher(settings, run):
         candidates.append(start_without_kd(run))
@@ -215,6 +217,17 @@ def _others(
         student = _changed(settings, run, trial["params"])
         candidates.append(Candidate(f"on the front (trial {trial['number']})", student))
     return candidates
+
+
+def _vanilla(run: RunConfig, prepared: Prepared) -> RunConfig | None:
+    """The run with vanilla KD; None where its student cannot learn by that, or there is no teacher."""
+    try:
+        vanilla = parse(merge(run.model_dump(mode="json"), {"method.name": "kd"}), source="vanilla KD")
+        check_run(vanilla, load_stored(prepared.corpus).task)
+    except ConfigError as error:
+        log.info("confirm: the table has no row for vanilla KD: %s", error)
+        return None
+    return vanilla
 
 
 def _changed(settings: SweepSettings, run: RunConfig, params: Mapping[str, Any]) -> RunConfig:

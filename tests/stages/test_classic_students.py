@@ -11,9 +11,10 @@ import tiny
 import kdray as kd
 from kdray.config import parse
 from kdray.errors import ConfigError
+from kdray.experiments.sweep import _vanilla
 from kdray.export.bundle import open_bundle
 from kdray.models import LinearSVM, NaiveBayes
-from kdray.stages import Context, InProcess, Prepared, distill, no_kd_baseline, prepare
+from kdray.stages import Context, InProcess, Prepared, distill, no_kd_baseline, prepare, read
 from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 
@@ -126,3 +127,14 @@ def test_a_placeholder_knows_no_ngram(tiny_encoder) -> None:
     info = NaiveBayes().expected(tiny_encoder, "student")
     assert info.fitted
     assert info.gives == ("logits",)
+
+
+@pytest.mark.parametrize("fits", [True, False], ids=["network", "naive Bayes"])
+def test_a_sweep_has_a_row_for_vanilla_kd_only_where_its_student_learns_by_it(
+    fits: bool, tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    more = {} if fits else {"student": {"architecture": {"name": "naive_bayes"}}, "method": {"name": "soft_classic"}}
+    run = tiny.run_config(tiny_encoder, tiny_corpus, store=str(tmp_path), **more)
+    corpus = read(run.corpus, Context(Store(str(tmp_path)), InProcess(), None))
+    found = _vanilla(run, Prepared(corpus, (), None))
+    assert (found is not None) == fits
