@@ -21,7 +21,7 @@ from kdray.corpora.files import find_file, read_table
 from kdray.corpora.notes import lone_note
 from kdray.corpora.splits import carve
 from kdray.errors import ConfigError
-from kdray.tasks import types_of
+from kdray.tasks import Task, get_task, types_of
 
 log = logging.getLogger(__name__)
 
@@ -201,18 +201,18 @@ def _dataset(
 ) -> Dataset:
     texts = (text,) if isinstance(text, str) else tuple(text)
     notes: list[str] = []
-    kind = options.get("task", "single_label")
+    kind = get_task(options.get("task", "single_label"))
     plain = {split: _plain(table, texts, label, split, kind) for split, table in tables.items()}
     for split, table in plain.items():
         _refuse_empty(table, texts, f"{name}, {split}")
-    if kind == "single_label":
+    if kind.target == "class":
         notes += _doubts(plain["train"]["label"].to_pylist(), is_split="validation" not in plain)
-    if kind == "regression":
+    if kind.outputs:
         classes: tuple[str, ...] = ()
     elif labels is None:
         classes = _classes(plain["train"]["label"])
         what = "labels"
-        if kind == "token_classification":
+        if kind.target == "tags":
             classes, what = types_of(classes), "entity types"
         notes.append(f"labels: {', '.join(classes)} (the sorted {what} of train)")
     else:
@@ -228,7 +228,7 @@ def _dataset(
     return Dataset(name, plain, every, tuple(notes))
 
 
-def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, kind: str) -> pa.Table:
+def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, kind: Task) -> pa.Table:
     """Columns id, the texts and label, with class labels as text."""
     for column in (*texts, label):
         if column not in table.column_names:
@@ -237,7 +237,7 @@ def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, kind: 
                 "text= and label=."
             )
     values = table[label].to_pylist()
-    if kind == "single_label":
+    if kind.target == "class":
         values = [None if each is None or each != each else _shown(each) for each in values]  # nan is not itself
         values = [each if each and each.strip() else None for each in values]  # an empty cell of a CSV
     ids = [f"{split}-{row}" for row in range(len(table))]

@@ -124,9 +124,9 @@ class Classifier(TrainedModel):
         Raises:
             ConfigError: Something is not a text, a pair of texts, or a list of tokens.
         """
-        logits = self._logits(self._columns(texts))
-        found = get_task(self.reading.task).predictions(logits)
-        return np.asarray(logits if found.probabilities is None else found.probabilities, dtype=np.float32)
+        found = get_task(self.reading.task).predictions(self._logits(self._columns(texts)))
+        values = found.values[:, None] if found.probabilities is None and found.values is not None else None
+        return np.asarray(found.probabilities if values is None else values, dtype=np.float32)
 
     def predict(self, texts: Sequence[Any]) -> list[Any]:
         """The most likely class of each text; a list of labels a row for several labels; a number for regression.
@@ -134,12 +134,12 @@ class Classifier(TrainedModel):
         Of lists of tokens, a list of entities a row: `type`, `start` (the first token), `end` (behind the last one)
         and `tokens`.
         """
-        scores = self.predict_proba(texts)
-        if get_task(self.reading.task).target == "tags":
+        scores, target = self.predict_proba(texts), get_task(self.reading.task).target
+        if target == "tags":
             return self._entities(texts, scores)
-        if self.reading.task == "single_label":
+        if target == "class":
             return [self.labels[column] for column in scores.argmax(1)]
-        if self.reading.task == "multi_label":
+        if target == "labels":
             return [[label for label, p in zip(self.labels, row, strict=True) if p >= 0.5] for row in scores]
         return [float(value) for value in scores[:, 0]]
 

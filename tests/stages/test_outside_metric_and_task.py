@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pages
+import pandas as pd
 import pytest
 import tiny
 
+import kdray as kd
 from kdray.config import RunConfig, parse
 from kdray.corpora import CorpusSettings, load_corpus
 from kdray.distillation import FitSpec
@@ -204,6 +206,24 @@ def test_a_worker_without_the_files_has_the_scores_of_this_process(here: Path, t
     command = [sys.executable, "-c", WORKER, "sent.json"]
     done = subprocess.run(command, cwd=elsewhere, check=True, capture_output=True, text=True)
     assert [json.loads(line) for line in done.stdout.splitlines()] == found
+
+
+def test_python_reads_and_predicts_by_a_task_of_a_file(here: Path, tiny_encoder: Path) -> None:
+    texts = [f"{'good ' * (n % 4)}film" for n in range(60)]
+    rows = pd.DataFrame({"text": texts, "label": [n % 4 for n in range(60)]})
+    data = kd.Dataset.from_pandas(rows[:40], test=rows[40:], task="counting.py:COUNTS")
+    assert "labels" not in data.options
+    fit = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "max_length": 32, "precision": "fp32"}
+    how: dict[str, Any] = {
+        "student": kd.Encoder(str(tiny_encoder), layers=1),
+        "method": kd.methods.FineTune(),
+        "train": fit,
+    }
+    found = kd.distill(None, data, store=str(here / "store"), **how)
+    predicted = found.predict(texts[40:])
+    errors = [abs(one - other) for one, other in zip(predicted, rows["label"][40:], strict=True)]
+    assert min(predicted) > 0  # counts, which the logits are the logarithms of
+    assert found.evaluate()["counting.py:worst"] == pytest.approx(max(errors), rel=1e-4)
 
 
 def test_another_source_is_another_corpus_artifact(here: Path, tiny_encoder: Path) -> None:
