@@ -170,7 +170,9 @@ def _bars(title: str, shares: Sequence[tuple[str, float]], x: str, caption: str,
     values = [value for _, value in shares]
     figure = go.Figure(go.Bar(x=values, y=names, text=[f"{value:.1f} %" for value in values], orientation="h"))
     figure.update_traces(marker_color=BLUE, textposition="outside", cliponaxis=False, hoverinfo="none", name="bar")
-    figure.update_xaxes(range=[0, max([1e-9, *values]) * 1.5]).update_yaxes(autorange="reversed", type="category")
+    figure.update_xaxes(range=[0, max([1e-9, *values]) * 1.5]).update_yaxes(
+        autorange="reversed", type="category", ticklabelstandoff=6
+    )
     height = 80 + _ROW * len(shares)
     return drawn(title, figure, x, "", caption=caption, otherwise=otherwise, height=height)
 
@@ -465,7 +467,7 @@ def slices(result: SweepResult, metric: Metric) -> Iterator[Plot]:
         having = len(values)
         caption = "" if having == len(scored) else f"{having} of {fmt.plural(len(scored), 'scored trial')} have it."
         x, y = fmt.cut(name) + (" (log scale)" if _is_log(values) else ""), _axis(metric, "validation")
-        reason = f"{words[0]} in {fmt.plural(having, 'scored trial')}."
+        reason = f"its value is {words[0]} in {fmt.plural(having, 'scored trial')}."
         yield drawn(name, figure, x, y, caption=caption, otherwise=reason, height=280, has_table=False)
 
 

@@ -1,5 +1,6 @@
 """The pages in a real browser: nothing complains, nothing is fetched, everything is drawn, links lead somewhere."""
 
+import base64
 import shutil
 import subprocess
 import tarfile
@@ -34,6 +35,7 @@ DRAWINGS = """Array.from(document.querySelectorAll(".plot"), (plot) => {
     marks: plot.querySelectorAll(".trace").length, outside: texts.filter(outside).length,
   };
 })"""
+TABLES = """Array.from(document.querySelectorAll("table"), (table) => table.getBoundingClientRect().right)"""
 DEAD_ANCHORS = """Array.from(document.querySelectorAll("a[href^='#']"), (link) => link.getAttribute("href"))
   .filter((href) => document.getElementById(href.slice(1)) === null)"""
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
@@ -110,6 +112,26 @@ def test_the_first_column_leaves_room_for_numbers_on_a_phone(folder: Path) -> No
         await tab.call("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=False)
         await tab.open((folder / "wide.html").as_uri())
         assert await tab.value("document.querySelector('tbody td.number').getBoundingClientRect().right") < 390
+
+    visit(look)
+
+
+@pytest.mark.parametrize("name", ["sweep", "prune", "pair"])
+def test_a_printed_page_cuts_no_table_off_and_opens_what_is_folded(folder: Path, name: str) -> None:
+    async def look(tab: Tab) -> None:
+        width = 718  # pixels of A4 between the margins of Chromium
+        await tab.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=1000, deviceScaleFactor=1, mobile=False
+        )
+        await tab.call("Emulation.setEmulatedMedia", media="print")
+        await tab.open((folder / f"{name}.html").as_uri())
+        printed = base64.b64decode((await tab.call("Page.printToPDF"))["data"])
+        assert printed.startswith(b"%PDF-")
+        assert printed.count(b"/Type /Page\n") > 1
+        assert await tab.value("document.querySelectorAll('section > details:not([open])').length") == 0
+        assert await tab.value(TABLES)
+        assert max(await tab.value(TABLES)) <= width
+        assert tab.complaints == []
 
     visit(look)
 

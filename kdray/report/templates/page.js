@@ -25,6 +25,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+addEventListener("beforeprint", () => document.querySelectorAll("section > details").forEach((each) => { each.open = true; }));
 // Figures: the colors of the light page are replaced by those of the page as it is shown.
 const plots = Array.from(document.querySelectorAll(".plot"), (place) => ({ place, json: place.firstElementChild.textContent }));
 const COLORS = { "#1b1f24": "--ink", "#59626e": "--quiet-ink", "#d9dde3": "--line", "#a9b1bb": "--faint", "#0072b2": "--blue",
