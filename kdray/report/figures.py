@@ -170,9 +170,9 @@ def _bars(title: str, shares: Sequence[tuple[str, float]], x: str, caption: str,
     values = [value for _, value in shares]
     figure = go.Figure(go.Bar(x=values, y=names, text=[f"{value:.1f} %" for value in values], orientation="h"))
     figure.update_traces(marker_color=BLUE, textposition="outside", cliponaxis=False, hoverinfo="none", name="bar")
-    figure.update_xaxes(range=[0, max([1e-9, *values]) * 1.5]).update_yaxes(
-        autorange="reversed", type="category", ticklabelstandoff=6
-    )
+    longest = max([1e-9, *values])
+    figure.update_xaxes(range=[0, longest * 1.5], tickvals=[0, 25, 50, 75, 100] if longest > 40 else None)
+    figure.update_yaxes(autorange="reversed", type="category", ticklabelstandoff=6)
     height = 80 + _ROW * len(shares)
     return drawn(title, figure, x, "", caption=caption, otherwise=otherwise, height=height)
 
