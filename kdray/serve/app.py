@@ -265,11 +265,11 @@ def _predictions(
     values = np.stack([each for each, _ in found])
     made: list[Prediction] = []
     for chosen, row, (_, cut) in zip(scorer.predictions(values), values, found, strict=True):
-        if scorer.task == "regression":
+        if scorer.target == "value":
             made.append(Prediction(value=chosen, truncated=cut))
             continue
         named = {label: round(float(value), 6) for label, value in zip(scorer.labels, row, strict=True)}
-        if scorer.task == "multi_label":
+        if scorer.target == "labels":
             made.append(Prediction(labels=chosen, probabilities=named, truncated=cut))
         else:
             label = None if least is not None and row.max() < least else chosen

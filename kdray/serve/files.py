@@ -157,10 +157,10 @@ def _columns(scorer: Scorer, rows: Sequence[Row], options: Options) -> tuple[dic
     """The columns of predictions, by name."""
     if scorer.has_tags:
         return _tag_columns(scorer, rows, options)
-    if scorer.task == "regression":
+    if scorer.target == "value":
         kind: Any = pa.float64()
     else:
-        kind = pa.list_(pa.string()) if scorer.task == "multi_label" else pa.string()
+        kind = pa.list_(pa.string()) if scorer.target == "labels" else pa.string()
     if not rows:
         values, truncated = np.zeros((0, max(1, len(scorer.labels))), np.float32), np.zeros(0, bool)
     else:
@@ -168,10 +168,10 @@ def _columns(scorer: Scorer, rows: Sequence[Row], options: Options) -> tuple[dic
         values, truncated = scores.values, scores.truncated
     chosen = scorer.predictions(values)
     counts = Counts(truncated=int(truncated.sum()))
-    if scorer.task == "regression":
+    if scorer.target == "value":
         return {PREDICTION: pa.array(chosen, kind)}, counts
     added: dict[str, pa.Array] = {}
-    if scorer.task == "single_label":
+    if scorer.target == "class":
         confidence = values.max(axis=1, initial=0)
         least = scorer.abstain_below if options.abstain_below is None else options.abstain_below
         if least is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from kdray.errors import ConfigError
-from kdray.tasks import get_task
+from kdray.tasks import Target, get_task
 from kdray.utf8 import is_text
 
 Row = tuple[Any, ...]  # texts, or one list of tokens
@@ -54,9 +54,14 @@ class Scorer:
     abstain_below: float | None = None
 
     @property
+    def target(self) -> Target:
+        """What its task predicts of a row."""
+        return get_task(self.task).target
+
+    @property
     def has_tags(self) -> bool:
         """Whether a row is a list of tokens, each of which gets a tag."""
-        return get_task(self.task).target == "tags"
+        return self.target == "tags"
 
     def check(self, row: Any) -> Row:
         """The texts of one row.
@@ -85,18 +90,19 @@ class Scorer:
     def score(self, rows: Sequence[Row]) -> Scores:
         """Score rows that `check` accepted."""
         logits = self.model.logits_of(rows)
-        scaled = logits if self.task == "regression" else logits / np.float32(self.temperature)
-        found = get_task(self.task).predictions(scaled).probabilities
-        return Scores(np.asarray(logits if found is None else found, np.float32), self._truncated(rows))
+        scaled = logits if self.target == "value" else logits / np.float32(self.temperature)
+        found = get_task(self.task).predictions(scaled)
+        values = found.values[:, None] if self.target == "value" and found.values is not None else found.probabilities
+        return Scores(np.asarray(values, np.float32), self._truncated(rows))
 
     def predictions(self, values: np.ndarray) -> list[Any]:
         """The label of each row; a list of labels where a row may have several; a number for regression.
 
         Not for tags, which need the tokens of a row.
         """
-        if self.task == "regression":
+        if self.target == "value":
             return [float(value) for value in values[:, 0]]
-        if self.task == "multi_label":
+        if self.target == "labels":
             return [[self.labels[column] for column in np.flatnonzero(row >= THRESHOLD)] for row in values]
         return [self.labels[column] for column in values.argmax(1)]
 

@@ -20,6 +20,7 @@ from kdray.distillation import FitSpec
 from kdray.errors import ConfigError
 from kdray.experiments.students import Shared, sendable
 from kdray.origin import full_name, identity_of, object_of, sources_of
+from kdray.serve.loading import open_scorer
 from kdray.stages import Context, InProcess, distill, prepare, read
 from kdray.stages.train_stage import result_of
 from kdray.store import Store
@@ -224,6 +225,8 @@ def test_python_reads_and_predicts_by_a_task_of_a_file(here: Path, tiny_encoder:
     errors = [abs(one - other) for one, other in zip(predicted, rows["label"][40:], strict=True)]
     assert min(predicted) > 0  # counts, which the logits are the logarithms of
     assert found.evaluate()["counting.py:worst"] == pytest.approx(max(errors), rel=1e-4)
+    scorer = open_scorer(found.save(here / "saved"))
+    assert scorer.predictions(scorer.score([(text,) for text in texts[40:]]).values) == pytest.approx(predicted)
 
 
 def test_another_source_is_another_corpus_artifact(here: Path, tiny_encoder: Path) -> None:
