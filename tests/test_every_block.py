@@ -39,6 +39,7 @@ RUN_HERE = {("extending.md", "class MyKD"), ("extending.md", "check_method"), ("
 # programs that are not ours, and why their lines are not run
 NOT_RUN = {
     "serve": "it is Ray Serve's own command; tests/serve checks the application",
+    "echo": "it gives a line to bundle/predict.py; tests/export/test_tag_bundles.py runs that",
     "curl": "it calls the service, which tests/serve/test_service.py calls over HTTP",
     "aws": "it changes an account of AWS",
     "gcloud": "it changes an account of Google Cloud",

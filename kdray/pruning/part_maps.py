@@ -3,6 +3,7 @@
 A worker makes its map from a factory, such as `sentences`; statistics, once frozen, travel with it.
 """
 
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -23,10 +24,10 @@ from kdray.pruning.units import Role, text_column
 Fields = Sequence[tuple[str, Role]]
 
 
-def with_sources(sources: Sequence[Source], factory: Callable[[], TableMap]) -> TableMap:
-    """What `factory` makes, on a worker that does not have the functions of `sources` yet."""
+def with_sources(sources: Sequence[Source], factory: bytes) -> TableMap:
+    """What a pickled factory makes, on a worker that does not have the classes and functions of `sources` yet."""
     define(sources)
-    return factory()
+    return pickle.loads(factory)()  # noqa: S301 - this program's own driver wrote it
 
 
 def sentences(fields: Fields, settings: PruneSettings) -> TableMap:

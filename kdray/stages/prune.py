@@ -1,5 +1,6 @@
 """Stage `prune`: units, embeddings, graph, importance, and the corpus without the dropped units."""
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -183,8 +184,10 @@ class _Pruning:
         """What the map makes of every part of the rows."""
         context = self.context if len(table) > FEW else replace(self.context, engine=InProcess())
         title = f"prune {self.stored.task.name} {name}"
-        if not isinstance(context.engine, InProcess) and (sources := sources_of([self.settings.splitter])):
-            factory = partial(part_maps.with_sources, sources, factory)
+        if not isinstance(context.engine, InProcess) and (
+            sources := sources_of([self.settings.splitter, self.settings.policy])
+        ):
+            factory = partial(part_maps.with_sources, sources, pickle.dumps(factory))
         return map_resumable(split_rows(table), factory, context, self.work, name, title=title)
 
     def _units(self, train: pa.Table) -> tuple[pa.Table, Level]:

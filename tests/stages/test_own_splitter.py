@@ -1,12 +1,14 @@
 """Pruning with sentences by a function of a user's own: in the digest, on workers, in students and their exports."""
 
 import json
+import pickle
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pages
 import pyarrow.parquet as pq
 import pytest
 import tiny
@@ -81,16 +83,16 @@ def test_the_digest_has_the_source_and_rules_change_none(folder) -> None:
 
 
 def test_workers_without_the_file_cut_the_same_sentences(folder) -> None:
-    run = parse({"prune": {"level": "sentence", "splitter": "my_splitter.py:lines"}}, source="t")
+    Path("quantile.py").write_text(pages.code_with(pages.ROOT / "docs/extending.md", "class Quantile"))
+    prune = {"level": "sentence", "splitter": "my_splitter.py:lines", "policy": {"name": "quantile.py:Quantile"}}
+    run = parse({"prune": prune}, source="t")
     settings = PruneSettings.model_validate(run.prune.model_dump(exclude={"embedders"}))
     factory = partial(part_maps.sentences, [("text", "body")], settings)
-    import cloudpickle
-
-    Path("factory.pickle").write_bytes(
-        cloudpickle.dumps(partial(part_maps.with_sources, sources_of([settings.splitter]), factory))
-    )
+    sources = sources_of([settings.splitter, settings.policy])
+    Path("factory.pickle").write_bytes(pickle.dumps(partial(part_maps.with_sources, sources, pickle.dumps(factory))))
     Path("message.json").write_text(json.dumps(sendable(run)))
     (folder / "my_splitter.py").unlink()
+    (folder / "quantile.py").unlink()
     worker = """
 import json, pathlib, pickle
 import pyarrow as pa
@@ -101,10 +103,11 @@ cut = pickle.loads(pathlib.Path("factory.pickle").read_bytes())()
 print(cut(pa.table({"id": ["a"], "text": ["One. Two\\nThree"]}))["text"].to_pylist())
 message = json.load(open("message.json"))
 define(Source.model_validate(each) for each in message.pop(SOURCES))
-print(parse(message, source="t").prune.splitter)
+read = parse(message, source="t").prune
+print(read.splitter, read.policy.share)
 """
     done = subprocess.run([sys.executable, "-c", worker], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [str(["One. Two\n", "Three"]), run.prune.splitter]
+    assert done.stdout.splitlines() == [str(["One. Two\n", "Three"]), f"{run.prune.splitter} 0.3"]
 
 
 def test_a_student_of_such_texts_predicts_here_and_is_not_exported(folder, tiny_encoder) -> None:
