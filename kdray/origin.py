@@ -17,12 +17,12 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Literal, Self, TypeVar, cast
 
-from pydantic import SerializationInfo, ValidatorFunctionWrapHandler, WrapSerializer, WrapValidator
+from pydantic import SerializationInfo, ValidationError, ValidatorFunctionWrapHandler, WrapSerializer, WrapValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import SchemaValidator, core_schema
 
 from kdray.errors import ConfigError, KdrayError, did_you_mean
-from kdray.records import Settings
+from kdray.records import Settings, sentence_of
 
 REFERENCE = "__kdray_reference__"  # in a module that was loaded from a file: the path as it was given
 TEXT = "__kdray_source__"  # the text that was run, whatever the file holds now
@@ -63,13 +63,19 @@ class OpenSettings(Settings):
     def __new__(cls, **given: Any) -> Self:
         """
         Raises:
-            ConfigError: In Python, a setting is given that there is not; of files, pydantic finds it.
+            ConfigError: In Python, a setting does not exist or has a value that is not allowed; of files, pydantic
+                finds it.
         """
         known = cls.model_fields
+        own = known["name"].default or cls.__name__
         if cls.model_config.get("extra") == "forbid" and (unknown := next((n for n in given if n not in known), None)):
             every = f"allowed are {', '.join(sorted(known))}."
-            hint = did_you_mean(unknown, known, otherwise=every)
-            raise ConfigError(f"unknown setting {unknown} of {known['name'].default or cls.__name__}; {hint}")
+            raise ConfigError(f"unknown setting {unknown} of {own}; {did_you_mean(unknown, known, otherwise=every)}")
+        try:
+            if given:
+                cls.__pydantic_validator__.validate_python(given)
+        except ValidationError as error:
+            raise ConfigError(f"{own.partition('@')[0]}: {sentence_of(error)}.") from None
         return super().__new__(cls)
 
     @classmethod

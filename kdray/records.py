@@ -81,11 +81,18 @@ def plain_message(problem: Mapping[str, Any]) -> str:
     return next((sentence for begin, sentence in _PLAIN.items() if kind.startswith(begin)), message)
 
 
+def sentence_of(error: ValidationError) -> str:
+    """The first of pydantic's problems with its key and value, without full stop."""
+    problem = error.errors()[0]
+    key, message = ".".join(map(str, problem["loc"])), plain_message(problem)
+    return f"{key} = {problem['input']!r}: {message}" if key else message
+
+
 _BOUNDS = {
-    "greater_than": "expected a number above {gt}",
-    "greater_than_equal": "expected {ge} or more",
-    "less_than": "expected a number below {lt}",
-    "less_than_equal": "expected {le} or less",
+    "greater_than": "expected a number above {gt:g}",
+    "greater_than_equal": "expected {ge:g} or more",
+    "less_than": "expected a number below {lt:g}",
+    "less_than_equal": "expected {le:g} or less",
 }
 _PLAIN = {  # by the begin of pydantic's type of a problem
     "extra_forbidden": "unknown setting",

@@ -433,6 +433,10 @@ def test_mistyped_settings_are_refused_in_one_sentence(data: kd.Dataset, teacher
         kd.distill(teacher, data, train={"epoch": 1})
     with pytest.raises(ConfigError, match=r"^unknown setting trian; did you mean train\?$"):
         kd.distill(teacher, data, trian={"epochs": 1})
+    with pytest.raises(ConfigError, match=r"^kd: temperature = -1: expected a number above 0\.$"):
+        kd.methods.KD(temperature=-1)
+    with pytest.raises(ConfigError, match=r"^kd: direction = 'up': allowed are forward, reverse\.$"):
+        kd.methods.KD(direction="up")
     with pytest.raises(ConfigError, match=r"^unknown setting temprature of kd; did you mean temperature\?$"):
         kd.methods.KD(temprature=4)  # pyright: ignore[reportCallIssue]
     with pytest.raises(ConfigError, match=r"^layers = 0: allowed is a number from 1 to 1,000\.$"):

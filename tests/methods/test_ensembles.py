@@ -8,7 +8,6 @@ import pytest
 import torch
 from method_steps import logits_step
 from methods_oracle import cross_entropy, softmax
-from pydantic import ValidationError
 
 from kdray.errors import ConfigError
 from kdray.methods import (
@@ -233,13 +232,13 @@ def test_missing_labels_or_classes_are_refused():
     with pytest.raises(ConfigError, match=r"2 method\.shares for 3 teachers"):
         EnsW(shares=(1, 2)).check(pair_for(EnsW()))
     for shares in ((), (0, 0)):
-        with pytest.raises(ValidationError, match="shares are finite numbers"):
+        with pytest.raises(ConfigError, match="shares are finite numbers"):
             EnsW(shares=shares)
-    with pytest.raises(ValidationError, match=r"shares\.1\n +Input should be greater than or equal to 0"):
+    with pytest.raises(ConfigError, match=r"shares\.1 = -.*: expected 0 or more"):
         EnsW(shares=(1, -1))
-    with pytest.raises(ValidationError, match="finite number"):
+    with pytest.raises(ConfigError, match="finite number"):
         EnsW(shares=(float("inf"), 1))
-    with pytest.raises(ValidationError, match="combine would have no effect, because mode is stacking"):
+    with pytest.raises(ConfigError, match="combine would have no effect, because mode is stacking"):
         EnsLRTrain(mode="stacking", combine="logit")
 
 

@@ -347,7 +347,7 @@ def test_no_knowledge_without_weight(name):
 
 
 def test_dfa_aligns_layers_that_are_there():
-    with pytest.raises(ValidationError, match="aligns nothing"):
+    with pytest.raises(ConfigError, match="aligns nothing"):
         DFA(align_number=0)
     with pytest.raises(ConfigError, match="align_number = 3, but the student has 2 layers; 1 to 2, or -1"):
         DFA(align_number=3).check(pair_for(DFA()))

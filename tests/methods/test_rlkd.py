@@ -8,8 +8,8 @@ import pytest
 import torch
 from method_steps import logits_step
 from methods_oracle import cross_entropy
-from pydantic import ValidationError
 
+from kdray.errors import ConfigError
 from kdray.methods import RLKD, EnsU
 from kdray.methods.policy import PENDING, Policy, log_odds_gradient, rewards_of, sample_teachers, selected_teachers
 from kdray.signals import Signals
@@ -199,7 +199,7 @@ def test_phases():
 
 def test_settings_of_reward_3_are_refused_without_it():
     for settings in ({"gamma": 0.3}, {"episode_steps": 10}, {"gamma": 0.7, "reward_number": 1}):
-        with pytest.raises(ValidationError, match="would have no effect, because reward_number is"):
+        with pytest.raises(ConfigError, match="would have no effect, because reward_number is"):
             RLKD(**settings)
     RLKD(gamma=0.3, episode_steps=10, reward_number=3)
 
