@@ -60,14 +60,17 @@ class OpenSettings(Settings):
 
     name: str
 
-    def __new__(cls, **given: Any) -> Self:
+    def __new__(cls, *unnamed: Any, **given: Any) -> Self:
         """
         Raises:
             ConfigError: In Python, a setting does not exist or has a value that is not allowed; of files, pydantic
                 finds it.
         """
         known = cls.model_fields
-        own = known["name"].default or cls.__name__
+        own = str(known["name"].default or cls.__name__).partition("@")[0]
+        if unnamed:
+            first = next(each for each in known if each != "name")
+            raise ConfigError(f"{own}: give settings by name, such as {cls.__name__}({first}=...).")
         if cls.model_config.get("extra") == "forbid" and (unknown := next((n for n in given if n not in known), None)):
             every = f"allowed are {', '.join(sorted(known))}."
             raise ConfigError(f"unknown setting {unknown} of {own}; {did_you_mean(unknown, known, otherwise=every)}")
@@ -75,7 +78,7 @@ class OpenSettings(Settings):
             if given:
                 cls.__pydantic_validator__.validate_python(given)
         except ValidationError as error:
-            raise ConfigError(f"{own.partition('@')[0]}: {sentence_of(error)}.") from None
+            raise ConfigError(f"{own}: {sentence_of(error)}.") from None
         return super().__new__(cls)
 
     @classmethod

@@ -90,6 +90,8 @@ class Dataset:
         (18, 2, ('0', '1'))
         """
         frames = {"train": train, "validation": validation, "test": test}
+        if wrong := [split for split, each in frames.items() if each is not None and not hasattr(each, "columns")]:
+            raise ConfigError(f"{name}: {wrong[0]} is no DataFrame; for files there is Dataset.from_files.")
         given = {split: pa.Table.from_pandas(f, preserve_index=False) for split, f in frames.items() if f is not None}
         return _dataset(given, text=text, label=label, labels=labels, name=name, options=options)
 
@@ -133,9 +135,8 @@ class Dataset:
     @property
     def settings(self) -> CorpusSettings:
         """The section `corpus` of a run on these rows; their files exist while this object does."""
-        if not self.tables:
-            return CorpusSettings(**self.options)
-        return CorpusSettings(name="folder", path=str(self._folder), **self.options)
+        place = {"name": "folder", "path": str(self._folder)} if self.tables else {}
+        return checked(CorpusSettings, {**place, **self.options}, source=self.name)
 
     def to_pandas(self, split: str = "train") -> Any:
         """The rows of a split as a DataFrame: id, texts and label (classes by name). A named corpus is read for it.
@@ -214,6 +215,9 @@ def _dataset(
         what = "labels"
         if kind.target == "tags":
             classes, what = types_of(classes), "entity types"
+        if kind.target == "class" and len(classes) < 2:
+            only = ", ".join(classes)
+            raise ConfigError(f"{name}: column {label} of train has one class only, {only!r}; give two or more.")
         notes.append(f"labels: {', '.join(classes)} (the sorted {what} of train)")
     else:
         classes = tuple(str(each) for each in labels)

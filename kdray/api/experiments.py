@@ -11,7 +11,7 @@ from typing import Any
 from kdray.api.dataset import Dataset
 from kdray.api.models import Encoder, Teacher
 from kdray.api.runs import Pruned, run_of
-from kdray.config import RunConfig
+from kdray.config import RunConfig, checked
 from kdray.config.sweep import SweepConfig
 from kdray.corpora import kdray_data
 from kdray.distillation import StudentSettings
@@ -266,7 +266,9 @@ def search(
     """
     wanted = _seeds(seeds)
     run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections)
-    config = SweepConfig.model_validate({"run": run, "space": dict(space)})
+    if any(isinstance(each, Method) for key in space for each in _listed(space[key])):
+        raise ConfigError('space: name methods by text, such as "method.name": ["kd", "my_file.py:MyKD"].')
+    config = checked(SweepConfig, {"run": run, "space": dict(space)})
     config.check(run)
     title = name or time.strftime("search-%Y%m%d-%H%M%S")
     rest = config if under_ms is None else config.without_student()
@@ -279,7 +281,12 @@ def search(
         shapes = Shapes(config.shapes(), lambda trial, shape: rest.suggest(trial, changed(run, shape)))
         settings = replace(settings, limit_ms=under_ms, shapes=shapes)
     origin = Provenance(run.corpus.name, "kdray.search", "kdray.search")
-    return search_settings(settings, run, seeds=wanted, engine=engine or Local(), provenance=origin)
+    others = config.of_outside(run)
+    return search_settings(settings, run, seeds=wanted, engine=engine or Local(), provenance=origin, others=others)
+
+
+def _listed(choices: Any) -> Sequence[Any]:
+    return choices if isinstance(choices, list | tuple) else ()
 
 
 def search_settings(
@@ -290,10 +297,12 @@ def search_settings(
     engine: EngineChoice,
     provenance: Provenance,
     started: Callable[[Engine], None] = lambda engine: None,
+    others: Sequence[RunConfig] = (),
 ) -> Search:
     """`search` from the settings of a run.
 
     Args:
+        others: Runs of the space that are checked too, before anything is made.
         started: Called with the running engine before anything is trained.
     """
     if settings.needs_exports and not Store(run.store).is_local:
@@ -301,7 +310,7 @@ def search_settings(
             f"the latency of exports needs a store in a folder, not {run.store}; set store, or leave out the bundle, "
             "the limit and the objective latency."
         )
-    context, exported = _checked(run), None
+    context, exported = _checked(run, *others), None
     if settings.needs_exports:
         corpus = read(run.corpus, context)
         exported = exported_latency(settings, run, corpus, context.store)

@@ -147,12 +147,14 @@ def run_of(
     data: Dataset | Pruned,
     *,
     student: Encoder | Architecture | StudentSettings | None,
-    method: Method | None,
+    method: Any,
     train: Mapping[str, Any] | TrainSettings | None,
     store: str,
     sections: Mapping[str, Any],
 ) -> RunConfig:
     """The settings of a run from the objects of the API."""
+    if method is not None and not isinstance(method, Method):
+        raise ConfigError("method: pass an object such as kd.methods.KD(), or of a class derived from kd.Method.")
     teachers = (teacher,) if isinstance(teacher, Teacher) else tuple(teacher or ())
     if student is None:
         student = FROM_TEACHER if teachers and teachers[0].predictions is None else Encoder()

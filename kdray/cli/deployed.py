@@ -64,6 +64,8 @@ def predict_paths(arguments: argparse.Namespace) -> dict[str, Any]:
     rows = [{"file": name, **asdict(counts)} for name, counts in found.items()]
     if not arguments.json:
         print(table(rows) if rows else "every file has predictions already")
+        if found and any(counts.rejected for counts in found.values()):
+            print("rejected rows and their reasons are in FILE.rejected.jsonl, beside each file of predictions")
     return {"out": str(arguments.out), "files": rows}
 
 

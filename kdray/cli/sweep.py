@@ -65,6 +65,7 @@ class _Searched:
     space: Space
     starts: Starts
     students: StudentChoices
+    of_outside: Callable[[RunConfig], Sequence[RunConfig]]
 
 
 def sweep_main(
@@ -78,6 +79,7 @@ def sweep_main(
     argv: Sequence[str] | None = None,
     prog: str | None = None,
     defaults: Mapping[str, Any] | None = None,
+    of_outside: Callable[[RunConfig], Sequence[RunConfig]] = lambda run: (),
 ) -> None:
     """Parse the flags, run the sweep, print the table, exit with 0, 1 or 2.
 
@@ -90,8 +92,9 @@ def sweep_main(
         students: The choices of `student.*` in the space, which are measured before a search with a limit.
         prog: The command as --help shows it, for a sweep file, whose keys the flags replace.
         defaults: Of flags, which a sweep file sets.
+        of_outside: Run to the runs of the space by methods from outside, which are checked before the search.
     """
-    searched = _Searched(task, base, on_sample, space, starts, students)
+    searched = _Searched(task, base, on_sample, space, starts, students, of_outside)
     parser = _parser(task, prog=prog)
     parser.set_defaults(**defaults or {})
     run_program(parser, argv, partial(_sweep, searched))
@@ -125,6 +128,7 @@ def sweep_file(path: Path, argv: Sequence[str]) -> None:
         argv=argv,
         prog=f"kdray sweep {path}",
         defaults=given.flags(),
+        of_outside=given.of_outside,
     )
 
 
@@ -217,6 +221,7 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
             engine=engine_of(arguments),
             provenance=Provenance(arguments.corpus, command, _resume(command, name)),
             started=started,
+            others=searched.of_outside(run),
         )
     except KeyboardInterrupt as stop:
         stop.args = (f"to resume: {_resume(command, name)}",)

@@ -169,7 +169,7 @@ def _key(where: Sequence[str | int], record: type[BaseModel]) -> tuple[str, str]
     """The key as it is typed, and the method or policy whose setting it is: pydantic puts that into its place too."""
     models: list[type[BaseModel]] = [record]
     typed, tag = list[str](), ""
-    for part in where:
+    for part in (each for each in where if not str(each).startswith(("function-", "tuple["))):  # pydantic's own names
         is_tag = isinstance(part, str) and not any(part in model.model_fields for model in models)
         below = _models_below(models, part) if isinstance(part, str) else models
         if is_tag and below != models:

@@ -196,6 +196,12 @@ class SweepConfig(Several):
                 other = {} if key == "method.name" else {"method.name": fitting[0]}
                 parse(merge(run.model_dump(mode="json"), other | {key: value}), source="space")
 
+    def of_outside(self, run: RunConfig) -> list[RunConfig]:
+        """The run by each method of the space that comes from outside, whose losses can be tried beforehand."""
+        choices = self.space.get("method.name", ())
+        names = [str(each) for each in choices if ":" in str(each)] if isinstance(choices, tuple) else []
+        return [parse(merge(run.model_dump(mode="json"), {"method.name": name}), source="space") for name in names]
+
     def _keys_of(self, method: str) -> list[str]:
         """The keys of the space that count for a method."""
         fields = method_named(method).model_fields

@@ -69,7 +69,9 @@ def check_address(host: str, port: int) -> None:
             trial.bind(address)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"--host {host} --port {port}: this machine cannot listen there ({reason}).") from None
+        raise ConfigError(
+            f"--host {host} --port {port}: this machine cannot listen there ({reason}); give another --port."
+        ) from None
 
 
 def with_token(settings: ServeSettings, host: str) -> ServeSettings:

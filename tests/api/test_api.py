@@ -435,6 +435,18 @@ def test_mistyped_settings_are_refused_in_one_sentence(data: kd.Dataset, teacher
         kd.distill(teacher, data, trian={"epochs": 1})
     with pytest.raises(ConfigError, match=r"^kd: temperature = -1: expected a number above 0\.$"):
         kd.methods.KD(temperature=-1)
+    with pytest.raises(ConfigError, match=r"^kd: give settings by name, such as KD\(temperature=...\)\.$"):
+        kd.methods.KD(3.0)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(ConfigError, match=r"^method: pass an object such as kd\.methods\.KD\(\)"):
+        kd.distill(teacher, data, method=len)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match=r'^space: name methods by text, such as "method\.name": \["kd",'):
+        kd.search({"method": [kd.methods.KD()]}, teacher, data)
+    with pytest.raises(ConfigError, match=r"^unknown setting space\.method\.alpha\.min; allowed are high, log, low\.$"):
+        kd.search({"method.alpha": {"min": 0, "max": 1}}, teacher, data)
+    with pytest.raises(ConfigError, match=r"^data: train is no DataFrame; for files there is Dataset\.from_files\.$"):
+        kd.Dataset.from_pandas("reviews.csv")
+    with pytest.raises(ConfigError, match=r"^data: column label of train has one class only, 'good'; give two"):
+        kd.Dataset.from_pandas(pd.DataFrame({"text": ["a", "b"], "label": ["good"] * 2}))
     with pytest.raises(ConfigError, match=r"^kd: direction = 'up': allowed are forward, reverse\.$"):
         kd.methods.KD(direction="up")
     with pytest.raises(ConfigError, match=r"^unknown setting temprature of kd; did you mean temperature\?$"):

@@ -282,3 +282,33 @@ except ConfigError as error:
     assert names[0] == names[1] != names[2]
     assert names[0].startswith("__main__:Mine@")
     assert "class Mine is defined in a notebook or in the script that runs" in found[0][1]
+
+
+BROKEN = """
+from kdray.methods import KD
+
+
+class Broken(KD):
+    def terms(self, step):
+        return step.nothing
+"""
+
+
+def test_a_search_tries_methods_from_outside_before_anything_is_trained(
+    tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    monkeypatch.chdir(tmp_path)
+    plain = {"run": tiny.run_settings(tiny_encoder, tiny_corpus), "space": {"method.name": ["kd", "broken.py:Broken"]}}
+    (tmp_path / "sweep.yaml").write_text(json.dumps(plain))
+    done = subprocess.run(
+        [sys.executable, "-m", "kdray.cli", "sweep", "sweep.yaml", "--engine", "local", "--trials", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert re.search(
+        r"kdray: method broken\.py:Broken: it raised AttributeError: .* \(line 7\)\.$", done.stderr.strip()
+    )
+    assert not (tmp_path / "store" / "teach").exists()
