@@ -9,6 +9,7 @@ from kdray.cli.show import show_plan, struck_out, table
 from kdray.config import RunConfig, load
 from kdray.corpora import kdray_data, resolve_auto
 from kdray.errors import ConfigError
+from kdray.results import ROUGH_LATENCY
 
 
 def run_command(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -42,8 +43,8 @@ def with_corpus(run: RunConfig, wanted: str, *, quiet: bool) -> RunConfig:
 
 
 def _show(document: dict[str, Any]) -> None:
-    if document["rows"]:
-        print(table(document["rows"]))
+    if rows := document["rows"]:
+        print(table(rows) + f"\n{ROUGH_LATENCY}" * ("latency_ms" in rows[0]))
     if languages := document.get("result", {}).get("languages", {}).get("test"):
         rows = [{"language": language, **scores} for language, scores in languages.items()]
         print("\nThe student on the test split by language:\n" + table(rows))

@@ -133,6 +133,8 @@ def _deployed(latency: ExportedLatency, bundle: Bundle) -> str:
 
 def selected(selection: Selection, metric: Metric) -> str:
     """How the winner was chosen, with the figures."""
+    if len(selection.contenders) == 1:
+        return "The search found no candidate beside the defaults."
     others = fmt.plural(len(selection.contenders) - 1, "candidate")
     seeds = fmt.plural(len(selection.seeds), "seed")
     where = _folds(selection.folds) if selection.folds else f"the validation split with {seeds}"

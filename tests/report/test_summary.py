@@ -133,6 +133,13 @@ def test_folds_are_in_the_verdict_and_in_the_comparison() -> None:
     )
 
 
+def test_a_search_without_another_candidate_compares_nothing() -> None:
+    sweep = made_up.sweep()
+    alone = {"seeds": [0], "contenders": [{"number": 0, "validation": 0.6}]}
+    sweep["selection"] = {"best": 0, "gain": 0.0, "noise": 0.0, "winner": 0, **alone}
+    assert sweep_findings(_checked(sweep), _ACCURACY)[0] == "The search found no candidate beside the defaults."
+
+
 def test_one_row_of_the_report_split_is_a_third_of_a_point() -> None:
     assert "277 rows: one row is worth 0.36 points" in rows_and_points(_checked(made_up.sweep()), _ACCURACY)
 
