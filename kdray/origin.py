@@ -178,6 +178,23 @@ def object_of(name: str, key: str) -> Any:
     return _resolved(name, key)[1]
 
 
+def shipped_or_outside(name: str, shipped: Mapping[str, Any], key: str, *, place: str) -> Any:
+    """kdray's own metric or task of this name, or what `object_of` finds where it names a place.
+
+    Args:
+        place: What the name of a place ends with, such as NAME, for the sentence about an unknown name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if ":" in name:
+        return object_of(name, key)
+    if name not in shipped:
+        own = f"Name your own as module:{place} or file.py:{place}."
+        raise ConfigError(f"{key} {name!r} is unknown; known are {', '.join(shipped)}. {own}")
+    return shipped[name]
+
+
 def is_defined(name: str) -> bool:
     """Whether this process has what a full name means, by whichever module or file. Nothing is imported or run."""
     own = identity_of(name)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kdray.errors import ConfigError
-from kdray.origin import object_of
+from kdray.origin import shipped_or_outside
 from kdray.tasks import entities
 
 Needs = Literal["classes", "probabilities", "values"]
@@ -96,14 +96,7 @@ def get_metric(name: str) -> Metric:
     Raises:
         ConfigError: There is none.
     """
-    if ":" not in name:
-        if name not in METRICS:
-            known = ", ".join(METRICS)
-            raise ConfigError(
-                f"metric {name!r} is unknown; known are {known}. Name your own as module:function or file.py:function."
-            )
-        return METRICS[name]
-    found = object_of(name, "metric")
+    found: object = shipped_or_outside(name, METRICS, "metric", place="function")
     if not isinstance(found, Metric):
         raise ConfigError(
             f"metric {name!r} is of type {type(found).__name__}; it must be a kdray.tasks.Metric: put "

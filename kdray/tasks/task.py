@@ -8,7 +8,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from kdray.errors import ConfigError
-from kdray.origin import object_of
+from kdray.origin import shipped_or_outside
 from kdray.tasks.metrics import Predictions, Target
 
 
@@ -97,14 +97,7 @@ def get_task(name: str) -> Task:
     Raises:
         ConfigError: There is none.
     """
-    if ":" not in name:
-        if name not in TASKS:
-            known = ", ".join(TASKS)
-            raise ConfigError(
-                f"task {name!r} is unknown; known are {known}. Name your own as module:NAME or file.py:NAME."
-            )
-        return TASKS[name]
-    found = object_of(name, "task")
+    found = shipped_or_outside(name, TASKS, "task", place="NAME")
     missing = [each for each in _MEMBERS if not hasattr(found, each)]
     if missing:
         raise ConfigError(f"task {name!r} has no {missing[0]}; it must be an object with all of {', '.join(_MEMBERS)}.")
