@@ -48,13 +48,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_cor
     )
 
 
-@pytest.fixture(scope="module")
-def prepared(plain: dict[str, Any]) -> tuple[Prepared, Context]:
-    run = parse(plain, source="test")
-    context = Context(Store(run.store), InProcess(), None)
-    return prepare(run, context), context
-
-
 def student(plain: dict[str, Any], prepared: tuple[Prepared, Context], architecture: Any, **sections: Any) -> Artifact:
     settings = {"architecture": architecture, **sections.pop("student", {})}
     run = parse({**plain, "student": settings, **sections}, source="test")

@@ -28,13 +28,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_cor
     return tiny.run_settings(tiny_encoder, tiny_corpus, store=store, student={}, **more)
 
 
-@pytest.fixture(scope="module")
-def prepared(plain: dict[str, Any]) -> tuple[Prepared, Context]:
-    run = parse(plain, source="test")
-    context = Context(Store(run.store), InProcess(), None)
-    return prepare(run, context), context
-
-
 def student(plain: dict[str, Any], prepared: tuple[Prepared, Context], architecture: Any, **sections: Any) -> Artifact:
     run = parse({**plain, "student": {"architecture": architecture}, **sections}, source="test")
     return distill(run, prepared[0], prepared[1])

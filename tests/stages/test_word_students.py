@@ -15,7 +15,7 @@ from kdray.export.bundle import open_bundle
 from kdray.methods import METHODS, SoftClassic
 from kdray.models import TextCNN, load_classifier
 from kdray.signals import TEACHER_NEEDS
-from kdray.stages import Context, InProcess, Prepared, distill, no_kd_baseline, prepare
+from kdray.stages import Context, Prepared, distill, no_kd_baseline, prepare
 from kdray.stages.train_stage import result_of
 from kdray.store import Artifact, Store
 
@@ -49,13 +49,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_cor
     teachers = [tiny.teacher(tiny_encoder, epochs=3), {**tiny.teacher(tiny_encoder, epochs=2), "name": "u"}]
     more = {"teachers": teachers, "train": tiny.training(4, learning_rate=0.02)}
     return tiny.run_settings(tiny_encoder, tiny_corpus, store=store, student={}, **more)
-
-
-@pytest.fixture(scope="module")
-def prepared(plain: dict[str, Any]) -> tuple[Prepared, Context]:
-    run = parse(plain, source="test")
-    context = Context(Store(run.store), InProcess(), None)
-    return prepare(run, context), context
 
 
 def student(plain: dict[str, Any], prepared: tuple[Prepared, Context], architecture: Any, **sections: Any) -> Artifact:
