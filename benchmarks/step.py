@@ -23,7 +23,7 @@ from kdray.train import CachedTeacher, Checkpoint, Hooks, Rows, SingleRank, Teac
 
 
 class NoCheckpoints:
-    """Saving is no part of what is measured."""
+    """Nothing is saved, so that the time is that of the training alone."""
 
     def save(self, checkpoint: Checkpoint) -> None: ...
 
