@@ -21,7 +21,7 @@ from kdray.errors import ConfigError
 from kdray.export.bundle import TOLERANCE, Format, export_bundle, write_saved
 from kdray.export.evidence import evidence_for, of_corpus
 from kdray.export.folder import new_folder
-from kdray.export.trained import TrainedModel, open_trained, trained_parts
+from kdray.export.trained import FILE, TrainedModel, open_trained, trained_parts
 from kdray.stages import Context, InProcess, read, teach
 from kdray.store import Store
 from kdray.tasks import baseline, get_task, metrics_of, score_all, types_of
@@ -179,17 +179,20 @@ class Classifier(TrainedModel):
                 majority[name] = baseline(full, targets, outputs=outputs, task=task)
         return Evaluation(scores, majority, {})
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the Hugging Face folder with what `load` needs; the folder must not exist yet.
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the Hugging Face folder with what `load` needs.
 
         It names the folder of its corpus in the store, so that an export from it is compared on the validation rows
         as long as the store is there.
 
+        Args:
+            overwrite: Replace a folder that `save` wrote, once the new one is whole.
+
         Raises:
-            ConfigError: The folder exists.
+            ConfigError: The folder exists, or, with `overwrite`, is another one than `save` writes.
         """
         target = Path(folder).expanduser()
-        with new_folder(target, str(folder)) as draft:
+        with new_folder(target, str(folder), mark=FILE, overwrite=overwrite) as draft:
             write_saved(self, draft, corpus=self.corpus)
         return target
 
@@ -203,11 +206,12 @@ class Classifier(TrainedModel):
         reduce_range: bool | None = None,
         calibrate: bool = False,
         abstain_below: float | None = None,
+        overwrite: bool = False,
     ) -> Path:
         """Write a bundle that is proven to agree with this model: its logits are compared on validation rows.
 
         Args:
-            folder: A new folder.
+            folder: A new folder, or with `overwrite` an earlier bundle.
             format: `hf` (a Hugging Face folder), `onnx` or `onnx-int8` (they run without torch and kdray).
             data: Its validation rows are compared; or a file (parquet, CSV, JSON Lines) with the fields and a column
                 `label`, all of whose rows are. None takes the validation rows of the corpus that it was trained on.
@@ -215,9 +219,11 @@ class Classifier(TrainedModel):
             reduce_range: 7-bit weights for processors that saturate int8; None: where this one has no VNNI.
             calibrate: Divide logits by the temperature of the smallest log-loss on the rows.
             abstain_below: Rows of lower confidence get no label.
+            overwrite: Replace a bundle of this name, once the new one agrees.
 
         Raises:
-            ConfigError: The folder exists, the model cannot be exported, or there are no rows to compare.
+            ConfigError: The folder exists (with `overwrite`: and is no bundle), the model cannot be exported, or there
+                are no rows to compare.
             RunError: The export does not agree with the model.
         """
         target = Path(folder).expanduser()
@@ -235,6 +241,7 @@ class Classifier(TrainedModel):
             reduce_range=reduce_range,
             calibrate=calibrate,
             abstain_below=abstain_below,
+            overwrite=overwrite,
         )
         return target
 
@@ -376,9 +383,9 @@ class Teacher:
         """As `Student.evaluate`; after `fit`."""
         return self._ready().evaluate(data, metrics=metrics)
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """As `Student.save`; after `fit`."""
-        return self._ready().save(folder)
+        return self._ready().save(folder, overwrite=overwrite)
 
     def _ready(self) -> Classifier:
         if self.predictions is not None:

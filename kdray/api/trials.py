@@ -5,10 +5,11 @@ from typing import Any
 
 from kdray.corpora import kdray_data
 from kdray.engines.choice import EngineChoice, Local
+from kdray.errors import ConfigError
 from kdray.experiments.replay import past_trial, retrain, student_of
 from kdray.export.bundle import write_saved
 from kdray.export.folder import new_folder
-from kdray.export.trained import TrainedModel, parts_of
+from kdray.export.trained import FILE, TrainedModel, parts_of
 from kdray.stages import Context
 from kdray.store import Store
 
@@ -42,17 +43,21 @@ def run_trial(
     }
 
 
-def best_trial(sweep: str, *, store: str, storage: str | None = None, export: Path | None = None) -> dict[str, Any]:
+def best_trial(
+    sweep: str, *, store: str, storage: str | None = None, export: Path | None = None, overwrite: bool = False
+) -> dict[str, Any]:
     """The best finished trial; saves its student in `export`, as `Student.save` does, if given.
 
     Raises:
-        ConfigError: There is no such search, or the folder exists already.
+        ConfigError: There is no such search, or the folder exists already (with `overwrite`: and is no saved student).
     """
+    if overwrite and export is None:
+        raise ConfigError("--overwrite replaces the folder of --export; give --export DIR, or leave it out.")
     opened = Store(store)
     past = past_trial(opened, sweep, None, storage=storage)
     student = student_of(past, opened)
     if export is not None:
-        with new_folder(export, f"--export {export}") as draft:
+        with new_folder(export, f"--export {export}", mark=FILE, overwrite=overwrite) as draft:
             model = TrainedModel(*parts_of(student, opened))
             write_saved(model, draft, corpus=model.corpus)
     folder = export or (student.file("model") if opened.is_local else opened.uri_of(student.place("model")))

@@ -135,6 +135,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     best = commands.add_parser("best", parents=[common])
     best.add_argument("sweep", help="name of the sweep")
     best.add_argument("--export", type=user_path, metavar="DIR", help="save the student in DIR, a new folder")
+    best.add_argument("--overwrite", action="store_true", help="replace DIR if it is a saved student")
     for one in (trial, best):
         one.add_argument("--store", default="store", help="folder or URI (default store)")
         one.add_argument("--storage", help="URL of the study's database, if the sweep has one")
@@ -198,6 +199,7 @@ def _add_export(commands: Any, common: argparse.ArgumentParser) -> None:
     export.add_argument("student", help="folder of Student.save, of a student in a store, or of transformers")
     export.add_argument("--format", choices=FORMATS, default="onnx", help="(default onnx)")
     export.add_argument("--out", type=user_path, required=True, metavar="DIR", help="a new folder")
+    export.add_argument("--overwrite", action="store_true", help="replace DIR if it is a bundle")
     export.add_argument("--tolerance", type=float, default=0.5, help="points that int8 may lose (default 0.5)")
     export.add_argument("--rows", type=user_path, metavar="FILE", help="rows to compare on (default: validation rows)")
     export.add_argument("--calibrate", action="store_true", help="fit a temperature for the probabilities on the rows")
@@ -298,7 +300,8 @@ def _trial(arguments: argparse.Namespace) -> Any:
 def _best(arguments: argparse.Namespace) -> Any:
     from kdray.api.trials import best_trial
 
-    found = best_trial(arguments.sweep, store=arguments.store, storage=arguments.storage, export=arguments.export)
+    names = ("store", "storage", "export", "overwrite")
+    found = best_trial(arguments.sweep, **{name: getattr(arguments, name) for name in names})
     return _table_of(found, arguments)
 
 
@@ -314,7 +317,7 @@ def _table_of(found: dict[str, Any], arguments: argparse.Namespace) -> dict[str,
 def _export(arguments: argparse.Namespace) -> Any:
     from kdray.cli.deploy import export_student
 
-    names = ("format", "out", "rows", "tolerance", "reduce_range", "calibrate", "abstain_below")
+    names = ("format", "out", "rows", "tolerance", "reduce_range", "calibrate", "abstain_below", "overwrite")
     return export_student(arguments.student, **{name: getattr(arguments, name) for name in names}, quiet=arguments.json)
 
 

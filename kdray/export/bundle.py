@@ -70,8 +70,9 @@ def export_bundle(
     reduce_range: bool | None = None,
     calibrate: bool = False,
     abstain_below: float | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write a bundle into a new folder, which appears only if the export agrees with its model.
+    """Write a bundle into a folder, which appears only if the export agrees with its model.
 
     Args:
         evidence: Rows to compare on.
@@ -79,12 +80,14 @@ def export_bundle(
         reduce_range: 7-bit weights for processors that saturate int8; None: where this one has no VNNI.
         calibrate: Divide logits by the temperature of the smallest log-loss on the rows.
         abstain_below: Rows of lower confidence get no label.
+        overwrite: Replace a bundle.
 
     Returns:
         What `bundle.json` holds.
 
     Raises:
-        ConfigError: The folder exists, the format is unknown, a package is missing, or the model cannot be exported.
+        ConfigError: The folder exists (with `overwrite`: and is no bundle), the format is unknown, a package is
+            missing, or the model cannot be exported.
         RunError: The export does not agree with the model.
     """
     if format not in FORMATS:
@@ -98,7 +101,7 @@ def export_bundle(
         _refuse_own_task(model.reading.task)
     rows = f"{len(evidence.targets):,} {evidence.source}"
     log.info("export %s: makes the format %s and compares it with the model on %s", out, format, rows)
-    with new_folder(out, str(out)) as draft:
+    with new_folder(out, str(out), mark="bundle.json", overwrite=overwrite) as draft:
         about = _about(model, format, evidence.source)
         loaded = model.load_model()
         wanted = expected(model, loaded, evidence)

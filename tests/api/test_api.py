@@ -115,8 +115,11 @@ def test_students_predict_and_are_saved_and_loaded(student: kd.Student, data: kd
         json.dumps({**known, "corpus": {**known["corpus"], "digest": "other"}})
     )
     assert kd.Student.load(tmp_path / "out").corpus is None
-    with pytest.raises(ConfigError, match="out: the folder exists already; give another one"):
+    with pytest.raises(ConfigError, match=r"out: the folder exists already; .*\(in Python overwrite=True\)"):
         student.save(tmp_path / "out")
+    assert kd.Student.load(student.save(tmp_path / "out", overwrite=True)).corpus == student.corpus
+    assert again.save(tmp_path / "out", overwrite=True) == again.folder  # onto itself
+    assert np.array_equal(kd.Student.load(tmp_path / "out").predict_proba(texts), scores)
     for place in (student.folder, student.folder.parent):  # in the store
         stored = kd.Student.load(place)
         assert np.array_equal(stored.predict_proba(texts), scores)

@@ -36,7 +36,8 @@ def test_a_folder_of_transformers_is_exported_and_the_figures_are_printed(
     assert document["proof"]["rows"] == 20
     assert document["labels"] == list(tiny.LABELS)
     assert main(command) == 2
-    assert "out: the folder exists already" in capsys.readouterr().err
+    assert "out: the folder exists already; give another one, or replace it by --overwrite" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
     command[command.index("--out") + 1] = str(tmp_path / "more" / "out")
     assert main(command) == 0
     assert f"The bundle is in {tmp_path / 'more' / 'out'}" in capsys.readouterr().out
