@@ -42,12 +42,14 @@ class NoCheckpoints:
         return None
 
 
-def bert_config(*, layers: int = 4, width: int = WIDTH, dropout: float = 0.0, **more: Any) -> BertConfig:
+def bert_config(
+    *, layers: int = 4, width: int = WIDTH, heads: int = 2, dropout: float = 0.0, **more: Any
+) -> BertConfig:
     return BertConfig(
         vocab_size=len(WORDS),
         hidden_size=width,
         num_hidden_layers=layers,
-        num_attention_heads=2,
+        num_attention_heads=heads,
         intermediate_size=2 * width,
         max_position_embeddings=POSITIONS,
         hidden_dropout_prob=dropout,

@@ -109,22 +109,8 @@ def _label_parts(column: pa.ChunkedArray) -> list[np.ndarray]:
 
 def _refuse_unused(settings: CorpusSettings, task: Task) -> None:
     """The part of the settings' own check that needs the user's folder: whether there is a split to select on."""
-    if task.validation_split is None:
-        return
-    official = f"{task.name} has a {task.validation_split} split for selection; leave it out"
-    if settings.validation_fraction is not None:
-        raise ConfigError(f"corpus.validation_fraction = {settings.validation_fraction} has no effect: {official}.")
-    if settings.group_by is not None:
-        raise ConfigError(f"corpus.group_by = {settings.group_by} has no effect: {official}.")
-    if settings.group_phrases is not None:
-        raise ConfigError(f"corpus.group_phrases = {settings.group_phrases} has no effect: {official}.")
-    if settings.split_seed and settings.limit is None:
-        raise ConfigError(f"corpus.split_seed = {settings.split_seed} has no effect: {official}.")
-    if settings.fold is not None:
-        raise ConfigError(
-            f"{task.name} has a {task.validation_split} split for selection, which is not pooled with train; leave out "
-            "corpus.fold (folds in a sweep)."
-        )
+    if idle := settings.idle_on(task.name, task.validation_split):
+        raise ConfigError(f"corpus.{idle}.")
 
 
 def _check(raw: RawCorpus, task: Task, columns: Mapping[str, str]) -> dict[str, pa.Table]:

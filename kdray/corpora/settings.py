@@ -154,22 +154,23 @@ class CorpusSettings(Settings):
     @model_validator(mode="after")
     def _validation_settings_have_an_effect(self) -> "CorpusSettings":
         task = TASKS.get(self.name)
-        if task is None or task.validation_split is None:
-            return self
-        official = f"{self.name} selects on its official {task.validation_split} split"
-        if self.validation_fraction is not None:
-            raise ValueError(
-                f"validation_fraction = {self.validation_fraction} has no effect: {official}; leave it out"
-            )
-        if self.group_by is not None:
-            raise ValueError(f"group_by = {self.group_by} has no effect: {official}; leave it out")
-        if self.group_phrases is not None:
-            raise ValueError(f"group_phrases = {self.group_phrases} has no effect: {official}; leave it out")
-        if self.fold is not None:
-            raise ValueError(f"fold cannot be set: {official}, which is not pooled with train; leave it out")
-        if self.split_seed and self.limit is None:
-            raise ValueError(f"split_seed = {self.split_seed} has no effect: {official}; leave it out")
+        if task is not None and (idle := self.idle_on(self.name, task.validation_split)):
+            raise ValueError(idle)
         return self
+
+    def idle_on(self, corpus: str, validation_split: str | None) -> str | None:
+        """The first setting without effect on a corpus that has such a split, as a sentence; None if all have one."""
+        if validation_split is None:
+            return None
+        official = f"{corpus} has a {validation_split} split for selection"
+        for name in ("validation_fraction", "group_by", "group_phrases"):
+            if (value := getattr(self, name)) is not None:
+                return f"{name} = {value} has no effect: {official}; leave it out"
+        if self.fold is not None:
+            return f"fold cannot be set: {official}, which is not pooled with train; leave it out"
+        if self.split_seed and self.limit is None:
+            return f"split_seed = {self.split_seed} has no effect: {official}; leave it out"
+        return None
 
     @model_validator(mode="after")
     def _fold_is_in_place_of_a_fraction(self) -> "CorpusSettings":

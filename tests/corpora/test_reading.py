@@ -245,9 +245,9 @@ def test_folds_pool_train_and_validation_and_leave_test_as_it_is(tmp_path):
 def test_refuses_folds_of_a_corpus_with_a_validation_split(tmp_path):
     with_train(tmp_path, texts(20))
     write(tmp_path, "validation", texts(6))
-    with pytest.raises(ConfigError, match=r"validation split for selection, which is not pooled with train; leave out"):
+    with pytest.raises(ConfigError, match="for selection, which is not pooled with train; leave it out"):
         read_own(tmp_path, fold={"index": 0, "of": 2})
-    with pytest.raises(ValidationError, match="fold cannot be set: emotion selects on its official validation split"):
+    with pytest.raises(ValidationError, match="fold cannot be set: emotion has a validation split for selection"):
         CorpusSettings.model_validate({"name": "emotion", "fold": {"index": 0, "of": 2}})
 
 

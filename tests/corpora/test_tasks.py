@@ -71,7 +71,7 @@ def test_refuses_folder_settings_with_a_named_task(setting):
 
 
 def test_refuses_selection_settings_where_the_official_split_is_used():
-    assert "validation_fraction = 0.2 has no effect: emotion selects on its official validation split" in refusal(
+    assert "validation_fraction = 0.2 has no effect: emotion has a validation split for selection" in refusal(
         name="emotion", validation_fraction=0.2
     )
     assert "split_seed = 3 has no effect" in refusal(name="emotion", split_seed=3)
