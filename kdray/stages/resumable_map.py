@@ -4,16 +4,19 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from kdray.arrow_io import TableMap, from_bytes, to_bytes
-from kdray.engines import Engine
+from kdray.engines import Engine, InProcess
 from kdray.errors import RunError
 from kdray.stages.context import Context
 from kdray.store import Store, WorkFolder, prepend_checksum, strip_checksum
+from kdray.teachers import TeacherInference
+from kdray.train.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +58,31 @@ def map_resumable(
             yield from_bytes(_content(store, where, waiting.popleft()))
 
     yield from due()
-    for place, made in context.engine.map([parts[number] for number in missing], factory, title=title):
-        file = files[missing[place]]
-        store.write_bytes(f"{where}/{file}", prepend_checksum(file, to_bytes(made)))
-        there.add(file)
-        yield from due()
+    left = [parts[number] for number in missing]
+    with Progress(title, sum(map(len, left)), is_logging=bool(left)) as progress:
+        is_here = isinstance(context.engine, InProcess)
+        each = partial(_shown, factory, progress) if is_here else factory
+        for place, made in context.engine.map(left, each, title=title):
+            file = files[missing[place]]
+            store.write_bytes(f"{where}/{file}", prepend_checksum(file, to_bytes(made)))
+            there.add(file)
+            if not is_here:
+                progress.show(len(left[place]))
+            yield from due()
+
+
+def _shown(factory: Callable[[], TableMap], progress: Progress) -> TableMap:
+    """The map of an engine of this process, which shows its rows: a teacher's after each batch, others by parts."""
+    apply = factory()
+    if isinstance(apply, TeacherInference):
+        return partial(apply, on_rows=progress.show)
+
+    def whole(part: pa.Table) -> pa.Table:
+        made = apply(part)
+        progress.show(len(part))
+        return made
+
+    return whole
 
 
 def in_order(

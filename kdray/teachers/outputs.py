@@ -1,6 +1,6 @@
 """A teacher's outputs: a callable that maps a table of texts to a table of signals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,10 @@ from kdray.seeds import seed_of
 from kdray.signals import DTYPES, Signals
 from kdray.teachers.labels import label_names, task_columns
 from kdray.train.data import Rows, predict_batched, predict_sorted
+
+
+def _ignore(rows: int) -> None:
+    del rows
 
 
 class TeacherInference:
@@ -50,10 +54,13 @@ class TeacherInference:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model.to(self._device)
 
-    def __call__(self, table: pa.Table) -> pa.Table:
+    def __call__(self, table: pa.Table, *, on_rows: Callable[[int], None] = _ignore) -> pa.Table:
         """Columns id, and each signal as a fixed-size list of floats, flattened; in the table's order.
 
         Of rows of words, lists of the logits of all words, NaN for a word that the teacher does not read.
+
+        Args:
+            on_rows: Called after each batch, with its number of rows.
         """
         metrics.count("teacher_passes", len(table))
         rows = self._rows(table)
@@ -67,6 +74,7 @@ class TeacherInference:
                     value = getattr(signals, kind).float()
                     value = value[..., self._columns] if kind == "logits" else value
                     parts[kind].append((value if rows.encoded.words else value.flatten(1)).cpu().numpy())
+                on_rows(len(places))
         back = np.argsort(np.concatenate(order))
         whole = {kind: np.concatenate(values)[back] for kind, values in parts.items()}
         if words := rows.encoded.words:
@@ -98,7 +106,7 @@ class MCDropoutInference(TeacherInference):
         super().__init__(folder, kinds=("logits",), **settings)
         self._passes = passes
 
-    def __call__(self, table: pa.Table) -> pa.Table:
+    def __call__(self, table: pa.Table, *, on_rows: Callable[[int], None] = _ignore) -> pa.Table:
         metrics.count("teacher_passes", self._passes * len(table))
         rows = self._rows(table)
         found: list[np.ndarray] = []
@@ -110,6 +118,7 @@ class MCDropoutInference(TeacherInference):
                     torch.manual_seed(seed_of("dropout", name))
                     logits = forward(self._model, batch, frozenset({"logits"})).logits
                 found.append(torch.softmax(logits[:, self._columns], dim=-1).mean(0).cpu().numpy())
+                on_rows(1)
         return pa.table({"id": table["id"], "mc_probs": _fixed(np.stack(found), "mc_probs")})
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from kdray import metrics
 from kdray.corpora import balanced_batches, length_batches
 from kdray.errors import RunError
 from kdray.methods import Batch, Method, MethodOutput, MethodState, Phase
@@ -202,12 +203,15 @@ class _Loop:
         self.trainable.train()
         before, clock = state.seconds, time.perf_counter()
         epochs, is_first = self.schedule.epochs, self.ranks.rank == 0
-        with Progress(title, state.epoch + 1, epochs, len(self.rows), is_first) as progress:
+        title = f"{title}: epoch {state.epoch + 1}/{epochs}"
+        with Progress(title, len(self.rows), is_logging=is_first) as progress:
             for batch in batches[state.step :]:
                 self._step(batch, phase)
                 state.step += 1
                 state.seconds = before + time.perf_counter() - clock
-                progress.show(len(batch), state.accumulator)
+                progress.show(len(batch), lambda: f"hard-label loss {state.accumulator.described()}")
+                if is_first:
+                    metrics.count("rows", len(batch))
                 if settings.checkpoint_steps and state.step % settings.checkpoint_steps == 0:
                     self._save()
         self._end_epoch(phase)

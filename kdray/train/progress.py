@@ -1,15 +1,14 @@
-"""Progress of a running epoch: sums on the device, and a bar or a log line every few seconds."""
+"""Progress of an epoch or a map over rows: sums on the device, and a bar or a log line every few seconds."""
 
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kdray import metrics
 from kdray.methods import Ranks
 from kdray.train.objective import StepLoss
 
@@ -85,17 +84,22 @@ def is_watched() -> bool:
 
 
 class Progress:
-    """Shows the progress of an epoch: a bar in notebooks and on terminals, elsewhere a log line every few seconds."""
+    """Shows how many rows are done: a bar in notebooks and on terminals, elsewhere a log line every few seconds.
 
-    def __init__(self, title: str, epoch: int, epochs: int, rows: int, is_logging: bool) -> None:
-        self._title, self._rows, self._is_logging = f"{title}: epoch {epoch}/{epochs}", rows, is_logging
+    Args:
+        title: Of the work, such as `kd: epoch 1/3`.
+        is_logging: Whether this worker shows it.
+    """
+
+    def __init__(self, title: str, rows: int, *, is_logging: bool = True) -> None:
+        self._title, self._rows, self._is_logging = title, rows, is_logging
         self._done = 0
         self._start = self._last = time.perf_counter()
         self._bar: Any = None
         if is_logging and is_watched():
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=rows, desc=self._title, unit=" rows", leave=False)
+            self._bar = tqdm(total=rows, desc=title, unit=" rows", leave=False)
 
     def __enter__(self) -> "Progress":
         return self
@@ -104,24 +108,17 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def show(self, rows: int, accumulator: MetricAccumulator) -> None:
+    def show(self, rows: int, note: Callable[[], str] = str) -> None:
+        """Some more rows are done; `note` is called only when its text is shown."""
         self._done += rows
-        if self._is_logging:
-            metrics.count("rows", rows)
         if self._bar is not None:
             self._bar.update(rows)
         now = time.perf_counter()
         if not self._is_logging or now - self._last < (EVERY_SECONDS if self._bar is None else BAR_SECONDS):
             return
-        self._last = now
+        self._last, text = now, note()
         if self._bar is not None:
-            self._bar.set_postfix_str(f"hard-label loss {accumulator.described()}")
+            self._bar.set_postfix_str(text)
             return
-        log.info(
-            "%s, %d of %d rows, %.0f rows/s, hard-label loss %s",
-            self._title,
-            self._done,
-            self._rows,
-            self._done / (now - self._start),
-            accumulator.described(),
-        )
+        rate, rest = self._done / (now - self._start), f", {text}" if text else ""
+        log.info("%s, %d of %d rows, %.0f rows/s%s", self._title, self._done, self._rows, rate, rest)

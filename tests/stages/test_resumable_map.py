@@ -1,7 +1,10 @@
 """Parts that outlive a kill: whose they are, and whether they are whole."""
 
+import logging
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -15,6 +18,10 @@ from kdray.errors import ConfigError, RunError
 from kdray.stages import Context
 from kdray.stages.resumable_map import longest_first, map_resumable, split_rows
 from kdray.store import Store
+from kdray.teachers import TeacherInference
+from kdray.train import progress
+from kdray.train.data import SORTED_ROWS
+from kdray.train.progress import EVERY_SECONDS
 
 _small_ranges = tiny.ranges_of(4)
 
@@ -99,6 +106,43 @@ def test_a_part_is_given_as_soon_as_it_is_there(tmp_path: Path) -> None:
     assert next(found)["number"].to_pylist() == [0, 1, 2, 3]
     assert started == [0]
     assert [part["number"][0].as_py() for part in found] == [4, 8]
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The lines so far, of work that takes as long as two lines are apart, whatever it does."""
+    times = count(0.0, EVERY_SECONDS)
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(times))
+    caplog.set_level(logging.INFO, logger=progress.__name__)
+    return lambda: [record.getMessage() for record in caplog.records if record.name == progress.__name__]
+
+
+@pytest.mark.parametrize(("engine", "first"), [(InProcess(), 4), (Backwards(), 2)])
+def test_lines_show_how_many_rows_are_done(
+    tmp_path: Path, slow: Callable[[], list[str]], engine: InProcess | Backwards, first: int
+) -> None:
+    doubled(tmp_path, range(10), engine)
+    lines = slow()
+    assert lines[0] == f"double, {first} of 10 rows, 0 rows/s"
+    assert lines[2:] == ["double, 10 of 10 rows, 0 rows/s"]
+    doubled(tmp_path, range(10), engine)  # every part is there from before
+    assert slow() == lines
+
+
+def test_rows_of_a_teacher_in_this_process_are_shown_by_batches(
+    tmp_path: Path, tiny_encoder: Path, slow: Callable[[], list[str]]
+) -> None:
+    def embedder() -> TeacherInference:
+        settings: dict[str, Any] = {"labels": ("0", "1"), "fields": ["text"], "kinds": ("sent_emb",), "max_length": 16}
+        return TeacherInference(tiny_encoder, name="t", precision="fp32", embeds_only=True, **settings)
+
+    rows, context = SORTED_ROWS["cpu"], Context(Store(str(tmp_path)), InProcess(), None)
+    part = pa.table({"id": [str(number) for number in range(rows + 8)], "text": ["good film"] * (rows + 8)})
+    list(map_resumable([part], embedder, context, context.store.work("ab" * 32), "rows", title="embed films"))
+    assert slow() == [
+        f"embed films, {rows} of {rows + 8} rows, 3 rows/s",
+        f"embed films, {rows + 8} of {rows + 8} rows, 2 rows/s",
+    ]
 
 
 def test_the_longest_texts_come_first_and_equal_ones_in_their_order() -> None:

@@ -295,7 +295,9 @@ def test_dropout_outputs_are_a_mean_over_passes_that_depend_on_the_row_alone(set
     inference = MCDropoutInference(
         model, passes=3, name="two", labels=tiny.LABELS, fields=["text"], max_length=32, precision="fp32"
     )
-    no_kd_baseline = inference(table.slice(7, 2))["mc_probs"].to_pylist()
+    shown: list[int] = []
+    no_kd_baseline = inference(table.slice(7, 2), on_rows=shown.append)["mc_probs"].to_pylist()
+    assert shown == [1, 1]
     np.testing.assert_array_equal(probabilities[7:9], no_kd_baseline)
     plain = Outputs(store.find(**teacher["outputs"]).folder, "train")
     logits = plain.at(plain.positions(table["id"].to_pylist()), frozenset({"logits"})).logits

@@ -22,14 +22,18 @@ def accumulator(loss: float, rows: int) -> MetricAccumulator:
     return found
 
 
+def note() -> str:
+    return f"hard-label loss {accumulator(0.25, 20).described()}"
+
+
 def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, first: bool) -> list[str]:
     """Of an epoch of 100 rows, of which 20 are trained on in every half of the time between two lines."""
     times = chain([0.0], (number * EVERY_SECONDS / 2 for number in range(1, 6)), repeat(1e9))
     monkeypatch.setattr(progress.time, "perf_counter", lambda: next(times))
     caplog.set_level(logging.INFO, logger="kdray.train.progress")
-    shown = Progress("kd", 2, 3, 100, first)
+    shown = Progress("kd: epoch 2/3", 100, is_logging=first)
     for _ in range(5):
-        shown.show(20, accumulator(0.25, 20))
+        shown.show(20, note)
     return [record.getMessage() for record in caplog.records]
 
 
@@ -72,9 +76,9 @@ def test_a_person_sees_a_bar_with_the_loss_and_no_lines(
     monkeypatch.setattr(progress, "BAR_SECONDS", 0.0)
     monkeypatch.setattr(sys, "stderr", shown := stream())
     caplog.set_level(logging.INFO, logger="kdray.train.progress")
-    with Progress("kd", 2, 3, 100, True) as bar:
+    with Progress("kd: epoch 2/3", 100) as bar:
         for _ in range(2):
-            bar.show(20, accumulator(0.25, 20))
+            bar.show(20, note)
     texts = [each for each in shown.getvalue().split("\r") if each.strip()]
     assert texts[0].startswith("kd: epoch 2/3:   0%")
     assert " 40/100 [" in texts[-1]
@@ -86,6 +90,6 @@ def test_a_person_sees_a_bar_with_the_loss_and_no_lines(
 def test_other_workers_and_streams_show_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     for stream, first in ((Terminal(), False), (io.StringIO(), True), (None, True)):
         monkeypatch.setattr(sys, "stderr", stream)
-        with Progress("kd", 2, 3, 100, first) as none:
-            none.show(100, accumulator(0.25, 20))
+        with Progress("kd: epoch 2/3", 100, is_logging=first) as none:
+            none.show(100, note)
         assert stream is None or stream.getvalue() == ""
