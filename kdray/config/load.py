@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from kdray.config.old_names import renamed
 from kdray.config.overrides import TAGS, apply_overrides
+from kdray.config.reference import settings
 from kdray.config.run import RunConfig
 from kdray.config.yaml_text import read_yaml
 from kdray.errors import ConfigError, did_you_mean, nearest_file
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Record = TypeVar("Record", bound=BaseModel)
 
+_DEFAULTS = RunConfig().model_dump(mode="json")
 _NO_SECTION = ("model_type", "model_attributes_type", "dict_type")
 _BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
@@ -56,7 +58,7 @@ def checked(record: type[Record], values: Mapping[str, Any], *, source: str | No
     try:
         return record.model_validate(values)
     except ValidationError as error:
-        sentence = _first_problem(error, record)
+        sentence = _first_problem(error, record, values)
         raise ConfigError(f"{source}: {sentence}" if source else sentence) from None
 
 
@@ -109,13 +111,14 @@ def _neighbors(path: Path) -> list[Path]:
     return [*path.parent.glob("*.yaml"), *path.parent.glob("*.yml")] if path.parent.is_dir() else []
 
 
-def _first_problem(error: ValidationError, record: type[BaseModel]) -> str:
+def _first_problem(error: ValidationError, record: type[BaseModel], values: Mapping[str, Any]) -> str:
     """One sentence of what does not fit into a record: the key, the value, and what is allowed."""
     # a setting that is not known comes first: what is missing then may be the one that was meant
-    return _on_one_line(_sentence(min(error.errors(), key=lambda each: each["type"] != "extra_forbidden"), record))
+    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    return _on_one_line(_sentence(problem, record, values))
 
 
-def _sentence(problem: "ErrorDetails", record: type[BaseModel]) -> str:
+def _sentence(problem: "ErrorDetails", record: type[BaseModel], values: Mapping[str, Any]) -> str:
     key, tag = _key(problem["loc"], record)
     given = problem["input"]
     if problem["type"] == "union_tag_not_found":
@@ -129,7 +132,8 @@ def _sentence(problem: "ErrorDetails", record: type[BaseModel]) -> str:
     if problem["type"] == "extra_forbidden":
         *where, name = problem["loc"]
         of = f" of {tag.partition('@')[0]}" if tag else ""
-        return _unknown(f"unknown setting {key}{of}", name, _settings_at(where, record))
+        elsewhere = _elsewhere(name, values) if record is RunConfig else []
+        return _unknown(f"unknown setting {key}{of}", name, _settings_at(where, record), elsewhere)
     if not isinstance(given, dict) and (f"{key}.name" in TAGS or problem["type"] in _NO_SECTION):
         if key == "corpus" and Path(str(given)).suffix:
             return f"{key} is a section of settings, found {given!r}; for your own files see recipes/own.yaml."
@@ -149,9 +153,28 @@ def _sentence(problem: "ErrorDetails", record: type[BaseModel]) -> str:
     return f"{key}: {message}{shown}." if key else f"{message}."
 
 
-def _unknown(what: str, given: Any, known: Sequence[str]) -> str:
+def _unknown(what: str, given: Any, known: Sequence[str], elsewhere: Sequence[str] = ()) -> str:
+    if elsewhere:
+        return f"{what}; did you mean {' or '.join(elsewhere)}?"
     every = f"allowed are {', '.join(known)}."
     return f"{what}; {did_you_mean(str(given).lower(), known, otherwise=every)}"
+
+
+def _elsewhere(name: str | int, values: Mapping[str, Any]) -> list[str]:
+    """The keys of this name in other sections of a run, nearest to the top; of methods and such, of the chosen ones."""
+    chosen = [str(_value_at(values, tag) or _value_at(_DEFAULTS, tag)) for tag in TAGS if "assistant" not in tag]
+    of = ["", *(each.partition("@")[0].rpartition(":")[2] for each in chosen)]
+    every = [each for prefix in ("", *(each for each in chosen if ":" in each)) for each in settings(prefix)]
+    keys = [each.key.split(".") for each in every if each.of in of]
+    found = {".".join(key[: place + 1]): place for key in keys for place, part in enumerate(key) if part == str(name)}
+    return [key for key, place in found.items() if place == min(found.values())]
+
+
+def _value_at(values: Any, key: str) -> Any:
+    """None if there is none."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
 
 
 def _bounds_at(where: Sequence[str | int], record: type[BaseModel]) -> tuple[str, str]:

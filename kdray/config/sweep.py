@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from kdray.config.load import checked, load_yaml, parse
 from kdray.config.overrides import merge
 from kdray.config.run import RunConfig
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, did_you_mean
 from kdray.methods import method_named
 from kdray.records import Settings
 
@@ -191,7 +191,10 @@ class SweepConfig(Several):
         for key, choices in self.space.items():
             fitting = [name for name in names if key in self._keys_of(name)]
             if not fitting:
-                raise ConfigError(f"space: unknown setting {key} of {', '.join(names)}; kdray settings lists them.")
+                known = [f"method.{field}" for name in names for field in method_named(name).model_fields]
+                near = did_you_mean(key, known, otherwise="kdray settings lists them.")
+                raise ConfigError(f"space: unknown setting {key} of {', '.join(names)}; {near}")
+            fitting.sort(key=lambda name: key.partition(".")[0] not in method_named(name).model_fields)  # for the error
             for value in (choices.low, choices.high) if isinstance(choices, Range) else choices:
                 other = {} if key == "method.name" else {"method.name": fitting[0]}
                 parse(merge(run.model_dump(mode="json"), other | {key: value}), source="space")

@@ -97,6 +97,22 @@ def test_unknown_keys_are_named(run_file):
 
 
 @pytest.mark.parametrize(
+    ("overrides", "end"),
+    [
+        (["temperature=4"], "unknown setting temperature; did you mean method.temperature?"),
+        (["layers=3"], "unknown setting layers; did you mean student.layers?"),
+        (["student.batch_size=8"], "unknown setting student.batch_size; did you mean train.batch_size?"),
+        (["method.epochs=8"], "unknown setting method.epochs of ens_u; did you mean train.epochs?"),
+        (["policy.name=none"], "unknown setting policy; did you mean prune.policy?"),
+        (["name=kd"], "unknown setting name; did you mean corpus.name or method.name?"),
+        (["method.name=finetune", "temperature=4"], "teachers, train, work."),  # no setting of this method
+    ],
+)
+def test_a_setting_of_another_section_is_named_with_its_section(run_file, overrides, end):
+    assert refusal(run_file, *overrides).endswith(end)
+
+
+@pytest.mark.parametrize(
     ("override", "parts"),
     [
         ("train.epochs=0", ["run.yaml: train.epochs = 0: allowed is a number from 1 to 1,000."]),

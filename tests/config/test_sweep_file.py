@@ -83,7 +83,11 @@ def test_a_value_of_the_run_outside_the_space_is_refused(sweep: SweepConfig) -> 
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("method.temperature", "method.temprature", r"space: unknown setting method\.temprature of kd, finetune;"),
+        (
+            "method.temperature",
+            "method.temprature",
+            r"space: unknown setting method\.temprature of kd, finetune; did you mean method\.temperature\?",
+        ),
         ("train.learning_rate:", "train.rate:", r"space: unknown setting train\.rate"),
         ("high: 20.0", "high: 2000.0", r"space: method\.temperature = 2000\.0: allowed is"),
     ],
@@ -189,6 +193,18 @@ def test_a_method_from_outside_has_its_settings_searched(
         shared = keeping(sweep.suggest, {"direction": "reverse", "warmth": 1.5})(fixed, run)
         assert shared["method.direction"] == "reverse"
         assert shared.get("method.warmth") == (3 if name != "kd" else None)
+
+
+@pytest.mark.parametrize("first", ["kd", "own_method.py:MyKD"])
+def test_a_setting_of_one_method_without_its_section_is_named_with_it(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_method.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    names = [first, *({"kd", "own_method.py:MyKD"} - {first})]
+    sweep = SweepConfig.model_validate({"space": {"method.name": names, "warmth": [1.0, 2.0]}})
+    with pytest.raises(ConfigError, match=r"^space: unknown setting warmth; did you mean method\.warmth\?$"):
+        sweep.check(sweep.run)
 
 
 METHODS = FILE.with_name("methods.yaml")
