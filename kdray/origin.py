@@ -9,12 +9,13 @@ import ast
 import hashlib
 import importlib
 import inspect
+import reprlib
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, NoneType
 from typing import Any, Literal, Self, TypeVar, cast
 
 from pydantic import SerializationInfo, ValidationError, ValidatorFunctionWrapHandler, WrapSerializer, WrapValidator
@@ -32,6 +33,7 @@ MAIN = "__main__"
 LIBRARIES = ("kdray", "pydantic", "builtins", "abc", "typing")  # bases whose source is not the class's own
 HASH_DIGITS = 16
 _NOT_LOCAL = frozenset({*sys.stdlib_module_names, "kdray"})  # imports that no file beside it can be
+_VALUES = (str, int, float, tuple, list, set, dict, NoneType, FieldInfo)  # that a class may write without a type
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _objects: dict[str, tuple[ModuleType, Any]] = {}  # metrics and tasks from outside, by `NAME@HASH`, with their modules
 
@@ -81,6 +83,25 @@ class OpenSettings(Settings):
             raise ConfigError(f"{own}: {sentence_of(error)}.") from None
         return super().__new__(cls)
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """
+        Raises:
+            ConfigError: A setting has no type, which pydantic refuses in words of its own.
+        """
+        super().__init_subclass__(**settings)
+        bases = [base for base in cls.__mro__[1:] if issubclass(base, Settings)]
+        fields = {name for base in bases for name in base.model_fields}
+        typed = {name for base in cls.__mro__ for name in inspect.get_annotations(base)} - fields
+        for name, value in vars(cls).items():
+            if name.startswith(("_", "model_")) or name in typed | inspect.get_annotations(cls).keys():
+                continue
+            if isinstance(value, _VALUES):
+                is_constant = name not in fields and any(hasattr(base, name) for base in bases)
+                kind = "ClassVar" if is_constant else _type_of(value)
+                raise ConfigError(
+                    f"class {cls.__name__}: {name} has no type; write {name}: {kind} = {_written(value)}."
+                )
+
     @classmethod
     def __pydantic_init_subclass__(cls, **settings: Any) -> None:
         super().__pydantic_init_subclass__(**settings)
@@ -100,6 +121,15 @@ class OpenSettings(Settings):
     def identity(self) -> str:
         """The name in digests: of a class from outside, `CLASS@HASH`, whether a module or a file was named."""
         return identity_of(self.name)
+
+
+def _type_of(value: Any) -> str:
+    default = value.default if isinstance(value, FieldInfo) else value
+    return "float | None" if default is None else type(default).__name__
+
+
+def _written(value: Any) -> str:
+    return f"Field({value.default!r}, ...)" if isinstance(value, FieldInfo) else reprlib.repr(value)
 
 
 T = TypeVar("T", bound=OpenSettings)
@@ -445,6 +475,8 @@ def module_of(reference: str, key: str) -> ModuleType:
     with _working_directory_importable():
         try:
             return importlib.import_module(reference)
+        except ConfigError as error:
+            raise ConfigError(f"module {reference}: {error}") from error
         except (Exception, SystemExit) as error:
             raise ConfigError(
                 f"{key}: module {reference} cannot be imported ({described(error)}); name an "
@@ -474,6 +506,8 @@ def run_text(reference: str, text: str, *, folder: Path | None = None) -> Module
         exec(compile(text, reference, "exec", dont_inherit=True), vars(module))  # noqa: S102 - as an import would
     except (Exception, SystemExit) as error:
         del sys.modules[name]
+        if isinstance(error, ConfigError):
+            raise ConfigError(f"file {reference}: {error}") from error
         raise ConfigError(f"file {reference} cannot be run ({described(error)}).") from error
     return module
 

@@ -15,7 +15,7 @@ import tiny
 from kdray.config import RunConfig, load, parse
 from kdray.distillation import FitSpec
 from kdray.errors import ConfigError
-from kdray.methods import KD, Batch, Method, MethodOutput, parse_method
+from kdray.methods import KD, Batch, Method, MethodOutput, method_named, parse_method
 from kdray.stages import Context, InProcess, Prepared, distill, prepare
 from kdray.store import Artifact, Store
 
@@ -200,6 +200,35 @@ def test_what_cannot_be_found_ends_in_one_sentence(file: Path, name: str, senten
     (file.parent / "ends.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(ConfigError, match=sentence):
         parse({"method": {"name": name.format(folder=file.parent)}}, source="test")
+
+
+@pytest.mark.parametrize(
+    ("line", "typed"),
+    [
+        ("temperature = 2.0", "temperature: float = 2.0"),
+        ("layers = (1, 2)", "layers: tuple = (1, 2)"),
+        ("floor = None", "floor: float | None = None"),
+        ("alpha = Field(0.5, ge=0)", "alpha: float = Field(0.5, ...)"),
+        ("needs = {'cls'}", "needs: ClassVar = {'cls'}"),
+        ("min_teachers = 2", None),
+        ("title = 'My KD'", None),
+        ("needs = frozenset({'cls'})", None),
+    ],
+)
+def test_a_setting_without_a_type_is_refused_with_the_line_to_write(
+    line: str, typed: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"from pydantic import Field\nfrom kdray.methods import Method\n\nclass MyKD(Method):\n    {line}\n"
+    (tmp_path / "bare.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    if typed is None:
+        assert method_named("bare.py:MyKD").__name__ == "MyKD"
+        return
+    for reference, name in (("file bare.py", "bare.py:MyKD"), ("module bare", "bare:MyKD")):
+        with pytest.raises(ConfigError) as caught:
+            method_named(name)
+        own = line.partition(" ")[0]
+        assert str(caught.value) == f"{reference}: class MyKD: {own} has no type; write {typed}."
 
 
 @pytest.mark.parametrize(
