@@ -392,7 +392,9 @@ class Method(OpenSettings):
 
     def weights(self) -> dict[str, float]:
         """The weight of each term, and of the hard-label term under `hard`."""
-        raise NotImplementedError(f"{type(self).__name__} has no weights")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no weights; write them, such as {{'hard': 1.0, 'kd': 1.0}}"
+        )
 
     def schedule(self, step: Batch) -> Mapping[str, float | Float[Tensor, " batch"]]:
         """Weights that differ from `weights` in this step: by `step.progress` (a number) or by row (a tensor).

@@ -31,7 +31,7 @@ from kdray.testing.steps import (
     rearranged,
     step_for,
 )
-from kdray.train import SingleRank, check_gradient, check_terms, objective
+from kdray.train import SingleRank, check_gradient, check_terms, objective, unnamed_signals
 
 
 class MethodFault(AssertionError):
@@ -70,7 +70,7 @@ def alternatives(method: type[Method], name: str) -> Sequence[Any]:
         return [value for value in values if value != default] or [1.0]
     require(
         int in (kind, *get_args(kind)),
-        f"setting {name}: no other values of {kind} are known to try; add some by Field(examples=[...])",
+        f"setting {name}: no other value than {default!r} is known to try; write Field({default!r}, examples=[...])",
     )
     return [3]
 
@@ -117,7 +117,14 @@ def weights_name_the_terms(case: Case) -> None:
 def terms_are_finite(case: Case) -> None:
     for name, term in case.terms(step_for(case.method, pair_for(case.method))).terms.items():
         wrong = (term.covered() & ~torch.isfinite(term.values)).nonzero()
-        require(not len(wrong), f"term {name!r} is not finite in row {int(wrong[0]) if len(wrong) else 0}")
+        require(
+            not len(wrong),
+            f"term {name!r} is not finite in row {int(wrong[0]) if len(wrong) else 0}; take logs of, and "
+            "divide by, numbers above 0 alone (kdray.functional.log_probs gives log-probabilities)",
+        )
+
+
+_MEANT = 'or, where that is meant, give check_method skip=("least_where_student_equals_teacher",)'
 
 
 def least_where_student_equals_teacher(case: Case) -> None:
@@ -142,8 +149,7 @@ def least_where_student_equals_teacher(case: Case) -> None:
         covered = term.covered() & there[name].covered()
         require(
             (there[name].values > term.values)[covered].all(),
-            f"term {name} is not least where student and teacher agree; where that is meant, give check_method "
-            'skip=("least_where_student_equals_teacher",)',
+            f"term {name} is not least where student and teacher agree; compare the two and look at the sign, {_MEANT}",
         )
     total = sum((term.values.sum() for term in here.values()), start=torch.zeros((), dtype=torch.float64))
     if total.requires_grad:
@@ -151,7 +157,8 @@ def least_where_student_equals_teacher(case: Case) -> None:
     for name, x in floats(at.student).items():
         require(
             x.grad is None or x.grad.abs().max() < 1e-7,
-            f"the student's {name} would move although student and teacher agree",
+            f"the student's {name} would move although student and teacher agree; compare it with the same of the "
+            f"teacher, {_MEANT}",
         )
 
 
@@ -160,16 +167,17 @@ def needs_are_what_gradients_reach(case: Case) -> None:
     step = step_for(case.method, pair_for(case.method))
     terms = case.terms(step).terms
     if not terms:
-        require(case.phase.method.weights() == {"hard": 1.0}, "a phase without terms has weights other than hard: 1")
+        require(
+            case.phase.method.weights() == {"hard": 1.0},
+            'a phase without terms has other weights than {"hard": 1.0}; return these from weights, or give terms',
+        )
         return
     with as_fault():
         check_gradient(case.phase.method, terms)
     torch.stack([(term.values * term.covered()).sum() for term in terms.values()]).sum().backward()
     reached = {name for name, x in floats(step.student).items() if x.grad is not None and x.grad.abs().sum() > 0}
-    extra = reached - case.needs - {"logits"}
-    require(not extra, f"the terms use {sorted(extra)}, which `needs` does not name")
     idle = case.needs - {"logits"} - reached - _decisive(case, step)
-    require(not idle, f"`needs` names {sorted(idle)}, which no term uses")
+    require(not idle, f"`needs` names {', '.join(sorted(idle))}, which no term uses; remove it from `needs`")
 
 
 def other_signals_are_not_read(case: Case) -> None:
@@ -185,14 +193,21 @@ def other_signals_are_not_read(case: Case) -> None:
         teachers=tuple(bare(teacher) for teacher in step.teachers),
         assistant=bare(step.assistant) if step.assistant else None,
     )
+    why = ""
     try:
         same = torch.equal(loss_of(case, less), loss_of(case, step))
     except (ConfigError, AttributeError, TypeError, AssertionError) as error:
         cause = error.__cause__ if isinstance(error, ConfigError) else error  # of a method from outside
         if not isinstance(cause, AttributeError | TypeError | AssertionError):
             raise
-        raise MethodFault(f"a signal is read that `needs` does not name ({described(cause)})") from error
-    require(same, "the loss changes without signals that `needs` does not name")
+        same, why = False, f" ({described(cause)})"
+    if not same:
+        raise MethodFault(f"the method {unnamed_signals(case.phase.method, step) or _MORE}{why}")
+
+
+_MORE = "changes without signals that `needs` does not name; name all that it reads"
+_BY_PLACE = "draw it by step.generator(purpose) for all places, whatever is in them"
+_BY_ROW = "compute it from the signals of that row alone"
 
 
 def rows_may_come_in_any_order(case: Case) -> None:
@@ -207,21 +222,24 @@ def rows_may_come_in_any_order(case: Case) -> None:
     for name, term in here.terms.items():
         require(
             torch.allclose(there.terms[name].values, term.values[order], rtol=0, atol=1e-12),
-            f"term {name}: the value of a row depends on the order of the rows",
+            f"term {name}: the value of a row depends on the order of the rows; {_BY_ROW}",
         )
         require(
             torch.equal(there.terms[name].covered(), term.covered()[order]),
-            f"term {name}: which rows it covers depends on their order",
+            f"term {name}: which rows it covers depends on their order; {_BY_ROW}",
         )
     for name, mask in here.queries.items():
-        require(torch.equal(there.queries[name], mask[order]), f"queries of {name} depend on the order of the rows")
+        require(
+            torch.equal(there.queries[name], mask[order]),
+            f"queries of {name} depend on the order of the rows; {_BY_ROW}",
+        )
     after = case.phase.method.schedule(moved)
     for name, weight in case.phase.method.schedule(step).items():
         if isinstance(weight, Tensor) and weight.ndim:
             moved_weight = after[name]
             require(
                 isinstance(moved_weight, Tensor) and torch.allclose(moved_weight, weight[order]),
-                f"the weight of {name}: that of a row depends on the order of the rows",
+                f"the weight of {name}: that of a row depends on the order of the rows; {_BY_ROW}",
             )
 
 
@@ -238,6 +256,9 @@ def padding_does_not_matter(case: Case) -> None:
     )
 
 
+_STABLE = "use log-probabilities (kdray.functional.log_probs) in place of logs of probabilities"
+
+
 def finite_at_huge_logits(case: Case) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         step = step_for(case.method, pair_for(case.method, classes=2))
@@ -252,12 +273,13 @@ def finite_at_huge_logits(case: Case) -> None:
         )
         loss = loss_of(case, extreme)
         require(loss.dtype == torch.float32, f"the loss of {dtype} signals is {loss.dtype}; compute it in float32")
-        require(
-            torch.isfinite(loss), f"the loss of logits of 10,000 is {loss.item()} in {dtype}; use log-probabilities"
-        )
+        require(torch.isfinite(loss), f"the loss of logits of 10,000 is {loss.item()} in {dtype}; {_STABLE}")
         loss.backward()
         grad = student.logits.grad
-        require(grad is None or torch.isfinite(grad).all(), f"a gradient at logits of 10,000 is not finite in {dtype}")
+        require(
+            grad is None or torch.isfinite(grad).all(),
+            f"a gradient at logits of 10,000 is not finite in {dtype}; {_STABLE}",
+        )
 
 
 def gradients_are_those_of_the_loss(case: Case) -> None:
@@ -274,14 +296,18 @@ def gradients_are_those_of_the_loss(case: Case) -> None:
     inputs = tuple(getattr(step.student, name) for name in names)
     require(
         gradcheck(loss, inputs, fast_mode=True, raise_exception=False),
-        "the gradient is not that of the loss, by finite differences",
+        "the gradient is not that of the loss, by finite differences; compute the terms by torch's operations on the "
+        "student's signals, without .data, numpy or a backward of your own that is wrong",
     )
 
 
 def no_rows_give_no_loss(case: Case) -> None:
     loss = loss_of(case, step_for(case.method, pair_for(case.method), rows=0))
     loss.backward()
-    require(loss.item() == 0, f"the loss of a worker without rows is {loss.item()}; expected 0")
+    require(
+        loss.item() == 0,
+        f"the loss of a worker without rows is {loss.item()}; expected 0 (no constant, and no mean over rows)",
+    )
 
 
 def a_pure_function_of_the_step(case: Case) -> None:
@@ -296,9 +322,12 @@ def a_pure_function_of_the_step(case: Case) -> None:
             "torch's global random numbers are used; use step.generator(purpose)",
         )
         torch.manual_seed(2)
-        require(torch.equal(first, loss_of(case, step)), "the same step gives another loss the second time")
+        require(
+            torch.equal(first, loss_of(case, step)),
+            "the same step gives another loss the second time; compute it from the step, and keep nothing between two",
+        )
     same = all(torch.equal(value, state[name]) for name, value in step.adapters.state_dict().items())
-    require(same, "the terms change the adapters; only `learn` may")
+    require(same, "the terms change the adapters; move that to `learn`")
 
 
 CASE_CHECKS: dict[Callable[[Case], None], Callable[[Case], bool]] = {
@@ -318,8 +347,6 @@ CASE_CHECKS: dict[Callable[[Case], None], Callable[[Case], bool]] = {
 """Each check of a case, and whether it applies to the case."""
 
 CONTRACT = "can_be_computed"  # not a check of its own: whether the method raises
-# where one fails, other checks fail for the same reason
-BEFORE_OTHERS = (weights_name_the_terms, terms_are_finite, a_pure_function_of_the_step)
 
 
 def checks_of(case: Case) -> list[Callable[[Case], None]]:
@@ -387,7 +414,11 @@ def settings_are_frozen_and_closed(method: Method) -> None:
 
 def settings_survive_plain_values(method: Method) -> None:
     found = parse_method(method.model_dump(mode="json"))
-    require(found == method, f"settings change on their way through plain values: {method!r} becomes {found!r}")
+    require(
+        found == method,
+        f"settings change on their way through a file: {method!r} becomes {found!r}; give them types that YAML has "
+        "(numbers, texts, true or false, tuples of these)",
+    )
 
 
 METHOD_CHECKS: tuple[Callable[[Method], None], ...] = (
@@ -401,13 +432,20 @@ METHOD_CHECKS: tuple[Callable[[Method], None], ...] = (
 )
 
 
+# where one fails, other checks fail for the same reason
+BEFORE_OTHERS = (needs_are_signals, weights_name_the_terms, terms_are_finite, a_pure_function_of_the_step)
+
+
 def no_setting_is_ignored(kind: type[Method]) -> None:
     """Any two settings changed together either change the result each, or are refused."""
     outcomes: dict[tuple[tuple[str, Any], ...], list[Any]] = {(): outcome(kind())}  # pyright: ignore[reportCallIssue]
     singles = changed_once(kind)
     for settings in singles:
         found = outcomes[tuple(settings.items())] = outcome(kind(**settings))
-        require(found != outcomes[()], f"setting {settings} changes nothing")
+        require(
+            found != outcomes[()],
+            f"setting {settings} changes nothing; use it in weights or losses, or remove it",
+        )
     for one, two in combinations(singles, 2):
         if one.keys() == two.keys() or (method := accepted(kind, one | two)) is None:
             continue
@@ -415,7 +453,8 @@ def no_setting_is_ignored(kind: type[Method]) -> None:
         for other, alone in ((two, one), (one, two)):
             require(
                 both != outcomes[tuple(alone.items())],
-                f"setting {other} changes nothing together with {alone}; refuse it there (see refuse_idle)",
+                f"setting {other} changes nothing together with {alone}; refuse the two together by self.refuse_idle "
+                "in a model_validator",
             )
 
 
@@ -544,9 +583,12 @@ def _choices_are_by_place(case: Case, step: Batch) -> None:
     there = case.terms(taken(step, order)).terms
     for name, term in here.items():
         covered = term.covered()
-        require(torch.equal(there[name].covered(), covered), f"term {name}: a random choice depends on what rows hold")
+        require(
+            torch.equal(there[name].covered(), covered),
+            f"term {name}: a random choice depends on what rows hold; {_BY_PLACE}",
+        )
         moved = torch.allclose(there[name].values[covered], term.values[order][covered], rtol=0, atol=1e-12)
-        require(moved, f"term {name}: the value of a row depends on the other rows")
+        require(moved, f"term {name}: the value of a row depends on the other rows; {_BY_ROW}")
 
 
 def _is_alone_the_same(case: Case, step: Batch, row: int) -> bool:
@@ -588,9 +630,12 @@ def _refused(method: Method, pair: TeacherStudent, what: str, *, named: str) -> 
     try:
         method.check(pair)
     except ConfigError as error:
-        require(named in str(error), f"`check` refuses {what}, but its sentence does not say {named!r}: {error}")
+        require(
+            named in str(error),
+            f"`check` refuses {what}, but not by {named!r} ({error}); call super().check(pair) first",
+        )
         return
-    raise MethodFault(f"`check` does not refuse {what}; call super().check(pair)")
+    raise MethodFault(f"`check` does not refuse {what}; call super().check(pair) first")
 
 
 def faults_of(method: type[Method], skip: Collection[str] = ()) -> Iterator[tuple[str, str]]:
@@ -601,10 +646,14 @@ def faults_of(method: type[Method], skip: Collection[str] = ()) -> Iterator[tupl
     defaults = accepted(method, {})
     if defaults is None:
         bare = [name for name, setting in method.model_fields.items() if setting.is_required()]
-        what = f"setting {', '.join(bare)} has no default" if bare else "the defaults are refused by the method itself"
-        yield "settings_have_defaults", f"{what}; give every setting a default"
+        what = f"setting {', '.join(bare)} has no default" if bare else "the method refuses its own defaults"
+        yield "settings_have_defaults", f"{what}; give every setting a default that is allowed"
         return
-    variants = [defaults, *(method(**settings) for settings in changed_once(method))]
+    try:
+        variants = [defaults, *(method(**settings) for settings in changed_once(method))]
+    except MethodFault as fault:
+        yield no_setting_is_ignored.__name__, str(fault)
+        return
     cases = [case for variant in variants for case in cases_of(variant)]
     runs: list[tuple[Callable[[Any], None], Sequence[Any]]] = [
         *((check, [defaults]) for check in METHOD_CHECKS),

@@ -4,7 +4,7 @@ from kdray.train.at_once import fit_at_once
 from kdray.train.checkpoint import Checkpoint, Checkpoints, StoreCheckpoints
 from kdray.train.data import CachedTeacher, MixedTeacher, OnlineTeacher, Rows, Teacher, predict_batched
 from kdray.train.loop import FitResult, Hooks, TrainingData, fit
-from kdray.train.objective import MicroBatchFraction, StepLoss, check_gradient, check_terms, objective
+from kdray.train.objective import MicroBatchFraction, StepLoss, check_gradient, check_terms, objective, unnamed_signals
 from kdray.train.ranks import GroupRanks, SingleRank, WorldRanks
 from kdray.train.settings import TrainSettings
 from kdray.train.words import read_words, word_logits
@@ -34,5 +34,6 @@ __all__ = [
     "objective",
     "predict_batched",
     "read_words",
+    "unnamed_signals",
     "word_logits",
 ]

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, replace
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from kdray.errors import ConfigError
 from kdray.methods import Batch, LossTerm, Method, MethodOutput, Ranks
 from kdray.origin import is_shipped, outside, outside_class
+from kdray.signals import TOKEN_NEEDS, Signals
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
         ConfigError: The method breaks its contract: another shape than one value a row, or weights of other terms; or
             it is from outside of kdray and raised an exception.
     """
-    with _signals_named(), outside_class("method", method):
+    with _signals_named(method, step), outside_class("method", method):
         output = method.terms(step)
         weights, scheduled = method.weights(), method.schedule(step)
     labeled = step.task.labeled(step.labels)
@@ -100,14 +102,44 @@ def objective(method: Method, step: Batch, ranks: Ranks, share: MicroBatchFracti
 
 
 @contextmanager
-def _signals_named() -> Generator[None]:
+def _signals_named(method: Method, step: Batch) -> Generator[None]:
     """An operation on None is most often one on a signal that was not made."""
     try:
         yield
     except ConfigError as error:
-        if isinstance(error.__cause__, TypeError | AttributeError) and "NoneType" in str(error.__cause__):
-            raise ConfigError(f"{error} A signal that `needs` does not name is None.") from error.__cause__
+        is_of_none = isinstance(error.__cause__, TypeError | AttributeError) and "NoneType" in str(error.__cause__)
+        if is_of_none and (sentence := unnamed_signals(method, step)):
+            raise ConfigError(f"{error} It {sentence}.") from error.__cause__
         raise
+
+
+def unnamed_signals(method: Method, step: Batch) -> str:
+    """Which signals the method reads without naming them in `needs`, and the line to write; empty if there are none."""
+    names = {each.name for each in fields(Signals)}
+    read = set[str]()
+
+    class Watched(Signals):
+        def __getattribute__(self, name: str) -> Any:
+            read.update(names.intersection({name}))
+            return super().__getattribute__(name)
+
+    with suppress(Exception):
+        method.terms(
+            replace(
+                step,
+                student=Watched(**vars(step.student)),
+                teachers=tuple(Watched(**vars(teacher)) for teacher in step.teachers),
+                assistant=Watched(**vars(step.assistant)) if step.assistant else None,
+            )
+        )
+    named = {"logits", *method.needs}
+    unnamed = sorted(read - named - ({"mask"} if TOKEN_NEEDS & (read | named) else set[str]()))
+    if not unnamed:
+        return ""
+    needs = {"hidden" if name == "mask" else name for name in (*named, *unnamed)} - {"logits"}
+    with_mask = f" (mask comes with {', '.join(sorted(TOKEN_NEEDS))})" if "mask" in unnamed else ""
+    line = ", ".join(f'"{name}"' for name in sorted(needs))
+    return f"reads {', '.join(unnamed)}, which `needs` does not name{with_mask}; write needs = frozenset({{{line}}})"
 
 
 def _queries(number: Tensor, predicted: Tensor) -> Tensor:

@@ -89,6 +89,31 @@ class ReadsMore(Sound):
         return {"kd": super().losses(step)["kd"] + step.student.sent_emb.square().mean(-1)}
 
 
+class ReadsTheMask(Sound):
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
+        return {"kd": super().losses(step)["kd"] * step.student.mask.any(1)}  # pyright: ignore
+
+
+class ReadsLess(Sound):
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
+        more = vars(step.student)["cls"]  # where no attribute is read
+        rows = super().losses(step)["kd"]
+        return {"kd": rows if more is None else rows + more.square().mean((1, 2))}
+
+
+class NeedsMore(Sound):
+    needs = frozenset({"cls"})
+
+
+class HasAWord(Sound):
+    mode: str = "a"
+
+
+class RefusesItself(Sound):
+    def model_post_init(self, context: object) -> None:
+        raise ConfigError("never")
+
+
 class IgnoresASetting(Sound):
     beta: float = 0.3
 
@@ -183,7 +208,7 @@ def test_a_sound_method_from_outside_passes(capsys):
 @pytest.mark.parametrize(
     ("kind", "line"),
     [
-        (IsNotANumber, "terms_are_finite: term 'kd' is not finite in row 0"),
+        (IsNotANumber, "terms_are_finite: term 'kd' is not finite in row 0; take logs .*"),
         (
             TakesTheMean,
             r"weights_name_the_terms: method .*: term kd has the shape \(\); expected one value for .*",
@@ -196,6 +221,18 @@ def test_a_sound_method_from_outside_passes(capsys):
         (WeighsBelowZero, r"weights_name_the_terms: method .*: the weight of hard is -0\.5; allowed are finite .*"),
         (WeighsByWords, "weights_name_the_terms: method .*: the weight of kd is much; allowed are finite numbers .*"),
         (WeighsARowBelowZero, r"weights_name_the_terms: method .*: the weight of kd is tensor\(.*-1\..*allowed are .*"),
+        (
+            ReadsTheMask,
+            r"other_signals_are_not_read: the method reads mask, which `needs` does not name \(mask comes with .*\); "
+            r'write needs = frozenset\(\{"hidden"\}\) \(AttributeError: .*\).*',
+        ),
+        (Unknown, "needs_are_signals: method Unknown: needs has 'thoughts', which is no signal; allowed are .*"),
+        (RefusesItself, "settings_have_defaults: the method refuses its own defaults; give every setting a default .*"),
+        (
+            HasAWord,
+            r"no_setting_is_ignored: setting mode: no other value than 'a' is known to try; "
+            r"write Field\('a', examples=\[\.\.\.\]\)",
+        ),
         (DrawsFromAnywhere, r"a_pure_function_of_the_step: .*use step.generator\(purpose\)"),
     ],
 )
@@ -208,15 +245,15 @@ def test_a_fault_that_every_check_finds_is_one_line(kind, line):
     ("kind", "check", "sentence"),
     [
         (LooksAtOtherRows, "rows_may_come_in_any_order", "the value of a row depends on the order of the rows"),
-        (ReadsMore, "needs_are_what_gradients_reach", r"the terms use \['sent_emb'\], which `needs` does not name"),
-        (ReadsMore, "other_signals_are_not_read", "a signal is read that `needs` does not name"),
+        (ReadsMore, "other_signals_are_not_read", r'reads sent_emb, .*; write needs = frozenset\(\{"sent_emb"\}\) '),
+        (NeedsMore, "needs_are_what_gradients_reach", "`needs` names cls, which no term uses; remove it from `needs`$"),
+        (ReadsLess, "other_signals_are_not_read", "the method changes without signals that `needs` does not name; "),
         (IgnoresASetting, "no_setting_is_ignored", r"setting \{'beta': .*\} changes nothing"),
         (UsesProbabilities, "finite_at_huge_logits", "the loss of logits of 10,000 is nan in torch.float32"),
         (DrawsFromAnywhere, "a_pure_function_of_the_step", "torch's global random numbers are used"),
         (LeaksAndDraws, "rows_may_come_in_any_order", "the value of a row depends on the other rows"),
         (IsWeighedByPlace, "rows_may_come_in_any_order", "the weight of kd: that of a row depends on the order"),
         (TakesAnyTeachers, "refuses_other_numbers_of_teachers", "`check` does not refuse 0 teachers"),
-        (Unknown, "needs_are_signals", r"needs has 'thoughts', which is no signal; allowed are "),
     ],
 )
 def test_a_planted_fault_is_found_by_its_check(kind, check, sentence):

@@ -130,7 +130,7 @@ def test_terms_without_a_gradient_are_refused() -> None:
 
 
 def test_a_signal_that_was_not_made_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"TypeError.*A signal that `needs` does not name is None\."):
+    with pytest.raises(ConfigError, match=r"TypeError.*\. It reads cls, which `needs` .* write needs = .*\.$"):
         objective(ReadsMore(), step(), SingleRank())
 
 
