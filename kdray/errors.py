@@ -2,7 +2,8 @@
 
 import difflib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -67,12 +68,32 @@ def did_you_mean(given: str, known: Iterable[str], *, otherwise: str) -> str:
     return f"did you mean {near[0]}?" if near else otherwise
 
 
-def nearest_file(given: Path, others: Iterable[Path]) -> Path | None:
-    """The file whose name without the ending is most like that of `given`; None if none is.
+def near_path(given: Path, endings: Sequence[str] = (), *, otherwise: str, also: Sequence[str] = ()) -> str:
+    """As `did_you_mean`, of a path that does not exist: the name is compared with those in its folder, or in the folder
+    that is most like it.
 
-    >>> nearest_file(Path("runs/ret.yaml"), [Path("runs/rte.yaml"), Path("runs/bert.yaml")]).name
-    'rte.yaml'
+    Args:
+        endings: Of the files that are allowed; without any, folders are.
+        also: Folders that are searched too.
+
+    >>> near_path(Path("nowhere/rte.yaml"), [".yaml"], otherwise="give a file.")
+    'give a file.'
     """
-    by_stem = {each.stem: each for each in others}
+    near = None
+    with suppress(OSError, ValueError):  # of a name that is too long, or a folder that may not be read
+        near = _nearest(given, endings, [given.parent, *map(Path, also)])
+    return f"did you mean {near}?" if near else otherwise
+
+
+def _nearest(given: Path, endings: Sequence[str], folders: Sequence[Path]) -> Path | None:
+    if not folders[0].is_dir():
+        meant = _nearest(folders[0], (), [folders[0].parent])
+        folders = [*([meant] if meant else []), *folders[1:]]
+    found = [each for folder in folders if folder.is_dir() for each in folder.iterdir() if _is_one(each, endings)]
+    by_stem = {each.stem: each for each in found if each != given}
     near = difflib.get_close_matches(given.stem, list(by_stem), n=1)
     return by_stem[near[0]] if near else None
+
+
+def _is_one(path: Path, endings: Sequence[str]) -> bool:
+    return path.suffix in endings if endings else path.is_dir() and not path.name.startswith(".")

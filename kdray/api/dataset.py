@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from kdray.config import checked
 from kdray.corpora import CorpusSettings, kdray_data, read_corpus
-from kdray.corpora.files import find_file, read_table
+from kdray.corpora.files import check_file, find_file, read_table
 from kdray.corpora.notes import lone_note
 from kdray.corpora.splits import carve
 from kdray.errors import ConfigError
@@ -125,10 +125,7 @@ class Dataset:
         for path in files.values():
             if path.is_dir():
                 raise ConfigError(f"{path} is a folder; give its files: {_call_for(path)}.")
-            if not path.is_file():
-                raise ConfigError(f"{path}: there is no such file.")
-            if path.suffix not in (".parquet", ".csv", ".jsonl"):
-                raise ConfigError(f"{path}: the file must end in .parquet, .csv or .jsonl.")
+            check_file(path)
         tables = {split: read_table(path, path.name) for split, path in files.items()}
         return _dataset(tables, name=columns.pop("name", files["train"].stem), **_column_arguments(columns))
 

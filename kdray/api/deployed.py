@@ -9,7 +9,7 @@ from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
 from kdray.serve.files import Counts, Options, predict_file
 from kdray.serve.folders import predict_folder
-from kdray.serve.loading import open_scorer
+from kdray.serve.loading import check_model, open_scorer
 from kdray.serve.settings import ServeSettings
 
 
@@ -60,6 +60,7 @@ def predict_files(
     if threads < 0:
         raise ConfigError(f"threads = {threads}: it must be 0 or more.")
     options = Options(dict(columns or {}), abstain_below)
+    check_model(model)
     place, rows, target = (Path(each).expanduser() for each in (model, source, out))
     if not rows.is_dir():
         if suffix is not None:

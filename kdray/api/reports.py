@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from kdray import report
+from kdray.api.stores import existing_store
 from kdray.corpora import load_description
 from kdray.errors import ConfigError, KdrayError, RunError
 from kdray.results import IndexEntry, parse_result
@@ -28,9 +29,9 @@ def write_reports(store: str) -> dict[str, Any]:
         The pages, what was left out, and under `failed` a sentence if anything was.
 
     Raises:
-        ConfigError: The store holds nothing that could be shown.
+        ConfigError: The store does not exist, or holds nothing that could be shown.
     """
-    opened = Store(store)
+    opened = existing_store(store)
     entries: list[IndexEntry] = []
     left_out: list[str] = []
     for name, read in _pages(opened).items():
@@ -66,7 +67,7 @@ def compare_reports(store: str, one: str, other: str) -> dict[str, Any]:
     Raises:
         ConfigError: The store has nothing of that name.
     """
-    opened = Store(store)
+    opened = existing_store(store)
     pages = _pages(opened)
     documents = [_found(pages, name, store) for name in (one, other)]
     where = f"{PAGES}/{one}-and-{other}.html"

@@ -1,12 +1,26 @@
 """Look into a store, verify it and remove what killed commands left in it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, near_path
 from kdray.store import Store
 from kdray.store.collect import Leftover, collect, listing, plain, usage, verify
 from kdray.store.store import MARK
+
+
+def existing_store(uri: str) -> Store:
+    """A store, or a folder that may be one.
+
+    Raises:
+        ConfigError: It does not exist.
+    """
+    store = Store(uri)
+    if not store.exists(""):
+        hint = near_path(Path(uri), otherwise="give the folder or URI that kdray run used.")
+        raise ConfigError(f"store {uri!r} does not exist; {hint}")
+    return store
 
 
 def open_store(uri: str) -> Store:
@@ -15,9 +29,7 @@ def open_store(uri: str) -> Store:
     Raises:
         ConfigError: It does not exist, or the folder is no store.
     """
-    store = Store(uri)
-    if not store.exists(""):
-        raise ConfigError(f"store {uri!r} does not exist; give the folder or URI that kdray run used.")
+    store = existing_store(uri)
     if not store.is_store():
         raise ConfigError(
             f"{uri!r} is no store: it has neither {MARK} nor an artifact with a whole manifest; give the folder or URI "

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from kdray.api.stores import existing_store
 from kdray.corpora import kdray_data
 from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
@@ -11,7 +12,15 @@ from kdray.export.bundle import write_saved
 from kdray.export.folder import new_folder
 from kdray.export.trained import FILE, TrainedModel, parts_of
 from kdray.stages import Context
-from kdray.store import Store
+
+
+def sweeps_of(store: str) -> list[str]:
+    """The names of the searches and comparisons in a store.
+
+    Raises:
+        ConfigError: The store does not exist.
+    """
+    return existing_store(store).children("sweeps")
 
 
 def run_trial(
@@ -26,7 +35,7 @@ def run_trial(
     Raises:
         ConfigError: There is no such search or trial.
     """
-    opened = Store(store)
+    opened = existing_store(store)
     past = past_trial(opened, sweep, number, storage=storage)  # refused before an engine starts
     with (engine or Local()).start(past.run.work) as running:
         result = retrain(past, Context(opened, running, kdray_data()))
@@ -53,7 +62,7 @@ def best_trial(
     """
     if overwrite and export is None:
         raise ConfigError("--overwrite replaces the folder of --export; give --export DIR, or leave it out.")
-    opened = Store(store)
+    opened = existing_store(store)
     past = past_trial(opened, sweep, None, storage=storage)
     student = student_of(past, opened)
     if export is not None:

@@ -13,7 +13,7 @@ from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_mode
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of, user_path
 from kdray.cli.overview import COMMANDS, overview
 from kdray.cli.papers import add_papers, show_papers
-from kdray.errors import ConfigError, KdrayError, RunError, Terminated, did_you_mean, missing_package, nearest_file
+from kdray.errors import ConfigError, KdrayError, RunError, Terminated, did_you_mean, missing_package, near_path
 from kdray.log import configure
 
 STAGES = ("run", "prune", "teach", "outputs", "distill", "evaluate")
@@ -126,14 +126,14 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
         several.set_defaults(debug=False, verbose=False)
         several.add_argument("file", type=user_path, nargs="?", help=f"for example {COMMANDS[name][1].split()[2]}")
     report = commands.add_parser("report", parents=[common])
-    report.add_argument("store", help="folder or URI")
+    report.add_argument("store", nargs="?", default="store", help="folder or URI (default store)")
     report.add_argument("pair", nargs="*", metavar="NAME", help="two sweeps or runs, for a page with both side by side")
     _add_store(commands, common)
     trial = commands.add_parser("trial", parents=[common])
     trial.add_argument("sweep", help="name of the sweep")
     trial.add_argument("number", type=int, help="of the trial")
     best = commands.add_parser("best", parents=[common])
-    best.add_argument("sweep", help="name of the sweep")
+    best.add_argument("sweep", nargs="?", help="name of the sweep")
     best.add_argument("--export", type=user_path, metavar="DIR", help="save the student in DIR, a new folder")
     best.add_argument("--overwrite", action="store_true", help="replace DIR if it is a saved student")
     for one in (trial, best):
@@ -298,8 +298,11 @@ def _trial(arguments: argparse.Namespace) -> Any:
 
 
 def _best(arguments: argparse.Namespace) -> Any:
-    from kdray.api.trials import best_trial
+    from kdray.api.trials import best_trial, sweeps_of
 
+    if arguments.sweep is None:
+        known = ", ".join(sweeps_of(arguments.store)) or "none; kdray sweep FILE makes one"
+        raise ConfigError(f"kdray best needs the name of a sweep; store {arguments.store!r} holds {known}.")
     names = ("store", "storage", "export", "overwrite")
     found = best_trial(arguments.sweep, **{name: getattr(arguments, name) for name in names})
     return _table_of(found, arguments)
@@ -360,8 +363,7 @@ def _run_file(command: str, file: Path | None, rest: list[str]) -> None:
         return
     # of a name that is too long, Path.is_file raises
     if not os.path.isfile(file):  # noqa: PTH113
-        near = nearest_file(file, (path for path in Path("sweeps").glob("*") if path.suffix in (".py", ".yaml")))
-        hint = f"did you mean {near}?" if near else "sweeps/ has examples."
+        hint = near_path(file, (".py", ".yaml"), also=["sweeps"], otherwise="sweeps/ has examples.")
         raise ConfigError(f"{file}: no such file of a sweep or comparison; {hint}")
     if file.suffix in (".yaml", ".yml"):
         start(file, rest)

@@ -11,7 +11,7 @@ from kdray.config.overrides import TAGS, apply_overrides
 from kdray.config.reference import settings
 from kdray.config.run import RunConfig
 from kdray.config.yaml_text import read_yaml
-from kdray.errors import ConfigError, did_you_mean, nearest_file
+from kdray.errors import ConfigError, did_you_mean, near_path
 from kdray.origin import OpenSettings, defined
 from kdray.records import bounds, plain_message
 from kdray.utf8 import is_text
@@ -93,10 +93,8 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     try:
         plain = read_yaml(path.read_text(encoding="utf-8"), source=str(path), hints=[record])
     except OSError as error:
-        near = nearest_file(path, (each for each in _neighbors(path) if each != path))
-        otherwise = "; give a file of settings (YAML)." if isinstance(error, IsADirectoryError) else "."
-        hint = f"; did you mean {near}?" if near else otherwise
-        raise ConfigError(f"{path}: {error.strerror}{hint}") from None
+        hint = near_path(path, (".yaml", ".yml"), also=["recipes"], otherwise="give a file of settings (YAML).")
+        raise ConfigError(f"{path}: {error.strerror}; {hint}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not valid YAML: it is not UTF-8 text.") from None
     if plain is None:
@@ -104,11 +102,6 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     if not isinstance(plain, dict):
         raise ConfigError(f"{path}: expected sections such as corpus: and method:, found a {type(plain).__name__}.")
     return plain
-
-
-def _neighbors(path: Path) -> list[Path]:
-    """The YAML files in its folder."""
-    return [*path.parent.glob("*.yaml"), *path.parent.glob("*.yml")] if path.parent.is_dir() else []
 
 
 def _first_problem(error: ValidationError, record: type[BaseModel], values: Mapping[str, Any]) -> str:

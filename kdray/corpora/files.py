@@ -1,6 +1,6 @@
 """One file of a corpus as a table: parquet, CSV or JSONL."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdray.corpora.lines import csv_rows, csv_table, json_rows, undecodable
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, near_path
 from kdray.utf8 import is_text
 
 _EXACT = 2**53  # whole numbers up to this one are the same as fractions
@@ -25,6 +25,26 @@ def find_file(folder: Path, split: str) -> Path | None:
         names = " and ".join(path.name for path in found)
         raise ConfigError(f"{folder.name} holds {names}: one file for each split is allowed, remove all but one.")
     return found[0] if found else None
+
+
+def check_file(path: Path, *, shown: str = "", endings: Sequence[str] | None = None) -> None:
+    """
+    Args:
+        shown: How errors name the path.
+        endings: Those of `READERS` unless given.
+
+    Raises:
+        ConfigError: There is no such file, or it does not end so.
+    """
+    allowed = tuple(READERS) if endings is None else endings
+    given = shown or str(path)
+    wanted = f"give a file that ends in {', '.join(allowed)}."
+    if path.is_dir():
+        raise ConfigError(f"{given} is a folder; {wanted}")
+    if not path.is_file():
+        raise ConfigError(f"{given}: there is no such file; {near_path(path, allowed, otherwise=wanted)}")
+    if path.suffix not in allowed:
+        raise ConfigError(f"{given}: the file must end in {', '.join(allowed)}.")
 
 
 def read_table(path: Path, shown: str) -> pa.Table:

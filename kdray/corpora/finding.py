@@ -15,7 +15,7 @@ from kdray.corpora.notes import SplitFacts, check_rows, manifest_of
 from kdray.corpora.own import checked, own_corpus
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.tasks import TASKS, TRAIN, Field, Task
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, near_path
 from kdray.tasks import get_task, tags_of
 
 _SUFFIXES = ", ".join(READERS)
@@ -126,7 +126,8 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
         )
     if not folder.is_dir():
         raise ConfigError(
-            f"corpus.path = {settings.path} is not a folder: it must hold train and test (or validation) files."
+            f"corpus.path = {settings.path} is not a folder; "
+            + near_path(folder, otherwise="give one that holds train and test (or validation) files.")
         )
     has_test = find_file(folder, "test") is not None
     has_validation = find_file(folder, "validation") is not None

@@ -9,7 +9,7 @@ import optuna
 
 from kdray.config import RunConfig, merge, parse
 from kdray.distillation import Ref
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, did_you_mean
 from kdray.experiments.students import Shared, result_of_job, sendable
 from kdray.experiments.study import ENDS, SweepStudy, check_place, open_study
 from kdray.stages import Context, prepare
@@ -48,8 +48,10 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
         ConfigError: There is no such sweep or trial, or the trial has no settings.
     """
     if not store.exists(f"sweeps/{sweep}"):
-        known = ", ".join(store.children("sweeps")) or "none"
-        raise ConfigError(f"store {store.uri!r} holds no sweep {sweep!r}; there are {known}.")
+        known = store.children("sweeps")
+        every = f"there are {', '.join(known)}." if known else "kdray sweep FILE makes one."
+        hint = did_you_mean(sweep, known, otherwise=every)
+        raise ConfigError(f"store {store.uri!r} holds no sweep {sweep!r}; {hint}")
     check_place(storage, on_disk=store.is_local)
     folder = store.local_path(f"sweeps/{sweep}") if store.is_local else None
     document = store.read_json(f"sweeps/{sweep}/result.json") if number is None else None

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from kdray.corpora import VALIDATION, load_corpus
-from kdray.corpora.files import READERS, read_table
+from kdray.corpora.files import READERS, check_file, read_table
 from kdray.errors import ConfigError, RunError
 from kdray.evaluate.latency import CpuTimes, Load, alone, cpu_times, interleaved, load_between
 from kdray.export import predict
 from kdray.export.bundle import open_bundle, read_bundle
 from kdray.export.graph import check_installed
 from kdray.export.machine import machine
-from kdray.export.trained import TrainedModel, open_trained
+from kdray.export.trained import TrainedModel, is_onnx_bundle, open_trained
 from kdray.models import autocast, forward
 from kdray.pruning import importance, sentences
 from kdray.tasks import get_task
@@ -203,9 +203,11 @@ def candidate_of(given: str | Path | TrainedModel, device: Device = "cpu") -> Ca
         return _in_torch(str(given.folder), given, given.reading.precision, device)
     where, at, precision = str(given).rpartition("@")
     if not at or precision not in ("fp32", "bf16"):
+        if at and not Path(given).expanduser().exists() and Path(where).expanduser().is_dir():
+            raise ConfigError(f"{given}: a precision is fp32 or bf16, found {precision}.")
         where, precision = str(given), ""
     folder = Path(where).expanduser()
-    if (folder / "model.onnx").is_file() and (folder / "bundle.json").is_file():
+    if is_onnx_bundle(folder):
         check_installed()
         if precision:
             raise ConfigError(f"{given}: a bundle has the precision that it was exported with; leave out @{precision}.")
@@ -418,8 +420,7 @@ def _as_arguments(row: Row) -> list[str]:
 
 
 def _of_file(file: Path, first: Candidate) -> list[Row]:
-    if not file.is_file() or file.suffix not in (*READERS, ".txt"):
-        raise ConfigError(f"{file}: expected a file that exists and ends in {', '.join(READERS)} or .txt.")
+    check_file(file, endings=(*READERS, ".txt"))
     if file.suffix == ".txt":
         return [(line,) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     table, names = read_table(file, file.name), _fields(first)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kdray.corpora import TRAIN, VALIDATION, Field, StoredCorpus, Task, load_corpus
-from kdray.corpora.files import READERS, read_table
+from kdray.corpora.files import check_file, read_table
 from kdray.corpora.validate import normalize
 from kdray.errors import ConfigError
 from kdray.export.trained import Reading, TrainedModel
@@ -75,8 +75,7 @@ def of_corpus(corpus: StoredCorpus, reading: Reading) -> Evidence:
 
 
 def _of_file(file: Path, reading: Reading) -> Evidence:
-    if not file.is_file() or file.suffix not in READERS:
-        raise ConfigError(f"{file}: expected a file that exists and ends in {', '.join(READERS)}.")
+    check_file(file)
     task = Task(
         "rows",
         tuple(Field(name, "body") for name in reading.fields),

@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 
 from kdray.corpora import encode, load_corpus
 from kdray.distillation import Ref
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, near_path
 from kdray.evaluate import predict
 from kdray.models import TOKEN_TRANSFORMER, architecture_at, load_classifier, load_config, load_tokenizer
 from kdray.models.folders import read_json
@@ -19,6 +19,8 @@ from kdray.pruning import Pruner
 from kdray.pruning.units import Role, prunable_fields
 from kdray.records import Settings
 from kdray.store import Artifact, Store
+from kdray.store.manifest import MANIFEST
+from kdray.store.store import MARK
 from kdray.tasks import TASKS, get_task, tags_of
 from kdray.train import Rows
 
@@ -160,16 +162,59 @@ def open_trained(where: str | Path) -> TrainedModel:
         return TrainedModel(*_stored_parts(artifact))
     if (folder / "config.json").is_file():
         return TrainedModel(folder, _plain_reading(folder), {})
+    raise ConfigError(f"{where} {_other_than_a_model(folder)}")
+
+
+def check_trained(where: str | Path) -> None:
+    """
+    Raises:
+        ConfigError: `open_trained` finds no classifier there.
+    """
+    folder = Path(where).expanduser()
+    is_training = all((folder / name).is_file() for name in (MANIFEST, "result.json"))
+    if not (is_training or (folder / FILE).is_file() or (folder / "config.json").is_file()):
+        raise ConfigError(f"{where} {_other_than_a_model(folder)}")
+
+
+def is_onnx_bundle(folder: Path) -> bool:
+    """Whether there is a `bundle.json` of another format than `hf`; what it holds is checked when it is opened.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        about: Any = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{folder / 'bundle.json'} cannot be read ({error}); export the bundle again.") from error
+    return not isinstance(about, dict) or cast("dict[str, Any]", about).get("format") != "hf"
+
+
+def _other_than_a_model(folder: Path) -> str:
+    """What is there instead, and what to give, as the end of a sentence."""
     if not folder.exists():
-        raise ConfigError(f"{where} does not exist.")
-    if (folder / "bundle.json").is_file() and (folder / "model.onnx").is_file():
-        raise ConfigError(
-            f"{where} is an ONNX bundle: kdray predict, serve and bench read it (in Python kd.predict_files, kd.serve, "
+        return f"does not exist; {near_path(folder, otherwise='give the folder of a model.')}"
+    if not folder.is_dir():
+        has_model = (folder.parent / "config.json").is_file() or (folder.parent / "bundle.json").is_file()
+        return f"is a file; give the folder of a model{f', {folder.parent}' if has_model else ''}."
+    if is_onnx_bundle(folder):
+        return (
+            "is an ONNX bundle: kdray predict, serve and bench read it (in Python kd.predict_files, kd.serve, "
             "kd.benchmark); here, give the student that it was exported from."
         )
-    raise ConfigError(
-        f"{where} is not a trained classifier: expected a folder of Student.save ({FILE}), the folder of a training in "
-        "a store (manifest.json and result.json), or a folder of transformers (config.json)."
+    whole = folder.resolve()
+    if (whole / MARK).is_file():
+        students = [found.path for found in Store(str(whole)).artifacts("distill")]
+        example = f", such as {folder / students[-1].relative_to(whole)}" if students else ""
+        return f"is a store; give the folder of a student in it{example}."
+    if whole.parent.name == "sweeps":
+        return f"is a sweep; give its student, which kdray best {whole.name} --export FOLDER saves."
+    if (folder / MANIFEST).is_file():
+        return f"is an artifact of the stage {whole.parent.name}; give one of distill (students) or teach (teachers)."
+    return (
+        f"is not a trained classifier: expected a folder that save or kdray export wrote ({FILE}, bundle.json), the "
+        "folder of a training in a store (manifest.json and result.json), or a folder of transformers (config.json)."
     )
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from kdray.corpora.files import check_file
 from kdray.corpora.lines import csv_rows, json_rows, undecodable
 from kdray.errors import ConfigError
 from kdray.export.predict import tagged
@@ -88,13 +89,13 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
     Raises:
         ConfigError: A file has another suffix, the source cannot be read or lacks a column, or the target exists.
     """
-    for path in (source, target):
-        if path.suffix not in WRITERS:
-            raise ConfigError(f"{path}: the suffix must be one of {', '.join(WRITERS)}.")
+    check_file(source, endings=WRITERS)
+    if target.is_dir():
+        raise ConfigError(f"{target} is a folder; give the name of a new file, such as {target / source.name}.")
+    if target.suffix not in WRITERS:
+        raise ConfigError(f"{target}: the file must end in {', '.join(WRITERS)}.")
     if target.exists():
         raise ConfigError(f"{target} exists already; give the name of a new file.")
-    if not source.is_file():
-        raise ConfigError(f"{source} is not a file.")
     if others := set(options.columns) - set(scorer.fields):
         raise ConfigError(f"--column {min(others)}=...: the model has no such text; it has {', '.join(scorer.fields)}.")
     names = [options.columns.get(name, name) for name in scorer.fields]

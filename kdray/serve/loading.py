@@ -1,17 +1,16 @@
 """Which classifier a folder holds."""
 
 import importlib.util
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from kdray.errors import ConfigError
 from kdray.export.bundle import open_bundle
-from kdray.export.trained import TrainedModel, open_trained
+from kdray.export.trained import TrainedModel, check_trained, is_onnx_bundle, open_trained
 from kdray.serve.scorer import Row, Scorer
 
 
@@ -45,6 +44,15 @@ class _Torch:
         return self._trained.shortened(columns)
 
 
+def check_model(where: str | Path) -> None:
+    """
+    Raises:
+        ConfigError: `open_scorer` finds no model there.
+    """
+    if not is_onnx_bundle(Path(where).expanduser()):
+        check_trained(where)
+
+
 def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
     """Load a bundle, a saved student, a student of a store, or a folder of transformers.
 
@@ -55,7 +63,7 @@ def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
         ConfigError: The folder holds none of these, or a package is missing.
     """
     folder = Path(where).expanduser()
-    if _is_onnx(folder):
+    if is_onnx_bundle(folder):
         if importlib.util.find_spec("onnxruntime") is None:
             raise ConfigError(f"{where} is an ONNX bundle, which needs onnxruntime: pip install 'kdray[export]'.")
         onnx = _Onnx(folder, threads)
@@ -74,17 +82,6 @@ def open_scorer(where: str | Path, *, threads: int = 0) -> Scorer:
     trained = open_trained(where)
     reading, loaded = trained.reading, _Torch(trained)
     return Scorer(folder, loaded, reading.task, reading.labels, reading.fields, reading.max_length, loaded.tokenizer)
-
-
-def _is_onnx(folder: Path) -> bool:
-    """Whether there is a `bundle.json` of another format than `hf`; what it holds is checked when it is opened."""
-    try:
-        about: Any = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{folder / 'bundle.json'} cannot be read ({error}); export the bundle again.") from error
-    return not isinstance(about, dict) or cast("dict[str, Any]", about).get("format") != "hf"
 
 
 def _labels(about: dict[str, Any]) -> tuple[str, ...]:

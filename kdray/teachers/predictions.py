@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kdray.corpora.files import READERS, read_table
+from kdray.corpora.files import check_file, read_table
 from kdray.errors import ConfigError
 from kdray.models import ModelInfo
 from kdray.store import file_sha256
@@ -67,10 +67,7 @@ def digest_of_file(path: Path) -> str:
     Raises:
         ConfigError: There is no such file, or it has another format.
     """
-    if not path.is_file():
-        raise ConfigError(f"predictions {path}: there is no such file; give a file that ends in {', '.join(READERS)}.")
-    if path.suffix not in READERS:
-        raise ConfigError(f"predictions {path}: the file must end in {', '.join(READERS)}.")
+    check_file(path, shown=f"predictions {path}")
     return file_sha256(path)
 
 

@@ -124,11 +124,10 @@ def test_students_predict_and_are_saved_and_loaded(student: kd.Student, data: kd
         stored = kd.Student.load(place)
         assert np.array_equal(stored.predict_proba(texts), scores)
         assert stored.corpus == student.corpus
-    with pytest.raises(ConfigError, match=r"is not a trained classifier: expected a folder of Student\.save"):
+    with pytest.raises(ConfigError, match=r"is not a trained classifier: expected a folder that save or kdray export"):
         kd.Student.load(tmp_path)
     (tmp_path / "onnx").mkdir()
-    for name in ("bundle.json", "model.onnx"):
-        (tmp_path / "onnx" / name).touch()
+    (tmp_path / "onnx" / "bundle.json").write_text('{"format": "onnx"}')
     with pytest.raises(ConfigError, match=r"onnx is an ONNX bundle: kdray predict, serve and bench read it"):
         kd.Student.load(tmp_path / "onnx")
     right = np.mean([a == b for a, b in zip(student.predict(texts), frame(1000, 1016)["label"], strict=True)])
@@ -425,7 +424,7 @@ def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"^{re.escape(call)}$"):
             kd.Dataset.from_files(tmp_path)
     (tmp_path / "a.txt").write_text("a")
-    with pytest.raises(ConfigError, match=r"must end in \.parquet, \.csv or \.jsonl"):
+    with pytest.raises(ConfigError, match=r"must end in \.parquet, \.csv, \.jsonl"):
         kd.Dataset.from_files(tmp_path / "a.txt")
 
 

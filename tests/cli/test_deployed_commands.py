@@ -40,7 +40,7 @@ def test_predict_writes_a_file_and_prints_the_counts(model, tmp_path, capsys):
         (["--suffix", ".csv"], "is one file; give the name of the new file its suffix"),
         (["--abstain-below", "2"], "abstain_below = 2: it must be 0 to 1"),
         (["--engine", "ray"], "is one file: Ray shares the files of a folder"),
-        ([], "in.jsonl is not a file"),
+        ([], "in.jsonl: there is no such file"),
     ],
 )
 def test_predict_refuses_what_it_cannot_do(model, tmp_path, capsys, more, said):

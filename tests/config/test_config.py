@@ -192,7 +192,7 @@ def test_a_section_that_is_empty_in_the_file_can_be_overridden(tmp_path):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    assert refusal(tmp_path / "no.yaml") == f"{tmp_path}/no.yaml: No such file or directory."
+    assert refusal(tmp_path / "no.yaml").endswith("no.yaml: No such file or directory; give a file of settings (YAML).")
     assert refusal(tmp_path) == f"{tmp_path}: Is a directory; give a file of settings (YAML)."
     (tmp_path / "list.yaml").write_text("- a\n")
     assert refusal(tmp_path / "list.yaml").endswith("expected sections such as corpus: and method:, found a list.")

@@ -96,7 +96,7 @@ def test_an_old_name_elsewhere_is_refused_as_unknown(run_file):
 
 def test_the_command_distil_is_distill(tmp_path, capsys):
     assert main(["distil", str(tmp_path / "missing.yaml")]) == 2
-    assert "missing.yaml: No such file or directory." in capsys.readouterr().err
+    assert "missing.yaml: No such file or directory; give a file of settings (YAML)." in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "distil " not in capsys.readouterr().out

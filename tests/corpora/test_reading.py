@@ -412,7 +412,7 @@ def test_kdray_data_must_be_a_folder(tmp_path, monkeypatch):
 
 
 def test_refuses_a_missing_folder_or_split(tmp_path):
-    assert "is not a folder: it must hold train and test" in refusal(tmp_path / "gone")
+    assert "is not a folder; give one that holds train and test" in refusal(tmp_path / "gone")
     write(tmp_path, "train", texts(20))
     assert refusal(tmp_path) == (
         f"folder {tmp_path.name} has no test split and no validation split: a file of one of the two, with one of "

@@ -181,7 +181,11 @@ def test_a_process_that_fails_is_an_error_with_its_last_line(saved: Path) -> Non
         (["{saved}", "{saved}"], {}, "a candidate is named twice"),
         (["{saved}"], {"texts": None}, r"no candidate names its corpus, .* give a file \(--texts\)"),
         (["{saved}"], {"texts": [("a", "b")]}, "expected one or more rows of 1 texts each"),
-        (["{saved}"], {"texts": Path("none.txt")}, r"none\.txt: expected a file that exists and ends in .* or \.txt"),
+        (
+            ["{saved}"],
+            {"texts": Path("none.txt")},
+            r"none\.txt: there is no such file; give .* in .*, \.txt\.",
+        ),
         (["{saved}"], {"batches": (0,)}, r"batches = \[0\], seconds = 1e-09: both must be above 0"),
         (["{onnx}@bf16"], {}, "a bundle has the precision that it was exported with; leave out @bf16"),
         (["nowhere"], {}, "nowhere does not exist"),

@@ -131,7 +131,7 @@ def test_an_existing_file_is_never_replaced(scorer, tmp_path):
     (tmp_path / "out.csv").write_text("mine")
     with pytest.raises(ConfigError, match="exists already"):
         predict_file(scorer, tmp_path / "in.parquet", tmp_path / "out.csv", Options())
-    with pytest.raises(ConfigError, match=r"the suffix must be one of"):
+    with pytest.raises(ConfigError, match=r"the file must end in"):
         predict_file(scorer, tmp_path / "in.parquet", tmp_path / "out.xlsx", Options())
 
 
