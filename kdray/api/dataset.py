@@ -18,8 +18,10 @@ import pyarrow.parquet as pq
 from kdray.config import checked
 from kdray.corpora import CorpusSettings, kdray_data, read_corpus
 from kdray.corpora.files import check_file, find_file, read_table
+from kdray.corpora.hub import from_hub
 from kdray.corpora.notes import lone_note
 from kdray.corpora.splits import carve
+from kdray.corpora.tasks import HubSource
 from kdray.errors import ConfigError
 from kdray.tasks import Task, get_task, types_of
 
@@ -112,10 +114,12 @@ class Dataset:
 
     @staticmethod
     def from_hub(repo: str, config: str | None = None, **columns: Any) -> "Dataset":
-        """A data set of the Hugging Face hub by its id; `columns` as in `from_pandas`."""
-        import datasets
+        """A data set of the Hugging Face hub by its id; `columns` as in `from_pandas`.
 
-        loaded = datasets.load_dataset(repo, config)
+        Raises:
+            ConfigError: The hub has no such data set, or cannot be reached and the cache lacks it.
+        """
+        loaded = from_hub(HubSource(repo, config))
         return Dataset.from_datasets(loaded, name=repo.replace("/", "--"), **columns)
 
     @staticmethod

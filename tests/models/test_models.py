@@ -174,7 +174,7 @@ def test_an_encoder_without_safetensors_is_refused(tmp_path):
 
 def test_an_encoder_that_is_nowhere_is_one_sentence():
     with pytest.raises(
-        ConfigError, match=r"^encoder 'nobody/nothing' was not found: there is no such folder, .*\); check the name"
+        ConfigError, match=r"^encoder 'nobody/nothing' was not found: .* turned off by HF_HUB_OFFLINE; check the name"
     ):
         resolve_encoder("nobody/nothing")
 
