@@ -130,7 +130,7 @@ class Bundle:
 
         Of texts or lists of words with tags [rows, words, outputs]; NaN where a row has no word, or it is not read.
         """
-        rows = [self._row(number, each) for number, each in enumerate(texts)]
+        rows = [self.row(f"texts[{number}]", each) for number, each in enumerate(texts)]
         order = sorted(range(len(rows)), key=lambda row: sum(map(len, rows[row])))
         found: list[Any] = [None] * len(rows)
         for start in range(0, len(rows), batch_rows):
@@ -143,16 +143,24 @@ class Bundle:
         shape = (0, 0) if self.has_tags else (0,)
         return np.stack(found) if found else np.zeros((*shape, len(self.about["labels"])), np.float32)
 
-    def _row(self, number: int, given: Any) -> tuple[Any, ...]:
+    def row(self, where: str, given: Any) -> tuple[Any, ...]:
+        """One row as the graph reads it.
+
+        Args:
+            where: How errors name it.
+
+        Raises:
+            ValueError: It is something else.
+        """
         if self.has_tags:
             words = _words(given)
             if isinstance(words, list | tuple) and all(isinstance(each, str) and each for each in words):
                 return (list(words),)
-            raise ValueError(f"row {number} is {given!r}; expected a text, or a list of tokens that are not empty.")
-        row = (given,) if isinstance(given, str) else tuple(given)
+            raise ValueError(f"{where} is {given!r}; expected a text, or a list of tokens that are not empty.")
+        row = tuple(given) if isinstance(given, list | tuple) else (given,)
         if len(row) != len(self.about["fields"]) or not all(isinstance(each, str) for each in row):
             wanted = ", ".join(self.about["fields"])
-            raise ValueError(f"row {number} is {given!r}; expected one text for each of: {wanted}.")
+            raise ValueError(f"{where} is {given!r}; expected one text for each of: {wanted}.")
         return row
 
     def predict(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
@@ -406,14 +414,35 @@ def _named(labels: Sequence[str], values: np.ndarray) -> dict[str, float]:
     return {label: round(float(value), 6) for label, value in zip(labels, values, strict=True)}
 
 
-def _lines(fields: Sequence[str]) -> Iterator[Any]:
+def _lines(bundle: Bundle) -> Iterator[Any]:
+    fields, example = bundle.about["fields"], _example(bundle)
+    if sys.stdin.isatty():
+        print(
+            f"predict.py: reads lines from the terminal, such as {example}; Ctrl-D ends them. Texts may also be "
+            "arguments; --help lists them.",
+            file=sys.stderr,
+        )
     for number, line in enumerate(sys.stdin, start=1):
+        where = f"line {number} of standard input"
         if line.strip():
             try:
                 found = json.loads(line)
-                yield tuple(found[name] for name in fields) if isinstance(found, dict) else found
-            except (ValueError, KeyError) as error:
-                raise ValueError(f"line {number} of standard input: {type(error).__name__}: {error}.") from error
+            except (ValueError, RecursionError) as error:
+                why = getattr(error, "msg", error)  # of JSON without its own count of lines
+                raise ValueError(f"{where} is no JSON ({why}); a line is such as {example}.") from error
+            if isinstance(found, dict) and (missing := [name for name in fields if name not in found]):
+                raise ValueError(f"{where} has no key {missing[0]!r}; a line is such as {example}.")
+            row = tuple(found[name] for name in fields) if isinstance(found, dict) else found
+            bundle.row(where, row)
+            yield row
+
+
+def _example(bundle: Bundle) -> str:
+    """A line of standard input."""
+    if bundle.has_tags:
+        return '["Ada", "lived"]'
+    fields = bundle.about["fields"]
+    return '"a text"' if len(fields) == 1 else json.dumps(dict.fromkeys(fields, "..."))
 
 
 def _main() -> int:
@@ -429,9 +458,9 @@ def _main() -> int:
             print(
                 "predict.py: this processor has no VNNI, so int8 may be less accurate than measured.", file=sys.stderr
             )
-        fields, texts = bundle.about["fields"], arguments.texts
-        given = texts if len(fields) == 1 else [texts]
-        rows = given if texts else list(_lines(fields))
+        rows: list[Any] = arguments.texts or list(_lines(bundle))
+        if arguments.texts and len(bundle.about["fields"]) == 2:
+            rows = [bundle.row("the list of arguments", rows)]
         for record in bundle.predict(rows):
             print(json.dumps(record, ensure_ascii=False))
     except ValueError as error:

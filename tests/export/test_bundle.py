@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -95,10 +96,32 @@ def test_each_argument_is_a_row_of_one_text(onnx_bundle: Path) -> None:
     assert len(ended.stdout.splitlines()) == 2
 
 
-@pytest.mark.parametrize(("line", "said"), [("{", "line 1 of standard input: JSONDecodeError"), ("[1]", "row 0 is")])
+def test_a_terminal_gets_a_line_about_what_is_read(onnx_bundle: Path) -> None:
+    ours, its = pty.openpty()
+    with os.fdopen(its) as terminal, os.fdopen(ours, "wb") as keys:
+        keys.write(b'"a good film"\n\x04')  # Ctrl-D
+        keys.flush()
+        command = [sys.executable, str(onnx_bundle / "predict.py")]
+        done = subprocess.run(command, stdin=terminal, capture_output=True, text=True, check=True)
+    assert 'reads lines from the terminal, such as "a text"; Ctrl-D ends them.' in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "a good film",
+            "line 2 of standard input is no JSON (Expecting value); a line is such as",
+        ),
+        ("[1]", "line 2 of standard input is [1]; expected one text for each of: text."),
+        ("1", "line 2 of standard input is 1; expected one text for each of: text."),
+        ('{"review": "a"}', "line 2 of standard input has no key 'text'; a line is such as \"a text\"."),
+    ],
+)
 def test_the_script_refuses_bad_lines_in_one_sentence(onnx_bundle: Path, line: str, said: str) -> None:
     command = [sys.executable, str(onnx_bundle / "predict.py")]
-    done = subprocess.run(command, input=line, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=f'"fine"\n{line}', capture_output=True, text=True, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert said in done.stderr
 
@@ -215,7 +238,7 @@ def test_pairs_are_read_as_pairs(model: TrainedModel, tmp_path: Path, same_graph
     rows = list(zip(*columns.values(), strict=True))
     assert [row["label"] for row in alone(tmp_path / "out", rows)] == torch_labels(pairs, *columns.values())
     assert 'predict.py "a text" "a text"' in (tmp_path / "out" / "README.md").read_text()
-    with pytest.raises(ValueError, match="row 1 is 'x'; expected one text for each of: one, two"):
+    with pytest.raises(ValueError, match=r"texts\[1\] is 'x'; expected one text for each of: one, two"):
         predict.load(tmp_path / "out").logits([("a", "b"), "x"])
 
 

@@ -88,7 +88,7 @@ def test_the_entities_of_a_text_have_its_characters(tag_bundle: Path) -> None:
 
 @pytest.mark.parametrize("row", [[1], ["a", ""], 5, [["a"], ["b"]]])
 def test_something_else_than_tokens_is_refused(tag_bundle: Path, row: Any) -> None:
-    with pytest.raises(ValueError, match=r"^row 0 is .*; expected a text, or a list of tokens that are not empty"):
+    with pytest.raises(ValueError, match=r"^texts\[0\] is .*; expected a text, or a list of tokens that are not empty"):
         predict.load(tag_bundle).logits([row])
 
 
