@@ -17,13 +17,16 @@ import pyarrow.parquet as pq
 
 from kdray.config import checked
 from kdray.corpora import CorpusSettings, kdray_data, read_corpus
+from kdray.corpora import Task as CorpusTask
 from kdray.corpora.files import check_file, find_file, read_table
 from kdray.corpora.hub import from_hub
 from kdray.corpora.notes import lone_note
+from kdray.corpora.source import Source
 from kdray.corpora.splits import carve
 from kdray.corpora.tasks import HubSource
+from kdray.corpora.validate import read_labels
 from kdray.errors import ConfigError
-from kdray.tasks import Task, get_task, types_of
+from kdray.tasks import Task, get_task, tags_of, types_of
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +134,9 @@ class Dataset:
                 raise ConfigError(f"{path} is a folder; give its files: {_call_for(path)}.")
             check_file(path)
         tables = {split: read_table(path, path.name) for split, path in files.items()}
-        return _dataset(tables, name=columns.pop("name", files["train"].stem), **_column_arguments(columns))
+        sources = {split: Source(path.name, path) for split, path in files.items()}
+        name = columns.pop("name", files["train"].stem)
+        return _dataset(tables, name=name, sources=sources, **_column_arguments(columns))
 
     @property
     def settings(self) -> CorpusSettings:
@@ -200,15 +205,17 @@ def _dataset(
     labels: Sequence[Any] | None,
     name: str,
     options: Mapping[str, Any],
+    sources: Mapping[str, Source] | None = None,
 ) -> Dataset:
+    sources = sources or {split: Source(f"{name}, {split}") for split in tables}
     texts = (text,) if isinstance(text, str) else tuple(text)
     notes: list[str] = []
     kind = get_task(options.get("task", "single_label"))
     plain = {split: _plain(table, texts, label, split, kind) for split, table in tables.items()}
     for split, table in plain.items():
-        _refuse_empty(table, texts, f"{name}, {split}")
+        _refuse_empty(table, texts, sources[split])
     if kind.target == "class":
-        notes += _doubts(plain["train"]["label"].to_pylist(), is_split="validation" not in plain)
+        notes += _doubts(plain["train"]["label"].to_pylist(), sources["train"], is_split="validation" not in plain)
     if kind.outputs:
         classes: tuple[str, ...] = ()
     elif labels is None:
@@ -222,6 +229,10 @@ def _dataset(
         notes.append(f"labels: {', '.join(classes)} (the sorted {what} of train)")
     else:
         classes = tuple(str(each) for each in labels)
+    outputs = tags_of(classes) if kind.target == "tags" else classes or kind.outputs
+    rows = CorpusTask(name, (), outputs, kind.metrics, kind=kind.name, tags=options.get("tags", "strict"))
+    for split, table in plain.items():  # here, where a row has the number that it has in its file
+        read_labels(pa.table({label: table["label"]}), label, rows, sources[split])
     if "test" not in plain and "validation" not in plain:
         kept, held_out = carve(plain["train"], fraction=TEST_FRACTION, seed=_TEST_SEED)
         plain = {"train": kept, "test": held_out}
@@ -249,32 +260,28 @@ def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, kind: 
     return pa.table({"id": ids, **{each: table[each] for each in texts}, "label": values})
 
 
-def _refuse_empty(table: pa.Table, texts: Sequence[str], shown: str) -> None:
+def _refuse_empty(table: pa.Table, texts: Sequence[str], source: Source) -> None:
     for column in texts:
         for row, value in enumerate(table[column].to_pylist()):
             if value is None or (isinstance(value, str) and not value.strip()):
-                raise ConfigError(f"{shown}, row {row} (the first is 0): column {column!r} is empty; remove the row.")
+                raise ConfigError(f"{source}, {source.at(row)}: column {column!r} is empty; remove the row.")
 
 
-def _doubts(labels: Sequence[str | None], *, is_split: bool) -> list[str]:
+def _doubts(labels: Sequence[str | None], source: Source, *, is_split: bool) -> list[str]:
     """What a reader should know of the labels of train: rows without one, and classes that may be typing errors."""
-    notes = _unlabeled([row for row, label in enumerate(labels) if label is None])
+    notes = _unlabeled([row for row, label in enumerate(labels) if label is None], source)
     lone = lone_note(labels, is_split=is_split)
     return [*notes, f"{lone}; is this a typing error?"] if lone else notes
 
 
-def _unlabeled(rows: Sequence[int]) -> list[str]:
+def _unlabeled(rows: Sequence[int], source: Source) -> list[str]:
     """
-    >>> _unlabeled([5])
-    ['train has 1 row without a label (row 5, the first is 0)']
+    >>> _unlabeled([5], Source("data"))
+    ['train has 1 row without a label: position 5 (the first is 0)']
     """
     if not rows:
         return []
-    more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
-    noun = "row" if len(rows) == 1 else "rows"
-    return [
-        f"train has {len(rows):,} {noun} without a label ({noun} {', '.join(map(str, rows[:3]))}{more}, the first is 0)"
-    ]
+    return [f"train has {len(rows):,} {'row' if len(rows) == 1 else 'rows'} without a label: {source.at(*rows)}"]
 
 
 def _shown(value: Any) -> str:

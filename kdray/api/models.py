@@ -265,7 +265,7 @@ class Classifier(TrainedModel):
         for number, row in enumerate(rows):
             if len(row) != width or not all(isinstance(each, str) for each in row):
                 wanted = "a text" if width == 1 else "a pair of texts"
-                raise ConfigError(f"row {number} is {texts[number]!r}; expected {wanted}.")
+                raise ConfigError(f"texts[{number}] is {texts[number]!r}; expected {wanted}.")
         columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
         return self.shortened(columns)
 
@@ -282,7 +282,7 @@ def _lists_of_tokens(rows: Sequence[Any]) -> list[list[str]]:
     for number, row in enumerate(rows):
         each: Any = row
         if not isinstance(row, list | tuple) or not each or not all(isinstance(t, str) and t for t in each):
-            raise ConfigError(f"row {number} is {row!r}; expected a list of tokens, each a text that is not empty.")
+            raise ConfigError(f"texts[{number}] is {row!r}; expected a list of tokens, each a text that is not empty.")
     return [list(row) for row in rows]
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdray.corpora.lines import csv_rows, csv_table, json_rows, undecodable
+from kdray.corpora.source import Source
 from kdray.errors import ConfigError, near_path
 from kdray.utf8 import is_text
 
@@ -119,10 +120,10 @@ def _read_jsonl(path: Path, shown: str) -> pa.Table:
             raise ConfigError(f"{shown}, line {number} {row}.")
         rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: _json_column(rows, name, shown) for name in names})
+    return pa.table({name: _json_column(rows, name, Source(shown, path)) for name in names})
 
 
-def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Array:
+def _json_column(rows: list[Mapping[str, Any]], name: str, source: Source) -> pa.Array:
     values = [row.get(name) for row in rows]
     kinds = list(dict.fromkeys(type(value) for value in values if value is not None))
     if set(kinds) == {int, float} and all(abs(v) <= _EXACT for v in values if type(v) is int):
@@ -130,23 +131,23 @@ def _json_column(rows: list[Mapping[str, Any]], name: str, shown: str) -> pa.Arr
     elif len(kinds) > 1:
         row = next(i for i, value in enumerate(values) if type(value) is kinds[1])
         raise ConfigError(
-            f'{shown}, row {row} (the first is 0), column "{name}" is of type {kinds[1].__name__}, but earlier rows '
+            f'{source}, {source.at(row)}, column "{name}" is of type {kinds[1].__name__}, but earlier rows '
             f"are of type {kinds[0].__name__}: a column must have one type."
         )
     try:
         return pa.array(values)
     except OverflowError as error:
         large = [i for i, value in enumerate(values) if isinstance(value, int) and not -(2**63) <= value < 2**63]
-        where = f"row {large[0]} (the first is 0), " if large else ""
+        where = f"{source.at(large[0])}, " if large else ""
         raise ConfigError(
-            f'{shown}, {where}column "{name}" has a whole number of more than 64 bits; write it as a text.'
+            f'{source}, {where}column "{name}" has a whole number of more than 64 bits; write it as a text.'
         ) from error
     except UnicodeEncodeError as error:
         if kinds != [str]:
             raise
         row = next(i for i, value in enumerate(values) if value is not None and not is_text(value))
         raise ConfigError(
-            f'{shown}, row {row} (the first is 0), column "{name}" is not valid Unicode (half of a surrogate pair); '
+            f'{source}, {source.at(row)}, column "{name}" is not valid Unicode (half of a surrogate pair); '
             "correct or remove the row."
         ) from error
 

@@ -14,6 +14,7 @@ from kdray.corpora.files import READERS, find_file, read_table
 from kdray.corpora.notes import SplitFacts, check_rows, manifest_of
 from kdray.corpora.own import checked, own_corpus
 from kdray.corpora.settings import CorpusSettings
+from kdray.corpora.source import Source
 from kdray.corpora.tasks import TASKS, TRAIN, Field, Task
 from kdray.errors import ConfigError, near_path
 from kdray.tasks import get_task, tags_of
@@ -28,13 +29,13 @@ class RawCorpus:
     Attributes:
         tables: by file split, in the order in which the task names them.
         origin: what was found, without a path of this machine.
-        shown: how errors name each split's file.
+        sources: how errors name each split and its rows.
         facts: entries of the manifest in the data's folder.
     """
 
     tables: Mapping[str, pa.Table]
     origin: str
-    shown: Mapping[str, str]
+    sources: Mapping[str, Source]
     facts: SplitFacts = field(default_factory=dict)
 
 
@@ -163,7 +164,7 @@ def from_function(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
     tables = own.tables(shown)
     task = _task_of(given, f"own-{settings.label}", has_test="test" in tables, has_validation="validation" in tables)
     used = {split: tables[split] for split in task.needed_splits}
-    return task, RawCorpus(used, shown, {split: f"{shown}, {split}" for split in used})
+    return task, RawCorpus(used, shown, {split: Source(f"{shown}, {split}") for split in used})
 
 
 def _task_of(settings: CorpusSettings, name: str, *, has_test: bool, has_validation: bool) -> Task:
@@ -196,8 +197,8 @@ def _from_folder(folder: Path, task: Task, *, origin: str) -> RawCorpus:
             found[split] = path
         elif split in task.needed_splits:
             raise ConfigError(f"{origin} has no {split} split: a file {split} with one of {_SUFFIXES} is needed.")
-    shown = {split: f"{origin}/{path.name}" for split, path in found.items()}
-    return RawCorpus({split: read_table(path, shown[split]) for split, path in found.items()}, origin, shown)
+    sources = {split: Source(f"{origin}/{path.name}", path) for split, path in found.items()}
+    return RawCorpus({split: read_table(path, sources[split].name) for split, path in found.items()}, origin, sources)
 
 
 def _from_hub(tables: Mapping[str, pa.Table], task: Task, *, origin: str) -> RawCorpus:
@@ -205,7 +206,7 @@ def _from_hub(tables: Mapping[str, pa.Table], task: Task, *, origin: str) -> Raw
     if missing:
         raise ConfigError(f"{origin} has no {missing[0]} split; found: {', '.join(tables)}.")
     used = {split: tables[split] for split in (*task.needed_splits, *task.optional_splits) if split in tables}
-    return RawCorpus(used, origin, {split: f"{origin}, {split}" for split in used})
+    return RawCorpus(used, origin, {split: Source(f"{origin}, {split}") for split in used})
 
 
 def _only_text(raw: RawCorpus, columns: Mapping[str, str], no_texts: Set[str], *, is_tokens: bool) -> tuple[Field, ...]:
@@ -219,7 +220,7 @@ def _only_text(raw: RawCorpus, columns: Mapping[str, str], no_texts: Set[str], *
         found = ", ".join(names) or "none"
         what = "columns of tokens" if is_tokens else "text columns"
         raise ConfigError(
-            f"{raw.shown[TRAIN]} has {len(names)} {what} ({found}), so it is unclear which is the text: "
+            f"{raw.sources[TRAIN]} has {len(names)} {what} ({found}), so it is unclear which is the text: "
             "set fields, for example fields: [{name: text, role: body}]."
         )
     return (Field(names[0], "body"),)

@@ -107,7 +107,9 @@ def _json_row(text: str) -> dict[str, Any] | str:
 
     try:
         row = json.loads(text, object_pairs_hook=once)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except json.JSONDecodeError as error:  # without its own count of lines
+        return f"is not JSON ({error.msg} at character {error.pos + 1}): each line must be one JSON object"
+    except RecursionError as error:
         return f"is not JSON ({error}): each line must be one JSON object"
     if twice:
         return f'has the key "{twice[0]}" twice: a row has one value in each column'

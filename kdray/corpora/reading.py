@@ -120,7 +120,7 @@ def _check(raw: RawCorpus, task: Task, columns: Mapping[str, str]) -> dict[str, 
             table,
             task=task,
             split=split,
-            shown=raw.shown[split],
+            source=raw.sources[split],
             columns=columns,
             is_labeled=split not in may_lack_labels,
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kdray.corpora.source import Source
 from kdray.corpora.tasks import LANGUAGE, UNLABELED, Task
 from kdray.errors import ConfigError
 from kdray.origin import outside
@@ -15,7 +16,7 @@ _LISTS_OF_TEXT = tuple(kind(each) for kind in (pa.list_, pa.large_list) for each
 
 
 def normalize(
-    raw: pa.Table, *, task: Task, split: str, shown: str, columns: Mapping[str, str], is_labeled: bool
+    raw: pa.Table, *, task: Task, split: str, source: Source, columns: Mapping[str, str], is_labeled: bool
 ) -> pa.Table:
     """The columns `id`, one for each field, `language` where it counts, and `label`, checked and in file order.
 
@@ -24,7 +25,7 @@ def normalize(
         task: defines the allowed fields and classes.
         split: the file's split, the first part of every id: "train:17" is row 17 (the first is 0) of train, and
             "train:x3" the row whose own id is x3.
-        shown: how errors name the file.
+        source: how errors name the file and its rows.
         columns: field name, `label` or `id` to column; a name that is left out is the column itself.
         is_labeled: whether every row must have a label.
 
@@ -37,78 +38,78 @@ def normalize(
     """
     given = {name: columns.get(name, name) for name in (*task.field_names, "label", "id")}
     for name in (*task.field_names, "label"):
-        _require(raw, name, given[name], shown)
+        _require(raw, name, given[name], source)
     target = get_task(task.kind).target
     read = _tokens if target == "tags" else _texts
-    texts = {name: read(raw, given[name], shown) for name in task.field_names}
-    labels = (_labels if target == "class" else _other_labels)(raw, given["label"], task, shown)
+    texts = {name: read(raw, given[name], source) for name in task.field_names}
+    labels = read_labels(raw, given["label"], task, source)
     if target == "tags":
-        _check_lengths(texts[task.field_names[0]], labels, given[task.field_names[0]], given["label"], shown)
+        _check_lengths(texts[task.field_names[0]], labels, given[task.field_names[0]], given["label"], source)
     if is_labeled:
-        _refuse_first(pc.is_null(labels), shown, given["label"], f"has no label; every row of {split} needs one")
+        _refuse_first(pc.is_null(labels), source, given["label"], f"has no label; every row of {split} needs one")
     if "id" in columns:
-        _require(raw, "id", given["id"], shown)
-    ids = _ids(raw, given["id"], split, shown)
-    return pa.table({"id": ids, **texts, **_language(raw, task, shown), "label": labels})
+        _require(raw, "id", given["id"], source)
+    ids = _ids(raw, given["id"], split, source)
+    return pa.table({"id": ids, **texts, **_language(raw, task, source), "label": labels})
 
 
-def _language(raw: pa.Table, task: Task, shown: str) -> dict[str, pa.ChunkedArray]:
+def _language(raw: pa.Table, task: Task, source: Source) -> dict[str, pa.ChunkedArray]:
     if task.language is None:
         return {}
     if task.language not in raw.column_names:
         found = ", ".join(raw.column_names)
-        raise ConfigError(f'{shown} has no column "{task.language}" for the language of rows; found: {found}.')
-    return {LANGUAGE: _texts(raw, task.language, shown)}
+        raise ConfigError(f'{source} has no column "{task.language}" for the language of rows; found: {found}.')
+    return {LANGUAGE: _texts(raw, task.language, source)}
 
 
-def _require(raw: pa.Table, name: str, column: str, shown: str) -> None:
+def _require(raw: pa.Table, name: str, column: str, source: Source) -> None:
     if column not in raw.column_names:
         found = ", ".join(raw.column_names)
         raise ConfigError(
-            f'{shown} has no column "{column}" for {name}; found: {found}. Name the right one with columns.{name}.'
+            f'{source} has no column "{column}" for {name}; found: {found}. Name the right one with columns.{name}.'
         )
 
 
-def _refuse_first(is_bad: pa.ChunkedArray, shown: str, column: str, what: str) -> None:
+def _refuse_first(is_bad: pa.ChunkedArray, source: Source, column: str, what: str) -> None:
     row = pc.index(is_bad, True).as_py()
     if row >= 0:
-        raise ConfigError(f'{shown}, row {row} (the first is 0), column "{column}" {what}.')
+        raise ConfigError(f'{source}, {source.at(row)}, column "{column}" {what}.')
 
 
-def _texts(raw: pa.Table, column: str, shown: str) -> pa.ChunkedArray:
-    found = _as_text(raw[column], shown, column)
+def _texts(raw: pa.Table, column: str, source: Source) -> pa.ChunkedArray:
+    found = _as_text(raw[column], source, column)
     if found is None:
-        raise ConfigError(f'{shown}, column "{column}" is of type {raw[column].type}; a field must be text.')
+        raise ConfigError(f'{source}, column "{column}" is of type {raw[column].type}; a field must be text.')
     trimmed = pc.utf8_trim_whitespace(pc.fill_null(found, ""))
-    _refuse_first(pc.equal(trimmed, ""), shown, column, "is empty; every field needs text, remove the row or fill it")
+    _refuse_first(pc.equal(trimmed, ""), source, column, "is empty; every field needs text, remove the row or fill it")
     return found
 
 
-def _tokens(raw: pa.Table, column: str, shown: str) -> pa.ChunkedArray:
+def _tokens(raw: pa.Table, column: str, source: Source) -> pa.ChunkedArray:
     """Lists of tokens, each with one or more characters."""
     values = raw[column]
     if values.type not in _LISTS_OF_TEXT:
         raise ConfigError(
-            f'{shown}, column "{column}" is of type {values.type}; a row needs a list of tokens, in parquet or JSON '
+            f'{source}, column "{column}" is of type {values.type}; a row needs a list of tokens, in parquet or JSON '
             "Lines."
         )
     found = values.cast(pa.list_(pa.string()))
     is_bad = pa.chunked_array([[not each or not all(each) for each in found.to_pylist()]])
-    _refuse_first(is_bad, shown, column, "has no token, or an empty one; remove it, or the row")
+    _refuse_first(is_bad, source, column, "has no token, or an empty one; remove it, or the row")
     return found
 
 
-def _check_lengths(tokens: pa.ChunkedArray, tags: pa.ChunkedArray, column: str, label: str, shown: str) -> None:
+def _check_lengths(tokens: pa.ChunkedArray, tags: pa.ChunkedArray, column: str, label: str, source: Source) -> None:
     ours, theirs = pc.list_value_length(tokens), pc.list_value_length(tags)
     row = pc.index(pc.not_equal(ours, theirs), True).as_py()
     if row >= 0:
         raise ConfigError(
-            f'{shown}, row {row} (the first is 0) has {ours[row]} tokens in "{column}", but {theirs[row]} tags in '
+            f'{source}, {source.at(row)} has {ours[row]} tokens in "{column}", but {theirs[row]} tags in '
             f'"{label}": every token needs one tag.'
         )
 
 
-def _as_text(values: pa.ChunkedArray, shown: str, column: str) -> pa.ChunkedArray | None:
+def _as_text(values: pa.ChunkedArray, source: Source, column: str) -> pa.ChunkedArray | None:
     """As string; null-typed columns too, so that the error names the first row. None for any other type.
 
     Raises:
@@ -123,46 +124,55 @@ def _as_text(values: pa.ChunkedArray, shown: str, column: str) -> pa.ChunkedArra
         found.validate(full=True)
     except pa.ArrowInvalid:
         is_bad = pa.chunked_array([[not is_readable(value) for value in found]])
-        _refuse_first(is_bad, shown, column, "is not valid UTF-8; correct or remove the row")
+        _refuse_first(is_bad, source, column, "is not valid UTF-8; correct or remove the row")
     return found
 
 
-def _labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArray:
+def read_labels(raw: pa.Table, column: str, task: Task, source: Source) -> pa.ChunkedArray:
+    """The labels as the task has them, null for rows without one.
+
+    Raises:
+        ConfigError: A label is none of the task's, or the column is of another type.
+    """
+    read = _labels if get_task(task.kind).target == "class" else _other_labels
+    return read(raw, column, task, source)
+
+
+def _labels(raw: pa.Table, column: str, task: Task, source: Source) -> pa.ChunkedArray:
     values = raw[column]
     if pa.types.is_integer(values.type) and task.labels_are_numbers:
-        numbers = _numbers_of(values.cast(pa.string()), column, task, shown)
+        numbers = _numbers_of(values.cast(pa.string()), column, task, source)
     elif pa.types.is_integer(values.type):
         numbers = values.cast(pa.int64())
-    elif (names := _as_text(values, shown, column)) is not None:
-        numbers = _numbers_of(names, column, task, shown)
+    elif (names := _as_text(values, source, column)) is not None:
+        numbers = _numbers_of(names, column, task, source)
     else:
         if values.null_count:  # pandas makes numbers of fractions where one is missing
-            _refuse_first(pc.is_null(values), shown, column, f"is empty; allowed are {_allowed(task)}")
-        raise ConfigError(f'{shown}, column "{column}" is of type {values.type}; allowed are {_allowed(task)}.')
+            _refuse_first(pc.is_null(values), source, column, f"is empty; allowed are {_allowed(task)}")
+        raise ConfigError(f'{source}, column "{column}" is of type {values.type}; allowed are {_allowed(task)}.')
     is_bad = pc.or_(pc.less(numbers, UNLABELED), pc.greater_equal(numbers, task.num_classes))
     row = pc.index(is_bad, True).as_py()
     if row >= 0:
-        _refuse_first(is_bad, shown, column, f"is {values[row].as_py()!r}; allowed are {_allowed(task)}")
+        _refuse_first(is_bad, source, column, f"is {values[row].as_py()!r}; allowed are {_allowed(task)}")
     return pc.if_else(pc.equal(numbers, UNLABELED), pa.scalar(None, pa.int64()), numbers)
 
 
-def _other_labels(raw: pa.Table, column: str, task: Task, shown: str) -> pa.ChunkedArray:
+def _other_labels(raw: pa.Table, column: str, task: Task, source: Source) -> pa.ChunkedArray:
     """As the corpus's own task reads them."""
     values, kind = raw[column], get_task(task.kind)
     try:
         if task.tags == "mend" and pa.types.is_list(values.type):
             values, _ = mended(values, task.labels)
         with outside(f"task {kind.name}", type(kind), LabelError):
-            found = kind.read(_as_text(values, shown, column) or values, task.labels)
+            found = kind.read(_as_text(values, source, column) or values, task.labels)
     except LabelError as error:
         raise ConfigError(
-            f'{shown}, row {error.row} (the first is 0), column "{column}" is {error.found!r}; allowed are '
-            f"{error.allowed}."
+            f'{source}, {source.at(error.row)}, column "{column}" is {error.found!r}; allowed are {error.allowed}.'
         ) from error
     return pa.chunked_array([found])
 
 
-def _numbers_of(names: pa.ChunkedArray, column: str, task: Task, shown: str) -> pa.ChunkedArray:
+def _numbers_of(names: pa.ChunkedArray, column: str, task: Task, source: Source) -> pa.ChunkedArray:
     """Class names or, except for `Task.labels_are_numbers`, class numbers; an empty CSV cell means unlabeled."""
     known_numbers = range(UNLABELED, 0 if task.labels_are_numbers else task.num_classes)
     numbers = {str(number): number for number in known_numbers}
@@ -173,7 +183,7 @@ def _numbers_of(names: pa.ChunkedArray, column: str, task: Task, shown: str) -> 
     row = pc.index(pc.is_null(position), True).as_py()
     if row >= 0:
         what = f"is {values[row].as_py()!r}; allowed are {_allowed(task)}"
-        _refuse_first(pc.is_null(position), shown, column, what)
+        _refuse_first(pc.is_null(position), source, column, what)
     return pc.take(pa.array(list(numbers.values()), pa.int64()), position)
 
 
@@ -184,20 +194,20 @@ def _allowed(task: Task) -> str:
     return f"{names}, or {UNLABELED} for a row without a label"
 
 
-def _ids(raw: pa.Table, column: str, split: str, shown: str) -> pa.Array | pa.ChunkedArray:
+def _ids(raw: pa.Table, column: str, split: str, source: Source) -> pa.Array | pa.ChunkedArray:
     if column not in raw.column_names:
         return pa.array([f"{split}:{row}" for row in range(raw.num_rows)])
     values = raw[column]
-    own = values.cast(pa.string()) if pa.types.is_integer(values.type) else _as_text(values, shown, column)
+    own = values.cast(pa.string()) if pa.types.is_integer(values.type) else _as_text(values, source, column)
     if own is None:
-        raise ConfigError(f'{shown}, column "{column}" is of type {values.type}; an id must be text or an integer.')
+        raise ConfigError(f'{source}, column "{column}" is of type {values.type}; an id must be text or an integer.')
     own = pc.fill_null(own, "")
-    _refuse_first(pc.equal(own, ""), shown, column, "is empty; every row needs its own id")
+    _refuse_first(pc.equal(own, ""), source, column, "is empty; every row needs its own id")
     seen: dict[str, int] = {}
     for row, each in enumerate(own.to_pylist()):
         if (first := seen.setdefault(each, row)) != row:
             raise ConfigError(
-                f'{shown}, row {row} (the first is 0), column "{column}" is {each!r}, as in row {first}: '
+                f'{source}, {source.at(row)}, column "{column}" is {each!r}, as in {source.at(first)}: '
                 "every row needs its own id."
             )
     return pc.binary_join_element_wise(pa.scalar(split), own, ":")

@@ -9,6 +9,7 @@ import numpy as np
 
 from kdray.corpora import TRAIN, VALIDATION, Field, StoredCorpus, Task, load_corpus
 from kdray.corpora.files import check_file, read_table
+from kdray.corpora.source import Source
 from kdray.corpora.validate import normalize
 from kdray.errors import ConfigError
 from kdray.export.trained import Reading, TrainedModel
@@ -88,7 +89,7 @@ def _of_file(file: Path, reading: Reading) -> Evidence:
         raise ConfigError(
             f"{file} has no column {missing[0]!r}; found: {', '.join(raw.column_names)}. Rename the column of the file."
         )
-    table = normalize(raw, task=task, split="rows", shown=file.name, columns={}, is_labeled=True)
+    table = normalize(raw, task=task, split="rows", source=Source(file.name, file), columns={}, is_labeled=True)
     columns = [table[name].to_pylist() for name in reading.fields]
     targets = get_task(reading.task).targets(table["label"], reading.labels)
     source = f"rows of {file.name}"

@@ -66,9 +66,8 @@ class Part:
     """Some rows of a file.
 
     Attributes:
-        first: The number of its first row in the file, from 1.
         table: Rows that could be read.
-        numbers: Of these rows.
+        numbers: Of these rows, from 1: the lines of a CSV or JSON Lines file, the rows of parquet.
         rejected: Rows that could not be read: number and reason.
     """
 
@@ -80,7 +79,8 @@ class Part:
 def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -> Counts:
     """Write a file with the rows of `source` and their predictions, in their order.
 
-    Rows without a readable text are left out and listed in `<target>.rejected.jsonl` with the reason.
+    Rows without a readable text are left out and listed in `<target>.rejected.jsonl` with the reason and their number
+    (`line` of a CSV or JSON Lines file, `row` of parquet; both from 1).
 
     Args:
         source: A file .parquet, .csv or .jsonl; with lists of tokens .parquet or .jsonl.
@@ -100,6 +100,7 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
         raise ConfigError(f"--column {min(others)}=...: the model has no such text; it has {', '.join(scorer.fields)}.")
     names = [options.columns.get(name, name) for name in scorer.fields]
     counts = Counts()
+    numbered = "row" if source.suffix == ".parquet" else "line"
     side = target.with_name(target.name + REJECTED)
     with _new_file(side) as rejected, _new_file(target) as draft:
         with rejected.open("w", encoding="utf-8") as log, _writer(target.suffix, draft) as write:
@@ -108,7 +109,7 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
                 counts += counts_of_part
                 write(table)
                 for number, reason in sorted([*part.rejected, *faults]):
-                    log.write(json.dumps({"row": number, "reason": reason}, ensure_ascii=False) + "\n")
+                    log.write(json.dumps({numbered: number, "reason": reason}, ensure_ascii=False) + "\n")
         if not counts.rows:
             raise ConfigError(f"{source} has no rows.")
         if not counts.rejected:
@@ -223,12 +224,12 @@ def _csv_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
     if len(set(names)) < len(names):
         raise ConfigError(f"{path} has two columns of one name; rename one.")
     rows, numbers, bad = list[list[str]](), list[int](), list[tuple[int, str]]()
-    for number, (line, row) in enumerate(lines, start=1):
+    for line, row in lines:
         if len(row) == len(names):
             rows.append(row)
-            numbers.append(number)
+            numbers.append(line)
         else:
-            bad.append((number, f"line {line}: {len(row)} cells, but the header has {len(names)}"))
+            bad.append((line, f"it has {len(row)} cells, but the header has {len(names)}"))
         if len(rows) + len(bad) == PART_ROWS:
             yield Part(_text_table(names, rows, texts), numbers, bad)
             rows, numbers, bad = [], [], []

@@ -139,7 +139,7 @@ def _tokens(given: Any, name: str) -> list[str]:
     tokens: list[Any] = list(given)
     for number, token in enumerate(tokens):
         if not isinstance(token, str) or not token:
-            raise ConfigError(f"{name!r} has {_shown(token)} at place {number} (the first is 0), not a token")
+            raise ConfigError(f"{name!r} has {_shown(token)} at position {number} (the first is 0), not a token")
         if not is_text(token):
             raise ConfigError(f"{name!r} has a token that is not valid Unicode (half of a surrogate pair)")
     return tokens

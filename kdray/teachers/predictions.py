@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kdray.corpora.files import check_file, read_table
+from kdray.corpora.source import Source
 from kdray.errors import ConfigError
 from kdray.models import ModelInfo
 from kdray.store import file_sha256
@@ -49,11 +50,11 @@ class GivenLogits:
 @dataclass(frozen=True)
 class _File:
     table: pa.Table
-    shown: str
+    shown: Source
     labels: tuple[str, ...]
 
     def refuse(self, row: int, column: str, what: str) -> NoReturn:
-        raise ConfigError(f'{self.shown}, row {row} (the first is 0), column "{column}" {what}.')
+        raise ConfigError(f'{self.shown}, {self.shown.at(row)}, column "{column}" {what}.')
 
 
 def no_model(name: str, labels: Sequence[str]) -> ModelInfo:
@@ -85,7 +86,7 @@ def read_predictions(
         ConfigError: The file has none or several of the forms above, a value is not allowed, a row is named twice or is
             not in the corpus, or no row of train has a prediction.
     """
-    file = _File(read_table(path, path.name), path.name, tuple(labels))
+    file = _File(read_table(path, path.name), Source(path.name, path), tuple(labels))
     logits, predicted = _logits(file)
     places = _places(file, tables, fields, logits, is_part=is_part)
     found = {split: np.full((len(table), len(labels)), np.nan, np.float32) for split, table in tables.items()}
@@ -120,7 +121,9 @@ def _places(
         earlier = first.setdefault(key, row)
         if earlier != row and (by_id or not np.array_equal(logits[row], logits[earlier], equal_nan=True)):
             other = "" if by_id else " with another prediction"
-            file.refuse(row, names[0], f"is {key[0]!r}, as in row {earlier}{other}; keep one of the two rows")
+            file.refuse(
+                row, names[0], f"is {key[0]!r}, as in {file.shown.at(earlier)}{other}; keep one of the two rows"
+            )
         if key not in known and not is_part:
             advice = "remove the row, or the column id to match by text" if by_id else "remove the row"
             file.refuse(row, names[0], f"is {key[0]!r}, which no row of the corpus has; {advice}")
@@ -269,7 +272,7 @@ def _probabilities(file: _File, column: str, rows: np.ndarray, values: np.ndarra
     total = values.sum(axis=1)
     for place in np.flatnonzero(~(abs(total - 1) <= TOLERANCE))[:1]:
         raise ConfigError(
-            f"{file.shown}, row {rows[place]} (the first is 0): the probabilities sum to {total[place]:.4g}, not to 1 "
+            f"{file.shown}, {file.shown.at(int(rows[place]))}: the probabilities sum to {total[place]:.4g}, not to 1 "
             f"(± {TOLERANCE}); give those of all labels."
         )
     floor = np.minimum(FLOOR, np.where(values > 0, values, 1).min(axis=1, keepdims=True))
@@ -288,7 +291,7 @@ def _votes(file: _File, column: str, rows: np.ndarray, values: np.ndarray) -> np
     total = values.sum(axis=1, keepdims=True)
     for place in np.flatnonzero(total[:, 0] == 0)[:1]:
         raise ConfigError(
-            f"{file.shown}, row {rows[place]} (the first is 0) has no vote for any label; leave its cells empty."
+            f"{file.shown}, {file.shown.at(int(rows[place]))} has no vote for any label; leave its cells empty."
         )
     return np.log((1 - SMOOTHING) * values / total + SMOOTHING / values.shape[1])
 

@@ -209,8 +209,8 @@ def test_scores_are_shown_with_those_of_the_teacher_and_of_the_majority_class(
     ("texts", "sentence"),
     [
         ("one text", "put the one text into a list"),
-        ([3], "row 0 is 3; expected a text"),
-        (["a", ("a", "b")], r"row 1 is \('a', 'b'\); expected a text"),
+        ([3], r"texts\[0\] is 3; expected a text"),
+        (["a", ("a", "b")], r"texts\[1\] is \('a', 'b'\); expected a text"),
     ],
 )
 def test_what_is_not_a_list_of_texts_is_refused(student: kd.Student, texts: Any, sentence: str) -> None:
@@ -467,15 +467,15 @@ def test_odd_rows_are_named(caplog: pytest.LogCaptureFixture) -> None:
     rows.loc[6, "label"] = "positiv"
     found = kd.Dataset.from_pandas(rows, name="tickets")
     assert found.options["labels"] == ("negative", "positiv", "positive")
-    assert "tickets: train has 1 row without a label (row 5, the first is 0)" in caplog.text
+    assert "tickets: train has 1 row without a label: position 5 (the first is 0)" in caplog.text
     sentence = "tickets: label 'positiv' has only 1 of 60 rows, so it cannot be in both train and validation; is this a"
     assert caplog.text.count(sentence) == 1
     kd.Dataset.from_pandas(rows, validation=frame(60, 70), name="split")
     kd.Dataset.from_pandas(rows.assign(label=[None] * 5 + list(rows["label"][5:])), name="five")
-    assert "five: train has 6 rows without a label (rows 0, 1, 2 and 3 more, the first is 0)" in caplog.text
+    assert "five: train has 6 rows without a label: positions 0, 1, 2 and 3 more (the first is 0)" in caplog.text
     assert "split: label 'positiv' has only 1 of 60 rows; is this a typing error?" in caplog.text
     rows.loc[7, "text"] = " "
-    with pytest.raises(ConfigError, match=r"^tickets, train, row 7 \(the first is 0\): column 'text' is empty; remove"):
+    with pytest.raises(ConfigError, match=r"^tickets, train, position 7 \(the first is 0\): column 'text' is empty"):
         kd.Dataset.from_pandas(rows, name="tickets")
 
 

@@ -482,21 +482,21 @@ def test_refuses_lines_that_are_not_json_objects(tmp_path):
     with_train(tmp_path, texts(2))
     lines = (tmp_path / "train.jsonl").read_text()
     (tmp_path / "train.jsonl").write_text(lines + '{"text": \n')
-    assert "train.jsonl, line 3 is not JSON" in refusal(tmp_path)
+    assert "train.jsonl, line 3 is not JSON (Expecting value at character 11): each line must" in refusal(tmp_path)
     (tmp_path / "train.jsonl").write_text(lines + "[1]\n")
     assert "train.jsonl, line 3 is a JSON list: each line must be one JSON object" in refusal(tmp_path)
     (tmp_path / "train.jsonl").write_text(lines + '{"text": "a \\ud800 half", "label": 0}\n')
-    assert 'train.jsonl, row 2 (the first is 0), column "text" is not valid Unicode' in refusal(tmp_path)
+    assert 'train.jsonl, line 3, column "text" is not valid Unicode' in refusal(tmp_path)
     (tmp_path / "train.jsonl").write_text(lines + '{"text": "one", "text": "two", "label": 0}\n')
     assert 'train.jsonl, line 3 has the key "text" twice' in refusal(tmp_path)
     (tmp_path / "train.jsonl").write_text('{"text": "a", "label": 0}\n{"text": "b", "label": 18446744073709551616}\n')
-    assert 'row 1 (the first is 0), column "label" has a whole number of more than 64 bits' in refusal(tmp_path)
+    assert 'line 2, column "label" has a whole number of more than 64 bits' in refusal(tmp_path)
 
 
 def test_refuses_a_column_of_two_types(tmp_path):
     rows = texts(20)
     rows[5]["text"] = 5
-    assert 'row 5 (the first is 0), column "text" is of type int, but earlier rows are of type str' in refusal(
+    assert 'line 6, column "text" is of type int, but earlier rows are of type str' in refusal(
         with_train(tmp_path, rows)
     )
 
@@ -528,7 +528,7 @@ def test_refuses_empty_texts(tmp_path, text):
     rows = texts(20)
     rows[7]["text"] = text
     assert refusal(with_train(tmp_path, rows)) == (
-        f'folder {tmp_path.name}/train.jsonl, row 7 (the first is 0), column "text" is empty; every field needs text, '
+        f'folder {tmp_path.name}/train.jsonl, line 8, column "text" is empty; every field needs text, '
         "remove the row or fill it."
     )
 
@@ -547,7 +547,7 @@ def test_refuses_labels_outside_the_classes(tmp_path, label):
         rows = [row | {"label": "yes"} for row in rows]
     rows[4]["label"] = label
     assert refusal(with_train(tmp_path, rows)) == (
-        f'folder {tmp_path.name}/train.jsonl, row 4 (the first is 0), column "label" is {label!r}; '
+        f'folder {tmp_path.name}/train.jsonl, line 5, column "label" is {label!r}; '
         "allowed are 0 (no), 1 (yes), or -1 for a row without a label."
     )
 
@@ -564,9 +564,7 @@ def test_refuses_unlabeled_rows_in_reported_splits(tmp_path, label):
     rows[2]["label"] = label
     with_train(tmp_path, texts(20))
     write(tmp_path, "test", rows)
-    assert 'test.jsonl, row 2 (the first is 0), column "label" has no label; every row of test needs one' in refusal(
-        tmp_path
-    )
+    assert 'test.jsonl, line 3, column "label" has no label; every row of test needs one' in refusal(tmp_path)
 
 
 def test_refuses_train_without_labels(tmp_path):
@@ -579,11 +577,11 @@ def test_refuses_train_without_labels(tmp_path):
 def test_refuses_duplicate_and_empty_ids(tmp_path):
     rows = [row | {"id": f"x{i}"} for i, row in enumerate(texts(20))]
     rows[9]["id"] = "x2"
-    assert "row 9 (the first is 0), column \"id\" is 'x2', as in row 2: every row needs its own id" in refusal(
+    assert "line 10, column \"id\" is 'x2', as in line 3: every row needs its own id" in refusal(
         with_train(tmp_path, rows)
     )
     rows[9]["id"] = None
-    assert 'row 9 (the first is 0), column "id" is empty' in refusal(with_train(tmp_path, rows))
+    assert 'line 10, column "id" is empty' in refusal(with_train(tmp_path, rows))
 
 
 def test_refuses_selection_settings_that_the_folder_makes_useless(tmp_path):

@@ -72,7 +72,7 @@ def test_an_empty_cell_of_a_csv_is_a_missing_text(scorer, tmp_path):
     assert (counts.rows, counts.rejected) == (4, 2)
     assert [(row["id"], row["text"]) for row in read(tmp_path / "out.jsonl")] == [("a", "good"), ("", "bad")]
     side = [json.loads(line) for line in (tmp_path / "out.jsonl.rejected.jsonl").read_text().splitlines()]
-    assert side == [{"row": number, "reason": "the text 'text' is missing"} for number in (2, 3)]
+    assert side == [{"line": number, "reason": "the text 'text' is missing"} for number in (3, 4)]
 
 
 def test_lines_of_csv_with_other_numbers_of_cells_are_rejected(scorer, tmp_path):
@@ -81,8 +81,8 @@ def test_lines_of_csv_with_other_numbers_of_cells_are_rejected(scorer, tmp_path)
     assert (counts.rows, counts.rejected) == (3, 1)
     assert [row["id"] for row in read(tmp_path / "out.jsonl")] == ["a", "c"]
     assert json.loads((tmp_path / "out.jsonl.rejected.jsonl").read_text()) == {
-        "row": 2,
-        "reason": "line 4: 3 cells, but the header has 2",
+        "line": 4,
+        "reason": "it has 3 cells, but the header has 2",
     }
 
 
@@ -93,7 +93,7 @@ def test_lines_that_are_no_json_objects_are_rejected(scorer, tmp_path):
     assert (counts.rows, counts.rejected) == (6, 4)
     assert [row["text"] for row in read(tmp_path / "out.jsonl")] == ["good", "bad"]
     side = (tmp_path / "out.jsonl.rejected.jsonl").read_text().splitlines()
-    assert [json.loads(line)["row"] for line in side] == [2, 3, 4, 5]
+    assert [json.loads(line)["line"] for line in side] == [2, 3, 4, 5]
     assert json.loads(side[2])["reason"] == "the text 'text' is 3, not a text"
 
 

@@ -76,10 +76,10 @@ def test_rows_that_hold_no_tokens_go_to_a_side_file(tagger, tmp_path):
     counts = predict_file(open_scorer(tagger), tmp_path / "in.jsonl", tmp_path / "out.jsonl", Options())
     assert (counts.rows, counts.rejected) == (5, 4)
     side = [json.loads(line) for line in (tmp_path / "out.jsonl.rejected.jsonl").read_text().splitlines()]
-    assert [(each["row"], each["reason"]) for each in side] == [
+    assert [(each["line"], each["reason"]) for each in side] == [
         (2, "'tokens' is \"a film\", not a list of tokens"),
         (3, "'tokens' is [\"a\", 1], not a list of tokens"),
-        (4, "'tokens' has '' at place 1 (the first is 0), not a token"),
+        (4, "'tokens' has '' at position 1 (the first is 0), not a token"),
         (5, "the list 'tokens' is missing"),
     ]
 
@@ -141,7 +141,7 @@ def test_tokens_and_texts_get_tags_and_entities(client, tagger, tag_bundle):
         (
             b'{"tokens": [["a"], ["a", ""]]}',
             422,
-            "tokens[1]: 'tokens' has '' at place 1 (the first is 0), not",
+            "tokens[1]: 'tokens' has '' at position 1 (the first is 0), not",
         ),
         (b'{"texts": [["a", "b"]]}', 422, "texts[0] is neither a text nor a list of texts: send"),
         (b'{"texts": ["\\ud800"]}', 422, "half of a surrogate pair"),

@@ -189,11 +189,11 @@ def test_what_tags_have_no_use_for_is_refused(tiny_encoder, folder, store, secti
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ({"tokens": ["a", "film"], "tags": ["O"]}, r'row 2 \(the first is 0\) has 2 tokens in "tokens", but 1'),
-        ({"tokens": ["a"], "tags": ["I-PER"]}, r'row 2 \(the first is 0\), column "tags" is \'I-PER at the start'),
+        ({"tokens": ["a", "film"], "tags": ["O"]}, r'line 3 has 2 tokens in "tokens", but 1'),
+        ({"tokens": ["a"], "tags": ["I-PER"]}, r'line 3, column "tags" is \'I-PER at the start'),
         (
             {"tokens": ["a", ""], "tags": ["O", "O"]},
-            r'row 2 \(the first is 0\), column "tokens" has no token',
+            r'line 3, column "tokens" has no token',
         ),
     ],
 )
@@ -228,7 +228,7 @@ def test_a_student_finds_entities_and_is_exported_with_a_proof(tiny_encoder, fol
     assert "pipeline_tag: token-classification" in (tmp_path / "hf" / "README.md").read_text()
     find = transformers.pipeline("token-classification", str(tmp_path / "hf"), aggregation_strategy="simple")
     assert {each["entity_group"] for row in rows for each in find(" ".join(row))} == set(tagged.TYPES)
-    with pytest.raises(ConfigError, match=r"^row 0 is 'a film'; expected a list of tokens"):
+    with pytest.raises(ConfigError, match=r"^texts\[0\] is 'a film'; expected a list of tokens"):
         student.predict(["a film"])
 
 
