@@ -1,5 +1,6 @@
 """Trials of a finished or stopped search: train one of them again, or take the student of the best."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from kdray.experiments.replay import past_trial, retrain, student_of
 from kdray.export.bundle import write_saved
 from kdray.export.folder import new_folder
 from kdray.export.trained import FILE, TrainedModel, parts_of
+from kdray.report import winner_on_seeds
+from kdray.results import SweepResult, parse_result
 from kdray.stages import Context
+from kdray.store import Store
 
 
 def sweeps_of(store: str) -> list[str]:
@@ -52,6 +56,13 @@ def run_trial(
     }
 
 
+def _verdict(store: Store, sweep: str) -> str:
+    """The winner on further seeds and against the no-KD baseline; empty where the search has not ended."""
+    document = store.read_json(f"sweeps/{sweep}/result.json")
+    found = None if document is None else parse_result(document)
+    return f"Chosen by the sweep `{sweep}`. {winner_on_seeds(found)}" if isinstance(found, SweepResult) else ""
+
+
 def best_trial(
     sweep: str, *, store: str, storage: str | None = None, export: Path | None = None, overwrite: bool = False
 ) -> dict[str, Any]:
@@ -68,7 +79,11 @@ def best_trial(
     if export is not None:
         with new_folder(export, f"--export {export}", mark=FILE, overwrite=overwrite) as draft:
             model = TrainedModel(*parts_of(student, opened))
+            verdict = _verdict(opened, sweep)
+            model = replace(model, result={**model.result, "verdict": verdict})
             write_saved(model, draft, corpus=model.corpus)
+            with (draft / "README.md").open("a", encoding="utf-8") as card:
+                card.write(f"\n{verdict}\n" if verdict else "")
     folder = export or (student.file("model") if opened.is_local else opened.uri_of(student.place("model")))
     return {
         "sweep": sweep,

@@ -35,7 +35,8 @@ def model_card(result: Mapping[str, Any], architecture: Architecture) -> str:
     names = list(scores["test"])
     rows = [f"| {split} | {' | '.join(f'{values[n]:.4f}' for n in names)} |" for split, values in scores.items()]
     teachers = ", ".join(teacher["info"]["name"] for teacher in spec["teachers"])
-    trained = f"Trained on {result['rows']['train']:,} rows for {len(result['history'])} epochs"
+    epochs = len(result["history"])
+    trained = f"Trained on {result['rows']['train']:,} rows for {epochs} {'epoch' if epochs == 1 else 'epochs'}"
     kept = f"(epoch {result['best_epoch']} kept), seed {spec['train']['seed']}."
     return CARD.format(
         library=architecture.library,

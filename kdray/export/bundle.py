@@ -253,6 +253,7 @@ def _about(model: TrainedModel, format: Format, source: str) -> dict[str, Any]:
         "max_length": reading.max_length,
         "rows": source,
         "test": result.get("metrics", {}).get("test", {}),
+        "verdict": result.get("verdict", ""),
         "int8": None,
         "machine": machine(),
         "versions": {"kdray": kdray.__version__, **more},

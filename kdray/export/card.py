@@ -89,6 +89,8 @@ def bundle_card(about: Mapping[str, Any]) -> str:
     if about["test"]:
         rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in about["test"].items())
         text += f"\nScores of the model on its test rows, before the export:\n\n| metric | test |\n|---|---|\n{rows}\n"
+    if about.get("verdict"):
+        text += f"\n{about['verdict']}\n"
     if about["int8"]:
         text += _tried(about)
     if (found := about.get("calibration")) is not None:

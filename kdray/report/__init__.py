@@ -19,7 +19,7 @@ from kdray.report.figures import TEMPLATE
 from kdray.report.pages import document_of
 from kdray.report.pair import side_by_side
 from kdray.report.render import html_page, markdown_page
-from kdray.report.summary import score_on_test
+from kdray.report.summary import score_on_test, winner_on_seeds
 from kdray.results import IndexEntry, PruneResult, SweepResult, parse_entry, parse_result
 from kdray.store import Store
 
@@ -30,6 +30,7 @@ __all__ = [
     "index_entry",
     "render",
     "render_index",
+    "winner_on_seeds",
     "write_page",
     "write_pair",
     "write_plotly",

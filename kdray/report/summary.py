@@ -86,6 +86,16 @@ def _score(student: Confirmed, metric: Metric) -> str:
     return f"{metric.name} {metric.score_and_spread(student.test.mean, student.test.std)}"
 
 
+def winner_on_seeds(result: SweepResult) -> str:
+    """The verdict, and the winner's difference to the no-KD baseline where it was measured, for its model card."""
+    rows, higher = result.corpus.rows.get("test"), result.higher_is_better
+    metric = fmt.metric(result.metric, rows, higher_is_better=higher)
+    found = [sweep_verdict(result, metric)]
+    if result.confirmation and (ours := winner_first(result.confirmation)[0]).difference is not None:
+        found.append(compared(ours.difference, metric, ours.test.values))
+    return " ".join(found)
+
+
 def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
     """The sentences under the verdict, unfavorable ones included."""
     found = [f"The search ended early: {result.stopped}."] if result.stopped else []
