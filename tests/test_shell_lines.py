@@ -1,7 +1,7 @@
 """The `kdray` lines of the pages are run, page by page and in their order, with a tiny encoder in place of MiniLM.
 
-Every corpus is cut to a few rows. Lines of named corpora need KDRAY_DATA; without it they are skipped. What is not run
-here is listed with the reason; tests/test_every_block.py checks those lines without running them.
+Every corpus is cut to a few rows. Lines of named corpora need KDRAY_DATA; without it they are skipped. `NOT_RUN` lists
+the commands that other tests run.
 """
 
 import os
@@ -23,18 +23,18 @@ import kdray.models.encoders
 from kdray.cli import main
 from kdray.distillation import StudentSettings
 
-ROWS = 120  # of each split of a named corpus
+TRAIN_ROWS, OTHER_ROWS = 200, 40  # of a named corpus
 STAGES = ("run", "prune", "teach", "outputs", "distill", "evaluate")
 EXTENDING = pages.ROOT / "docs/extending.md"
 NOT_RUN = {
-    "kdray serve": "it does not end; tests/serve/test_service.py starts it",
-    "kdray sweep": "tests/sweeps run sweeps",
-    "kdray compare": "tests/experiments run comparisons",
-    "kdray trial": "it needs a sweep; tests/cli/test_sweep_commands.py runs it",
-    "kdray best": "it needs a sweep; tests/cli/test_sweep_commands.py runs it",
-    "kdray papers": "tests/test_papers.py runs it",
-    "kdray bench": "it takes a minute for each model; tests/export/test_bench.py runs it",
-    "--engine ray": "tests/serve/test_files_on_ray.py runs it",
+    "kdray serve": "tests/serve/test_service.py",  # it does not end
+    "kdray bench": "tests/export/test_bench.py",  # a minute for each model
+    "kdray sweep": "tests/engines/test_on_ray.py",
+    "kdray compare": "tests/cli/test_engine.py",
+    "kdray trial": "tests/engines/test_on_ray.py",
+    "kdray best": "tests/engines/test_bucket.py",
+    "kdray papers": "tests/test_papers.py",
+    "--engine ray": "tests/serve/test_files.py",
 }
 SMALL = ("train.epochs=1", "assistant.train.epochs=1", "outputs.quality_check=false")
 IN_CI = ("README.md", "runs.md")  # the other pages take minutes: make soak
@@ -80,7 +80,8 @@ def few_rows(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
         if source.parent.name in named | {"wnut17", "umsab"}:
             (folder / source.parent.name).mkdir(exist_ok=True)
             table = pq.read_table(source)  # rows far apart, because files may be sorted by label or language
-            few = table.take(np.linspace(0, len(table) - 1, min(ROWS, len(table))).astype(int))
+            rows = min(TRAIN_ROWS if source.stem == "train" else OTHER_ROWS, len(table))
+            few = table.take(np.linspace(0, len(table) - 1, rows).astype(int))
             pq.write_table(few, folder / source.parent.name / source.name)
     return folder
 
@@ -94,11 +95,10 @@ def folder(tmp_path: Path, twelve_layers: Path, few_rows: Path | None, monkeypat
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / VECTORS).write_text("".join(f"{word} {'0.5 ' * 299}0.5\n" for word in tiny.WORDS[5:]))
     rows = pd.DataFrame([tiny.opinion(number) for number in range(80)])
-    rows["stars"] = rows["label"].map({"positive": "good", "negative": "bad"})
     (tmp_path / "my-data").mkdir()
-    for split, part in (("train", rows[:60]), ("test", rows[60:])):
-        named = part.rename(columns={"text": "review"})[["review", "stars"]]
-        named.to_csv(tmp_path / "my-data" / f"{split}.csv", index=False)
+    own = rows[["text", "label"]].replace({"positive": "good", "negative": "bad"})
+    own[:60].to_csv(tmp_path / "my-data/train.csv", index=False)
+    own[60:].to_csv(tmp_path / "my-data/test.csv", index=False)
     rows[["text"]].to_csv(tmp_path / "new.csv", index=False)
     rows.rename(columns={"text": "review"})[["review"]].to_parquet(tmp_path / "reviews.parquet")
     rows.to_csv(tmp_path / "tickets.csv", index=False)
@@ -117,6 +117,7 @@ def folder(tmp_path: Path, twelve_layers: Path, few_rows: Path | None, monkeypat
 def test_pages_have_lines_that_are_run() -> None:
     assert sum(_runs(line) for page in PAGES for line in _lines(page)) > 40
     assert all(any(text in line for page in pages.ALL for line in pages.shell_lines(page)) for text in NOT_RUN)
+    assert all((pages.ROOT / test).is_file() for test in NOT_RUN.values())
 
 
 @pytest.mark.parametrize(
