@@ -47,7 +47,7 @@ def main() -> None:
             "std": each["test"]["std"],
             "retention": each["retention"],
             "p vs no-KD": (each["difference"] or {}).get("p_value"),
-            **each["entities"],
+            **{name: scores["f1"] for name, scores in each["classes"].items()},
         }
         for each in found.result["confirmation"]
     ]
