@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = did_you_mean(given[0], COMMANDS, otherwise="kdray --help lists the commands.")
         return refused(f"unknown command {given[0]!r}; {hint}")
     arguments, rest = parser.parse_known_args(given)
-    if rest and arguments.command in STAGES and not any(word.startswith("-") for word in rest):
+    if rest and arguments.command in (*STAGES, "papers") and not any(word.startswith("-") for word in rest):
         arguments.overrides += rest  # settings after an option, which argparse does not accept
     elif rest and arguments.command not in OF_FILES:
         setting = "; write settings without --, such as store=runs" if arguments.command in STAGES else ""
