@@ -1,5 +1,6 @@
 """What each part of DeKD adds, as in S1: `python sweeps/ablate_dekd.py [--corpus mrpc] [--seeds 5]`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import tune_mrpc
@@ -7,19 +8,13 @@ from tune_mrpc import ON_SAMPLE
 
 from kdray.cli.compare import compare_main
 from kdray.config import RunConfig
+from kdray.papers.recipes import DEKD_PARTS, STRATEGIES
 
 SETTINGS = tune_mrpc.SETTINGS | {"method": {"name": "dekd"}}
-CHANGES: dict[str, dict[str, Any]] = {
-    "DeKD": {},
-    "DeKD without data selection": {"r": 1.0, "strategy": "entropy", "ce_on": "all"},
-    "DeKD without assistant": {"assistant": False, "ta_depth": None},
-    "DeKD without layer alignment": {"lambda3": 0.0, "granularity": "batch"},
-    **{f"DeKD, selection {by}": {"strategy": by} for by in ("random", "least_confidence", "margin")},
-}
 
 
-def variants(run: RunConfig) -> dict[str, dict[str, Any]]:
-    return {label: {"method": change} for label, change in CHANGES.items()}
+def variants(run: RunConfig) -> Mapping[str, Mapping[str, Any]]:
+    return {**DEKD_PARTS, **{f"DeKD, selection {by}": {"method.strategy": by} for by in STRATEGIES[1:]}}
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of
 from kdray.cli.show import table
 from kdray.errors import ConfigError
-from kdray.papers import RECIPES, SIZES, every_published, published
+from kdray.papers import CORPORA, RECIPES, SIZES, every_published, published
 from kdray.secrets import without_passwords
 
 
@@ -35,30 +35,46 @@ def show_papers(arguments: argparse.Namespace) -> Any:
         return _listed(quiet=arguments.json)
     check_engine_flags(arguments)
     if published(arguments.name).commands:
-        return _system(arguments.name, arguments.overrides, quiet=arguments.json)
-    from kdray.papers.reproduce import reproduce
+        _refuse(arguments, "; put it after the command of a row")
+        return _system(arguments.name, quiet=arguments.json)
+    if arguments.name in CORPORA:
+        _refuse(arguments, "; leave it out")
+        from kdray.papers.sizes import count_rows
 
-    found = reproduce(
-        arguments.name,
-        arguments.scale,
-        store=arguments.store,
-        overrides=arguments.overrides,
-        engine=engine_of(arguments),
-        command=without_passwords(shlex.join(["kdray", *sys.argv[1:]])),
-    )
+        found = count_rows(arguments.name)
+    else:
+        from kdray.papers.reproduce import reproduce
+
+        found = reproduce(
+            arguments.name,
+            arguments.scale,
+            store=arguments.store,
+            overrides=arguments.overrides,
+            engine=engine_of(arguments),
+            command=without_passwords(shlex.join(["kdray", *sys.argv[1:]])),
+        )
     if not arguments.json:
-        print(f"\n{found['name']}: {found['title']} ({found['unit']})")
-        print(table(found["lines"]))
-        print(f"seeds: {', '.join(map(str, found['seeds']))}")
-        print("differs from the paper: " + ("; ".join(found["differs"]) or "nothing that is known"))
+        _show(found)
     return found
 
 
-def _system(name: str, overrides: Sequence[str], *, quiet: bool) -> dict[str, Any]:
+def _show(found: Mapping[str, Any]) -> None:
+    print(f"\n{found['name']}: {found['title']} ({found['unit']})")
+    print(table(found["lines"]))
+    if seeds := found.get("seeds"):
+        print(f"seeds: {', '.join(map(str, seeds))}")
+    print("differs from the paper:" + ("".join(f"\n- {each}" for each in found["differs"]) or " nothing that is known"))
+
+
+def _refuse(arguments: argparse.Namespace, rest: str) -> None:
+    """Settings of runs, where nothing is trained."""
+    if arguments.overrides:
+        raise ConfigError(f"{arguments.name} trains nothing, so {arguments.overrides[0]} has no effect{rest}.")
+
+
+def _system(name: str, *, quiet: bool) -> dict[str, Any]:
     """A system of the survey: what is printed of it, and the commands that train it."""
     printed = published(name)
-    if overrides:
-        raise ConfigError(f"{name} trains nothing, so {overrides[0]} has no effect; put it after the command of a row.")
     lines = [{"row": row, **dict(zip(printed.columns, values, strict=True))} for row, values in printed.rows.items()]
     if not quiet:
         print(f"\n{name}: {printed.title}{f' ({printed.unit})' if printed.unit else ''}")
@@ -73,7 +89,7 @@ def _listed(*, quiet: bool) -> list[dict[str, Any]]:
             "name": name,
             "title": each.title,
             "numbers": sum(value is not None for row in each.rows.values() for value in row),
-            "runs here": "yes" if name in RECIPES else "by command" if each.commands else "not yet",
+            "runs here": "yes" if name in RECIPES or name in CORPORA else "by command" if each.commands else "no",
         }
         for name, each in every_published().items()
     ]

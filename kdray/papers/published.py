@@ -21,12 +21,12 @@ class Published(Settings):
     title: str
     unit: str = ""
     columns: tuple[str, ...] = ()
-    rows: Mapping[str, Sequence[float | None]] = {}
+    rows: Mapping[str, Sequence[int | float | None]] = {}
     commands: Mapping[str, str] = {}
 
     def value(self, row: str, column: str) -> float | None:
-        """None where the paper leaves the cell empty."""
-        return self.rows[row][self.columns.index(column)]
+        """None where the paper prints no number."""
+        return self.rows[row][self.columns.index(column)] if self.rows else None
 
 
 @cache
