@@ -176,9 +176,13 @@ def class_named(base: type[T], name: str, key: str) -> type[T]:
     module, found = _named(place, key)
     reference = place.rpartition(":")[0]
     if not (isinstance(found, type) and issubclass(found, base)):
-        what = "this class does not exist" if found is None else f"it is not a subclass of {base.__name__}"
-        near = _near(place, module, type) if found is None else "."
-        raise ConfigError(f"{key} = {name!r}: {what} in {reference}{near}")
+        if found is None:
+            what = f"this class does not exist in {reference}{_near(place, module, type)}"
+        elif base is OpenSettings:
+            what = "only the settings of methods, architectures and pruning policies can be shown."
+        else:
+            what = f"it is not a subclass of {base.__name__} in {reference}."
+        raise ConfigError(f"{key} = {name!r}: {what}")
     if left := sorted(getattr(found, "__abstractmethods__", ())):
         raise ConfigError(f"{key} = {name!r}: the class leaves out {left[0]}, which {base.__name__} needs.")
     if is_shipped(found):

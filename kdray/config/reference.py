@@ -48,7 +48,7 @@ def settings(prefix: str = "") -> list[Setting]:
     Raises:
         ConfigError: There is no such class.
     """
-    if ":" in prefix:
+    if ":" in prefix or prefix.endswith(".py"):
         return list(_settings_from_outside(prefix))
     every = list(_settings_of(RunConfig, RunConfig(), ""))
     parts = prefix.split(".") if prefix else []

@@ -124,8 +124,13 @@ def test_settings_of_a_class_from_outside(tmp_path: Path, capsys: pytest.Capture
     assert [(row["key"], row["default"], row["of"]) for row in rows] == [
         ("method.name", name, ""), ("method.temperature", "5.0", "MyKD"), ("method.alpha", "0.5", "MyKD")
     ]  # fmt: skip
-    assert main(["settings", f"{name}s"]) == 2
-    assert "this class does not exist in" in capsys.readouterr().err
+    for wrong, sentence in (
+        (f"{name}s", "this class does not exist in"),
+        (name.replace("MyKD", "log_probs"), "only the settings of methods, architectures and pruning policies can be"),
+        (f"{tmp_path}/my_method.py", "expected module:NAME or file.py:NAME."),
+    ):
+        assert main(["settings", wrong]) == 2
+        assert sentence in capsys.readouterr().err
 
 
 def test_settings_as_json(capsys: pytest.CaptureFixture[str]) -> None:
