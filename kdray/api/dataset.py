@@ -20,7 +20,7 @@ from kdray.corpora import CorpusSettings, kdray_data, read_corpus
 from kdray.corpora import Task as CorpusTask
 from kdray.corpora.files import check_file, find_file, read_table
 from kdray.corpora.hub import from_hub
-from kdray.corpora.notes import lone_note
+from kdray.corpora.notes import UNLABELED, lone_note
 from kdray.corpora.source import Source
 from kdray.corpora.splits import carve
 from kdray.corpora.tasks import HubSource
@@ -276,12 +276,13 @@ def _doubts(labels: Sequence[str | None], source: Source, *, is_split: bool) -> 
 
 def _unlabeled(rows: Sequence[int], source: Source) -> list[str]:
     """
-    >>> _unlabeled([5], Source("data"))
-    ['train has 1 row without a label: position 5 (the first is 0)']
+    >>> _unlabeled([5], Source("data"))[0].partition(";")[0]
+    'train has 1 row without a label: position 5 (the first is 0)'
     """
     if not rows:
         return []
-    return [f"train has {len(rows):,} {'row' if len(rows) == 1 else 'rows'} without a label: {source.at(*rows)}"]
+    what = f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'} without a label: {source.at(*rows)}"
+    return [f"train has {what}; {UNLABELED}"]
 
 
 def _shown(value: Any) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kdray.corpora.finding import RawCorpus, from_function, from_name, from_user
-from kdray.corpora.notes import lone_note, overlap_note, size_note
+from kdray.corpora.notes import UNLABELED, lone_note, overlap_note, size_note
 from kdray.corpora.phrases import phrase_groups
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.splits import HOST, PHRASES, carve, fold, limit_rows
@@ -202,7 +202,7 @@ def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, splits: Mapping[
     if settings.fold is not None:
         phrases.append(f"fold {settings.fold.index + 1} of {settings.fold.of} of train and validation")
     if unlabeled := train["label"].null_count:
-        phrases.append(f"{unlabeled:,} of {train.num_rows:,} train rows without a label")
+        phrases.append(f"{unlabeled:,} of {train.num_rows:,} train rows without a label: {UNLABELED}")
     if task.tags == "mend":
         phrases.append(_mended_note(raw, task, settings))
     if task.kind == "single_label":

@@ -213,7 +213,11 @@ def test_an_empty_csv_cell_means_unlabeled(tmp_path):
     rows[3]["label"] = ""
     corpus = read_own(with_train(tmp_path, rows, ".csv"))
     assert corpus.splits["train"]["label"].null_count == 1
-    assert corpus.note == f"1 of {corpus.splits['train'].num_rows} train rows without a label"
+    rows = corpus.splits["train"].num_rows
+    assert corpus.note == (
+        f"1 of {rows} train rows without a label: students learn from them by the teachers' outputs alone, and "
+        "nothing by method finetune"
+    )
 
 
 def test_test_is_reported_and_validation_selected_on(tmp_path):
