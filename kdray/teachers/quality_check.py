@@ -25,6 +25,6 @@ def check_quality(
             f"teacher {name!r} scores {shown(metric)} {score:.3f} on {split!r}, no better than "
             f"{'the majority class' if task.target == 'class' else 'the best constant prediction'} "
             f"({majority:.3f}): is it fine-tuned for this task, on enough rows, and are its labels in order? "
-            "outputs.quality_check=false turns this check off."
+            'outputs.quality_check=false (in Python outputs={"quality_check": False}) turns this check off.'
         )
     return {shown(metric): score, "majority": majority}

@@ -142,7 +142,8 @@ def test_a_teacher_no_better_than_the_majority_is_refused():
     for answer in ([1, 1, 1, 1, 0], [0, 1, 1, 0, 0], [1, 0, 0, 0, 1]):
         with pytest.raises(
             ConfigError,
-            match=r"^teacher 't' scores accuracy 0\.\d{3} on 'validation', no better than .* \(0\.750\): is",
+            match=r"^teacher 't' scores accuracy 0\.\d{3} on 'validation', no better than .* \(0\.750\): is .*"
+            r' outputs\.quality_check=false \(in Python outputs=\{"quality_check": False\}\) turns this check off\.$',
         ):
             check_quality(
                 "t", metric="accuracy", logits=np.eye(2, dtype=np.float32)[answer], labels=labels, split="validation"
