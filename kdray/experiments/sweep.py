@@ -184,10 +184,11 @@ def _best_trials(
             f"no trial finished; {len(found.trials)} ended without a student: {'; '.join(sorted(errors)) or 'stopped'}"
         )
     best = sorted(finished, key=partial(_best_first, higher_is_better=higher_is_better))[: settings.candidates]
-    made = {0: Candidate("defaults (trial 0)", _changed(settings, run, settings.starts[0]["params"]))}
+    start = _changed(settings, run, settings.starts[0]["params"])
+    made = {0: Candidate(f"defaults (trial 0: {start.method.label})", start)}
     for trial in best:
         student = _changed(settings, run, trial["params"])
-        made.setdefault(trial["number"], Candidate(f"trial {trial['number']}: {student.method.name}", student))
+        made.setdefault(trial["number"], Candidate(f"trial {trial['number']}: {student.method.label}", student))
     return made
 
 
@@ -215,7 +216,7 @@ def _others(
     )
     for trial in others[:FRONT_STUDENTS]:
         student = _changed(settings, run, trial["params"])
-        candidates.append(Candidate(f"on the front (trial {trial['number']})", student))
+        candidates.append(Candidate(f"on the front (trial {trial['number']}: {student.method.label})", student))
     return candidates
 
 
