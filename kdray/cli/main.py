@@ -350,23 +350,22 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
 
 def _run_file(command: str, file: Path | None, rest: list[str]) -> None:
     """A file of settings, or a program of its own with its own flags, which this process becomes."""
-    if command == "sweep":
+    if file is None and not {"-h", "--help"} & set(rest):
+        raise ConfigError(f"kdray {command} needs a file, for example {COMMANDS[command][1].split()[2]}.")
+    # of a name that is too long, Path.is_file raises
+    if file is not None and not os.path.isfile(file):  # noqa: PTH113
+        hint = near_path(file, (".py", ".yaml"), also=["sweeps"], otherwise="sweeps/ has examples.")
+        raise ConfigError(f"{file}: no such file of a sweep or comparison; {hint}")
+    if file is not None and file.suffix not in (".yaml", ".yml"):
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, str(file), *rest])  # noqa: S606
+    if command == "sweep":  # only now: it takes seconds to import
         from kdray.cli.sweep import print_help
         from kdray.cli.sweep import sweep_file as start
     else:
         from kdray.cli.compare import compare_file as start
         from kdray.cli.compare import print_help
     if file is None:
-        if not {"-h", "--help"} & set(rest):
-            raise ConfigError(f"kdray {command} needs a file, for example {COMMANDS[command][1].split()[2]}.")
         print_help()
-        return
-    # of a name that is too long, Path.is_file raises
-    if not os.path.isfile(file):  # noqa: PTH113
-        hint = near_path(file, (".py", ".yaml"), also=["sweeps"], otherwise="sweeps/ has examples.")
-        raise ConfigError(f"{file}: no such file of a sweep or comparison; {hint}")
-    if file.suffix in (".yaml", ".yml"):
+    else:
         start(file, rest)
-        return
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, str(file), *rest])  # noqa: S606

@@ -34,6 +34,16 @@ def test_a_module_loads_only_what_it_uses(module: str, not_yet: set[str]) -> Non
     assert done.stdout.split() == []
 
 
+@pytest.mark.parametrize(
+    "words", [["sweep", "--sedes"], ["compare", "nowhere.yaml"], ["run", "--sedes"], ["settings", "--sedes"]]
+)
+def test_a_wrong_command_line_is_refused_before_anything_is_loaded(words: list[str]) -> None:
+    code = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); from kdray.cli import main; "
+    command = [sys.executable, "-c", f"{code} sys.exit(main(sys.argv[1:]))", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "False\n")
+
+
 LIGHT = """
 import sys
 class Missing:
