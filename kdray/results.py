@@ -475,6 +475,7 @@ class IndexEntry(Record):
     corpus: str
     is_sample: bool
     note: str | None = None
+    method: str = ""
     metric: str | None = None
     rows: int | None = None
     test: float | None = None

@@ -19,7 +19,7 @@ from kdray.report.figures import TEMPLATE
 from kdray.report.pages import document_of
 from kdray.report.pair import side_by_side
 from kdray.report.render import html_page, markdown_page
-from kdray.report.summary import score_on_test, winner_on_seeds
+from kdray.report.summary import leader, score_on_test, winner_on_seeds
 from kdray.results import IndexEntry, PruneResult, SweepResult, parse_entry, parse_result
 from kdray.store import Store
 
@@ -101,7 +101,7 @@ def figures(result: Mapping[str, Any]) -> dict[str, Figure]:
 
 
 def render_index(entries: Sequence[Mapping[str, Any] | IndexEntry]) -> str:
-    """The list of several reports with links, newest first; `index_entry` makes an entry.
+    """The list of several reports with links, by corpus, newest first; `index_entry` makes an entry.
 
     Raises:
         ConfigError: An entry lacks a key, or links to something other than a relative path.
@@ -113,21 +113,22 @@ def render_index(entries: Sequence[Mapping[str, Any] | IndexEntry]) -> str:
         if parts.scheme or parts.netloc:
             raise ConfigError(f"list of reports: href is {href!r}, but only paths relative to the list are linked.")
     nothing = Text("This store holds no sweep and no run with a result.")
-    section = Section("Reports", [tables.index(ordered) if ordered else nothing])
+    section = Section("Reports", tables.index(ordered) or [nothing])
     return html_page(Document("kdray: sweeps and runs", [section]), PLOTLY)
 
 
 def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
     """The line of the list for one result, whose page is at `href` relative to the list.
 
-    The score is the one of the page's verdict: the mean over seeds of a confirmed sweep's winner or of a comparison's
-    best method, the test score for a run, none otherwise.
+    Method and score are those of the page's verdict: of a confirmed sweep's winner or a comparison's best method, whose
+    score is the mean over seeds, or of a run; none otherwise.
 
     Raises:
         ConfigError: As `render`.
     """
     record = parse_result(result)
-    is_sweep = isinstance(record, SweepResult)
+    is_sweep, student = isinstance(record, SweepResult), leader(record)
+    method = student.method if student else dict(tables.flat(record.settings)).get("method.name")
     return IndexEntry(
         href=href,
         kind=record.kind,
@@ -136,6 +137,7 @@ def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
         corpus=record.corpus.name,
         is_sample=record.corpus.is_sample,
         note=record.corpus.note,
+        method=str(method or ""),
         metric=None if isinstance(record, PruneResult) else record.metric,
         rows=record.corpus.rows.get("test"),
         test=score_on_test(record).mean,

@@ -429,12 +429,17 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return pairs
 
 
-def index(entries: Sequence[IndexEntry]) -> Table:
-    """The list of reports."""
-    columns = ("name", "kind", "corpus", "#test score", "#trials", "#failed", "#time", "made")
-    return Table(
-        f"{fmt.plural(len(entries), 'page')}, newest first.", columns, [*map(_entry, entries)], is_sortable=True
-    )
+def index(entries: Sequence[IndexEntry]) -> list[Table]:
+    """The lists of reports, one for each corpus, in their order."""
+    columns = ("name", "kind", "method", "#test score", "#trials", "#failed", "#time", "made")
+    by_corpus = dict[str, list[Row]]()
+    for entry in entries:
+        corpus = fmt.corpus_title(entry.corpus, is_sample=entry.is_sample, note=entry.note)
+        by_corpus.setdefault(corpus, []).append(_entry(entry))
+    return [
+        Table(f"{corpus}: {fmt.plural(len(rows), 'page')}, newest first.", columns, rows, is_sortable=True)
+        for corpus, rows in by_corpus.items()
+    ]
 
 
 def _entry(entry: IndexEntry) -> Row:
@@ -443,7 +448,7 @@ def _entry(entry: IndexEntry) -> Row:
     return row(
         Cell(entry.name, href=entry.href),
         entry.kind,
-        fmt.corpus_title(entry.corpus, is_sample=entry.is_sample, note=entry.note),
+        entry.method.partition("@")[0] or "–",
         Cell(score, key=test),
         *(fmt.count(n) if entry.kind == "sweep" else "–" for n in (entry.trials, entry.failed)),
         Cell(fmt.duration(entry.seconds), key=entry.seconds),

@@ -467,7 +467,9 @@ def test_odd_rows_are_named(caplog: pytest.LogCaptureFixture) -> None:
     rows.loc[6, "label"] = "positiv"
     found = kd.Dataset.from_pandas(rows, name="tickets")
     assert found.options["labels"] == ("negative", "positiv", "positive")
-    assert "tickets: train has 1 row without a label: position 5 (the first is 0); students learn from them" in caplog.text
+    assert (
+        "tickets: train has 1 row without a label: position 5 (the first is 0); students learn from them" in caplog.text
+    )
     sentence = "tickets: label 'positiv' has only 1 of 60 rows, so it cannot be in both train and validation; is this a"
     assert caplog.text.count(sentence) == 1
     kd.Dataset.from_pandas(rows, validation=frame(60, 70), name="split")

@@ -393,8 +393,21 @@ def test_the_list_is_newest_first_and_leads_with_the_confirmed_score() -> None:
     page = render_index([index_entry(old, "old.html"), index_entry(new, "new.html")])
     assert [e.attributes["href"] for e in read(page) if e.tag == "a"][1:] == ["new.html", "old.html"]
     cells = texts(page, "td")
+    assert {"dekd", "kd"} <= set(cells)
     assert "accuracy 62.1 %" in cells  # the mean of 0.622, 0.631 and 0.611
     assert "accuracy 60.4 %" in cells
+
+
+def test_the_list_has_a_table_for_each_corpus_the_one_with_the_newest_page_first() -> None:
+    def entry(year: str, corpus: str) -> dict[str, object]:
+        created = f"20{year}-01-01T00:00:00+00:00"
+        return index_entry(made_up.run(), f"{year}.html").plain() | {"created": created, "corpus": corpus}
+
+    page = render_index([entry("21", "rte"), entry("24", "mrpc"), entry("22", "mrpc"), entry("23", "rte")])
+    captions = [e.attributes["aria-label"] for e in read(page) if e.attributes.get("role") == "region"]
+    assert captions == ["mrpc: 2 pages, newest first.", "rte: 2 pages, newest first."]
+    links = [e.attributes["href"] for e in read(page) if e.tag == "a"]
+    assert links[1:] == ["24.html", "22.html", "23.html", "21.html"]
 
 
 def test_templates_are_packaged() -> None:
