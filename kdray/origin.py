@@ -22,7 +22,7 @@ from pydantic import SerializationInfo, ValidationError, ValidatorFunctionWrapHa
 from pydantic.fields import FieldInfo
 from pydantic_core import SchemaValidator, core_schema
 
-from kdray.errors import ConfigError, KdrayError, did_you_mean
+from kdray.errors import ConfigError, KdrayError, did_you_mean, near_path
 from kdray.records import Settings, sentence_of
 
 REFERENCE = "__kdray_reference__"  # in a module that was loaded from a file: the path as it was given
@@ -148,7 +148,7 @@ def opened(base: type[OpenSettings], key: str) -> tuple[WrapValidator, WrapSeria
             return given
         settings = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {}
         name = settings.get("name")
-        if not isinstance(name, str) or ":" not in name:
+        if not isinstance(name, str) or (":" not in name and not name.endswith(".py")):
             return handler(given)
         kind = class_named(base, name, key)
         own = default_name(kind)
@@ -474,7 +474,9 @@ def module_of(reference: str, key: str) -> ModuleType:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise ConfigError(f"{key}: file {reference} cannot be read in {Path.cwd()}: {reason}.") from None
+            near = near_path(path, [".py"], otherwise="")
+            end = f"; {near}" if near else "."
+            raise ConfigError(f"{key}: file {reference} cannot be read in {Path.cwd()}: {reason}{end}") from None
         return run_text(reference, text, folder=path.absolute().parent)
     with _working_directory_importable():
         try:

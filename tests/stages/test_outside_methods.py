@@ -183,7 +183,9 @@ def test_a_module_of_the_working_directory_is_found(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("{folder}/none.py:MyKD", r"file .*none.py cannot be read .*: No such file"),
+        ("{folder}/none.py:MyKD", r"file .*none.py cannot be read .*: No such file or directory\.$"),
+        ("{folder}/my_metod.py:MyKD", r"No such file or directory; did you mean .*/my_method\.py\?$"),
+        ("{folder}/my_method.py", r"expected module:NAME or file\.py:NAME"),
         ("{folder}/my_method.py:Other", r"this class does not exist in .*my_method.py"),
         ("{folder}/my_method.py:kd_rows", r"it is not a subclass of Method"),
         ("{folder}/broken.py:MyKD", r"file .*broken.py cannot be run \(ZeroDivisionError: division by zero\)"),
