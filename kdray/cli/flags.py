@@ -80,7 +80,8 @@ def run_program(
     if flag := next((each.partition("=")[0] for each in rest if each.startswith("-")), None):
         flags = re.findall(r"--[\w-]+", parser.format_help())
         sys.exit(refused(f"unknown argument {flag}; {did_you_mean(flag, flags, otherwise='--help lists the flags.')}"))
-    command = without_passwords(shlex.join(["python", *sys.argv]))
+    words = ["kdray", *sys.argv[1:]] if parser.prog.startswith("kdray ") else ["python", *sys.argv]
+    command = without_passwords(shlex.join(words))
 
     def redirected() -> None:
         with redirect_stdout(sys.stderr) if arguments.json else nullcontext():
@@ -247,7 +248,7 @@ def student_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
     rows += [
         {
-            "student": f"teacher {t['name']}",
+            "student": "teacher" if t["name"] == "teacher" else f"teacher {t['name']}",
             "mean": t["test"],
             "validation": t["validation"],
             "parameters": t["parameters"],

@@ -15,7 +15,8 @@ import yaml
 from kdray.api.listing import list_methods
 from kdray.api.stages import run_stage
 from kdray.cli import main
-from kdray.cli.main import guarded
+from kdray.cli.flags import run_program, student_rows
+from kdray.cli.main import Parser, guarded
 from kdray.cli.runs import _show
 from kdray.cli.show import struck_out
 from kdray.config import load, merge, parse
@@ -225,6 +226,32 @@ def test_an_error_of_a_corpus_function_is_a_sentence_and_with_debug_a_traceback(
     written = capsys.readouterr().err
     assert "kdray: corpus c.py:rows: it raised ZeroDivisionError: division by zero (line 4).\n" in written
     assert ("Traceback" in written) is debug
+
+
+@pytest.mark.parametrize(
+    ("program", "prog", "command"),
+    [
+        ("/usr/bin/kdray", "kdray sweep my.yaml", "kdray sweep my.yaml --name 'a b'"),
+        ("sweeps/tune_rte.py", "tune_rte.py", "python sweeps/tune_rte.py sweep my.yaml --name 'a b'"),
+    ],
+)
+def test_the_command_of_a_result_can_be_typed(
+    program: str, prog: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "sweep", "my.yaml", "--name", "a b"])
+    parser, found = Parser(prog), list[str]()
+    for flag in ("--json", "--debug", "--verbose"):
+        parser.add_argument(flag, action="store_true")
+    with pytest.raises(SystemExit) as stop:
+        run_program(parser, [], lambda arguments, command: found.append(command))
+    assert (stop.value.code, found) == (0, [command])
+
+
+def test_a_teacher_without_a_name_of_its_own_is_named_once() -> None:
+    scores = {"test": 0.5, "validation": 0.5, "parameters": 1, "latency_ms": None, "majority": 0.5}
+    teachers = [{"name": name, **scores} for name in ("teacher", "large")]
+    rows = student_rows({"confirmation": [], "teachers": teachers})
+    assert [row["student"] for row in rows] == ["teacher", "teacher large", "majority class"]
 
 
 def test_code_that_ends_the_program_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
