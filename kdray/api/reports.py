@@ -197,5 +197,5 @@ def _corpus(store: Store, ref: dict[str, str]) -> dict[str, Any]:
     found = store.find(ref["stage"], ref["name"], ref["digest"])
     folder: Path | None = found.folder if found else None
     if folder is None:
-        raise ConfigError(f"store {store.uri!r} no longer holds the corpus {ref['name']} ({ref['digest'][:12]}).")
+        raise ConfigError(f"store {store.given!r} no longer holds the corpus {ref['name']} ({ref['digest'][:12]}).")
     return load_description(folder)["info"]

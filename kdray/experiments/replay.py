@@ -51,7 +51,7 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
         known = store.children("sweeps")
         every = f"there are {', '.join(known)}." if known else "kdray sweep FILE makes one."
         hint = did_you_mean(sweep, known, otherwise=every)
-        raise ConfigError(f"store {store.uri!r} holds no sweep {sweep!r}; {hint}")
+        raise ConfigError(f"store {store.given!r} holds no sweep {sweep!r}; {hint}")
     check_place(storage, on_disk=store.is_local)
     folder = store.local_path(f"sweeps/{sweep}") if store.is_local else None
     document = store.read_json(f"sweeps/{sweep}/result.json") if number is None else None
@@ -123,7 +123,7 @@ def trained_of(digest: str, store: Store) -> Artifact:
     for artifact in store.artifacts("distill"):
         if artifact.digest == digest:
             return Ref.to(artifact).open(store)
-    raise ConfigError(f"store {store.uri!r} no longer holds the student {digest[:12]}.")
+    raise ConfigError(f"store {store.given!r} no longer holds the student {digest[:12]}.")
 
 
 def _local(store: Store, sweep: str) -> str:

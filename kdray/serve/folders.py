@@ -63,7 +63,11 @@ def predict_folder(
     if len(set(targets)) < len(targets):
         raise ConfigError(f"{source} has two files of one name that differ in their suffix only; rename one.")
     _record(model, dict(zip(targets, sources, strict=True)), target, options)
-    jobs = [Job(model, *both, options, cpus) for both in zip(sources, targets, strict=True) if not both[1].exists()]
+    jobs = [  # absolute, because workers have another working folder than this process
+        Job(model.absolute(), path.absolute(), made.absolute(), options, cpus)
+        for path, made in zip(sources, targets, strict=True)
+        if not made.exists()
+    ]
     if len(jobs) < len(sources):
         log.info("%d of %d files have predictions already", len(sources) - len(jobs), len(sources))
     titles = [f"predict {job.source.name}" for job in jobs]
@@ -77,7 +81,7 @@ def predict_folder(
         found[jobs[number].target.name] = counts
         log.info("%s: %d rows", jobs[number].target, counts.rows)
     if faults:  # the other files have their predictions
-        raise ConfigError(" ".join(faults))
+        raise ConfigError(" ".join(dict.fromkeys(faults)))
     return found
 
 

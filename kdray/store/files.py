@@ -40,7 +40,12 @@ class Entry:
 
 
 class Files:
-    """A folder, `s3://`, `gs://` or a mounted share on a cluster."""
+    """A folder, `s3://`, `gs://` or a mounted share on a cluster.
+
+    Attributes:
+        uri: The same place for every process of this machine; of a folder the absolute path.
+        given: As the caller wrote it, for messages.
+    """
 
     def __init__(self, uri: str) -> None:
         if without_passwords(uri) != uri:
@@ -50,12 +55,14 @@ class Files:
             )
         if not uri.strip() or not uri.isprintable():
             raise ConfigError(f"store {shown(uri)} is empty or holds a control character; give a folder or a URI.")
-        self.uri = uri
+        self.given = uri
         try:
             if "://" in uri:
                 self._fs, self._root = fs.FileSystem.from_uri(uri)
+                self.uri = uri
             else:
                 self._fs, self._root = fs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
+                self.uri = self._root  # workers have another working folder than this process
         except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: ~ without a home folder
             raise ConfigError(f"store {uri!r} is not a folder or a URI that pyarrow can open: {error}") from error
         self.is_local = isinstance(self._fs, fs.LocalFileSystem)
@@ -147,7 +154,9 @@ class Files:
             else:
                 self._retry_while_unavailable(lambda: self._fs.create_dir(place, recursive=True))
         except OSError as error:
-            raise ConfigError(f"store {self.uri!r} cannot be written: {error.strerror or error} ({where}).") from error
+            raise ConfigError(
+                f"store {self.given!r} cannot be written: {error.strerror or error} ({where})."
+            ) from error
 
     def write_bytes(self, where: str, content: bytes) -> None:
         """Whole or not at all: to a temporary name first, then moved.
@@ -239,7 +248,7 @@ class Files:
         if fault is None and self.is_local:
             fault = fault_on_disk(self._root, where)
         if fault:
-            raise ConfigError(f"{shown(where)} leads out of store {self.uri!r} or cannot be used there: {fault}.")
+            raise ConfigError(f"{shown(where)} leads out of store {self.given!r} or cannot be used there: {fault}.")
         return where
 
     def _remove_object(self, place: str) -> None:

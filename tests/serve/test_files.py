@@ -1,6 +1,7 @@
 """Predictions for files and folders."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pc
@@ -151,6 +152,23 @@ def test_a_folder_resumes_with_the_remaining_files(student, tmp_path):
         predict_folder(student, tmp_path / "in", out, Options(abstain_below=0.9), InProcess(), **more)
     with pytest.raises(ConfigError, match="holds other files"):
         predict_folder(student, tmp_path / "in", tmp_path, Options(), InProcess(), **more)
+
+
+def test_workers_with_another_working_folder_find_the_files_of_a_folder(student, tmp_path, monkeypatch):
+    class Elsewhere(InProcess):
+        def run_many(self, *given, **more):
+            monkeypatch.chdir(tmp_path / "of-a-worker")
+            return super().run_many(*given, **more)
+
+    for name in ("in", "of-a-worker"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "model").symlink_to(student)
+    pq.write_table(table_of(TEXTS), tmp_path / "in" / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    more = {"suffix": None, "cpus": 1, "gpus": 0}
+    found = predict_folder(Path("model"), Path("in"), Path("out"), Options(), Elsewhere(), **more)
+    assert found == {"a.parquet": Counts(4)}
+    assert (tmp_path / "out/a.parquet").exists()
 
 
 def test_a_stray_quote_swallows_no_rows(scorer, tmp_path):

@@ -37,6 +37,16 @@ def make(store: Store, **changes: Any):
     return store.make("teach", "t", **({"settings": SETTINGS, "inputs": {}, "build": build} | changes))
 
 
+def test_a_relative_folder_is_the_same_store_from_another_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    there = Store("st")
+    made, _ = make(there)
+    (tmp_path / "of-a-worker").mkdir()
+    monkeypatch.chdir(tmp_path / "of-a-worker")
+    assert there.uri == str(tmp_path / "st")
+    assert [each.digest for each in Store(there.uri).artifacts("teach")] == [made.digest]
+
+
 def test_a_digest_never_changes():
     """sha256 of {"format":1,"inputs":{"corpus":"00"},"settings":{"a":"é","b":[1,2.5,null,true]},"stage":"teach"}."""
     settings = {"b": [1, 2.5, None, True], "a": "é"}

@@ -119,7 +119,10 @@ def check_address(address: str | None) -> None:
         socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:
         where = "there" if given == address else f"at {address}"
-        raise ConfigError(f"--address {given}: nothing answers {where} ({error}).") from None
+        raise ConfigError(
+            f"--address {given}: nothing answers {where} ({error}); check the name and the "
+            "port, and that the cluster runs (ray status on its head)."
+        ) from None
     compat.set_ray_switches()
     if compat.refuses_token(address, seconds=ANSWER_SECONDS):
         raise _refused(given, "it needs a token, and none or a wrong one was given")
