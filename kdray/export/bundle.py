@@ -373,10 +373,12 @@ def _write_int8(
                     "calibration": wanted.evidence.calibration_source,
                 }
     figures = "; ".join(f"{each['name']}: {each['fault']}" for each in tried)
+    rows, advice = len(wanted.evidence.targets), "raise the tolerance"
+    if rows * (1 - EQUAL_LABELS) < 1:
+        advice = f"compare on more rows (--rows FILE, in Python data=), since of {rows} all labels must be equal"
     raise RunError(
         f"no int8 graph loses at most {tolerance:g} points of {shown(model.reading.metrics[0])} with "
-        f"{100 * EQUAL_LABELS:g} % equal labels, so none is kept ({figures}); raise the tolerance, or take the "
-        "format onnx."
+        f"{100 * EQUAL_LABELS:g} % equal labels, so none is kept ({figures}); {advice}, or take the format onnx."
     )
 
 

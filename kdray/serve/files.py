@@ -95,7 +95,7 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
     if target.suffix not in WRITERS:
         raise ConfigError(f"{target}: the file must end in {', '.join(WRITERS)}.")
     if target.exists():
-        raise ConfigError(f"{target} exists already; give the name of a new file.")
+        raise ConfigError(f"{target} exists already; remove it, or give the name of a new file.")
     if others := set(options.columns) - set(scorer.fields):
         raise ConfigError(f"--column {min(others)}=...: the model has no such text; it has {', '.join(scorer.fields)}.")
     names = [options.columns.get(name, name) for name in scorer.fields]
