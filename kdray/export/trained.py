@@ -14,7 +14,7 @@ from kdray.distillation import Ref
 from kdray.errors import ConfigError, near_path
 from kdray.evaluate import predict
 from kdray.models import TOKEN_TRANSFORMER, architecture_at, load_classifier, load_config, load_tokenizer
-from kdray.models.folders import read_json
+from kdray.models.folders import check_folder, read_json
 from kdray.pruning import Pruner
 from kdray.pruning.units import Role, prunable_fields
 from kdray.records import Settings
@@ -69,7 +69,12 @@ class TrainedModel:
         return self.reading.labels or get_task(self.reading.task).outputs
 
     def load_model(self) -> tuple[Any, Any]:
-        """The model, in eval mode on the CPU in float32, and its tokenizer."""
+        """The model, in eval mode on the CPU in float32, and its tokenizer.
+
+        Raises:
+            ConfigError: A file of its folder is missing or damaged.
+        """
+        check_folder(self.folder)  # transformers reads a folder without a tokenizer with one of no words
         model = load_classifier(self.folder, labels=self.outputs, seed=0)
         return model, load_tokenizer(self.folder, model)
 

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from served import TEXTS
@@ -38,6 +40,21 @@ def test_rows_longer_than_the_model_reads_are_marked(student, bundle):
 def test_something_else_than_a_text_is_refused(student, row, said):
     with pytest.raises(ConfigError, match=said):
         open_scorer(student).check(row)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("tokenizer.json", "vocab.txt"), r"has no tokenizer \(tokenizer\.json, .*\): save the tokenizer"),
+        (("model.safetensors",), r"has no \*\.safetensors file"),
+    ],
+)
+def test_a_student_without_one_of_its_files_is_refused(student, tmp_path, names, said):
+    folder = shutil.copytree(student, tmp_path / "student")
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(ConfigError, match=said):
+        open_scorer(folder)
 
 
 def test_an_empty_folder_is_no_classifier(tmp_path):
