@@ -1,5 +1,6 @@
 """Run the service with uvicorn: on loopback without a token, elsewhere with one."""
 
+import errno
 import json
 import logging
 import os
@@ -69,8 +70,9 @@ def check_address(host: str, port: int) -> None:
             trial.bind(address)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
+        other = "--port" if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES) else "--host"
         raise ConfigError(
-            f"--host {host} --port {port}: this machine cannot listen there ({reason}); give another --port."
+            f"--host {host} --port {port}: this machine cannot listen there ({reason}); give another {other}."
         ) from None
 
 

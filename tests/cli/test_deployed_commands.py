@@ -54,7 +54,7 @@ def test_predict_refuses_what_it_cannot_do(model, tmp_path, capsys, more, said):
     [
         (["--port", "70000"], "--port 70000: it must be 0 to 65535"),
         (["--workers", "0"], "--workers 0: it must be 1 or more"),
-        (["--host", "192.0.2.1"], "--host 192.0.2.1 --port 8000: this machine cannot listen there"),
+        (["--host", "192.0.2.1"], "assign requested address); give another --host."),
         (["--queue-rows", "4"], "queue_rows = 4 is below texts = 1024"),
         (["--batch-rows", "0"], "--batch-rows 0: expected 1 or more"),
     ],
@@ -62,6 +62,14 @@ def test_predict_refuses_what_it_cannot_do(model, tmp_path, capsys, more, said):
 def test_serve_refuses_bad_numbers(model, capsys, more, said):
     assert main(["serve", str(model), *more]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_serve_refuses_a_port_that_is_taken(model, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["serve", str(model), "--port", str(taken.getsockname()[1])]) == 2
+    assert "this machine cannot listen there (Address already in use); give another --port." in capsys.readouterr().err
 
 
 @pytest.mark.slow
