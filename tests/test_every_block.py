@@ -31,6 +31,7 @@ RUN_ELSEWHERE = {
     ("extending.md", "class MyLSTM"): "tests/stages/test_architectures.py",
     ("extending.md", "class Quantile"): "tests/stages/test_outside_policy_and_corpus.py",
     ("extending.md", "def reviews"): "tests/stages/test_outside_policy_and_corpus.py",
+    ("extending.md", "class CopyCLS"): "tests/methods/test_methods_conformance.py",
     ("extending.md", "def doubt"): "tests/stages/test_own_metric.py",
     ("pruning.md", "def lines"): "tests/prune/test_splitters.py",
 }

@@ -5,7 +5,7 @@ A case is a method with settings in one of its phases; a check of a case runs fo
 
 import dataclasses
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import combinations
 from typing import Any, Literal, get_args, get_origin
 
@@ -262,8 +262,7 @@ _STABLE = "use log-probabilities (kdray.functional.log_probs) in place of logs o
 def finite_at_huge_logits(case: Case) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         step = step_for(case.method, pair_for(case.method, classes=2))
-        student = _huge(step.student, 0, dtype)
-        student.logits.requires_grad_()
+        student = changed(_huge(step.student, 0, dtype), torch.Tensor.requires_grad_)
         extreme = dataclasses.replace(
             step,
             student=student,
@@ -282,8 +281,27 @@ def finite_at_huge_logits(case: Case) -> None:
         )
 
 
+def _of_two_widths(case: Case) -> Batch:
+    """A small step whose student is wider than its teachers, unless the method refuses that."""
+    same, other = pair_for(case.method, classes=3), pair_for(case.method, classes=3, student_width=8)
+    step = step_for(case.method, same, rows=4)
+    with suppress(ConfigError):
+        case.method.check(other)
+        step = step_for(case.method, other, rows=4)
+    try:
+        loss_of(case, step)
+    except Exception as error:
+        loss_of(case, step_for(case.method, same, rows=4))  # may fail for another reason
+        raise MethodFault(
+            f"a student of width 8 does not fit teachers of width 6 ({described(error.__cause__ or error)}); project "
+            "the student's vectors (student_projection and projected of kdray.methods.layers), or refuse other widths "
+            "in `check`"
+        ) from error
+    return step
+
+
 def gradients_are_those_of_the_loss(case: Case) -> None:
-    step = step_for(case.method, pair_for(case.method, classes=3, student_width=8), rows=4)
+    step = _of_two_widths(case)
     names = [name for name in floats(step.student) if name in case.needs | {"logits"}]
     constants: list[Tensor] = []
     scale = max(1.0, *case.method.weights().values())  # the tolerance of finite differences is for losses of about 1

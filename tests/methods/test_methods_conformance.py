@@ -3,13 +3,14 @@
 import re
 from pathlib import Path
 
+import pages
 import pytest
 import torch
 
 from kdray import methods
 from kdray.errors import ConfigError
 from kdray.functional import kd_rows, log_probs
-from kdray.methods import KD, METHODS, Batch, Method
+from kdray.methods import KD, METHODS, Batch, Method, TeacherStudent, method_named
 from kdray.testing import (
     METHOD_CHECKS,
     MethodFault,
@@ -114,6 +115,23 @@ class RefusesItself(Sound):
         raise ConfigError("never")
 
 
+class ComparesVectors(Sound):
+    needs = frozenset({"cls"})
+
+    def losses(self, step: Batch) -> dict[str, torch.Tensor]:
+        student, teacher = step.student.cls, step.teachers[0].cls
+        assert student is not None
+        assert teacher is not None
+        return {"kd": super().losses(step)["kd"] + (student[:, -1] - teacher[:, -1]).square().mean(-1)}
+
+
+class RefusesOtherWidths(ComparesVectors):
+    def check(self, pair: TeacherStudent) -> None:
+        super().check(pair)
+        if pair.student.width != pair.teachers[0].width:
+            raise ConfigError("the widths differ.")
+
+
 class IgnoresASetting(Sound):
     beta: float = 0.3
 
@@ -202,6 +220,7 @@ class Unknown(Sound):
 
 def test_a_sound_method_from_outside_passes(capsys):
     assert check_method(Sound) is None
+    assert check_method(RefusesOtherWidths) is None
     assert capsys.readouterr().out == ""
 
 
@@ -233,6 +252,11 @@ def test_a_sound_method_from_outside_passes(capsys):
             r"no_setting_is_ignored: setting mode: no other value than 'a' is known to try; "
             r"write Field\('a', examples=\[\.\.\.\]\)",
         ),
+        (
+            ComparesVectors,
+            r"gradients_are_those_of_the_loss: a student of width 8 does not fit teachers of width 6 "
+            r"\(RuntimeError: .*\); project the student's vectors \(student_projection .*",
+        ),
         (DrawsFromAnywhere, r"a_pure_function_of_the_step: .*use step.generator\(purpose\)"),
     ],
 )
@@ -259,6 +283,12 @@ def test_a_fault_that_every_check_finds_is_one_line(kind, line):
 def test_a_planted_fault_is_found_by_its_check(kind, check, sentence):
     with pytest.raises(MethodFault, match=rf"(?m)^{check}: .*{sentence}"):
         check_method(kind)
+
+
+def test_the_method_of_the_page_that_compares_vectors_passes(tmp_path, monkeypatch):
+    (tmp_path / "copy_cls.py").write_text(pages.code_with(pages.ROOT / "docs/extending.md", "class CopyCLS"))
+    monkeypatch.chdir(tmp_path)
+    check_method(method_named("copy_cls.py:CopyCLS"))
 
 
 def test_a_check_that_does_not_fit_may_be_skipped():
