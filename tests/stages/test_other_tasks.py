@@ -138,7 +138,7 @@ def test_methods_that_need_one_distribution_refuse_before_anything_is_trained(va
 def test_labels_that_are_not_allowed_name_file_and_row(tmp_path, tiny_encoder, store):
     corpus = save(tmp_path / "words", lambda times: f"{times} stars")
     with pytest.raises(
-        ConfigError, match=r"train.jsonl, row 0 .*, column \"label\" is '0 stars'; allowed are finite numbers"
+        ConfigError, match=r"train.jsonl, line 1, column \"label\" is '0 stars'; allowed are finite numbers"
     ):
         go(settings(corpus, tiny_encoder, METHODS[0], task="regression"), store)
     with pytest.raises(ConfigError, match=r"column \"label\" is '0 stars'; allowed are lists of a, b"):

@@ -128,7 +128,7 @@ def test_the_corpus_is_read_by_the_settings_of_its_decorator(files: Path, tiny_e
         ),
         (
             "@TWO\ndef reviews():\n    rows = [{'text': 't', 'label': 'c'}]\n    return {'train': rows, 'test': rows}",
-            "my_reviews.py:reviews, train, row 0",
+            "my_reviews.py:reviews, train, position 0",
         ),
         ("@TWO\ndef reviews():\n    pass", r"^corpus my_reviews.py:reviews returned NoneType; expected a mapping with"),
         ("@TWO\ndef reviews():\n    return {}", r"^corpus my_reviews.py:reviews returned no splits; train and test"),
