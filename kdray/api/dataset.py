@@ -210,7 +210,8 @@ def _dataset(
     sources = sources or {split: Source(f"{name}, {split}") for split in tables}
     texts = (text,) if isinstance(text, str) else tuple(text)
     notes: list[str] = []
-    kind = get_task(options.get("task", "single_label"))
+    task = options.get("task", "single_label")
+    kind = get_task(task)
     plain = {split: _plain(table, texts, label, split, kind) for split, table in tables.items()}
     for split, table in plain.items():
         _refuse_empty(table, texts, sources[split])
@@ -230,7 +231,7 @@ def _dataset(
     else:
         classes = tuple(str(each) for each in labels)
     outputs = tags_of(classes) if kind.target == "tags" else classes or kind.outputs
-    rows = CorpusTask(name, (), outputs, kind.metrics, kind=kind.name, tags=options.get("tags", "strict"))
+    rows = CorpusTask(name, (), outputs, kind.metrics, kind=task, tags=options.get("tags", "strict"))
     for split, table in plain.items():  # here, where a row has the number that it has in its file
         read_labels(pa.table({label: table["label"]}), label, rows, sources[split])
     if "test" not in plain and "validation" not in plain:
