@@ -94,7 +94,12 @@ def kdray_lines() -> list[str]:
 
 @pytest.mark.parametrize("line", kdray_lines())
 def test_kdray_takes_its_commands_with_their_flags(line: str) -> None:
-    kdray_parser().parse_args(shlex.split(line, comments=True)[1:])  # exits if it does not
+    words = shlex.split(line, comments=True)[1:]
+    _, flags = kdray_parser().parse_known_args(words)  # exits if it does not
+    if words[0] == "sweep":
+        sweep_parser("rte", prog="kdray sweep FILE").parse_args(flags)
+    else:
+        assert words[0] == "compare" or not flags
 
 
 def test_there_are_such_lines() -> None:
