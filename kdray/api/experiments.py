@@ -10,7 +10,7 @@ from typing import Any
 
 from kdray.api.dataset import Dataset
 from kdray.api.models import Encoder, Teacher
-from kdray.api.runs import Pruned, run_of
+from kdray.api.runs import Pruned, check_sections, run_of
 from kdray.config import RunConfig, checked
 from kdray.config.sweep import SweepConfig
 from kdray.corpora import kdray_data
@@ -23,7 +23,7 @@ from kdray.experiments.compare import compare as run_comparison
 from kdray.experiments.documents import Provenance
 from kdray.experiments.latency import Exported, changed, exported_latency, within
 from kdray.experiments.local import OneByOne
-from kdray.experiments.search import Driver
+from kdray.experiments.search import Driver, check_resumed
 from kdray.experiments.settings import Shapes, SweepSettings
 from kdray.experiments.sweep import sweep
 from kdray.methods import Method
@@ -118,6 +118,7 @@ def compare(
     _check_methods(methods)
     labeled, wanted = _labeled(methods), _seeds(seeds)
     first = next(iter(labeled.values()))
+    check_sections(sections, compare)
     run = run_of(teacher, data, student=student, method=first, train=train, store=store, sections=sections)
     variants = {label: {"method": each.model_dump(mode="json")} for label, each in labeled.items()}
     title = name or time.strftime("comparison-%Y%m%d-%H%M%S")
@@ -265,6 +266,7 @@ def search(
     ['complete', 'complete']
     """
     wanted = _seeds(seeds)
+    check_sections(sections, search)
     run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections)
     if any(isinstance(each, Method) for key in space for each in _listed(space[key])):
         raise ConfigError('space: name methods by text, such as "method.name": ["kd", "my_file.py:MyKD"].')
@@ -317,6 +319,7 @@ def search_settings(
         base = run
         settings, run = within(settings, run, exported)
         settings = replace(settings, latency_of=partial(_latency_of, exported, base, settings))
+    check_resumed(settings, run, context.store)
     with engine.start(run.work, started, at_once=True) as running:
         context = replace(context, engine=running)
         result = sweep(

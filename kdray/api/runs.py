@@ -1,7 +1,8 @@
 """One call for a whole run: `distill` makes a student, `prune` a pruned corpus."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from kdray.config import PruneSection, RunConfig, checked
 from kdray.corpora import kdray_data
 from kdray.distillation import StudentSettings
 from kdray.engines.choice import EngineChoice, Local
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, did_you_mean
 from kdray.export.trained import trained_parts
 from kdray.methods import KD, FineTune, Method
 from kdray.models import Architecture
@@ -98,6 +99,7 @@ def distill(
     >>> student.predict_proba([("A man sleeps.", "A man is awake.")]).shape
     (1, 2)
     """
+    check_sections(sections, distill)
     run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections)
     with (engine or Local()).start(run.work) as running:
         context = Context(Store(run.store), running, kdray_data())
@@ -140,6 +142,22 @@ def prune(
     if artifact is None:
         raise ConfigError("prune.policy = none removes nothing; choose another policy, such as lower_tail.")
     return Pruned(data, section, dict(artifact.summary), artifact)
+
+
+def check_sections(sections: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Refuse a section of settings that is a misspelled argument of the function that takes them.
+
+    Raises:
+        ConfigError: A run has no such section, and the function has an argument of a similar name.
+
+    >>> check_sections({"engines": None}, distill)
+    Traceback (most recent call last):
+        ...
+    kdray.errors.ConfigError: kd.distill has no argument engines; did you mean engine?
+    """
+    for name in sections.keys() - RunConfig.model_fields.keys():
+        if near := did_you_mean(name, signature(function).parameters, otherwise=""):
+            raise ConfigError(f"kd.{function.__name__} has no argument {name}; {near}")
 
 
 def run_of(

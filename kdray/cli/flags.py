@@ -200,7 +200,7 @@ def say(sentence: str) -> None:
 def show_students(
     run: RunConfig, engine: Any, what: str, count: int, arguments: argparse.Namespace, *, confirmed: int = 0
 ) -> None:
-    """On Ray: the dashboard, and the plan with so many students.
+    """On Ray: the plan with so many students.
 
     Args:
         confirmed: Students of the confirmation, at most.
@@ -208,9 +208,7 @@ def show_students(
     if isinstance(engine, InProcess):
         return
     from kdray.engines.ray.plan import Trials
-    from kdray.engines.ray.session import dashboard
 
-    say(f"dashboard: {dashboard() or 'none'}")
     students = Trials(what, count, arguments.cpus_per_trial, arguments.gpus_per_trial, confirmed)
     show_plan(run, engine, students)
 

@@ -43,10 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = did_you_mean(given[0], COMMANDS, otherwise="kdray --help lists the commands.")
         return refused(f"unknown command {given[0]!r}; {hint}")
     arguments, rest = parser.parse_known_args(given)
+    if arguments.command in STAGES and arguments.store is not None:
+        arguments.overrides.append(f"store={arguments.store}")
     if rest and arguments.command in (*STAGES, "papers") and not any(word.startswith("-") for word in rest):
         arguments.overrides += rest  # settings after an option, which argparse does not accept
     elif rest and arguments.command not in OF_FILES:
-        setting = "; write settings without --, such as store=runs" if arguments.command in STAGES else ""
+        setting = "; write settings without --, such as train.epochs=2" if arguments.command in STAGES else ""
         return refused(f"unknown argument {' '.join(rest)}; kdray {arguments.command} --help lists the flags{setting}.")
     return guarded(lambda: _dispatch(arguments, rest), debug=arguments.debug, verbose=arguments.verbose)
 
@@ -118,6 +120,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
         stage = commands.add_parser(name, parents=[common])
         stage.add_argument("file", type=user_path, help="run file (YAML), for example recipes/rte.yaml")
         stage.add_argument("overrides", nargs="*", metavar="key=value", help="for example method.temperature=4")
+        stage.add_argument("--store", help="folder or URI, as store=...")
         add_engine_flags(stage)
         if name == "prune":
             stage.add_argument("--show", type=int, default=3, metavar="N", help="texts to show, before and after (3)")

@@ -351,9 +351,11 @@ def _name(run: RunConfig, arguments: argparse.Namespace) -> str:
             n for n in there if n == arguments.name or (not arguments.name and n.startswith(f"{run.corpus.label}-"))
         ]
         if not mine:
-            raise ConfigError(
-                f"--resume: store {run.store!r} holds no sweep {arguments.name or 'of ' + run.corpus.name}."
-            )
+            if not arguments.name:
+                raise ConfigError(f"--resume: store {run.store!r} holds no sweep of {run.corpus.name}.")
+            from kdray.experiments.replay import no_sweep
+
+            raise no_sweep(store, arguments.name)
         return mine[-1]
     if arguments.name in there:
         raise ConfigError(f"sweep {arguments.name!r} is in the store already; use --resume or choose another --name.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdray.config import RunConfig, merge, parse
-from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate, start_without_kd
+from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate, seeds_in_words, start_without_kd
 from kdray.experiments.documents import Provenance, facts_of, pairs, students, write
 from kdray.experiments.students import Shared
 from kdray.stages import Context, prepare
@@ -40,7 +40,7 @@ def compare(
     start = time.time()
     prepared = prepare(run, context, every_teacher=True)
     ready = time.time()
-    log.info("compare: %d students on seeds %s", len(candidates), list(seeds))
+    log.info("compare: %d students on %s", len(candidates), seeds_in_words(seeds))
     trained = confirm(candidates, seeds, Shared.of(prepared), context.engine, cpus=cpus, gpus=gpus)
     document: dict[str, Any] = {"kind": "comparison", **facts_of(name, run, prepared, context, provenance)}
     document["confirmation"] = students(candidates, trained, seeds, document["teachers"])

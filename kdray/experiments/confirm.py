@@ -68,5 +68,14 @@ def confirm(
     return {c.label: [found[c.label, seed] for seed in seeds] for c in candidates}
 
 
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """For a log line.
+
+    >>> seeds_in_words([0]), seeds_in_words(range(3))
+    ('seed 0', 'seeds 0, 1, 2')
+    """
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
+
+
 def _seeded(run: RunConfig, seed: int) -> RunConfig:
     return run.model_copy(update={"train": run.train.model_copy(update={"seed": seed})})

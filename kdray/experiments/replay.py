@@ -41,6 +41,13 @@ class RecordedTrial:
     gpus: float
 
 
+def no_sweep(store: Store, name: str) -> ConfigError:
+    """The error where a store does not hold a sweep of this name."""
+    known = store.children("sweeps")
+    every = f"there are {', '.join(known)}." if known else "kdray sweep FILE makes one."
+    return ConfigError(f"store {store.given!r} holds no sweep {name!r}; {did_you_mean(name, known, otherwise=every)}")
+
+
 def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | None) -> RecordedTrial:
     """A trial by its number; None takes the winner, or the best so far where the search has not ended.
 
@@ -48,10 +55,7 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
         ConfigError: There is no such sweep or trial, or the trial has no settings.
     """
     if not store.exists(f"sweeps/{sweep}"):
-        known = store.children("sweeps")
-        every = f"there are {', '.join(known)}." if known else "kdray sweep FILE makes one."
-        hint = did_you_mean(sweep, known, otherwise=every)
-        raise ConfigError(f"store {store.given!r} holds no sweep {sweep!r}; {hint}")
+        raise no_sweep(store, sweep)
     check_place(storage, on_disk=store.is_local)
     folder = store.local_path(f"sweeps/{sweep}") if store.is_local else None
     document = store.read_json(f"sweeps/{sweep}/result.json") if number is None else None

@@ -82,6 +82,16 @@ def check(settings: SweepSettings, run: RunConfig, store: Store, driver: Driver)
     """
     driver.at_once(settings)
     pruning_of(settings)
+    _check_study(settings, run, store)
+
+
+def check_resumed(settings: SweepSettings, run: RunConfig, store: Store) -> None:
+    """As `check`, of a study that exists, without a driver: before Ray starts or is connected."""
+    if store.exists(f"sweeps/{settings.name}"):
+        _check_study(settings, run, store)
+
+
+def _check_study(settings: SweepSettings, run: RunConfig, store: Store) -> None:
     sweep_study = _open(settings, run, store)
     with closing(sweep_study), sweep_study.lock_driver():
         _same_base(sweep_study, run, settings)
@@ -133,11 +143,16 @@ def search(
 
 
 def untried(study: optuna.Study) -> dict[str, list[Any]]:
-    """Choices that no trial of the study had, by the name of the parameter; nothing where all were tried.
+    """Choices that no trial of the study had, by the name of the parameter, where there were as many trials as choices.
 
     >>> study = optuna.create_study()
+    >>> depths = {"depth": optuna.distributions.CategoricalDistribution([2, 3])}
     >>> study.enqueue_trial({"depth": 2})
-    >>> trial = study.ask({"depth": optuna.distributions.CategoricalDistribution([2, 3])})
+    >>> trial = study.ask(depths)
+    >>> untried(study)
+    {}
+    >>> study.enqueue_trial({"depth": 2})
+    >>> trial = study.ask(depths)
     >>> untried(study)
     {'depth': [3]}
     """
@@ -145,8 +160,9 @@ def untried(study: optuna.Study) -> dict[str, list[Any]]:
     for trial in (trials := study.get_trials(deepcopy=False)):
         for name, distribution in trial.distributions.items():
             if isinstance(distribution, optuna.distributions.CategoricalDistribution) and name not in left:
-                had = {str(each.params[name]) for each in trials if name in each.params}
-                left[name] = [choice for choice in distribution.choices if str(choice) not in had]
+                had = [str(each.params[name]) for each in trials if name in each.params]
+                many = len(had) >= len(distribution.choices)
+                left[name] = [choice for choice in distribution.choices if many and str(choice) not in had]
     return {name: choices for name, choices in left.items() if choices}
 
 

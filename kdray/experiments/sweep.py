@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from kdray.config import RunConfig, merge, parse
 from kdray.errors import ConfigError, RunError
-from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate, start_without_kd
+from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate, seeds_in_words, start_without_kd
 from kdray.experiments.documents import Provenance, facts_of, pairs, students, write
 from kdray.experiments.folds import CorpusFold, check_folds, prepare_folds, rows_of, train_by_fold
 from kdray.experiments.latency import Exported, deploy
@@ -67,7 +67,7 @@ def sweep(
     best_trials = _best_trials(settings, run, found, higher_is_better=higher)
     others = _others(settings, run, prepared, found, best_trials, higher_is_better=higher)
     candidates = [*best_trials.values(), *others]
-    log.info("confirm: %d students on seeds %s", len(candidates), list(seeds))
+    log.info("confirm: %d students on %s", len(candidates), seeds_in_words(seeds))
     confirmed = _timed(
         "confirm",
         phases,
@@ -185,7 +185,7 @@ def _best_trials(
         )
     best = sorted(finished, key=partial(_best_first, higher_is_better=higher_is_better))[: settings.candidates]
     start = _changed(settings, run, settings.starts[0]["params"])
-    made = {0: Candidate(f"defaults (trial 0: {start.method.label})", start)}
+    made = {0: Candidate(f"defaults, trial 0: {start.method.label}", start)}
     for trial in best:
         student = _changed(settings, run, trial["params"])
         made.setdefault(trial["number"], Candidate(f"trial {trial['number']}: {student.method.label}", student))

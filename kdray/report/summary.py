@@ -92,7 +92,7 @@ def winner_on_seeds(result: SweepResult) -> str:
     metric = fmt.metric(result.metric, rows, higher_is_better=higher)
     found = [sweep_verdict(result, metric)]
     if result.confirmation and (ours := winner_first(result.confirmation)[0]).difference is not None:
-        found.append(compared(ours.difference, metric, ours.test.values))
+        found.append(_against_baseline(result, ours, ours.difference, metric))
     return " ".join(found)
 
 
@@ -113,7 +113,7 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
     if ours.difference is None:
         found.append("Its difference to the no-KD baseline was not measured.")
     else:
-        found.append(compared(ours.difference, metric, ours.test.values))
+        found.append(_against_baseline(result, ours, ours.difference, metric))
     is_behind = ours.difference is not None and metric.gain(ours.difference.mean or 0.0) <= 0
     named = ours.difference.to if ours.difference and is_behind else None
     if ahead := [label for label in not_beaten(result.confirmation, metric) if label != named]:
@@ -155,11 +155,25 @@ def selected(selection: Selection, metric: Metric) -> str:
     return f"{start}{figures}, the noise is {metric.difference(selection.noise).lstrip('+')}."
 
 
-def compared(difference: Difference, metric: Metric, scores: Sequence[float | None] = ()) -> str:
+def _against_baseline(
+    result: SweepResult | ComparisonResult, student: Confirmed, difference: Difference, metric: Metric
+) -> str:
+    return compared(difference, metric, student.test.values, p_rows=_by_rows(result, student.label, difference.to))
+
+
+def _by_rows(result: SweepResult | ComparisonResult, one: str, other: str) -> float | None:
+    """McNemar's p of two students in the table of pairs."""
+    return next((each.p_rows for each in result.pairs if {each.label, each.to} == {one, other}), None)
+
+
+def compared(
+    difference: Difference, metric: Metric, scores: Sequence[float | None] = (), *, p_rows: float | None = None
+) -> str:
     """A measured difference in words: better, not distinguishable from chance, or not better.
 
     Args:
         scores: Of the student, by seed.
+        p_rows: Of a test over the rows, which counts where one seed allows no test over seeds.
     """
     mean, p = difference.mean, difference.p_value
     other = f"the {difference.to}" if difference.to == BASELINE else difference.to
@@ -169,6 +183,10 @@ def compared(difference: Difference, metric: Metric, scores: Sequence[float | No
     better = "higher" if metric.higher_is_better else "lower"
     if metric.gain(mean) <= 0:
         return f"It does not beat {other} {measured}."
+    if p is None and p_rows is not None and len(scores) < 2:
+        rows = f"({metric.difference(mean)}, one seed; over the test rows {fmt.p_value(p_rows)}, McNemar's test)"
+        chance = ", but the difference may be due to chance" if p_rows >= SIGNIFICANT else "; other seeds may differ"
+        return f"It scores {better} than {other} {rows}{chance}."
     if p is None:
         return f"It scores {better} than {other} {measured}; the difference was not tested."
     if p >= SIGNIFICANT:
@@ -225,13 +243,14 @@ def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
     start = f"{nothing_learned(result, metric)}{best} of {what}: {first.label}, {_score(first, metric)}"
     controls = [student for student in result.confirmation if student.is_control and student is not first]
     control = None if first.is_control else _best(controls, higher_is_better=result.higher_is_better)
-    return f"{start} on the test split.{'' if control is None else f' {_against(first, control, metric)}'}"
+    return f"{start} on the test split.{'' if control is None else f' {_against(result, first, control, metric)}'}"
 
 
-def _against(method: Confirmed, control: Confirmed, metric: Metric) -> str:
+def _against(result: ComparisonResult, method: Confirmed, control: Confirmed, metric: Metric) -> str:
     """Whether a method is better than the best control, by the test of the table of students."""
     to = f"the best control, “{control.label}” with {metric.score(control.test.mean)}"
-    return compared(difference_of(method.test, control.test, to), metric, method.test.values)
+    p_rows = _by_rows(result, method.label, control.label)
+    return compared(difference_of(method.test, control.test, to), metric, method.test.values, p_rows=p_rows)
 
 
 def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:

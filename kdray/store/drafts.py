@@ -111,7 +111,7 @@ def clear_dead(store: "Store") -> None:
     """Remove the drafts of processes of this machine that have ended."""
     for draft in drafts_of(store):
         if remove_if_dead(store, draft, older_than=None, delete=True):
-            log.info("removed the draft %s of a command that was killed", draft.place.name)
+            log.info("removed the unfinished folder %s of a command that was killed", draft.place.name)
 
 
 def _death(draft: DraftFolder, owner: Owner | None, older_than: float | None) -> str | None:

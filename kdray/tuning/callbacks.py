@@ -64,7 +64,7 @@ class ProgressCallback(Callback):
             return
         self._now("failed", 1)
         self._searcher.fail(trial.trial_id, error=error, ended=time.time())
-        self._say(trial, f"failed: {error}")
+        self._say(trial, f"failed: {error.rstrip('.')}")
 
     def _now(self, state: str, change: int) -> None:
         self._states[state] += change

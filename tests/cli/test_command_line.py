@@ -85,7 +85,7 @@ def test_help_of_commands_with_a_file_needs_none(command: str, capsys: pytest.Ca
         (["run", "{recipe}", "method.temperature=.inf"], ": method.temperature: expected a finite number"),
         (["run", "{recipe}", "method=kd"], ": method is a section of settings; write method.name=kd,"),
         (["runn", "{recipe}"], "unknown command 'runn'; did you mean run?"),
-        (["run", "{recipe}", "--store", "x"], "write settings without --, such as store=runs"),
+        (["run", "{recipe}", "--epochs", "2"], "write settings without --, such as train.epochs=2"),
         (["run", "{recipe}", "method.name=KD"], "method.name = 'KD' is unknown; did you mean kd?"),
         (["run", "{recipe}", "prune.policy.name=literal", "prune.policy.x=1"], ": unknown setting prune.policy.x"),
         (["run", "{recipe}", "method.name=dekdd"], "method.name = 'dekdd' is unknown; did you mean dekd?"),

@@ -76,6 +76,26 @@ def test_a_wrong_path_is_one_sentence_with_what_to_give(
     assert sentence in printed[0]
 
 
+def test_a_sweep_that_is_not_there_cannot_be_resumed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    (place / "sweeps/mine.yaml").write_text("corpus: sample\nspace: {method.temperature: [2.0, 5.0]}\n")
+    (place / "store/sweeps/rte-1/study.db").touch()
+    with pytest.raises(SystemExit) as stop:
+        main(["sweep", "sweeps/mine.yaml", "--name", "rte-2", "--resume"])
+    assert stop.value.code == 2
+    assert "kdray: store 'store' holds no sweep 'rte-2'; did you mean rte-1?" in capsys.readouterr().err
+
+
+def test_the_store_may_be_a_flag_of_a_stage(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    prune = "prune: {policy: literal, keep_medoids: none}"
+    (place / "small.yaml").write_text(f"corpus: {{name: sample, limit: 60}}\n{prune}\n")
+    assert main(["prune", "small.yaml", "--store", "runs #2", "--engine", "local"]) == 0
+    assert list((place / "runs #2/prune").iterdir())
+
+
 def test_files_in_python_have_near_names_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     with pytest.raises(ConfigError, match=r"^ticket\.csv: there is no such file; did you mean tickets\.csv\?$"):

@@ -202,7 +202,7 @@ def test_a_killed_sweep_resumes_and_loses_no_finished_trial(
     labels = [row["label"] for row in document["confirmation"]]
     assert labels[0].startswith("winner (")
     assert "no-KD baseline" in labels
-    assert any("defaults (trial 0: kd)" in label for label in labels)
+    assert any("defaults, trial 0: kd" in label for label in labels)
     assert document["corpus"]["is_sample"]
     assert "sample" in (store / "sweeps" / "s" / "report.html").read_text()
     assert "reused" in again.stderr

@@ -11,12 +11,12 @@ import pytest
 import tagged
 import tiny
 
-from kdray.config import RunConfig, parse
+from kdray.config import RunConfig, merge, parse
 from kdray.engines import InProcess
 from kdray.errors import ConfigError
 from kdray.experiments.documents import Provenance
 from kdray.experiments.local import OneByOne
-from kdray.experiments.search import search
+from kdray.experiments.search import check, check_resumed, search
 from kdray.experiments.settings import SearchResult, SweepSettings
 from kdray.experiments.sweep import sweep
 from kdray.experiments.trials import PRUNERS
@@ -52,6 +52,19 @@ def facts_of(found: SearchResult) -> list[dict[str, Any]]:
     return [{key: trial[key] for key in kept} for trial in found.trials]
 
 
+def test_other_settings_are_refused_before_an_engine_starts(
+    tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path
+) -> None:
+    run = run_config(tmp_path / "store", tiny_encoder, tiny_corpus)
+    check_resumed(SETTINGS, run, Store(run.store))
+    assert Store(run.store).children("sweeps") == [], "nothing is made where there is no sweep"
+    check(SETTINGS, run, Store(run.store), OneByOne())
+    check_resumed(SETTINGS, run, Store(run.store))
+    changed = parse(merge(run.model_dump(mode="json"), {"train.epochs": EPOCHS + 1}), source="test")
+    with pytest.raises(ConfigError, match=r"sweep 's' began with other settings \(train\.epochs was "):
+        check_resumed(SETTINGS, changed, Store(run.store))
+
+
 def searched(run: RunConfig, settings: SweepSettings, driver: Any, engine: Any) -> SearchResult:
     context = Context(Store(run.store), engine, None)
     return search(settings, run, prepare(run, context, every_teacher=True), context, driver)
@@ -75,9 +88,9 @@ def test_a_sweep_in_this_process_searches_confirms_and_writes_its_documents(
     assert [trial["number"] for trial in document["trials"]] == [0, 1, 2]
     assert document["trials"][0]["params"] == {"alpha": 0.5, "rate": 3e-3}
     labels = [row["label"] for row in document["confirmation"]]
-    assert re.fullmatch(r"winner \((defaults \(trial 0: kd\)|trial \d: kd)\)", labels[0])
+    assert re.fullmatch(r"winner \((defaults, trial 0: kd|trial \d: kd)\)", labels[0])
     assert "no-KD baseline" in labels
-    assert any("defaults (trial 0: kd)" in label for label in labels)
+    assert any("defaults, trial 0: kd" in label for label in labels)
     selection = document["selection"]
     assert selection["seeds"] == [0]
     assert {0} <= {each["number"] for each in selection["contenders"]} <= {0, 1, 2}

@@ -118,6 +118,24 @@ def test_one_seed_is_marked() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("p_rows", "words"),
+    [
+        (0.03, "p\u00a0=\u00a00.03, McNemar's test); other seeds may differ."),
+        (0.3, "p\u00a0=\u00a00.3, McNemar's test), but the difference may be due to chance."),
+    ],
+)
+def test_of_one_seed_the_verdict_has_the_test_over_rows(p_rows: float, words: str) -> None:
+    comparison = made_up.comparison()
+    comparison["confirmation"] = [
+        {"label": "no-KD baseline", "seeds": [0], "test": {"mean": 0.58, "values": [0.58]}},
+        {"label": "kd", "seeds": [0], "test": {"mean": 0.60, "values": [0.60]}},
+    ]
+    comparison["pairs"] = [{"label": "no-KD baseline", "to": "kd", "difference": -0.02, "p_rows": p_rows}]
+    record: Any = parse_result(comparison)
+    assert comparison_verdict(record, _ACCURACY).endswith(f"(+2.0 points, one seed; over the test rows {words}")
+
+
 def test_folds_are_in_the_verdict_and_in_the_comparison() -> None:
     contenders = [{"number": number, "validation": mean} for number, mean in ((0, 0.60), (1, 0.64), (4, 0.61))]
     sweep = made_up.sweep()

@@ -185,11 +185,15 @@ def _connect(address: str | None, *, allow_network: bool = False) -> None:
 
 def _refused(address: str, why: str) -> ConfigError:
     mode = os.environ.get("RAY_AUTH_MODE", "disabled")
-    return ConfigError(
-        f"--address {address}: no Ray cluster lets this command in ({why}). If it was started with token "
-        "authentication, set RAY_AUTH_MODE=token and give the token in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or "
-        f"~/.ray/auth_token; the mode is {mode} now."
-    )
+    places = "RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
+    if mode.lower() == "token":
+        fix = f"RAY_AUTH_MODE is token; give the token of this cluster in {places}."
+    else:
+        fix = (
+            "If it was started with token authentication, set RAY_AUTH_MODE=token and give the token in "
+            f"{places}; the mode is {mode} now."
+        )
+    return ConfigError(f"--address {address}: no Ray cluster lets this command in ({why}). {fix}")
 
 
 def start_local(setup: dict[str, str]) -> None:
