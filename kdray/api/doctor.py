@@ -33,11 +33,12 @@ STORE_BYTES = 400_000_000  # of Ray's objects, see engines/ray/session.py
 MEMORY_BYTES = 4_000_000_000  # what a sweep of the sample takes on two cores, and its tests
 
 
-def doctor(*, ray: bool = False) -> dict[str, Any]:
+def doctor(*, ray: bool = False, address: str | None = None) -> dict[str, Any]:
     """Versions, processors, instruction set, GPU, memory, models and data that are found, and advice.
 
     Args:
         ray: Also start a local Ray and end it again, which takes some ten seconds.
+        address: Connect to the cluster with this head instead, HOST:PORT or `auto`.
 
     >>> import kdray as kd
     >>> kd.doctor()["kdray"] == kd.__version__
@@ -56,7 +57,7 @@ def doctor(*, ray: bool = False) -> dict[str, Any]:
         "disk bytes": shutil.disk_usage(".").free,
         "minilm": _minilm(),
         "corpora": _corpora(),
-        "ray": _ray() if ray else "not started (--ray starts it)",
+        "ray": _ray(address) if ray or address else "not started (--ray starts it, --address tries a cluster)",
     }
     return found | {"advice": _advice(found)}
 
@@ -103,20 +104,21 @@ def _corpora() -> dict[str, Any]:
     return {"KDRAY_DATA": str(folder) if folder else "not set", "found": ["sample", *named]}
 
 
-def _ray() -> str:
+def _ray(address: str | None) -> str:
     try:
         from kdray.config import WorkSettings
         from kdray.engines.choice import Ray
+        from kdray.engines.ray.resources import describe_nodes
     except ImportError as error:
         return f"cannot be imported: {error}"
     nodes: list[str] = []
 
     def started(engine: Engine) -> None:
-        nodes.append(type(engine).__name__)
+        nodes.append(describe_nodes())
 
     try:
-        with Ray().start(WorkSettings(), started, at_once=True):
-            return "starts"
+        with Ray(address).start(WorkSettings(), started, at_once=True):
+            return f"answers at {address}: {nodes[0]}" if address else f"starts: {nodes[0]}"
     except (KdrayError, ImportError, OSError) as error:
         return f"does not start: {error}"
 

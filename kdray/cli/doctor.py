@@ -7,9 +7,9 @@ from kdray.api.doctor import doctor
 from kdray.cli.show import bold
 
 
-def show_machine(*, ray: bool, quiet: bool) -> dict[str, Any]:
+def show_machine(*, ray: bool, address: str | None, quiet: bool) -> dict[str, Any]:
     """Print what was found; advice goes to standard error."""
-    found = doctor(ray=ray)
+    found = doctor(ray=ray, address=address)
     if not quiet:
         for name, value in found.items():
             if name != "advice":

@@ -154,6 +154,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     one_of.add_argument("prefix", nargs="?", default="", help="for example train.epochs, method.kd, my_file.py:MyKD")
     doctor = commands.add_parser("doctor", parents=[common])
     doctor.add_argument("--ray", action="store_true", help="also start a local Ray and end it again")
+    doctor.add_argument("--address", metavar="HOST:PORT", help="also connect to the cluster with this head")
     for name, command in commands.choices.items():
         command.description = f"kdray {name}: {COMMANDS[name][0]}."
         command.epilog = f"example:\n  {COMMANDS[name][1]}\n"
@@ -286,7 +287,7 @@ def _settings(arguments: argparse.Namespace) -> Any:
 def _doctor(arguments: argparse.Namespace) -> Any:
     from kdray.cli.doctor import show_machine
 
-    return show_machine(ray=arguments.ray, quiet=arguments.json)
+    return show_machine(ray=arguments.ray, address=arguments.address, quiet=arguments.json)
 
 
 def _trial(arguments: argparse.Namespace) -> Any:

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,11 @@ log = logging.getLogger(__name__)
 STARTS = 3
 STORE_BYTES = 400_000_000  # of Ray's objects
 SHORT_FOLDER = "/tmp/ray"  # noqa: S108 - Ray's own, where TMPDIR is not set
+NOISY = {  # `OnRay.map` quiets ray.data, whose import undoes it
+    "ray.train": logging.ERROR,
+    "ray.tune": logging.ERROR,
+    "ray.tune.tune": logging.CRITICAL,  # that trials did not complete; the log has a line for each of them
+}
 SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # of the path of a socket, at most
 FOLDER_BYTES = SOCKET_BYTES - len("/session_2026-11-29_12-15-35_123456_1234567/sockets/plasma_store")
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):(\d{1,5})")
@@ -88,9 +93,8 @@ def session(address: str | None, *, allow_network: bool = False) -> Generator[Se
 @contextmanager
 def _at_work() -> Generator[None]:
     _count_here()
-    noisy = () if is_verbose() else ("ray.train", "ray.tune")  # `OnRay.map` quiets ray.data, whose import undoes it
-    for name in noisy:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name, level in {} if is_verbose() else NOISY.items():
+        logging.getLogger(name).setLevel(level)
     terminated = _end_on_sigterm()
     try:
         yield
@@ -165,7 +169,7 @@ def _connect(address: str | None, *, allow_network: bool = False) -> None:
     setup = {"worker_process_setup_hook": "kdray.engines.ray.metrics.set_up"}
     try:
         if address:
-            with nullcontext() if is_verbose() else compat.without_stderr(shown_on_error=False):
+            with nullcontext() if is_verbose() else compat.without_stderr(shown_on_error=False), _quiet_core():
                 ray.init(address=address, namespace="kdray", runtime_env=setup, logging_level=logging.ERROR)
             if cluster_answers_strangers():
                 log.warning(
@@ -181,6 +185,10 @@ def _connect(address: str | None, *, allow_network: bool = False) -> None:
         if not address:
             raise
         raise _refused(address, str(error).splitlines()[0].partition(". ")[0]) from None
+
+
+def _quiet_core() -> AbstractContextManager[None]:
+    return nullcontext() if is_verbose() else compat.quiet_core()
 
 
 def _refused(address: str, why: str) -> ConfigError:
@@ -213,7 +221,7 @@ def start_local(setup: dict[str, str]) -> None:
     while left:
         left -= 1
         try:
-            with nullcontext() if is_verbose() else compat.quiet_core():
+            with _quiet_core():
                 ray.init(
                     address="local",  # not `auto`, which would be a cluster that runs on this machine
                     namespace="kdray",
