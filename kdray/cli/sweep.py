@@ -238,7 +238,7 @@ def usual_trials(run: RunConfig, first: Sequence[Any], *, is_smoke: bool) -> int
     """How many trials a sweep has, where `--trials` is not given; on the sample enough for some to be stopped early."""
     if is_smoke:
         return SMOKE_TRIALS
-    return SAMPLE_TRIALS if run.corpus.name == "sample" else max(FULL_TRIALS, len(first))
+    return max(SAMPLE_TRIALS if run.corpus.name == "sample" else FULL_TRIALS, len(first))
 
 
 def _objectives(given: str) -> tuple[Any, ...]:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from kdray.config import RunConfig, merge, parse
-from kdray.corpora import VALIDATION, StoredTask
+from kdray.corpora import VALIDATION, StoredTask, kdray_data
 from kdray.distillation import ModelSource, build_model
+from kdray.engines import InProcess
 from kdray.errors import ConfigError, RunError
 from kdray.experiments.settings import Deployable, Space, SweepSettings
 from kdray.export.bench import Candidate, OneRow, candidate_of, megabytes_of, time_one_row
@@ -27,8 +28,8 @@ from kdray.export.bundle import export_bundle, write_drafts
 from kdray.export.evidence import evidence_for
 from kdray.export.machine import machine
 from kdray.export.trained import Reading, TrainedModel, open_trained
-from kdray.models import model_info, save_classifier, transformer_for
-from kdray.stages import load_stored
+from kdray.models import Fitted, save_classifier, transformer_for
+from kdray.stages import Context, distill, load_stored, prepare
 from kdray.store import Artifact, Store
 from kdray.tasks import get_task
 
@@ -173,7 +174,10 @@ def _drafts(
             weights=student.weights,
             embedding_rank=student.embedding_rank,
         )
-        model = _untrained(source, task, each.train.max_length, store, place / f"student {number}")
+        if isinstance(student.architecture, Fitted):
+            model = _fitted(each, store)
+        else:
+            model = _untrained(source, task, each.train.max_length, store, place / f"student {number}")
         log.info("latency: export %s", _shown(each))
         for format, folder in write_drafts(model, place / f"{number}", formats).items():
             yield f"{number} {format}", folder
@@ -189,12 +193,6 @@ def _drafts(
 
 def _untrained(source: ModelSource, task: StoredTask, max_length: int, store: Store, folder: Path) -> TrainedModel:
     model, tokenizer = build_model(source, labels=task.labels, seed=0, store=store)
-    if model_info(model, "").fitted:
-        raise ConfigError(
-            f"student.architecture = {source.architecture.label} is fitted at once and has no size before, so its "
-            "latency cannot be measured; leave out --under, --bundle and the objective latency, and measure its bundle "
-            "with kdray bench."
-        )
     save_classifier(model, tokenizer, folder, max_length=max_length)
     reading = Reading(
         labels=task.labels,
@@ -206,6 +204,14 @@ def _untrained(source: ModelSource, task: StoredTask, max_length: int, store: St
         metrics=task.metrics,
     )
     return TrainedModel(folder, reading, {})
+
+
+def _fitted(run: RunConfig, store: Store) -> TrainedModel:
+    """A student that has no size before it is fitted, which takes seconds: on hard labels."""
+    changes = {"method": {"name": "finetune"}, "prune": {"policy": "none"}, "teachers": []}
+    alone = parse({**run.model_dump(mode="json"), **changes}, source="sweep")
+    context = Context(store, InProcess(), kdray_data())
+    return open_trained(distill(alone, prepare(alone, context), context).folder)
 
 
 def _measured(folders: Mapping[str, Path], corpus: Artifact) -> OneRow:

@@ -188,8 +188,18 @@ def _best_trials(
     made = {0: Candidate(f"defaults, trial 0: {start.method.label}", start)}
     for trial in best:
         student = _changed(settings, run, trial["params"])
-        made.setdefault(trial["number"], Candidate(f"trial {trial['number']}: {student.method.label}", student))
+        made.setdefault(trial["number"], Candidate(f"trial {trial['number']}: {_named(student, run)}", student))
     return made
+
+
+def _named(student: RunConfig, base: RunConfig) -> str:
+    """The method, and the student where it is another one than that of the base."""
+    ours, its = student.student, base.student
+    if ours.architecture == its.architecture and ours.depth == its.depth:
+        return student.method.label
+    if not ours.is_transformer:
+        return f"{student.method.label}, {ours.architecture.label}"
+    return f"{student.method.label}, {ours.depth} {'layer' if ours.depth == 1 else 'layers'}"
 
 
 def _others(
@@ -216,7 +226,7 @@ def _others(
     )
     for trial in others[:FRONT_STUDENTS]:
         student = _changed(settings, run, trial["params"])
-        candidates.append(Candidate(f"on the front (trial {trial['number']}: {student.method.label})", student))
+        candidates.append(Candidate(f"on the front (trial {trial['number']}: {_named(student, run)})", student))
     return candidates
 
 

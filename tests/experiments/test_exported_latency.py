@@ -26,6 +26,7 @@ from kdray.export.bench import OneRow
 from kdray.report import summary
 from kdray.results import Bundle, ExportedLatency
 from kdray.stages import Context, read
+from kdray.stages.train_stage import result_of
 from kdray.store import Store
 
 QUIET = Load(0.0)
@@ -120,7 +121,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     calls = list[list[str]]()
 
     def drafts(model: Any, place: Path, formats: Sequence[str]) -> dict[str, Path]:
-        layers = model.load_model()[0].config.num_hidden_layers
+        layers = getattr(model.load_model()[0].config, "num_hidden_layers", 1)
         return {format: place / format / str(layers) for format in formats}
 
     def timed(candidates: Sequence[str], corpus: Any) -> OneRow:
@@ -177,13 +178,15 @@ def test_too_many_shapes_are_refused(run: RunConfig, fake: list[list[str]]) -> N
         exported_latency(settings(*range(1, 41)), run, read(run.corpus, context), context.store)
 
 
-def test_a_student_whose_size_is_known_after_training_is_refused(run: RunConfig, fake: list[list[str]]) -> None:
+def test_a_student_whose_size_is_known_after_training_is_fitted_first(run: RunConfig, fake: list[list[str]]) -> None:
     changes = {"student.encoder": None, "student.layers": 3, "student.architecture": {"name": "logistic"}}
     fitted = parse(merge(run.model_dump(mode="json"), changes), source="test")
     context = Context(Store(run.store), InProcess(), None)
-    asked = replace(settings(1), shapes=Shapes([{}], space))
-    with pytest.raises(ConfigError, match="architecture = logistic is fitted at once and has no size before"):
-        exported_latency(asked, fitted, read(run.corpus, context), context.store)
+    wanted = replace(settings(1), shapes=Shapes([{}], space), formats=("onnx",))
+    found = exported_latency(wanted, fitted, read(run.corpus, context), context.store)
+    assert found.has(fitted)
+    (made,) = context.store.artifacts("distill")
+    assert result_of(made)["spec"]["model"]["architecture"]["name"] == "logistic"
 
 
 def swept(run: RunConfig, limit: float) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from kdray.cli.sweep import FULL_TRIALS, SAMPLE_TRIALS, SMOKE_TRIALS, usual_trials
 from kdray.config import merge, parse
+from kdray.experiments.latency import shape_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 NAMES = sorted(path.stem for path in SWEEPS.glob("tune_*.py"))
@@ -99,8 +100,9 @@ def test_trial_0_is_the_defaults(name: str, on_sample: bool, sweep_modules: dict
 
 
 def test_sweeps_are_short() -> None:
-    assert len((SWEEPS / "tune_rte.py").read_text().splitlines()) <= 75
-    others = [path for path in SWEEPS.glob("*.py") if path.name != "tune_rte.py"]
+    longer = ("tune_rte.py", "ladder.py")  # a space with conditions
+    assert all(len((SWEEPS / name).read_text().splitlines()) <= 75 for name in longer)
+    others = [path for path in SWEEPS.glob("*.py") if path.name not in longer]
     assert all(len(path.read_text().splitlines()) <= 33 for path in others)
 
 
@@ -145,10 +147,28 @@ def test_the_grid_is_the_papers(method: str, points: int, monkeypatch: pytest.Mo
     assert starts[0]["params"] == first, "trial 0 is the method's own settings, as far as they are in the grid"
 
 
+def test_the_ladder_has_every_student_by_hard_and_soft_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SWEEPS))
+    ladder = importlib.import_module("ladder")
+    run = parse({**ladder.BASE, "corpus": {"name": "rte"}}, source="test")
+    starts = ladder.starts(run)
+    found = list[Any]()
+    for start in starts:
+        decoded = ladder.space(optuna.trial.FixedTrial(start["params"]), run)
+        found.append(parse(merge(run.model_dump(mode="json"), decoded), source="test"))
+    assert found[0] == run, "trial 0 is the base"
+    pairs = [(each.student.architecture.label, each.student.depth, each.method.label) for each in found]
+    assert len(set(pairs)) == len(pairs) == 2 * 9
+    assert {name for _, _, name in pairs} == {"kd", "finetune", "soft_classic"}
+    shapes = [parse(merge(run.model_dump(mode="json"), each), source="test") for each in ladder.shapes().values()]
+    assert {shape_of(each) for each in shapes} == {shape_of(each) for each in found}, "every student is timed"
+
+
 @pytest.mark.parametrize(
     ("corpus", "starts", "is_smoke", "wanted"),
     [
         ("sample", 1, False, SAMPLE_TRIALS),
+        ("sample", 72, False, 72),
         ("sample", 1, True, SMOKE_TRIALS),
         ("rte", 1, False, FULL_TRIALS),
         ("rte", 72, False, 72),
