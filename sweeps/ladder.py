@@ -13,7 +13,7 @@ from kdray.config import RunConfig
 BASE: dict[str, Any] = {
     "prune": {"policy": "none"},
     "teachers": [{"name": "minilm", "train": {"epochs": 2, "learning_rate": 1e-4, "max_length": 64}}],
-    "student": {"layers": 3, "init": "skip"},
+    "student": {"encoder": "minilm", "layers": 3, "init": "skip"},
     "method": {"name": "kd", "temperature": 2.0},
     "train": {"epochs": 3, "learning_rate": 3e-4, "max_length": 64},
 }
@@ -31,8 +31,9 @@ NO_LAYERS = {"student.layers": 3, "student.init": "bottom"}  # what they are whe
 
 def shapes() -> dict[str, dict[str, Any]]:
     """Each student as dotted settings."""
-    classic = {title: {"name": name, "ngrams": [1, 2]} for title, name in CLASSIC.items()}
-    found = {title: {"student.architecture": each, **NO_LAYERS} for title, each in (classic | NETWORKS).items()}
+    found = {title: {"student.architecture": each, **NO_LAYERS} for title, each in NETWORKS.items()}
+    for title, name in CLASSIC.items():
+        found[title] = {"student.architecture": {"name": name, "ngrams": [1, 2]}, "student.encoder": None, **NO_LAYERS}
     return found | {title: {"student.layers": layers, "student.init": "skip"} for title, layers in LAYERS.items()}
 
 
