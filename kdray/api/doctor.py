@@ -120,7 +120,7 @@ def _ray(address: str | None) -> str:
         with Ray(address).start(WorkSettings(), started, at_once=True):
             return f"answers at {address}: {nodes[0]}" if address else f"starts: {nodes[0]}"
     except (KdrayError, ImportError, OSError) as error:
-        return f"does not start: {error}"
+        return f"{'cannot be reached' if address else 'does not start'}: {error}"
 
 
 def _advice(found: dict[str, Any]) -> list[str]:
@@ -140,5 +140,5 @@ def _advice(found: dict[str, Any]) -> list[str]:
     if memory is not None and memory["available"] < MEMORY_BYTES:
         advice.append(f"{memory['available'] / 1e9:.1f} GB of memory are available; a sweep of the sample needs 4 GB")
     if "does not start" in found["ray"] or "cannot be" in found["ray"]:
-        advice.append(f"Ray {found['ray']}")
+        advice.append(f"Ray {found['ray'].rstrip('.')}")
     return advice

@@ -155,9 +155,10 @@ def test_doctor_gives_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_doctor_tries_a_cluster(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--address", "127.0.0.1:1"]) == 0
     printed = capsys.readouterr()
-    sentence = "does not start: --address 127.0.0.1:1: nothing answers there"
+    sentence = "cannot be reached: --address 127.0.0.1:1: nothing answers there"
     assert f"ray: {sentence}" in printed.out
     assert f"kdray: Ray {sentence}" in printed.err
+    assert ".." not in printed.err
 
 
 @pytest.mark.parametrize(
