@@ -69,7 +69,7 @@ def list_settings(prefix: str = "") -> list[dict[str, str]]:
         return [asdict(each) for each in found]
     every = settings()
     keys = [each.key for each in every] + [f"method.{each.of}" for each in every if each.key.startswith("method.")]
-    near = difflib.get_close_matches(prefix, keys, n=1) or _last_parts(prefix, keys)
+    near = difflib.get_close_matches(prefix, [*keys, *_sections(keys)], n=1) or _last_parts(prefix, keys)
     raise ConfigError(
         f"no setting begins with {prefix!r}; "
         + (f"did you mean {near[0]}?" if near else f"sections are {', '.join(_sections(keys))}.")

@@ -15,6 +15,8 @@ from kdray.errors import ConfigError, KdrayError, RunError
 from kdray.results import IndexEntry, parse_result
 from kdray.store import NAME, Artifact, Store, shown
 
+MOST_NAMES = 10  # in a message
+
 log = logging.getLogger(__name__)
 
 PAGES = report.FOLDER
@@ -78,8 +80,10 @@ def compare_reports(store: str, one: str, other: str) -> dict[str, Any]:
 def _found(pages: dict[str, _Read], name: str, store: str) -> dict[str, Any]:
     named = [page for page in pages if name in (page, page.partition("-")[2])]
     if len(named) != 1:
-        near = named or difflib.get_close_matches(name, [each.partition("-")[2] for each in pages], n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "kdray report STORE lists what there is."
+        known = [each.partition("-")[2] for each in pages]
+        near = named or [each for each in known if each.startswith(name)] or difflib.get_close_matches(name, known, n=3)
+        every = f"there are {', '.join(sorted(known)[:MOST_NAMES])}{', ...' if len(known) > MOST_NAMES else '.'}"
+        hint = f"did you mean {' or '.join(near[:3])}?" if near else every
         raise ConfigError(f"store {store!r} holds {len(named) or 'no'} results named {_plain(name)}; {hint}")
     document = pages[named[0]]()
     if document is None:

@@ -8,7 +8,7 @@ from kdray.api.stores import existing_store
 from kdray.corpora import kdray_data
 from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
-from kdray.experiments.replay import past_trial, retrain, student_of
+from kdray.experiments.replay import past_trial, retrain, student_of, sweeps_in
 from kdray.export.bundle import write_saved
 from kdray.export.folder import new_folder
 from kdray.export.trained import FILE, TrainedModel, parts_of
@@ -19,12 +19,12 @@ from kdray.store import Store
 
 
 def sweeps_of(store: str) -> list[str]:
-    """The names of the searches and comparisons in a store.
+    """The names of the searches in a store.
 
     Raises:
         ConfigError: The store does not exist.
     """
-    return existing_store(store).children("sweeps")
+    return sweeps_in(existing_store(store))
 
 
 def run_trial(

@@ -89,7 +89,8 @@ def _parser(what: str, task: str, *, prog: str | None = None) -> argparse.Argume
         prog,
         description=f"Compare {what}: teachers once, then every student on several seeds."
         + (" Flags replace the keys of the file." if prog else ""),
-        epilog="The same command resumes a stopped comparison: cached artifacts are not trained again.",
+        epilog="The same command resumes a stopped comparison: cached artifacts are not trained again. A quick try: "
+        "kdray compare sweeps/methods.yaml --engine local --seeds 1 corpus.limit=300",
     )
     add_flags(parser, ComparisonConfig, task)
     return parser

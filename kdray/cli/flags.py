@@ -128,6 +128,7 @@ def run_config(
     Args:
         on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
     """
+    _check_keys(arguments.overrides)
     name = _corpus_name(task, arguments)
     plain = {**base, "corpus": {**base.get("corpus", {}), "name": name}}
     if name == "sample":
@@ -138,6 +139,21 @@ def run_config(
     flags = {"train.epochs": arguments.epochs, "store": arguments.store}
     run = parse(merge(plain, {key: value for key, value in flags.items() if value is not None}), source="settings")
     return _with_small_beginnings(_not_above_its_rows(run, arguments)) if arguments.smoke else run
+
+
+def _check_keys(overrides: Sequence[str]) -> None:
+    """Refuse keys as a sweep file has them.
+
+    >>> _check_keys(["run.train.epochs=2"])
+    Traceback (most recent call last):
+        ...
+    kdray.errors.ConfigError: run.train.epochs=2: on the command line, leave out "run.": write train.epochs=2.
+    """
+    for each in overrides:
+        if each.startswith("run."):
+            raise ConfigError(f'{each}: on the command line, leave out "run.": write {each.removeprefix("run.")}.')
+        if each.startswith("space."):
+            raise ConfigError(f"{each}: a search space is set in the sweep's file, not on the command line.")
 
 
 def _not_above_its_rows(run: RunConfig, arguments: argparse.Namespace) -> RunConfig:

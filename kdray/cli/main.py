@@ -3,12 +3,14 @@
 import argparse
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
+import kdray
 from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_model
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of, user_path
 from kdray.cli.overview import COMMANDS, overview
@@ -31,7 +33,7 @@ FORMATS = ("hf", "onnx", "onnx-int8")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 failed run, 2 bad input)."""
-    given = list(sys.argv[1:] if argv is None else argv)
+    given = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if given[:1] == ["distil"]:  # the command's name in earlier versions
         given[0] = "distill"
     parser = _parser()
@@ -115,11 +117,14 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     common.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     common.add_argument("--verbose", action="store_true", help="log details, and the warnings of Ray itself")
     parser = _Parser("kdray", usage="kdray COMMAND ...; kdray --help lists the commands")
+    parser.add_argument("--version", action="version", version=f"kdray {kdray.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, prog="kdray", parser_class=Parser)
     for name in STAGES:
         stage = commands.add_parser(name, parents=[common])
         stage.add_argument("file", type=user_path, help="run file (YAML), for example recipes/rte.yaml")
-        stage.add_argument("overrides", nargs="*", metavar="key=value", help="for example method.temperature=4")
+        stage.add_argument(
+            "overrides", nargs="*", default=[], metavar="key=value", help="for example method.temperature=4"
+        )
         stage.add_argument("--store", help="folder or URI, as store=...")
         add_engine_flags(stage)
         if name == "prune":
@@ -163,9 +168,14 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses a command line in one sentence, without its usage."""
+    """Refuses a command line in one sentence, without its usage; flags are not abbreviated."""
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **given})
 
     def error(self, message: str) -> NoReturn:
+        message = re.sub(r"invalid int value: (.*)", r"expected a whole number, found \1", message)
+        message = re.sub(r"invalid float value: (.*)", r"expected a number, found \1", message)
         sys.exit(refused(f"{message.removeprefix('argument ')}; --help lists what is allowed."))
 
 

@@ -31,6 +31,7 @@ from kdray.engines import Engine
 from kdray.errors import ConfigError, RunError
 from kdray.log import seconds_so_far
 from kdray.methods import method_named
+from kdray.results import SweepResult, parse_result
 from kdray.secrets import without_passwords
 from kdray.stages import check_depths
 from kdray.store import Store
@@ -142,7 +143,8 @@ def _parser(task: str, *, prog: str | None = None) -> argparse.ArgumentParser:
         prog,
         description=f"Search for the best student on {task}: teachers once, many students, several seeds at the end."
         + (" Flags replace the keys of the file." if prog else ""),
-        epilog="The same command on a cluster: add --address auto. --resume continues a stopped sweep.",
+        epilog="The same command on a cluster: add --address auto. --resume continues a stopped sweep. A quick try: "
+        "kdray sweep sweeps/sample.yaml --engine local --trials 3 --seeds 1 corpus.limit=300",
     )
     add_flags(parser, SweepConfig, task)
     parser.add_argument("--retry-failed", action="store_true", help="with --resume: try failed trials again first")
@@ -392,8 +394,13 @@ def timing_command(bundle: Mapping[str, Any]) -> str:
 
 
 def _show(document: Mapping[str, Any], run: RunConfig, storage: str | None) -> None:
+    from kdray.report import winner_on_seeds
+
     print(f"\n{heading(document)}, {len(document['trials'])} trials")
     show_scores(document)
+    result = parse_result(document)
+    assert isinstance(result, SweepResult)
+    print(f"\n{winner_on_seeds(result)}")
     for trial in (t for t in document["trials"] if t["state"] == "failed"):
         print(f"trial {trial['number']} failed: {trial['error']}")
     if document["stopped"]:

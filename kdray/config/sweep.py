@@ -245,6 +245,8 @@ def _loaded(path: Path, kind: type[T]) -> T:
         raise ConfigError(
             f"{path}: {found[0]} is a setting of a run: put it under run:, or start the file by kdray run."
         )
+    if isinstance(plain.get("corpus"), dict):
+        raise ConfigError(f"{path}: corpus is a name here; put its settings under run, as run: {{corpus: ...}}.")
     run = parse(plain.get("run") or {}, source=f"{path}: run")
     return checked(kind, {**plain, "run": run}, source=str(path))
 

@@ -41,9 +41,21 @@ class RecordedTrial:
     gpus: float
 
 
+def sweeps_in(store: Store) -> list[str]:
+    """The names of the searches in a store, without its comparisons."""
+    return [name for name in store.children("sweeps") if not _is_comparison(store, name)]
+
+
+def _is_comparison(store: Store, name: str) -> bool:
+    return (store.read_json(f"sweeps/{name}/result.json") or {}).get("kind") == "comparison"
+
+
 def no_sweep(store: Store, name: str) -> ConfigError:
     """The error where a store does not hold a sweep of this name."""
-    known = store.children("sweeps")
+    if _is_comparison(store, name):
+        page = store.uri_of(f"sweeps/{name}/report.html")
+        return ConfigError(f"{name} is a comparison, which has no trials; its students are in {page}.")
+    known = [each for each in sweeps_in(store) if each != name]
     every = f"there are {', '.join(known)}." if known else "kdray sweep FILE makes one."
     return ConfigError(f"store {store.given!r} holds no sweep {name!r}; {did_you_mean(name, known, otherwise=every)}")
 
@@ -54,7 +66,7 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
     Raises:
         ConfigError: There is no such sweep or trial, or the trial has no settings.
     """
-    if not store.exists(f"sweeps/{sweep}"):
+    if not store.exists(f"sweeps/{sweep}") or _is_comparison(store, sweep):
         raise no_sweep(store, sweep)
     check_place(storage, on_disk=store.is_local)
     folder = store.local_path(f"sweeps/{sweep}") if store.is_local else None

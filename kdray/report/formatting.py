@@ -123,8 +123,10 @@ def duration(seconds: float | None) -> str:
 
 
 def p_value(value: float | None, scores: Sequence[float | None] = ()) -> str:
-    """`p = 0.04`; a small value as `p < 0.001`; without a value, the reason where the scores by seed are all equal."""
+    """`p = 0.04`; a small value as `p < 0.001`; without a value the reason: one score, or all are equal."""
     if value is None:
+        if len(scores) == 1:
+            return "no p: one seed"
         return UNDEFINED if len(scores) > 1 and len(set(scores)) == 1 else f"p {NOT_MEASURED}"
     # No-break spaces: a line must not end between p and its value.
     return "p\u00a0<\u00a00.001" if value < 0.001 else f"p\u00a0=\u00a0{value:.2g}"
@@ -161,9 +163,9 @@ def cut(text: str, longest: int = 24) -> str:
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
-def listing(names: Sequence[str]) -> str:
+def listing(names: Sequence[str], last: str = "or") -> str:
     """`a`, `a or b`, `a, b or c`."""
-    return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+    return f" {last} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def corpus_title(name: str, *, is_sample: bool, note: str | None) -> str:

@@ -119,7 +119,7 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
     if ahead := [label for label in not_beaten(result.confirmation, metric) if label != named]:
         found.append(f"The winner of the search does not beat {fmt.listing(ahead)} on the test split.")
     if ours.retention is not None:
-        found.append(f"It keeps {fmt.share(ours.retention)} of its teacher's score.")
+        found.append(f"The winner keeps {fmt.share(ours.retention)} of its teacher's score.")
     if result.latency is not None and result.latency.bundle is not None:
         found.append(_deployed(result.latency, result.latency.bundle))
     if len(ours.seeds) < 2:
@@ -152,13 +152,14 @@ def selected(selection: Selection, metric: Metric) -> str:
     if selection.best == 0:
         return f"{start}the defaults have the best mean."
     figures = f"trial {selection.best} is ahead of the defaults by {metric.difference(selection.gain)}"
-    return f"{start}{figures}, the noise is {metric.difference(selection.noise).lstrip('+')}."
+    return f"{start}{figures}, and one standard error is {metric.difference(selection.noise).lstrip('+')}."
 
 
 def _against_baseline(
     result: SweepResult | ComparisonResult, student: Confirmed, difference: Difference, metric: Metric
 ) -> str:
-    return compared(difference, metric, student.test.values, p_rows=_by_rows(result, student.label, difference.to))
+    p_rows = _by_rows(result, student.label, difference.to)
+    return compared(difference, metric, student.test.values, p_rows=p_rows, who="The winner")
 
 
 def _by_rows(result: SweepResult | ComparisonResult, one: str, other: str) -> float | None:
@@ -167,13 +168,19 @@ def _by_rows(result: SweepResult | ComparisonResult, one: str, other: str) -> fl
 
 
 def compared(
-    difference: Difference, metric: Metric, scores: Sequence[float | None] = (), *, p_rows: float | None = None
+    difference: Difference,
+    metric: Metric,
+    scores: Sequence[float | None] = (),
+    *,
+    p_rows: float | None = None,
+    who: str = "It",
 ) -> str:
     """A measured difference in words: better, not distinguishable from chance, or not better.
 
     Args:
         scores: Of the student, by seed.
         p_rows: Of a test over the rows, which counts where one seed allows no test over seeds.
+        who: The subject of the sentence.
     """
     mean, p = difference.mean, difference.p_value
     other = f"the {difference.to}" if difference.to == BASELINE else difference.to
@@ -182,16 +189,16 @@ def compared(
     measured = f"({metric.difference(mean)}, {fmt.p_value(p, scores)})"
     better = "higher" if metric.higher_is_better else "lower"
     if metric.gain(mean) <= 0:
-        return f"It does not beat {other} {measured}."
+        return f"{who} does not beat {other} {measured}."
     if p is None and p_rows is not None and len(scores) < 2:
         rows = f"({metric.difference(mean)}, one seed; over the test rows {fmt.p_value(p_rows)}, McNemar's test)"
         chance = ", but the difference may be due to chance" if p_rows >= SIGNIFICANT else "; other seeds may differ"
-        return f"It scores {better} than {other} {rows}{chance}."
+        return f"{who} scores {better} than {other} {rows}{chance}."
     if p is None:
-        return f"It scores {better} than {other} {measured}; the difference was not tested."
+        return f"{who} scores {better} than {other} {measured}; the difference was not tested."
     if p >= SIGNIFICANT:
-        return f"It scores {better} than {other} {measured}, but the difference may be due to chance."
-    return f"It beats {other} {measured}."
+        return f"{who} scores {better} than {other} {measured}, but the difference may be due to chance."
+    return f"{who} beats {other} {measured}."
 
 
 def methods_of(result: ComparisonResult) -> list[Confirmed]:
@@ -240,7 +247,8 @@ def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
         return "Not measured on the test split."
     best = "Highest" if metric.higher_is_better else "Lowest"
     what = fmt.plural(len(methods_of(result)), "student" if first.is_control else "method")
-    start = f"{nothing_learned(result, metric)}{best} of {what}: {first.label}, {_score(first, metric)}"
+    equal = [each.label for each in methods_of(result) if each.test.mean == first.test.mean]
+    start = f"{nothing_learned(result, metric)}{best} of {what}: {fmt.listing(equal, 'and')}, {_score(first, metric)}"
     controls = [student for student in result.confirmation if student.is_control and student is not first]
     control = None if first.is_control else _best(controls, higher_is_better=result.higher_is_better)
     return f"{start} on the test split.{'' if control is None else f' {_against(result, first, control, metric)}'}"

@@ -195,7 +195,12 @@ def classes_of_students(result: SweepResult | ComparisonResult, metric: Metric) 
         for each in everyone
     }
     support = {key: Cell(fmt.count(each.support), key=each.support) for key, each in shown.items()}
-    return wide(f"{title} Means over the seeds.", _kind(metric), {"#support": support, **columns}, is_sortable=True)
+    return wide(
+        f"{title} Means over the seeds; P is precision, R recall.",
+        _kind(metric),
+        {"#support": support, **columns},
+        is_sortable=True,
+    )
 
 
 def _worst(every: Mapping[str, ClassScores], whose: str) -> tuple[dict[str, ClassScores], str]:
@@ -209,7 +214,7 @@ def _worst(every: Mapping[str, ClassScores], whose: str) -> tuple[dict[str, Clas
 
 
 def _f1(scores: ClassScores) -> Cell:
-    parts = f"precision {scores.precision:.3f}, recall {scores.recall:.3f}"
+    parts = f"P {scores.precision:.3f}, R {scores.recall:.3f}"
     return Cell(f"{scores.f1:.3f}", key=scores.f1, under=(parts,))
 
 

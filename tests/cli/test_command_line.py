@@ -190,6 +190,13 @@ def test_settings_may_follow_an_option(tmp_path: Path, capsys: pytest.CaptureFix
     assert "unknown argument --shwo" in capsys.readouterr().err
 
 
+def test_flags_are_not_abbreviated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sweep.yaml").write_text("{run: {corpus: {name: sample}}, space: {train.epochs: [1, 2]}}")
+    with pytest.raises(SystemExit):
+        main(["sweep", str(tmp_path / "sweep.yaml"), "--trial", "3"])
+    assert "unknown argument --trial; did you mean --trials?" in capsys.readouterr().err
+
+
 def test_prune_prints_counts_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     found = {"rows": 1200, "dropped": 1100, "conflicts": 7}
     summary = {"num_units": 5, "duplicates": found, "warnings": ["The threshold was lowered."]}
@@ -285,10 +292,15 @@ def test_an_empty_run_file_starts_no_run(tmp_path: Path, capsys: pytest.CaptureF
             "sweep run.yaml",
             "run.yaml: method is a setting of a run: put it under run:, or start the file by kdray run.",
         ),
-        ("sweep sweep.yaml --trials x", "--trials: invalid int value: 'x'; --help lists what is allowed."),
+        ("sweep own.yaml", "own.yaml: corpus is a name here; put its settings under run, as run: {corpus: ...}."),
+        ("sweep sweep.yaml run.seed=2", 'run.seed=2: on the command line, leave out "run.": write seed=2.'),
+        ("sweep sweep.yaml space.train.epochs=2", "space.train.epochs=2: a search space is set in the sweep's file, "),
+        ("run run.yaml --engin local", "unknown argument --engin"),
+        ("run", "the following arguments are required: file; --help lists what is allowed."),
+        ("sweep sweep.yaml --trials x", "--trials: expected a whole number, found 'x'; --help lists what is allowed."),
         ("export student", "the following arguments are required: --out; --help lists what is allowed."),
         ("store lss", "action: invalid choice: 'lss' (choose from "),
-        ("serve student --port http", "--port: invalid int value: 'http'; --help lists what is allowed."),
+        ("serve student --port http", "--port: expected a whole number, found 'http'; --help lists what is allowed."),
     ],
 )
 def test_a_wrong_command_is_refused_in_one_sentence(
@@ -296,6 +308,7 @@ def test_a_wrong_command_is_refused_in_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
+    (tmp_path / "own.yaml").write_text("{corpus: {name: folder, path: my-data}, space: {train.epochs: [1, 2]}}")
     (tmp_path / "sweep.yaml").write_text("{run: {corpus: {name: sample}}, space: {train.epochs: [1, 2]}}")
     (tmp_path / "run.yaml").write_text(
         "{corpus: {name: sample, limit: 1}, prune: {policy: none}, method: {name: finetune}}"

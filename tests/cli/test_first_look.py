@@ -11,6 +11,7 @@ import pages
 import pytest
 from pydantic import BaseModel
 
+import kdray
 from kdray.api.doctor import doctor
 from kdray.api.listing import list_settings
 from kdray.cli import main
@@ -150,6 +151,13 @@ def test_doctor_gives_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert any("--shm-size=1g" in each for each in found["advice"]) == (found["shared memory bytes"] is not None)
     monkeypatch.setenv("KDRAY_DATA", str(tmp_path / "nowhere"))
     assert "is not a folder" in doctor()["corpora"]["KDRAY_DATA"]
+
+
+def test_a_command_without_words_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, text in (([], overview()), (["--version"], f"kdray {kdray.__version__}\n")):
+        with pytest.raises(SystemExit) as stop:
+            main(words)
+        assert (stop.value.code, capsys.readouterr().out.rstrip()) == (0, text.rstrip())
 
 
 def test_doctor_tries_a_cluster(capsys: pytest.CaptureFixture[str]) -> None:

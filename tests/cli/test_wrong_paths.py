@@ -1,6 +1,7 @@
 """Paths that do not exist, and folders of another kind than is needed: one sentence with what to give."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,20 @@ def test_a_sweep_that_is_not_there_cannot_be_resumed(
         main(["sweep", "sweeps/mine.yaml", "--name", "rte-2", "--resume"])
     assert stop.value.code == 2
     assert "kdray: store 'store' holds no sweep 'rte-2'; did you mean rte-1?" in capsys.readouterr().err
+
+
+def test_a_comparison_is_no_sweep(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(place / "store", "store")
+    Path("store/sweeps/mine").mkdir()
+    Path("store/sweeps/mine/result.json").write_text('{"kind": "comparison"}')
+    assert main(["best"]) == 2
+    assert "store 'store' holds rte-1." in capsys.readouterr().err
+    for words in (["best", "mine"], ["trial", "mine", "0"]):
+        assert main(words) == 2
+        assert "mine is a comparison, which has no trials; its students are in " in capsys.readouterr().err
 
 
 def test_the_store_may_be_a_flag_of_a_stage(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

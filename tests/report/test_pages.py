@@ -437,8 +437,8 @@ def test_classes_have_scores_of_each_student_and_teacher(make: Any) -> None:
     (head,) = [line for line in lines if line.startswith("| class | support |")]
     assert {"F1, no-KD baseline", "F1, vanilla KD", "F1, big"} <= set(head.strip("| ").split(" | "))
     (line,) = [line for line in lines if line.startswith("| not\\_entailment | 131 |")]
-    assert "| 0.540; precision 0.550, recall 0.530 |" in line
-    assert "Means over the seeds." in lines[lines.index(head) - 2]
+    assert "| 0.540; P 0.550, R 0.530 |" in line
+    assert "Means over the seeds; P is precision, R recall." in lines[lines.index(head) - 2]
 
 
 def test_the_classes_of_a_run_have_a_column_a_score() -> None:

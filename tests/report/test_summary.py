@@ -42,8 +42,8 @@ def test_the_summary_has_mean_and_deviation_on_test() -> None:
 
 def test_a_clear_win() -> None:
     assert sweep_findings(_checked(made_up.sweep()), _ACCURACY) == [
-        "It beats the no-KD baseline (+5.0 points, p\u00a0=\u00a00.0042).",
-        "It keeps 90.0 % of its teacher's score.",
+        "The winner beats the no-KD baseline (+5.0 points, p\u00a0=\u00a00.0042).",
+        "The winner keeps 90.0 % of its teacher's score.",
     ]
 
 
@@ -55,7 +55,7 @@ def test_students_that_the_winner_does_not_beat_are_named() -> None:
     record = _checked(sweep)
     assert not_beaten(record.confirmation, _ACCURACY) == ["no-KD baseline", "vanilla KD"]
     said = sweep_findings(record, _ACCURACY)
-    assert said[0] == "It does not beat the no-KD baseline (−2.1 points, p\u00a0=\u00a00.07)."
+    assert said[0] == "The winner does not beat the no-KD baseline (−2.1 points, p\u00a0=\u00a00.07)."
     assert said[1] == "The winner of the search does not beat vanilla KD on the test split."
 
 
@@ -136,6 +136,15 @@ def test_of_one_seed_the_verdict_has_the_test_over_rows(p_rows: float, words: st
     assert comparison_verdict(record, _ACCURACY).endswith(f"(+2.0 points, one seed; over the test rows {words}")
 
 
+def test_equal_methods_are_named_together() -> None:
+    comparison = made_up.comparison()
+    for student in comparison["confirmation"]:
+        student["test"] = {"mean": 0.7, "std": 0.1, "values": [0.6, 0.7, 0.8]}
+    comparison["confirmation"].append({**comparison["confirmation"][-1], "label": "mine"})
+    record: Any = parse_result(comparison)
+    assert "vanilla KD and mine, accuracy 70.0" in comparison_verdict(record, _ACCURACY)
+
+
 def test_folds_are_in_the_verdict_and_in_the_comparison() -> None:
     contenders = [{"number": number, "validation": mean} for number, mean in ((0, 0.60), (1, 0.64), (4, 0.61))]
     sweep = made_up.sweep()
@@ -147,7 +156,7 @@ def test_folds_are_in_the_verdict_and_in_the_comparison() -> None:
     )
     assert sweep_findings(_checked(sweep), _ACCURACY)[0] == (
         "2 candidates and the defaults were compared on 3 folds of train and validation: trial 1 is ahead of the "
-        "defaults by +4.0 points, the noise is 2.0 points."
+        "defaults by +4.0 points, and one standard error is 2.0 points."
     )
 
 
