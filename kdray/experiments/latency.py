@@ -370,4 +370,4 @@ def _shown(run: RunConfig) -> str:
         return student.architecture.label
     names = ("width", "heads", "intermediate", "embedding_rank")
     cut = [f", {name} {n}" for name in names if (n := getattr(student, name)) is not None]
-    return f"{student.depth} layers of {run.student_encoder}{''.join(cut)}"
+    return f"{student.depth} {'layer' if student.depth == 1 else 'layers'} of {run.student_encoder}{''.join(cut)}"
