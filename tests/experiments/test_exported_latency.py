@@ -85,9 +85,7 @@ def test_one_shape_alone_is_no_parameter_of_the_search() -> None:
 
 
 def test_a_limit_that_no_student_meets_is_one_sentence() -> None:
-    with pytest.raises(
-        ConfigError, match=r"within 0.4 ms on this machine: the fastest, 1 layer of minilm, takes 0.50"
-    ):
+    with pytest.raises(ConfigError, match=r"within 0.4 ms on this machine: the fastest, 1 layer of minilm, takes 0.50"):
         within(settings(1, 2, limit=0.4), RUN, measured(RUN, TIMES))
 
 
