@@ -31,7 +31,9 @@ NO_LAYERS = {"student.layers": 3, "student.init": "bottom"}  # what they are whe
 
 def shapes() -> dict[str, dict[str, Any]]:
     """Each student as dotted settings."""
-    found = {title: {"student.architecture": each, **NO_LAYERS} for title, each in NETWORKS.items()}
+    found: dict[str, dict[str, Any]] = {
+        title: {"student.architecture": each, **NO_LAYERS} for title, each in NETWORKS.items()
+    }
     for title, name in CLASSIC.items():
         found[title] = {"student.architecture": {"name": name, "ngrams": [1, 2]}, "student.encoder": None, **NO_LAYERS}
     return found | {title: {"student.layers": layers, "student.init": "skip"} for title, layers in LAYERS.items()}
