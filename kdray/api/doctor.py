@@ -9,7 +9,6 @@ from typing import Any
 
 import kdray
 from kdray.corpora import TASKS, kdray_data
-from kdray.engines.base import Engine
 from kdray.errors import KdrayError
 from kdray.export.machine import machine
 from kdray.models.encoders import minilm_here
@@ -108,17 +107,13 @@ def _ray(address: str | None) -> str:
     try:
         from kdray.config import WorkSettings
         from kdray.engines.choice import Ray
-        from kdray.engines.ray.resources import describe_nodes
     except ImportError as error:
         return f"cannot be imported: {error}"
-    nodes: list[str] = []
-
-    def started(engine: Engine) -> None:
-        nodes.append(describe_nodes())
-
     try:
-        with Ray(address).start(WorkSettings(), started, at_once=True):
-            return f"answers at {address}: {nodes[0]}" if address else f"starts: {nodes[0]}"
+        with Ray(address).start(WorkSettings(), at_once=True):
+            from kdray.engines.ray.resources import describe_nodes
+
+            return f"{f'answers at {address}' if address else 'starts'}: {describe_nodes()}"
     except (KdrayError, ImportError, OSError) as error:
         return f"{'cannot be reached' if address else 'does not start'}: {error}"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kdray.api.dataset import Dataset
 from kdray.api.models import Encoder, Teacher
-from kdray.api.runs import Pruned, check_sections, run_of
+from kdray.api.runs import Pruned, run_of
 from kdray.config import RunConfig, checked
 from kdray.config.sweep import SweepConfig
 from kdray.corpora import kdray_data
@@ -118,8 +118,7 @@ def compare(
     _check_methods(methods)
     labeled, wanted = _labeled(methods), _seeds(seeds)
     first = next(iter(labeled.values()))
-    check_sections(sections, compare)
-    run = run_of(teacher, data, student=student, method=first, train=train, store=store, sections=sections)
+    run = run_of(teacher, data, student=student, method=first, train=train, store=store, sections=sections, of=compare)
     variants = {label: {"method": each.model_dump(mode="json")} for label, each in labeled.items()}
     title = name or time.strftime("comparison-%Y%m%d-%H%M%S")
     origin = Provenance(run.corpus.name, "kdray.compare", "kdray.compare")
@@ -266,8 +265,7 @@ def search(
     ['complete', 'complete']
     """
     wanted = _seeds(seeds)
-    check_sections(sections, search)
-    run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections)
+    run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections, of=search)
     if any(isinstance(each, Method) for key in space for each in _listed(space[key])):
         raise ConfigError('space: name methods by text, such as "method.name": ["kd", "my_file.py:MyKD"].')
     config = checked(SweepConfig, {"run": run, "space": dict(space)})

@@ -82,7 +82,9 @@ def _found(pages: dict[str, _Read], name: str, store: str) -> dict[str, Any]:
     if len(named) != 1:
         known = [each.partition("-")[2] for each in pages]
         near = named or [each for each in known if each.startswith(name)] or difflib.get_close_matches(name, known, n=3)
-        every = f"there are {', '.join(sorted(known)[:MOST_NAMES])}{', ...' if len(known) > MOST_NAMES else '.'}"
+        every = (
+            f"there are {', '.join(sorted(known)[:MOST_NAMES]) or 'none'}{', ...' if len(known) > MOST_NAMES else '.'}"
+        )
         hint = f"did you mean {' or '.join(near[:3])}?" if near else every
         raise ConfigError(f"store {store!r} holds {len(named) or 'no'} results named {_plain(name)}; {hint}")
     document = pages[named[0]]()

@@ -99,8 +99,7 @@ def distill(
     >>> student.predict_proba([("A man sleeps.", "A man is awake.")]).shape
     (1, 2)
     """
-    check_sections(sections, distill)
-    run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections)
+    run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections, of=distill)
     with (engine or Local()).start(run.work) as running:
         context = Context(Store(run.store), running, kdray_data())
         prepared = prepare(run, context)
@@ -144,13 +143,13 @@ def prune(
     return Pruned(data, section, dict(artifact.summary), artifact)
 
 
-def check_sections(sections: Mapping[str, Any], function: Callable[..., Any]) -> None:
+def _check_sections(sections: Mapping[str, Any], function: Callable[..., Any]) -> None:
     """Refuse a section of settings that is a misspelled argument of the function that takes them.
 
     Raises:
         ConfigError: A run has no such section, and the function has an argument of a similar name.
 
-    >>> check_sections({"engines": None}, distill)
+    >>> _check_sections({"engines": None}, distill)
     Traceback (most recent call last):
         ...
     kdray.errors.ConfigError: kd.distill has no argument engines; did you mean engine?
@@ -169,8 +168,14 @@ def run_of(
     train: Mapping[str, Any] | TrainSettings | None,
     store: str,
     sections: Mapping[str, Any],
+    of: Callable[..., Any],
 ) -> RunConfig:
-    """The settings of a run from the objects of the API."""
+    """The settings of a run from the objects of the API.
+
+    Args:
+        of: The function that takes them.
+    """
+    _check_sections(sections, of)
     if method is not None and not isinstance(method, Method):
         raise ConfigError("method: pass an object such as kd.methods.KD(), or of a class derived from kd.Method.")
     teachers = (teacher,) if isinstance(teacher, Teacher) else tuple(teacher or ())

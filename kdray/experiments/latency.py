@@ -29,6 +29,7 @@ from kdray.export.evidence import evidence_for
 from kdray.export.machine import machine
 from kdray.export.trained import Reading, TrainedModel, open_trained
 from kdray.models import Fitted, save_classifier, transformer_for
+from kdray.report.formatting import plural
 from kdray.stages import Context, distill, load_stored, prepare
 from kdray.store import Artifact, Store
 from kdray.tasks import get_task
@@ -370,4 +371,4 @@ def _shown(run: RunConfig) -> str:
         return student.architecture.label
     names = ("width", "heads", "intermediate", "embedding_rank")
     cut = [f", {name} {n}" for name in names if (n := getattr(student, name)) is not None]
-    return f"{student.depth} {'layer' if student.depth == 1 else 'layers'} of {run.student_encoder}{''.join(cut)}"
+    return f"{plural(student.depth, 'layer')} of {run.student_encoder}{''.join(cut)}"

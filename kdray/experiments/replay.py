@@ -1,6 +1,7 @@
 """One trial of a sweep by itself: its settings read from the study, its student trained again or copied."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,16 +44,20 @@ class RecordedTrial:
 
 def sweeps_in(store: Store) -> list[str]:
     """The names of the searches in a store, without its comparisons."""
-    return [name for name in store.children("sweeps") if not _is_comparison(store, name)]
+    return [name for name in store.children("sweeps") if not _is_comparison(_result(store, name))]
 
 
-def _is_comparison(store: Store, name: str) -> bool:
-    return (store.read_json(f"sweeps/{name}/result.json") or {}).get("kind") == "comparison"
+def _result(store: Store, name: str) -> dict[str, Any] | None:
+    return store.read_json(f"sweeps/{name}/result.json")
+
+
+def _is_comparison(document: Mapping[str, Any] | None) -> bool:
+    return document is not None and document.get("kind") == "comparison"
 
 
 def no_sweep(store: Store, name: str) -> ConfigError:
     """The error where a store does not hold a sweep of this name."""
-    if _is_comparison(store, name):
+    if _is_comparison(_result(store, name)):
         page = store.uri_of(f"sweeps/{name}/report.html")
         return ConfigError(f"{name} is a comparison, which has no trials; its students are in {page}.")
     known = [each for each in sweeps_in(store) if each != name]
@@ -66,12 +71,14 @@ def past_trial(store: Store, sweep: str, number: int | None, *, storage: str | N
     Raises:
         ConfigError: There is no such sweep or trial, or the trial has no settings.
     """
-    if not store.exists(f"sweeps/{sweep}") or _is_comparison(store, sweep):
+    document = _result(store, sweep)
+    if not store.exists(f"sweeps/{sweep}") or _is_comparison(document):
         raise no_sweep(store, sweep)
     check_place(storage, on_disk=store.is_local)
     folder = store.local_path(f"sweeps/{sweep}") if store.is_local else None
-    document = store.read_json(f"sweeps/{sweep}/result.json") if number is None else None
-    if document is not None:
+    if number is not None:
+        document = None
+    elif document is not None:
         number = document["best"]["number"]
     sweep_study = open_study(storage or _local(store, sweep), name=sweep, folder=folder, starts=[])
     with closing(sweep_study):

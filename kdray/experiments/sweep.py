@@ -22,6 +22,7 @@ from kdray.experiments.search import Driver, check, search
 from kdray.experiments.selection import select, select_by_folds
 from kdray.experiments.settings import SearchResult, SweepSettings
 from kdray.experiments.students import Shared
+from kdray.report.formatting import plural
 from kdray.results import Selection
 from kdray.secrets import without_passwords
 from kdray.stages import Context, Prepared, check_run, load_stored, prepare
@@ -199,7 +200,7 @@ def _named(student: RunConfig, base: RunConfig) -> str:
         return student.method.label
     if not ours.is_transformer:
         return f"{student.method.label}, {ours.architecture.label}"
-    return f"{student.method.label}, {ours.depth} {'layer' if ours.depth == 1 else 'layers'}"
+    return f"{student.method.label}, {plural(ours.depth, 'layer')}"
 
 
 def _others(

@@ -164,7 +164,7 @@ def cut(text: str, longest: int = 24) -> str:
 
 
 def listing(names: Sequence[str], last: str = "or") -> str:
-    """`a`, `a or b`, `a, b or c`."""
+    """`a`, `a or b`, `a, b or c`, with another word than `or` if `last` is given."""
     return f" {last} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 

@@ -155,9 +155,7 @@ def selected(selection: Selection, metric: Metric) -> str:
     return f"{start}{figures}, and one standard error is {metric.difference(selection.noise).lstrip('+')}."
 
 
-def _against_baseline(
-    result: SweepResult | ComparisonResult, student: Confirmed, difference: Difference, metric: Metric
-) -> str:
+def _against_baseline(result: SweepResult, student: Confirmed, difference: Difference, metric: Metric) -> str:
     p_rows = _by_rows(result, student.label, difference.to)
     return compared(difference, metric, student.test.values, p_rows=p_rows, who="The winner")
 

@@ -57,7 +57,7 @@ def test_other_settings_are_refused_before_an_engine_starts(
 ) -> None:
     run = run_config(tmp_path / "store", tiny_encoder, tiny_corpus)
     check_resumed(SETTINGS, run, Store(run.store))
-    assert Store(run.store).children("sweeps") == [], "nothing is made where there is no sweep"
+    assert Store(run.store).children("sweeps") == [], "the check made a folder"
     check(SETTINGS, run, Store(run.store), OneByOne())
     check_resumed(SETTINGS, run, Store(run.store))
     changed = parse(merge(run.model_dump(mode="json"), {"train.epochs": EPOCHS + 1}), source="test")
