@@ -252,10 +252,23 @@ def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
         spread = {"type": "data", "array": bars, "thickness": 1}
         steps = _ladder_steps(points, metric) if cost == "latency" else []
         figure = _figure([*points, *steps]).update_traces(selector={"name": "student"}, error_y=spread)
+        names = _numbered(figure)
         yield _against_cost(
             f"Score against {'size' if cost == 'parameters' else cost}", figure, cost, _axis(metric, "test"), result,
-            caption="Bars: ± one standard deviation over seeds.", otherwise=f"no student has a score and a {cost}.",
+            caption=f"{names} Bars: ± one standard deviation over seeds.",
+            otherwise=f"no student has a score and a {cost}.",
         )  # fmt: skip
+
+
+def _numbered(figure: go.Figure) -> str:
+    """Write a number at every mark of a student or teacher; returns which number stands for whom."""
+    names = list[str]()
+    for trace in figure.select_traces(lambda each: each.name in ("student", "teacher")):
+        labels = [text.partition("\n")[0] for text in trace.hovertext]
+        numbers = [str(len(names) + at) for at in range(1, len(labels) + 1)]
+        trace.update(mode="markers+text", text=numbers, textposition="middle right", cliponaxis=False)
+        names += labels
+    return f"{'; '.join(f'{at}: {fmt.cut(name)}' for at, name in enumerate(names, start=1))}."
 
 
 def _against_cost(

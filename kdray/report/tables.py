@@ -76,7 +76,8 @@ def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ah
     ]
     under = (method if method not in student.label else "", student.note or "", *agreed)
     ratio = student.distillation_ratio
-    unknown = "–" if student.is_control else fmt.NOT_MEASURED  # of a student that was not distilled there is none
+    # of a student that was not distilled there is none; of a teacher that is not better than the baseline, no gap
+    unknown = "–" if student.is_control else fmt.NOT_MEASURED if student.retention is None else "undefined"
     return row(
         Cell(student.label, under=tuple(filter(None, under)), badge=badge, style="strong"),
         _spread(student.test, metric),
@@ -381,8 +382,10 @@ def student_settings(confirmed: Sequence[Confirmed]) -> list[Block]:
 
 def commands(result: Result) -> NamedValues:
     """The commands that made, resume and repeat; `{number}` is replaced by the winner's number."""
-    pairs = [("made by", result.command)]
     given, best = result.commands, result.best if isinstance(result, SweepResult) else None
+    pairs = [("made by", result.command)]
+    if given and given.first not in (None, result.command):
+        pairs = [("begun by", given.first), ("ended by", result.command)]
     if given and given.resume:
         pairs.append(("resume", given.resume))
     if given and given.trial:

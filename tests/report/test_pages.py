@@ -269,6 +269,34 @@ def test_a_comparison_names_the_best_and_its_caveat() -> None:
     assert "1 page, newest first." in render_index([index_entry(result, "x.html")])
 
 
+def test_the_command_that_began_a_resumed_sweep_is_shown() -> None:
+    sweep = made_up.sweep()
+    assert "made by" in texts(render(sweep), "dt")
+    sweep["commands"]["first"] = "kdray sweep first.yaml"
+    page = render(sweep)
+    assert {"begun by", "ended by"} <= set(texts(page, "dt"))
+    assert "kdray sweep first.yaml" in page
+
+
+def test_a_distillation_ratio_without_a_gap_is_undefined() -> None:
+    sweep = made_up.sweep()
+    student = next(each for each in sweep["confirmation"] if each["distillation_ratio"] is not None)
+    student["distillation_ratio"] = None
+    assert "undefined" in texts(render(sweep), "td")
+
+
+def test_marks_of_the_ladder_have_numbers_that_the_caption_explains() -> None:
+    page = render(made_up.sweep())
+    assert '"text": ["1", "2", "3"]' in page
+    assert "1: winner (trial 1: dekd); 2: no-KD baseline; 3: vanilla KD; 4: big." in page
+
+
+def test_markdown_names_the_figures_that_it_leaves_out() -> None:
+    text = markdown(made_up.sweep())
+    assert "*Figure of the HTML page: Score against size: 4 points; " in text
+    assert text.count("All 5 settings") == 1
+
+
 def test_a_repeated_command_is_not_called_the_total() -> None:
     for make in (made_up.sweep, made_up.comparison):
         names = texts(render(make()), "dt")

@@ -52,5 +52,7 @@ if (plots.length && typeof Plotly === "undefined") {
   for (const { place } of plots) place.replaceChildren();
   draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  addEventListener("beforeprint", () => plots.forEach(({ place }) => Plotly.Plots.resize(place)));
+  // On paper two figures are beside each other; the width of a page that is being printed cannot be measured.
+  addEventListener("beforeprint", () => plots.forEach(({ place }) => Plotly.relayout(place, { width: 305 })));
+  addEventListener("afterprint", draw);
 }
