@@ -23,6 +23,7 @@ Record = TypeVar("Record", bound=BaseModel)
 
 _DEFAULTS = RunConfig().model_dump(mode="json")
 _NO_SECTION = ("model_type", "model_attributes_type", "dict_type")
+DATA = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt")
 _BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
@@ -36,21 +37,29 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     plain = load_yaml(path, RunConfig) if path is not None else {}
     if "run" in plain or "space" in plain:
         raise ConfigError(f"{source} is a sweep file (it has run: or space:); start it by kdray sweep {path}.")
-    return parse(apply_overrides(plain, overrides), source=source)
+    return parse(apply_overrides(plain, overrides), source=source, overrides=overrides)
 
 
-def parse(plain: Mapping[str, Any], *, source: str) -> RunConfig:
+def parse(plain: Mapping[str, Any], *, source: str, overrides: Sequence[str] = ()) -> RunConfig:
     """The RunConfig of plain values.
+
+    Args:
+        overrides: Those in `plain` that a command line gave; a sentence on one of them does not name `source`.
 
     Raises:
         ConfigError: Naming `source` and the first key that does not fit.
     """
     _refuse_halves(plain, (), source)
-    return checked(RunConfig, renamed(plain), source=source)
+    return checked(RunConfig, renamed(plain), source=source, overrides=overrides)
 
 
-def checked(record: type[Record], values: Mapping[str, Any], *, source: str | None = None) -> Record:
+def checked(
+    record: type[Record], values: Mapping[str, Any], *, source: str | None = None, overrides: Sequence[str] = ()
+) -> Record:
     """A record of values from a file, a command line, or (without a source) Python.
+
+    Args:
+        overrides: As of `parse`.
 
     Raises:
         ConfigError: Naming `source` and the first key that does not fit.
@@ -58,8 +67,23 @@ def checked(record: type[Record], values: Mapping[str, Any], *, source: str | No
     try:
         return record.model_validate(values)
     except ValidationError as error:
-        sentence = _first_problem(error, record, values)
-        raise ConfigError(f"{source}: {sentence}" if source else sentence) from None
+        problem = _first_problem(error)
+        sentence = _on_one_line(_sentence(problem, record, values))
+        is_unknown = problem["type"] == "extra_forbidden"
+        is_typed = _is_typed(_key(problem["loc"], record)[0], overrides, is_unknown=is_unknown)
+        raise ConfigError(f"{source}: {sentence}" if source and not is_typed else sentence) from None
+
+
+def _is_typed(key: str, overrides: Sequence[str], *, is_unknown: bool) -> bool:
+    """Whether an override gave this key, or a section with it, or made an unknown section.
+
+    >>> _is_typed("train.epochs", ["train.epochs=x"], is_unknown=False)
+    True
+    >>> _is_typed("train", ["train.seed=1"], is_unknown=False)
+    False
+    """
+    typed = [each.partition("=")[0] for each in overrides]
+    return any(f"{key}.".startswith(f"{each}.") or (is_unknown and each.startswith(f"{key}.")) for each in typed)
 
 
 def _refuse_halves(value: Any, place: tuple[str, ...], source: str) -> None:
@@ -100,18 +124,22 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     if plain is None:
         raise ConfigError(f"{path} is empty: expected sections such as corpus: and method:, one or more.")
     if not isinstance(plain, dict):
-        raise ConfigError(f"{path}: expected sections such as corpus: and method:, found a {type(plain).__name__}.")
+        if path.suffix in DATA:
+            raise ConfigError(
+                f"{path} is a file of data, not of settings (YAML); recipes/own.yaml shows how to use it."
+            )
+        found = "a list" if isinstance(plain, list) else "text" if isinstance(plain, str) else f"{plain!r}"
+        raise ConfigError(f"{path}: expected sections such as corpus: and method:, found {found}.")
     return plain
 
 
-def _first_problem(error: ValidationError, record: type[BaseModel], values: Mapping[str, Any]) -> str:
-    """One sentence of what does not fit into a record: the key, the value, and what is allowed."""
-    # a setting that is not known comes first: what is missing then may be the one that was meant
-    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    return _on_one_line(_sentence(problem, record, values))
+def _first_problem(error: ValidationError) -> "ErrorDetails":
+    """A setting that is not known comes first: what is missing then may be the one that was meant."""
+    return min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
 
 
 def _sentence(problem: "ErrorDetails", record: type[BaseModel], values: Mapping[str, Any]) -> str:
+    """What does not fit into a record: the key, the value, and what is allowed."""
     key, tag = _key(problem["loc"], record)
     given = problem["input"]
     if problem["type"] == "union_tag_not_found":

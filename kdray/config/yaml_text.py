@@ -14,6 +14,17 @@ MAX_VALUES = 10_000  # of one document; aliases of aliases can stand for billion
 _NULL = ("", "~", "null", "Null", "NULL")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
+_PROBLEMS = {  # how a sentence of the parser begins, and what it means
+    "expected the node content": "a value is missing, or a bracket is not closed",
+    "found unexpected end of stream": "a quotation mark is not closed",
+    "mapping values are not allowed": "a colon has no place here; put text with a colon into quotation marks",
+    "could not find expected ':'": "a key has no colon behind it",
+    "found character '\\t'": "a tab begins the line; indent with spaces",
+    "expected <block end>": "the indentation does not match the lines above",
+    "expected ',' or ']'": "a list in [ ] is not closed, or a comma is missing",
+    "expected ',' or '}'": "a section in { } is not closed, or a comma is missing",
+    "found undefined alias": "an alias (*name) has no anchor (&name) before it",
+}
 _FLOAT = re.compile(r"[-+]?([0-9]+(_[0-9]+)*\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -33,7 +44,7 @@ def read_yaml(text: str, *, source: str, hints: Sequence[Any] = ()) -> Any:
         return None if node is None else _Document(source).value(node, hints)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{source}: not valid YAML: {error.problem} in line {line}.") from None
+        raise ConfigError(f"{source}: not valid YAML: line {line}: {_plain(error.problem or 'unknown')}.") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(
@@ -41,6 +52,14 @@ def read_yaml(text: str, *, source: str, hints: Sequence[Any] = ()) -> Any:
         ) from None
     except RecursionError:
         raise ConfigError(f"{source}: a value contains itself.") from None
+
+
+def _plain(problem: str) -> str:
+    """
+    >>> _plain("found unexpected end of stream")
+    'a quotation mark is not closed'
+    """
+    return next((plain for start, plain in _PROBLEMS.items() if problem.startswith(start)), problem)
 
 
 def plain_value(text: str) -> Any:

@@ -115,7 +115,10 @@ class CorpusSettings(Settings):
         if self.name not in allowed and not self.is_own:
             near = difflib.get_close_matches(self.name, allowed, n=1)
             hint = f"the nearest is {near[0]}" if near else "kdray corpora lists the names"
-            raise ValueError(f"name = {self.name} is unknown; {hint}; for your own files use folder")
+            raise ValueError(
+                f"name = {self.name} is unknown; {hint}; for your own files "
+                "set name = folder and path (recipes/own.yaml is an example)"
+            )
         return self
 
     @model_validator(mode="after")

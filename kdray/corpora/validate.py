@@ -188,10 +188,9 @@ def _numbers_of(names: pa.ChunkedArray, column: str, task: Task, source: Source)
 
 
 def _allowed(task: Task) -> str:
-    names = ", ".join(
-        name if task.labels_are_numbers else f"{number} ({name})" for number, name in enumerate(task.labels)
-    )
-    return f"{names}, or {UNLABELED} for a row without a label"
+    names = ", ".join(task.labels)
+    numbers = "" if task.labels_are_numbers else f" or their numbers from 0 to {task.num_classes - 1}"
+    return f"{names}{numbers}, or {UNLABELED} for a row without a label"
 
 
 def _ids(raw: pa.Table, column: str, split: str, source: Source) -> pa.Array | pa.ChunkedArray:

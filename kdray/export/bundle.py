@@ -100,8 +100,8 @@ def export_bundle(
         check_installed()
         _refuse_own_task(model.reading.task)
     rows = f"{len(evidence.targets):,} {evidence.source}"
-    log.info("export %s: makes the format %s and compares it with the model on %s", out, format, rows)
     with new_folder(out, str(out), mark="bundle.json", overwrite=overwrite) as draft:
+        log.info("export %s: makes the format %s and compares it with the model on %s", out, format, rows)
         about = _about(model, format, evidence.source)
         loaded = model.load_model()
         wanted = expected(model, loaded, evidence)

@@ -14,7 +14,7 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from kdray.corpora.files import check_file
-from kdray.corpora.lines import csv_rows, json_rows, undecodable
+from kdray.corpora.lines import cells_of, csv_rows, json_rows, undecodable
 from kdray.errors import ConfigError
 from kdray.export.predict import tagged
 from kdray.serve.scorer import Row, Scorer
@@ -229,7 +229,7 @@ def _csv_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
             rows.append(row)
             numbers.append(line)
         else:
-            bad.append((line, f"it has {len(row)} cells, but the header has {len(names)}"))
+            bad.append((line, f"it has {cells_of(row)}, but the header has {len(names)}"))
         if len(rows) + len(bad) == PART_ROWS:
             yield Part(_text_table(names, rows, texts), numbers, bad)
             rows, numbers, bad = [], [], []

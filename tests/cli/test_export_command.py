@@ -93,7 +93,7 @@ def test_bad_input_is_one_sentence(
     ("line", "said"),
     [
         ({"text": "a film"}, "rows.jsonl has no column 'label'; found: text. Rename the column of the file."),
-        ({"text": "a film", "label": "odd"}, "is 'odd'; allowed are 0 (negative), 1 (positive)"),
+        ({"text": "a film", "label": "odd"}, "is 'odd'; allowed are negative, positive or their numbers from 0 to 1"),
         ({"text": "", "label": "positive"}, 'column "text" is empty'),
     ],
 )

@@ -552,14 +552,16 @@ def test_refuses_labels_outside_the_classes(tmp_path, label):
     rows[4]["label"] = label
     assert refusal(with_train(tmp_path, rows)) == (
         f'folder {tmp_path.name}/train.jsonl, line 5, column "label" is {label!r}; '
-        "allowed are 0 (no), 1 (yes), or -1 for a row without a label."
+        "allowed are no, yes or their numbers from 0 to 1, or -1 for a row without a label."
     )
 
 
 @pytest.mark.parametrize(("label", "kind"), [(0.0, "double"), (True, "bool")])
 def test_refuses_labels_of_a_wrong_type(tmp_path, label, kind):
     rows = [row | {"label": label} for row in texts(20)]
-    assert f'column "label" is of type {kind}; allowed are 0 (no), 1 (yes)' in refusal(with_train(tmp_path, rows))
+    assert f'column "label" is of type {kind}; allowed are no, yes or their numbers from 0 to 1' in refusal(
+        with_train(tmp_path, rows)
+    )
 
 
 @pytest.mark.parametrize("label", [None, -1])
