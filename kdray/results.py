@@ -326,8 +326,9 @@ class Seconds(Record):
 
 
 class Commands(Record):
-    """Commands to repeat parts of a sweep; `{number}` in `trial` stands for a trial's number."""
+    """Commands that began a sweep or repeat parts of it; `{number}` in `trial` stands for a trial's number."""
 
+    first: str | None = None
     resume: str | None = None
     trial: str | None = None
 

@@ -121,7 +121,7 @@ def compare(
     run = run_of(teacher, data, student=student, method=first, train=train, store=store, sections=sections, of=compare)
     variants = {label: {"method": each.model_dump(mode="json")} for label, each in labeled.items()}
     title = name or time.strftime("comparison-%Y%m%d-%H%M%S")
-    origin = Provenance(run.corpus.name, "kdray.compare", "kdray.compare")
+    origin = Provenance.of_python("kdray.compare", run.corpus.name)
     return compare_variants(title, variants, run, seeds=wanted, engine=engine or Local(), provenance=origin)
 
 
@@ -280,7 +280,7 @@ def search(
             raise ConfigError(f"under_ms = {under_ms:g}: it must be above 0.")
         shapes = Shapes(config.shapes(), lambda trial, shape: rest.suggest(trial, changed(run, shape)))
         settings = replace(settings, limit_ms=under_ms, shapes=shapes)
-    origin = Provenance(run.corpus.name, "kdray.search", "kdray.search")
+    origin = Provenance.of_python("kdray.search", run.corpus.name)
     others = config.of_outside(run)
     return search_settings(settings, run, seeds=wanted, engine=engine or Local(), provenance=origin, others=others)
 

@@ -57,6 +57,7 @@ def compare_main(
         parser,
         argv,
         lambda arguments, command: _compare(what, task, arguments, command, base, on_sample, variants),
+        {"--resume": "give the same command again: students that are in the store are not trained twice."},
     )
 
 
@@ -89,8 +90,9 @@ def _parser(what: str, task: str, *, prog: str | None = None) -> argparse.Argume
         prog,
         description=f"Compare {what}: teachers once, then every student on several seeds."
         + (" Flags replace the keys of the file." if prog else ""),
-        epilog="The same command resumes a stopped comparison: cached artifacts are not trained again. A quick try: "
-        "kdray compare sweeps/methods.yaml --engine local --seeds 1 corpus.limit=300",
+        epilog="The same command continues a stopped comparison: what is in the store is not trained twice.\n\n"
+        "example:\n  kdray compare sweeps/methods.yaml --engine local --seeds 1 corpus.limit=300",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_flags(parser, ComparisonConfig, task)
     return parser

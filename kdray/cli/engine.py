@@ -3,7 +3,7 @@
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kdray.engines.ray.access import check_access
 from kdray.engines.ray.session import check_address
@@ -18,8 +18,12 @@ def user_path(text: str) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111 - without a home folder, Path.expanduser raises
 
 
-def add_engine_flags(parser: argparse.ArgumentParser) -> None:
-    """Where the work runs."""
+def add_engine_flags(parser: Any) -> None:
+    """Where the work runs.
+
+    Args:
+        parser: A parser, or a group of one.
+    """
     parser.add_argument("--engine", choices=("ray", "local"), default="ray", help="local: in this process, without Ray")
     parser.add_argument("--address", help="address of a Ray cluster (auto: the cluster of this machine)")
     parser.add_argument("--allow-network", action="store_true", help="start a local Ray even if others could use it")

@@ -30,12 +30,22 @@ SMOKE_ROWS = 160
 SMOKE = {"train.epochs": 1, "corpus.limit": SMOKE_ROWS, "outputs.quality_check": False}
 SMOKE_SEEDS = 2
 SEEDS = 3
+_GROUPS = {  # titles of --help, and the settings below them
+    "what is trained": ("corpus", "epochs", "seeds", "store", "name"),
+    "search": ("trials", "seed", "depths", "sampling", "pruning", "candidates", "folds", "storage", "track"),
+    "deployment": ("objectives", "under", "formats", "bundle"),
+    "limits": ("max_hours", "max_gpu_hours", "max_failures"),
+    "where it runs": ("cpus_per_trial", "gpus_per_trial"),
+}
 
 
 def add_flags(parser: argparse.ArgumentParser, kind: type[Several], task: str) -> None:
     """The settings of a sweep or comparison file as flags, and those that only a command has."""
+    parser.usage = "%(prog)s [FLAGS] [key=value ...]"
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of the base, e.g. student.layers=2")
-    add_engine_flags(parser)
+    groups = {title: parser.add_argument_group(title) for title in _GROUPS}
+    group_of = {name: groups[title] for title, names in _GROUPS.items() for name in names}
+    add_engine_flags(groups["where it runs"])
     told = meanings(kind) | {"corpus": f"auto ({task}, or sample without it), a name, or folder"}
     for name, field in kind.model_fields.items():
         if name in NO_FLAGS or name == "engine":
@@ -45,14 +55,15 @@ def add_flags(parser: argparse.ArgumentParser, kind: type[Several], task: str) -
             [each for each in options(field.annotation) if each is not NoneType],
         )
         about: dict[str, Any] = {"help": _begun_small(told[name].rstrip(".")), "default": field.default}
+        group = group_of.get(name, parser)
         if kinds == [bool]:
-            parser.add_argument(flag, action="store_true", **about)
-        elif len(kinds) > 1:
-            parser.add_argument(flag, **about)
+            group.add_argument(flag, action="store_true", **about)
+        elif len(kinds) > 1 or kinds[0] is str:
+            group.add_argument(flag, metavar=name.upper(), **about)
         elif get_origin(kinds[0]) is Literal:
-            parser.add_argument(flag, choices=get_args(kinds[0]), **about)
+            group.add_argument(flag, choices=get_args(kinds[0]), **about)
         else:
-            parser.add_argument(flag, type=kinds[0], **about)
+            group.add_argument(flag, type=kinds[0], metavar="N", **about)
     parser.set_defaults(corpus="auto")
     parser.add_argument("--smoke", action="store_true", help="a tiny run that checks that everything works")
     parser.add_argument("--json", action="store_true", help="print one JSON document to standard output")
@@ -69,17 +80,23 @@ def _begun_small(sentence: str) -> str:
 
 
 def run_program(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Callable[[argparse.Namespace, str], None]
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    work: Callable[[argparse.Namespace, str], None],
+    absent: Mapping[str, str] | None = None,
 ) -> NoReturn:
     """Parse the flags, do the work, exit with 0, 1 or 2. With `--json` standard output is left to `show_result`.
 
     Args:
         work: Takes the flags and the command.
+        absent: Flags of other programs, and what to do here without them.
     """
     arguments, rest = parser.parse_known_args(argv)
     if flag := next((each.partition("=")[0] for each in rest if each.startswith("-")), None):
-        flags = re.findall(r"--[\w-]+", parser.format_help())
-        sys.exit(refused(f"unknown argument {flag}; {did_you_mean(flag, flags, otherwise='--help lists the flags.')}"))
+        flags = {each.lstrip("-"): each for each in re.findall(r"--[\w-]+", parser.format_help())}
+        near = did_you_mean(flag.lstrip("-"), flags, otherwise="--help lists the flags.")
+        near = re.sub(r"^did you mean (.*)\?$", r"did you mean --\1?", near)
+        sys.exit(refused(f"unknown argument {flag}; {(absent or {}).get(flag, near)}"))
     words = ["kdray", *sys.argv[1:]] if parser.prog.startswith("kdray ") else ["python", *sys.argv]
     command = without_passwords(shlex.join(words))
 
@@ -137,7 +154,8 @@ def run_config(
         plain = _without_first_tasks(plain, task)
     plain = apply_overrides(merge(plain, SMOKE if arguments.smoke else {}), arguments.overrides)
     flags = {"train.epochs": arguments.epochs, "store": arguments.store}
-    run = parse(merge(plain, {key: value for key, value in flags.items() if value is not None}), source="settings")
+    whole = merge(plain, {key: value for key, value in flags.items() if value is not None})
+    run = parse(whole, source="settings", overrides=arguments.overrides)
     return _with_small_beginnings(_not_above_its_rows(run, arguments)) if arguments.smoke else run
 
 

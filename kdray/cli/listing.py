@@ -10,7 +10,8 @@ from kdray.cli.show import bold, table, width
 def show_methods(*, quiet: bool) -> Any:
     rows = list_methods()
     if not quiet:
-        print(table(rows))
+        print(table([{name: row[name] for name in ("method", "title", "needs", "teachers", "status")} for row in rows]))
+        print("\n--json has their sources too; kdray settings method.NAME lists the settings of a method")
     return rows
 
 

@@ -196,7 +196,9 @@ def _add_store(commands: Any, common: argparse.ArgumentParser) -> None:
     store = commands.add_parser("store")
     actions = store.add_subparsers(dest="action", required=True)
     for name, what in STORE_ACTIONS.items():
-        action = actions.add_parser(name, help=what, description=what, parents=[common])
+        action = actions.add_parser(name, help=what, description=f"kdray store {name}: {what}.", parents=[common])
+        action.epilog = f"example:\n  kdray store {name} store\n"
+        action.formatter_class = argparse.RawDescriptionHelpFormatter
         action.add_argument("store", nargs="?", default="store", help="folder or URI (default store)")
         if name == "gc":
             action.add_argument("--delete", action="store_true", help="remove what is listed (default: only list it)")
@@ -370,7 +372,9 @@ def _run_file(command: str, file: Path | None, rest: list[str]) -> None:
     if file is not None and not os.path.isfile(file):  # noqa: PTH113
         hint = near_path(file, (".py", ".yaml"), also=["sweeps"], otherwise="sweeps/ has examples.")
         raise ConfigError(f"{file}: no such file of a sweep or comparison; {hint}")
-    if file is not None and file.suffix not in (".yaml", ".yml"):
+    if file is not None and file.suffix not in (".yaml", ".yml", ".py"):
+        raise ConfigError(f"{file}: kdray {command} takes a file of settings (.yaml) or a program (.py).")
+    if file is not None and file.suffix == ".py":
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, str(file), *rest])  # noqa: S606
     if command == "sweep":  # only now: it takes seconds to import

@@ -143,8 +143,9 @@ def _parser(task: str, *, prog: str | None = None) -> argparse.ArgumentParser:
         prog,
         description=f"Search for the best student on {task}: teachers once, many students, several seeds at the end."
         + (" Flags replace the keys of the file." if prog else ""),
-        epilog="The same command on a cluster: add --address auto. --resume continues a stopped sweep. A quick try: "
-        "kdray sweep sweeps/sample.yaml --engine local --trials 3 --seeds 1 corpus.limit=300",
+        epilog="The same command on a cluster: add --address auto. --resume continues a stopped sweep.\n\nexample:\n"
+        "  kdray sweep sweeps/sample.yaml --engine local --trials 3 --seeds 1 corpus.limit=300",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_flags(parser, SweepConfig, task)
     parser.add_argument("--retry-failed", action="store_true", help="with --resume: try failed trials again first")

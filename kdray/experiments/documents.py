@@ -43,6 +43,13 @@ class Provenance:
     command: str
     resume: str
 
+    @classmethod
+    def of_python(cls, function: str, requested: str) -> "Provenance":
+        """Of a call in Python, with the program that made it."""
+        program = Path(sys.argv[0] if sys.argv else "").name
+        where = " in a notebook" if program == "ipykernel_launcher.py" else f" in {program}" if program else ""
+        return cls(requested, f"{function}{where}", function)
+
 
 def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, provenance: Provenance) -> dict[str, Any]:
     """What a reader must know of anything that trained several students: where from, by which command, with what."""
@@ -254,4 +261,5 @@ def _versions() -> dict[str, str]:
 
     python = ".".join(map(str, sys.version_info[:3]))
     modules = {m.__name__: str(m.__version__) for m in (torch, transformers)}
-    return {"python": python, "ray": version("ray"), **modules, "optuna": version("optuna")}
+    others = {name: version(name) for name in ("optuna", "numpy", "scikit-learn")}
+    return {"python": python, "ray": version("ray"), **modules, **others}

@@ -98,9 +98,12 @@ def _check_study(settings: SweepSettings, run: RunConfig, store: Store) -> None:
 
 
 def search(
-    settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, driver: Driver
+    settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, driver: Driver, command: str = ""
 ) -> SearchResult:
     """Run the trials that are still missing, wait for those of other drivers, and return all of them.
+
+    Args:
+        command: The study keeps that which began it.
 
     Raises:
         ConfigError: As `check`.
@@ -109,6 +112,8 @@ def search(
     sweep_study = _open(settings, run, context.store)
     stopped: str | None = None
     with closing(sweep_study), sweep_study.lock_driver():
+        if command and "command" not in sweep_study.study.user_attrs:
+            sweep_study.study.set_user_attr("command", command)
         if settings.retry_failed:
             log.info("sweep %s: trials %s are tried again", settings.name, sweep_study.retry_failed() or "none")
         log.info(
@@ -139,7 +144,9 @@ def search(
         records = [
             record(trial, higher_is_better=sweep_study.higher_is_better) for trial in sweep_study.finished_trials()
         ]
-        return SearchResult(records, weights, note, front(sweep_study), stopped)
+        return SearchResult(
+            records, weights, note, front(sweep_study), stopped, sweep_study.study.user_attrs.get("command")
+        )
 
 
 def untried(study: optuna.Study) -> dict[str, list[Any]]:

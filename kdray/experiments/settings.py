@@ -103,6 +103,7 @@ class SearchResult:
     trials: One plain record a trial that has ended, in the order of their numbers.
     front: With several objectives, the numbers of the trials that no other beats in all of them.
     stopped: Why the search ended before the wanted number of trials had ended; None if it did not.
+    command: That which began the search.
     """
 
     trials: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -110,3 +111,4 @@ class SearchResult:
     importances_note: str | None = None
     front: list[int] | None = None
     stopped: str | None = None
+    command: str | None = None

@@ -63,7 +63,7 @@ def sweep(
     check(settings, run, context.store, driver)
     start, phases = time.time(), dict[str, float]()
     prepared, folds = _timed("prepare", phases, lambda: _prepared(settings, run, context))
-    found = _timed("search", phases, lambda: search(settings, run, prepared, context, driver))
+    found = _timed("search", phases, lambda: search(settings, run, prepared, context, driver, provenance.command))
     higher = get_metric(run.corpus.main_metric).higher_is_better
     best_trials = _best_trials(settings, run, found, higher_is_better=higher)
     others = _others(settings, run, prepared, found, best_trials, higher_is_better=higher)
@@ -278,6 +278,7 @@ def _document(
         "importances_note": found.importances_note,
         "stopped": found.stopped,
         "commands": {
+            "first": found.command,
             "resume": provenance.resume,
             "trial": _trial_command(settings, run),
         },

@@ -42,5 +42,7 @@ def published(name: str) -> Published:
         ConfigError: There is no such table or figure.
     """
     if name not in every_published():
-        raise ConfigError(f"{name}: no such table or figure; allowed are {', '.join(every_published())}.")
+        of_paper = [each for each in every_published() if each.partition("-")[0] == name.partition("-")[0]]
+        every = f"allowed are {', '.join(of_paper)}." if of_paper else "kdray papers lists all."
+        raise ConfigError(f"{name}: no such table or figure; {every}")
     return every_published()[name]

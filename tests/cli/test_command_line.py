@@ -93,6 +93,11 @@ def test_help_of_commands_with_a_file_needs_none(command: str, capsys: pytest.Ca
         (["run", "{recipe}", "temperature"], "not of the form key=value"),
         (["sweep", "nowhere.py"], "nowhere.py: no such file of a sweep or comparison;"),
         (["sweep", "x" * 300], "xxx: no such file of a sweep or comparison;"),
+        (["sweep", "{rows}"], "rows.csv: kdray sweep takes a file of settings (.yaml) or a program (.py)."),
+        (
+            ["run", "{rows}"],
+            "rows.csv is a file of data, not of settings (YAML); recipes/own.yaml shows how to use it.",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -100,7 +105,9 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 ) -> None:
     recipe = tmp_path / "run.yaml"
     recipe.write_text("corpus: {name: sample}\nmethod: {name: kd}\n")
-    assert main([a.format(recipe=recipe) for a in arguments]) == 2
+    rows = tmp_path / "rows.csv"
+    rows.write_text("text,label\ngood,1\n")
+    assert main([a.format(recipe=recipe, rows=rows) for a in arguments]) == 2
     error = capsys.readouterr().err
     assert sentence in error
     assert "Traceback" not in error
@@ -195,6 +202,13 @@ def test_flags_are_not_abbreviated(tmp_path: Path, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         main(["sweep", str(tmp_path / "sweep.yaml"), "--trial", "3"])
     assert "unknown argument --trial; did you mean --trials?" in capsys.readouterr().err
+
+
+def test_a_comparison_is_continued_by_its_own_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.yaml").write_text("{run: {corpus: {name: sample}}, variants: {a: {train.epochs: 1}}}")
+    with pytest.raises(SystemExit):
+        main(["compare", str(tmp_path / "c.yaml"), "--resume"])
+    assert "unknown argument --resume; give the same command again: " in capsys.readouterr().err
 
 
 def test_prune_prints_counts_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:

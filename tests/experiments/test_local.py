@@ -65,9 +65,11 @@ def test_other_settings_are_refused_before_an_engine_starts(
         check_resumed(SETTINGS, changed, Store(run.store))
 
 
-def searched(run: RunConfig, settings: SweepSettings, driver: Any, engine: Any) -> SearchResult:
+def searched(
+    run: RunConfig, settings: SweepSettings, driver: Any, engine: Any, command: str = "kdray sweep"
+) -> SearchResult:
     context = Context(Store(run.store), engine, None)
-    return search(settings, run, prepare(run, context, every_teacher=True), context, driver)
+    return search(settings, run, prepare(run, context, every_teacher=True), context, driver, command)
 
 
 def test_a_sweep_in_this_process_searches_confirms_and_writes_its_documents(
@@ -132,7 +134,9 @@ def test_an_interrupted_search_resumes_as_the_unbroken_one(
 
     with pytest.raises(KeyboardInterrupt):
         searched(broken, replace(SETTINGS, space=breaks), OneByOne(), InProcess())
-    assert facts_of(searched(broken, SETTINGS, OneByOne(), InProcess())) == facts_of(wanted)
+    resumed = searched(broken, SETTINGS, OneByOne(), InProcess(), "kdray sweep --resume")
+    assert facts_of(resumed) == facts_of(wanted)
+    assert resumed.command == "kdray sweep", "the command that began the search"
 
 
 def test_poor_trials_stop_after_the_epoch_that_decides(
