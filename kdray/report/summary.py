@@ -55,10 +55,15 @@ def nothing_learned(result: SweepResult | ComparisonResult, metric: Metric) -> s
     if max(gains) > DEVIATIONS * (error or 0.0):
         return ""
     noise = f" beyond the noise of the test rows ({100 * DEVIATIONS * error:.2g} points)" if error else ""
-    return f"No student is better than the majority class ({metric.score(majority)}){noise}. "
+    return f"No student is better than the majority class ({metric.score(majority)}){noise}."
 
 
 def sweep_verdict(result: SweepResult, metric: Metric) -> str:
+    """In one sentence that no student learned anything, or the winner with its score."""
+    return nothing_learned(result, metric) or _winner(result, metric)
+
+
+def _winner(result: SweepResult, metric: Metric) -> str:
     """The winner, its score, and how its candidates were compared."""
     best = result.best
     if best is None:
@@ -74,8 +79,7 @@ def sweep_verdict(result: SweepResult, metric: Metric) -> str:
         label = "No candidate beats the default settings beyond the noise, so the defaults win"
     folds = result.selection.folds if result.selection is not None else 0
     how = f"; candidates were compared on {_folds(folds)}" if folds else ""
-    score = f"{label}: {_score(ours, metric)} on the test split ({fmt.plural(len(ours.seeds), 'seed')}){how}."
-    return nothing_learned(result, metric) + score
+    return f"{label}: {_score(ours, metric)} on the test split ({fmt.plural(len(ours.seeds), 'seed')}){how}."
 
 
 def _folds(number: int) -> str:
@@ -90,7 +94,7 @@ def winner_on_seeds(result: SweepResult) -> str:
     """The verdict, and the winner's difference to the no-KD baseline where it was measured, for its model card."""
     rows, higher = result.corpus.rows.get("test"), result.higher_is_better
     metric = fmt.metric(result.metric, rows, higher_is_better=higher)
-    found = [sweep_verdict(result, metric)]
+    found = [*filter(None, [nothing_learned(result, metric)]), _winner(result, metric)]
     if result.confirmation and (ours := winner_first(result.confirmation)[0]).difference is not None:
         found.append(_against_baseline(result, ours, ours.difference, metric))
     return " ".join(found)
@@ -107,6 +111,8 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
             "Not confirmed: the best trial was not trained again on other seeds. It was selected by this score, "
             "so expect a lower score on new rows.",
         ]
+    if nothing_learned(result, metric):
+        found.append(_winner(result, metric))
     if result.selection is not None:
         found.append(selected(result.selection, metric))
     ours = winner_first(result.confirmation)[0]
@@ -171,7 +177,7 @@ def compared(
     scores: Sequence[float | None] = (),
     *,
     p_rows: float | None = None,
-    who: str = "It",
+    who: str,
 ) -> str:
     """A measured difference in words: better, not distinguishable from chance, or not better.
 
@@ -183,7 +189,7 @@ def compared(
     mean, p = difference.mean, difference.p_value
     other = f"the {difference.to}" if difference.to == BASELINE else difference.to
     if mean is None:
-        return f"Its difference to {other} was not measured."
+        return f"{'the' if who[0].islower() else 'The'} difference to {other} was not measured."
     measured = f"({metric.difference(mean)}, {fmt.p_value(p, scores)})"
     better = "higher" if metric.higher_is_better else "lower"
     if metric.gain(mean) <= 0:
@@ -239,6 +245,11 @@ def difference_of(one: Spread, other: Spread, to: str) -> Difference:
 
 
 def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
+    """In one sentence that no student learned anything, or the best method beside the best control."""
+    return nothing_learned(result, metric) or _best_method(result, metric)
+
+
+def _best_method(result: ComparisonResult, metric: Metric) -> str:
     """The method with the best mean score, and whether it is better than the best control."""
     first = best_student(result)
     if first is None:
@@ -246,22 +257,24 @@ def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
     best = "Highest" if metric.higher_is_better else "Lowest"
     what = fmt.plural(len(methods_of(result)), "student" if first.is_control else "method")
     equal = [each.label for each in methods_of(result) if each.test.mean == first.test.mean]
-    start = f"{nothing_learned(result, metric)}{best} of {what}: {fmt.listing(equal, 'and')}, {_score(first, metric)}"
+    start = f"{best} of {what}: {fmt.listing(equal, 'and')}, {_score(first, metric)} on the test split"
     controls = [student for student in result.confirmation if student.is_control and student is not first]
     control = None if first.is_control else _best(controls, higher_is_better=result.higher_is_better)
-    return f"{start} on the test split.{'' if control is None else f' {_against(result, first, control, metric)}'}"
+    who = "it" if len(equal) == 1 else first.label
+    return f"{start}." if control is None else f"{start}; {_against(result, first, control, metric, who)}"
 
 
-def _against(result: ComparisonResult, method: Confirmed, control: Confirmed, metric: Metric) -> str:
+def _against(result: ComparisonResult, method: Confirmed, control: Confirmed, metric: Metric, who: str) -> str:
     """Whether a method is better than the best control, by the test of the table of students."""
     to = f"the best control, “{control.label}” with {metric.score(control.test.mean)}"
     p_rows = _by_rows(result, method.label, control.label)
-    return compared(difference_of(method.test, control.test, to), metric, method.test.values, p_rows=p_rows)
+    return compared(difference_of(method.test, control.test, to), metric, method.test.values, p_rows=p_rows, who=who)
 
 
 def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:
     """How many differences are significant, and that the best of many scores is too optimistic."""
     methods = methods_of(result)
+    learned = [_best_method(result, metric)] if nothing_learned(result, metric) else []
     differences = [(student, student.difference) for student in methods if student.difference]
     tested = [(each.mean or 0.0, p) for _, each in differences if (p := each.p_value) is not None]
     clear = sum(metric.gain(mean) > 0 and p < SIGNIFICANT for mean, p in tested)
@@ -279,7 +292,7 @@ def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:
             found.append(f"{student.label} was not tested ({reason}).")
     if tested:
         found.append("The best of several scores is too high on average: expect a lower score on new rows.")
-    return [*found, *gaps(result, metric)]
+    return [*learned, *found, *gaps(result, metric)]
 
 
 def run_verdict(result: RunResult, metric: Metric | None) -> str:

@@ -16,6 +16,7 @@ from kdray.report.summary import (
     rows_and_points,
     sweep_findings,
     sweep_verdict,
+    winner_on_seeds,
     winner_first,
 )
 from kdray.results import Difference, SweepResult, parse_result
@@ -89,11 +90,11 @@ def test_the_winner_does_not_lose_to_itself() -> None:
         (0.01, None, "It scores higher than A (+1.0 points, p not measured); the difference was not tested."),
         (0.0, 1.0, "It does not beat A (+0.0 points, p\u00a0=\u00a01)."),
         (-0.01, 0.001, "It does not beat A (−1.0 points, p\u00a0=\u00a00.001)."),
-        (None, None, "Its difference to A was not measured."),
+        (None, None, "The difference to A was not measured."),
     ],
 )
 def test_a_difference_in_words(mean: float | None, p: float | None, words: str) -> None:
-    assert compared(Difference(to="A", mean=mean, p_value=p), _ACCURACY) == words
+    assert compared(Difference(to="A", mean=mean, p_value=p), _ACCURACY, who="It") == words
 
 
 def test_an_unconfirmed_winner_is_marked() -> None:
@@ -190,16 +191,16 @@ def test_students_that_score_otherwise_on_validation_than_on_test_are_named() ->
 def test_a_lower_log_loss_is_better() -> None:
     log_loss = metric("log_loss", 277, higher_is_better=False)
     better, worse = (Difference(to="A", mean=mean, p_value=0.01) for mean in (-0.1, 0.1))
-    assert compared(better, log_loss) == "It beats A (−0.100, p\u00a0=\u00a00.01)."
-    assert compared(Difference(to="A", mean=-0.1), log_loss).startswith("It scores lower than A (−0.100")
-    assert compared(worse, log_loss).startswith("It does not beat A (+0.100")
+    assert compared(better, log_loss, who="It") == "It beats A (−0.100, p\u00a0=\u00a00.01)."
+    assert compared(Difference(to="A", mean=-0.1), log_loss, who="It").startswith("It scores lower than A (−0.100")
+    assert compared(worse, log_loss, who="It").startswith("It does not beat A (+0.100")
     students = _checked(made_up.sweep()).confirmation
     ahead, behind = not_beaten(students, _ACCURACY), not_beaten(students, log_loss)
     assert not set(ahead) & set(behind)
     assert len(ahead) + len(behind) == len(students) - 1
     comparison: Any = parse_result(made_up.comparison() | {"higher_is_better": False, "teachers": []})
     assert comparison_verdict(comparison, log_loss) == (
-        "Lowest of 1 method: vanilla KD, log_loss 0.604 ± 0.007 on the test split. It does not beat the best control, "
+        "Lowest of 1 method: vanilla KD, log_loss 0.604 ± 0.007 on the test split; it does not beat the best control, "
         "“no-KD baseline” with 0.571 (+0.032, p\u00a0=\u00a00.008)."
     )
 
@@ -213,9 +214,12 @@ def _on_chance(kind: str) -> Any:
 
 def test_students_that_learned_nothing_are_named_first() -> None:
     # majority class 52.7 % on 277 rows: two standard errors are 2 * sqrt(0.527 * 0.473 / 277) = 6.0 points
-    words = "No student is better than the majority class (52.7 %) beyond the noise of the test rows (6 points). "
-    assert comparison_verdict(_on_chance("comparison"), _ACCURACY).startswith(f"{words}Highest of 1 method")
-    assert sweep_verdict(_on_chance("sweep"), _ACCURACY).startswith(f"{words}Winner")
+    words = "No student is better than the majority class (52.7 %) beyond the noise of the test rows (6 points)."
+    assert comparison_verdict(_on_chance("comparison"), _ACCURACY) == words
+    assert comparison_findings(_on_chance("comparison"), _ACCURACY)[0].startswith("Highest of 1 method")
+    assert sweep_verdict(_on_chance("sweep"), _ACCURACY) == words
+    assert sweep_findings(_on_chance("sweep"), _ACCURACY)[0].startswith("Winner")
+    assert winner_on_seeds(_on_chance("sweep")).startswith(f"{words} Winner")
     f1 = comparison_verdict(_on_chance("comparison"), metric("macro_f1", 277))
     assert f1.startswith("Highest")
     other = _on_chance("comparison").model_copy(update={"teachers": ()})
@@ -257,7 +261,7 @@ def _with_controls(*kd: float) -> dict[str, Any]:
 def test_a_control_is_never_the_best_student() -> None:
     result: Any = parse_result(_with_controls(0.606, 0.608))
     assert comparison_verdict(result, _ACCURACY) == (
-        "Highest of 1 method: vanilla KD, accuracy 60.7 ± 1.0 % on the test split. It does not beat the best control, "
+        "Highest of 1 method: vanilla KD, accuracy 60.7 ± 1.0 % on the test split; it does not beat the best control, "
         "“student from teacher layers, no KD” with 62.8 % (−2.1 points, p\u00a0=\u00a00.0045)."
     )
     found = comparison_findings(result, _ACCURACY)
@@ -265,7 +269,7 @@ def test_a_control_is_never_the_best_student() -> None:
         "Methods that beat the no-KD baseline with p below 0.05 in the table of students: 1 of 1;"
     )
     assert found[1] == "Two seeds decide little: p is rough, and only large differences can be shown."
-    assert "It scores higher than the best control" in comparison_verdict(
+    assert "; it scores higher than the best control" in comparison_verdict(
         parse_result(_with_controls(0.58, 0.69)),  # type: ignore[arg-type]
         _ACCURACY,
     )
@@ -274,7 +278,7 @@ def test_a_control_is_never_the_best_student() -> None:
 def test_a_comparison_of_controls_has_a_best_student() -> None:
     result: Any = parse_result(made_up.comparison())
     alone = result.model_copy(update={"confirmation": result.confirmation[:1]})
-    assert "Highest of 1 student: no-KD baseline, accuracy 57.1" in comparison_verdict(alone, _ACCURACY)
+    assert comparison_findings(alone, _ACCURACY)[0].startswith("Highest of 1 student: no-KD baseline, accuracy 57.1")
 
 
 def test_methods_without_a_teacher_are_controls() -> None:
