@@ -16,8 +16,8 @@ from kdray.report.summary import (
     rows_and_points,
     sweep_findings,
     sweep_verdict,
-    winner_on_seeds,
     winner_first,
+    winner_on_seeds,
 )
 from kdray.results import Difference, SweepResult, parse_result
 
