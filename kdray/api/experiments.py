@@ -305,6 +305,7 @@ def search_settings(
         others: Runs of the space that are checked too, before anything is made.
         started: Called with the running engine before anything is trained.
     """
+    begun = time.time()
     if settings.needs_exports and not Store(run.store).is_local:
         raise ConfigError(
             f"the latency of exports needs a store in a folder, not {run.store}; set store, or leave out the bundle, "
@@ -321,7 +322,14 @@ def search_settings(
     with engine.start(run.work, started, at_once=True) as running:
         context = replace(context, engine=running)
         result = sweep(
-            settings, run, context, seeds=seeds, provenance=provenance, driver=_driver(engine), exported=exported
+            settings,
+            run,
+            context,
+            seeds=seeds,
+            provenance=provenance,
+            driver=_driver(engine),
+            exported=exported,
+            begun=begun,
         )
     return Search(settings.name, result)
 

@@ -19,6 +19,7 @@ from kdray.cli.flags import (
     show_result,
     show_scores,
     show_students,
+    without_sizes,
 )
 from kdray.cli.main import Parser
 from kdray.config import ComparisonConfig, RunConfig, load_comparison
@@ -76,7 +77,7 @@ def compare_file(path: Path, argv: Sequence[str]) -> None:
         variants=lambda run: given.variants,
         argv=argv,
         prog=f"kdray compare {path}",
-        defaults=given.flags(),
+        defaults=without_sizes(given.flags(), argv),
     )
 
 

@@ -13,7 +13,7 @@ from kdray.errors import ConfigError
 LIMITS = {
     "batch_rows": (int, "texts that are scored at once at most (32)"),
     "wait_ms": (float, "milliseconds that a text waits for others to share its batch (2)"),
-    "queue_rows": (int, "texts that may wait; a request beyond is answered 503 (4096)"),
+    "queue_rows": (int, "texts that may wait; further requests get status 503 (default 4096)"),
     "body_bytes": (int, "bytes of a request; a larger one is answered 413 (4000000)"),
     "texts": (int, "texts of a request; more are answered 413 (1024)"),
     "characters": (int, "characters of a text; a longer one is answered 413 (100000)"),
@@ -30,7 +30,7 @@ def add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
     predict.add_argument("--column", action="append", default=[], metavar="FIELD=COLUMN", help="e.g. text=review")
     predict.add_argument("--abstain-below", type=float, metavar="P", help="no prediction for rows of lower confidence")
     predict.add_argument("--suffix", choices=(".parquet", ".csv", ".jsonl"), help="of the files in the folder --out")
-    predict.add_argument("--threads", type=int, default=0, help="of one prediction (default: all processors)")
+    predict.add_argument("--threads", type=int, default=0, help="threads for one prediction (default: all processors)")
     add_engine_flags(predict)
     predict.set_defaults(engine="local")
 
@@ -38,10 +38,14 @@ def add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
 def add_serve(commands: Any, common: argparse.ArgumentParser) -> None:
     serve = commands.add_parser("serve", parents=[common])
     serve.add_argument("model", help=MODEL)
-    serve.add_argument("--host", default="127.0.0.1", help="beyond loopback, callers must give a token (127.0.0.1)")
-    serve.add_argument("--port", type=int, default=8000, help="(8000)")
-    serve.add_argument("--workers", type=int, default=1, help="processes (1)")
-    serve.add_argument("--threads", type=int, default=0, help="of one prediction (default: all processors)")
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default 127.0.0.1); on another one, callers must send a token",
+    )
+    serve.add_argument("--port", type=int, default=8000, help="port (default 8000)")
+    serve.add_argument("--workers", type=int, default=1, help="number of processes (default 1)")
+    serve.add_argument("--threads", type=int, default=0, help="threads for one prediction (default: all processors)")
     for name, (kind, meaning) in LIMITS.items():
         serve.add_argument("--" + name.replace("_", "-"), type=kind, metavar="N", help=meaning)
 
@@ -61,7 +65,9 @@ def predict_paths(arguments: argparse.Namespace) -> dict[str, Any]:
         threads=arguments.threads,
         engine=engine_of(arguments),
     )
-    rows = [{"file": name, **asdict(counts)} for name, counts in found.items()]
+    rows = [
+        {"file": name, **asdict(counts), "written": counts.rows - counts.rejected} for name, counts in found.items()
+    ]
     if not arguments.json:
         print(table(rows) if rows else "every file has predictions already")
         if found and any(counts.rejected for counts in found.values()):

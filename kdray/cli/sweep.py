@@ -24,6 +24,7 @@ from kdray.cli.flags import (
     show_result,
     show_scores,
     show_students,
+    without_sizes,
 )
 from kdray.cli.main import Parser
 from kdray.config import RunConfig, SweepConfig, dotted, load_sweep
@@ -96,7 +97,8 @@ def sweep_main(
         of_outside: Run to the runs of the space by methods from outside, which are checked before the search.
     """
     searched = _Searched(task, base, on_sample, space, starts, students, of_outside)
-    parser = _parser(task, prog=prog)
+    corpus = (defaults or {}).get("corpus", "auto")
+    parser = _parser(task, prog=prog, corpus=None if corpus == "auto" else f"the corpus {corpus}")
     parser.set_defaults(**defaults or {})
     run_program(parser, argv, partial(_sweep, searched))
 
@@ -128,7 +130,7 @@ def sweep_file(path: Path, argv: Sequence[str]) -> None:
         students=students,
         argv=argv,
         prog=f"kdray sweep {path}",
-        defaults=given.flags(),
+        defaults=without_sizes(given.flags(), argv),
         of_outside=given.of_outside,
     )
 
@@ -138,11 +140,11 @@ def print_help() -> None:
     _parser("a corpus", prog="kdray sweep FILE").print_help()
 
 
-def _parser(task: str, *, prog: str | None = None) -> argparse.ArgumentParser:
+def _parser(task: str, *, corpus: str | None = None, prog: str | None = None) -> argparse.ArgumentParser:
     parser = Parser(
         prog,
-        description=f"Search for the best student on {task}: teachers once, many students, several seeds at the end."
-        + (" Flags replace the keys of the file." if prog else ""),
+        description=f"Search for the best student on {corpus or task}: teachers once, many students, several seeds at "
+        "the end." + (" Flags replace the keys of the file." if prog else ""),
         epilog="The same command on a cluster: add --address auto. --resume continues a stopped sweep.\n\nexample:\n"
         "  kdray sweep sweeps/sample.yaml --engine local --trials 3 --seeds 1 corpus.limit=300",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -212,7 +214,8 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
     )
 
     def started(engine: Engine) -> None:
-        say(f"sweep {name}: {trials} trials on {run.corpus.name}; to resume after a stop: {_resume(command, name)}")
+        what = f"sweep {name}: {trials} trials on {_corpus_in_words(run)}"
+        say(f"{what}; to resume after a stop: {_resume(command, name)}")
         confirmed = most_candidates(settings, run) * len(seeds) + most_in_folds(settings)
         show_students(run, engine, "trials", trials, arguments, confirmed=confirmed)
 
@@ -235,6 +238,10 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
         numbers = ", ".join(str(trial["number"]) for trial in failed)
         again = f"{_resume(command.replace(' --retry-failed', ''), name)} --retry-failed"
         raise RunError(f"results are written, but trials failed ({numbers}); to retry them: {again}")
+
+
+def _corpus_in_words(run: RunConfig) -> str:
+    return f"folder {run.corpus.path}" if run.corpus.path is not None else run.corpus.name
 
 
 def usual_trials(run: RunConfig, first: Sequence[Any], *, is_smoke: bool) -> int:

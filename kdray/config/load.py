@@ -69,8 +69,9 @@ def checked(
     except ValidationError as error:
         problem = _first_problem(error)
         sentence = _on_one_line(_sentence(problem, record, values))
-        is_unknown = problem["type"] == "extra_forbidden"
-        is_typed = _is_typed(_key(problem["loc"], record)[0], overrides, is_unknown=is_unknown)
+        is_unknown, key = problem["type"] == "extra_forbidden", _key(problem["loc"], record)[0]
+        key = f"{key}.name" if problem["type"] == "union_tag_invalid" else key
+        is_typed = _is_typed(key, overrides, is_unknown=is_unknown)
         raise ConfigError(f"{source}: {sentence}" if source and not is_typed else sentence) from None
 
 

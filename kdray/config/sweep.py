@@ -45,7 +45,7 @@ class Several(Settings):
         on_sample: Sections that replace those of `run` when the corpus is the bundled sample.
         corpus: A name, folder, or auto (that of the task, or sample without it).
         epochs: Epochs of a student.
-        seeds: Seeds of the table at the end (default 3, with --smoke 2).
+        seeds: Number of seeds on which the students of the table are trained (default 3, with --smoke 2).
         store: Folder or URI (default store).
         name: Name in the store (default: from the corpus and the time).
         engine: Local: in this process, without Ray.
@@ -99,7 +99,7 @@ class SweepConfig(Several):
 
     Attributes:
         space: Setting to a range or a list of values. `method.*` counts for the methods that have it.
-        trials: Total number of finished trials.
+        trials: Number of trials, with those before --resume.
         seed: Seed of the sampler (default 0).
         storage: URL of the study's database, for several drivers (default: a SQLite file).
         objectives: Metric, and with commas latency, parameters (default metric).

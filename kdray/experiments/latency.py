@@ -300,6 +300,8 @@ def deploy(
 ) -> dict[str, Any]:
     """Export students, the best first, until a bundle is measured within the limit, and keep that as `folder`.
 
+    A bundle that an earlier command of the sweep kept on this machine is not timed again.
+
     Args:
         limit_ms: None takes the first bundle that agrees with its student.
         formats: Tried in their order, those that can meet the limit.
@@ -308,10 +310,16 @@ def deploy(
         RunError: No bundle meets the limit.
     """
     tried, limit = list[str](), math.inf if limit_ms is None else limit_ms
+    record = folder.with_name(f"{folder.name}-latency.json")
+    kept = json.loads(record.read_text(encoding="utf-8")) if record.exists() and folder.exists() else {}
     for number, (run, student) in enumerate(students):
         known = exported.of(run) if exported.has(run) or limit_ms is not None else dict.fromkeys(formats, 0.0)
         fast: list[Deployable] = [each for each in formats if known[each] <= limit]
         for format in fast:
+            wanted = {"student": student.digest, "format": format, "machine": dict(exported.machine)}
+            if wanted.items() <= kept.items() and kept["p50_ms"] <= limit:
+                log.info("deploy: the bundle of an earlier command is kept")
+                return {key: kept[key] for key in kept if key != "machine"} | {"folder": str(folder), "choice": number}
             draft = folder.with_name(f".{folder.name}-{format}.tmp")
             shutil.rmtree(draft, ignore_errors=True)
             try:
@@ -321,7 +329,9 @@ def deploy(
                     tried.append(f"{what}: {found}")
                 elif found["p50_ms"] <= limit:
                     shutil.rmtree(folder, ignore_errors=True)
+                    record.unlink(missing_ok=True)
                     draft.rename(folder)
+                    record.write_text(json.dumps({**wanted, **found}), encoding="utf-8")
                     return {
                         "folder": str(folder),
                         "student": student.digest,

@@ -2,15 +2,16 @@
 
 import logging
 import time
+import warnings
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import optuna
 
 from kdray.config import RunConfig
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, KdrayError
 from kdray.experiments.history import front, importances, record
 from kdray.experiments.settings import Pruning, SearchResult, SweepSettings
 from kdray.experiments.students import Shared, sendable
@@ -114,10 +115,12 @@ def search(
     with closing(sweep_study), sweep_study.lock_driver():
         if command and "command" not in sweep_study.study.user_attrs:
             sweep_study.study.set_user_attr("command", command)
+        for sentence in changed_space(sweep_study.study, settings.space):
+            log.warning("sweep %s: %s", settings.name, sentence)
         if settings.retry_failed:
             log.info("sweep %s: trials %s are tried again", settings.name, sweep_study.retry_failed() or "none")
         log.info(
-            "sweep %s: %d of %d trials have ended, %d at a time with the present nodes",
+            "sweep %s: %d of %d trials have ended, %d at a time",
             settings.name,
             len(sweep_study.finished_trials()),
             settings.trials,
@@ -147,6 +150,35 @@ def search(
         return SearchResult(
             records, weights, note, front(sweep_study), stopped, sweep_study.study.user_attrs.get("command")
         )
+
+
+def changed_space(study: optuna.Study, space: Callable[[Any], Any]) -> list[str]:
+    """A sentence for each parameter that now has another range than in the trials of the study.
+
+    >>> study = optuna.create_study()
+    >>> study.enqueue_trial({"t": 2.0})
+    >>> trial = study.ask({"t": optuna.distributions.FloatDistribution(1, 20)})
+    >>> changed_space(study, lambda trial: trial.suggest_float("t", 1, 10))
+    ['t was from 1.0 to 20.0 before and is from 1.0 to 10.0 now: only new trials have the new range']
+    """
+    found = dict[str, str]()
+    for trial in study.get_trials(deepcopy=False):
+        again = optuna.trial.FixedTrial(trial.params)
+        with suppress(ValueError, KdrayError), warnings.catch_warnings(action="ignore"):  # of a setting that is gone
+            space(again)
+        for name, now in again.distributions.items():
+            before = trial.distributions.get(name)
+            if before is not None and before != now and name not in found:
+                ranges = f"{name} was {_range(before)} before and is {_range(now)} now"
+                found[name] = f"{ranges}: only new trials have the new range"
+    return list(found.values())
+
+
+def _range(distribution: optuna.distributions.BaseDistribution) -> str:
+    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
+        return " or ".join(map(str, distribution.choices))
+    low, high, log_scale = (getattr(distribution, name) for name in ("low", "high", "log"))
+    return f"from {low} to {high}{' (log)' if log_scale else ''}"
 
 
 def untried(study: optuna.Study) -> dict[str, list[Any]]:

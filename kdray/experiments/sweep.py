@@ -44,6 +44,7 @@ def sweep(
     provenance: Provenance,
     driver: Driver,
     exported: Exported | None = None,
+    begun: float | None = None,
 ) -> dict[str, Any]:
     """Run a sweep to its end and write its documents; returns what result.json holds.
 
@@ -51,6 +52,7 @@ def sweep(
 
     Args:
         exported: The latency of all shapes of the search, where it was measured.
+        begun: From when the time of the command counts; None counts from now.
         context: Its engine makes what the trials share, and trains the confirmed students.
         driver: Runs the trials of the search: `kdray.experiments.local.OneByOne()` in this process, or
             `kdray.tuning.tune.RayTune()` on the cluster of a running Ray session.
@@ -61,7 +63,9 @@ def sweep(
     """
     check_folds(settings, run)
     check(settings, run, context.store, driver)
-    start, phases = time.time(), dict[str, float]()
+    start, phases = begun or time.time(), dict[str, float]()
+    if exported is not None:
+        phases["time exports"] = time.time() - start
     prepared, folds = _timed("prepare", phases, lambda: _prepared(settings, run, context))
     found = _timed("search", phases, lambda: search(settings, run, prepared, context, driver, provenance.command))
     higher = get_metric(run.corpus.main_metric).higher_is_better
@@ -106,14 +110,19 @@ def sweep(
         best = [(best_trials[each].run, confirmed[_label(best_trials[each], chosen, winner)][0]) for each in numbers]
         found = [(each, trained_of(result["spec"]["digest"], context.store)) for each, result in best]
         folder = context.store.local_path(f"sweeps/{settings.name}") / BUNDLE
-        document["latency"]["bundle"] = deploy(
-            found,
-            limit_ms=settings.limit_ms,
-            formats=settings.formats,
-            exported=exported,
-            corpus=prepared.corpus,
-            folder=folder,
+        document["latency"]["bundle"] = _timed(
+            "make the bundle",
+            phases,
+            lambda: deploy(
+                found,
+                limit_ms=settings.limit_ms,
+                formats=settings.formats,
+                exported=exported,
+                corpus=prepared.corpus,
+                folder=folder,
+            ),
         )
+        document["seconds"] = {"total": time.time() - start, "by_phase": phases}
         document["latency"]["bundle"]["trial"] = numbers[document["latency"]["bundle"].pop("choice")]
         _write(document, context, settings.name)
     return document

@@ -115,7 +115,7 @@ def drawn(
         has_table: False where another table of the page holds the numbers.
     """
     traces: Any = figure.data
-    points = [(str(t.name or ""), *pair) for t in traces for pair in zip(t.x or (), t.y or (), strict=True)]
+    points = [(str(t.name or ""), *pair) for t in traces for pair in zip(_ends(t), t.y or (), strict=True)]
     points = [point for point in points if point[1] is not None and point[2] is not None]
     if not points:
         return missing(title, otherwise)
@@ -132,6 +132,12 @@ def drawn(
     columns = ("series", f"#{x}" if x else "name", f"#{y}" if y else "name")
     numbers = Table(f"Numbers of the figure “{title}”.", columns, rows) if has_table else None
     return Plot(title, caption, {"data": plain["data"], "layout": layout}, words, numbers)
+
+
+def _ends(trace: Any) -> Sequence[Any]:
+    """The places on the horizontal axis: of bars that do not begin at 0, their ends."""
+    base = getattr(trace, "base", None)
+    return trace.x or () if base is None else [start + length for start, length in zip(base, trace.x, strict=True)]
 
 
 def _extent(axis: str, values: Sequence[Any]) -> str:

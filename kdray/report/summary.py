@@ -125,7 +125,12 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
     if ahead := [label for label in not_beaten(result.confirmation, metric) if label != named]:
         found.append(f"The winner of the search does not beat {fmt.listing(ahead)} on the test split.")
     if ours.retention is not None:
-        found.append(f"The winner keeps {fmt.share(ours.retention)} of its teacher's score.")
+        is_better = ours.retention > 1 and metric.higher_is_better
+        found.append(
+            "The winner scores higher than its teacher: a teacher that is trained longer, or a larger one, may help."
+            if is_better
+            else f"The winner keeps {fmt.share(ours.retention)} of its teacher's score."
+        )
     if result.latency is not None and result.latency.bundle is not None:
         found.append(_deployed(result.latency, result.latency.bundle))
     if len(ours.seeds) < 2:
@@ -143,8 +148,15 @@ def _deployed(latency: ExportedLatency, bundle: Bundle) -> str:
     size = "" if bundle.megabytes is None else f", {bundle.megabytes:.0f} MB"
     return (
         f"The bundle of trial {bundle.trial} ({bundle.format}{size}) answers one row of {latency.tokens} tokens in "
-        f"{bundle.p50_ms:.2f} ms{faster}."
+        f"{bundle.p50_ms:.2f} ms{faster}{_rough(latency, bundle)}."
     )
+
+
+def _rough(latency: ExportedLatency, bundle: Bundle) -> str:
+    """The bundle is timed after the search and the teacher before it."""
+    if not (latency.warning or bundle.warning):
+        return ""
+    return "; other programs ran while they were timed, so these times are rough (kdray bench times both together)"
 
 
 def selected(selection: Selection, metric: Metric) -> str:
@@ -155,6 +167,8 @@ def selected(selection: Selection, metric: Metric) -> str:
     seeds = fmt.plural(len(selection.seeds), "seed")
     where = _folds(selection.folds) if selection.folds else f"the validation split with {seeds}"
     start = f"{others} and the defaults were compared on {where}: "
+    if len({each.validation for each in selection.contenders}) == 1:
+        return f"{start}all have the same mean, so the search could not choose among them."
     if selection.best == 0:
         return f"{start}the defaults have the best mean."
     figures = f"trial {selection.best} is ahead of the defaults by {metric.difference(selection.gain)}"

@@ -232,6 +232,16 @@ def test_a_resumed_sweep_takes_the_formats_of_its_command(run: RunConfig, fake: 
         assert all(set(found) == set(formats) for found in document["latency"]["students"].values())
 
 
+def test_a_resumed_sweep_does_not_time_its_bundle_again(run: RunConfig, fake: list[list[str]]) -> None:
+    first = swept(run, 0.95)
+    assert len(fake) == 2
+    again = swept(run, 0.95)
+    assert len(fake) == 2
+    assert again["latency"]["bundle"] == first["latency"]["bundle"]
+    assert first["seconds"]["by_phase"]["make the bundle"] > 0
+    assert sum(first["seconds"]["by_phase"].values()) <= first["seconds"]["total"]
+
+
 def test_the_slowest_teacher_is_shown_with_its_own_size() -> None:
     deployed = Bundle(folder="b", student="x", trial=3, format="onnx", p50_ms=2.0)
     times = ExportedLatency(

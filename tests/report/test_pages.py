@@ -291,6 +291,11 @@ def test_marks_of_the_ladder_have_numbers_that_the_caption_explains() -> None:
     assert "1: winner (trial 1: dekd); 2: no-KD baseline; 3: vanilla KD; 4: big." in page
 
 
+def test_the_times_of_trials_in_words_are_those_of_the_axis() -> None:
+    # the ends of bars: the first is that of trial 2 (2 + 12 s), the last that of trial 19 (6 * 41 + 1 + 38 s)
+    assert "minutes since the first start from 0.2333 to 4.75;" in markdown(made_up.sweep())
+
+
 def test_markdown_names_the_figures_that_it_leaves_out() -> None:
     text = markdown(made_up.sweep())
     assert "*Figure of the HTML page: Score against size: 4 points; " in text

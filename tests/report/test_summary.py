@@ -161,6 +161,31 @@ def test_folds_are_in_the_verdict_and_in_the_comparison() -> None:
     )
 
 
+def test_candidates_with_equal_means_leave_no_choice() -> None:
+    sweep = made_up.sweep()
+    contenders = [{"number": number, "validation": 1.0} for number in (0, 1, 4)]
+    sweep["selection"] = {"best": 0, "gain": 0.0, "noise": 0.0, "winner": 0, "seeds": [0], "contenders": contenders}
+    assert sweep_findings(_checked(sweep), _ACCURACY)[0].endswith(
+        "all have the same mean, so the search could not choose among them."
+    )
+
+
+def test_a_student_above_its_teacher_is_said() -> None:
+    sweep = made_up.sweep()
+    next(each for each in sweep["confirmation"] if "winner" in each["label"])["retention"] = 1.259
+    found = sweep_findings(_checked(sweep), _ACCURACY)
+    assert any(each.startswith("The winner scores higher than its teacher: ") for each in found)
+
+
+def test_a_rough_time_is_said_beside_the_time() -> None:
+    sweep = made_up.sweep()
+    bundle = {"folder": "b", "student": "x", "trial": 1, "format": "onnx", "p50_ms": 2.0, "warning": "busy"}
+    sweep["latency"] = {"formats": ["onnx"], "students": {}, "teachers": {"big": 8.0}, "tokens": 7, "bundle": bundle}
+    assert any("these times are rough" in each for each in sweep_findings(_checked(sweep), _ACCURACY))
+    bundle["warning"] = ""
+    assert not any("these times are rough" in each for each in sweep_findings(_checked(sweep), _ACCURACY))
+
+
 def test_a_search_without_another_candidate_compares_nothing() -> None:
     sweep = made_up.sweep()
     alone = {"seeds": [0], "contenders": [{"number": 0, "validation": 0.6}]}

@@ -39,6 +39,8 @@ const draw = () => {
   const template = document.getElementById("plot-template").textContent;
   for (const { place, json } of plots) {
     const { data, layout } = shown(json);
+    const small = place.clientWidth < 420 ? { size: 11 } : {};
+    for (const axis of [layout.xaxis, layout.yaxis]) axis.title = { ...axis.title, font: small };
     Plotly.react(place, data, { ...layout, template: shown(template) }, config);
   }
 };
@@ -53,6 +55,6 @@ if (plots.length && typeof Plotly === "undefined") {
   draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   // On paper two figures are beside each other; the width of a page that is being printed cannot be measured.
-  addEventListener("beforeprint", () => plots.forEach(({ place }) => Plotly.relayout(place, { width: 305 })));
+  addEventListener("beforeprint", () => plots.forEach(({ place }) => Plotly.relayout(place, { width: 305, "xaxis.title.font.size": 10, "yaxis.title.font.size": 10 })));
   addEventListener("afterprint", draw);
 }
