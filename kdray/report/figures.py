@@ -267,14 +267,25 @@ def ladder(result: Students, metric: Metric) -> Iterator[Plot]:
 
 
 def _numbered(figure: go.Figure) -> str:
-    """Write a number at every mark of a student or teacher; returns which number stands for whom."""
-    names = list[str]()
-    for trace in figure.select_traces(lambda each: each.name in ("student", "teacher")):
-        labels = [text.partition("\n")[0] for text in trace.hovertext]
-        numbers = [str(len(names) + at) for at in range(1, len(labels) + 1)]
-        trace.update(mode="markers+text", text=numbers, textposition="middle right", cliponaxis=False)
-        names += labels
-    return f"{'; '.join(f'{at}: {fmt.cut(name)}' for at, name in enumerate(names, start=1))}."
+    """Write a number at every mark of a student or teacher; returns which number stands for whom.
+
+    Of marks that lie on each other, the first has the numbers of all.
+    """
+    traces: Any = [each for each in figure.data if each.name in ("student", "teacher")]
+    heights = [y for trace in traces for y in trace.y]
+    step = (max(heights, default=0.0) - min(heights, default=0.0)) / 25 or 1.0
+    names, places = list[str](), defaultdict[Any, list[str]](list)
+    for trace in traces:
+        for x, y, text in zip(trace.x, trace.y, trace.hovertext, strict=True):
+            names.append(text.partition("\n")[0])
+            places[f"{x:.2g}", round(y / step)].append(str(len(names)))
+    shown = {numbers[0]: ", ".join(numbers) for numbers in places.values()}
+    first = 1
+    for trace in traces:
+        texts = [shown.get(str(at), "") for at in range(first, first + len(trace.x))]
+        trace.update(mode="markers+text", text=texts, textposition="middle right", cliponaxis=False)
+        first += len(trace.x)
+    return f"{'; '.join(f'{at}: {fmt.cut(name, 60)}' for at, name in enumerate(names, start=1))}."
 
 
 def _against_cost(

@@ -289,6 +289,10 @@ def test_marks_of_the_ladder_have_numbers_that_the_caption_explains() -> None:
     page = render(made_up.sweep())
     assert '"text": ["1", "2", "3"]' in page
     assert "1: winner (trial 1: dekd); 2: no-KD baseline; 3: vanilla KD; 4: big." in page
+    sweep = made_up.sweep()
+    for student in sweep["confirmation"][1:]:
+        student["test"] = sweep["confirmation"][0]["test"]
+    assert '"text": ["1, 2, 3", "", ""]' in render(sweep), "marks that lie on each other"
 
 
 def test_the_times_of_trials_in_words_are_those_of_the_axis() -> None:
