@@ -142,7 +142,8 @@ def _deployed(latency: ExportedLatency, bundle: Bundle) -> str:
     faster = ""
     if latency.teachers:
         slowest, ms = max(latency.teachers.items(), key=lambda each: each[1])
-        faster = f", {ms / bundle.p50_ms:.1f} times faster than the export of teacher {slowest}"
+        whose = "its teacher" if slowest == "teacher" else f"teacher {slowest}"
+        faster = f", {ms / bundle.p50_ms:.1f} times faster than the export of {whose}"
         if (size := latency.teacher_megabytes.get(slowest)) is not None:
             faster += f" ({size:.0f} MB)"
     size = "" if bundle.megabytes is None else f", {bundle.megabytes:.0f} MB"
@@ -204,7 +205,8 @@ def compared(
     other = f"the {difference.to}" if difference.to == BASELINE else difference.to
     if mean is None:
         return f"{'the' if who[0].islower() else 'The'} difference to {other} was not measured."
-    measured = f"({metric.difference(mean)}, {fmt.p_value(p, scores)})"
+    test = "Welch's test over the seeds, " if p is not None else ""
+    measured = f"({metric.difference(mean)}, {test}{fmt.p_value(p, scores)})"
     better = "higher" if metric.higher_is_better else "lower"
     if metric.gain(mean) <= 0:
         return f"{who} does not beat {other} {measured}."

@@ -144,7 +144,7 @@ def _predicted(
             rows.append(scorer.check(texts))
             kept.append(place)
         except ConfigError as error:
-            faults.append((part.numbers[place], str(error)))
+            faults.append((part.numbers[place], _of_columns(str(error), scorer.fields, names)))
     added, counts = _columns(scorer, rows, options)
     table = part.table.take(pa.array(kept, pa.int64()))
     for name, column in added.items():
@@ -153,6 +153,18 @@ def _predicted(
         table = table.append_column(name, column)
     total = len(part.table) + len(part.rejected)
     return table, faults, Counts(total, len(faults) + len(part.rejected)) + counts
+
+
+def _of_columns(reason: str, texts: Sequence[str], columns: Sequence[str]) -> str:
+    """With the columns of the file in place of the texts of the model, where their names differ.
+
+    >>> _of_columns("the text 'text' is missing", ["text"], ["review"])
+    "the column 'review' is missing"
+    """
+    for text, column in zip(texts, columns, strict=True):
+        if text != column:
+            reason = reason.replace(f"the text {text!r}", f"the column {column!r}")
+    return reason
 
 
 def _columns(scorer: Scorer, rows: Sequence[Row], options: Options) -> tuple[dict[str, pa.Array], Counts]:

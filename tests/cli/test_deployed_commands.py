@@ -28,7 +28,7 @@ def test_predict_writes_a_file_and_prints_the_counts(model, tmp_path, capsys):
     command = ["predict", str(model), str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.csv")]
     assert main([*command, "--column", "text=review", "--json"]) == 0
     (counts,) = json.loads(capsys.readouterr().out)["files"]
-    assert counts == {"file": "out.csv", "rows": 2, "rejected": 1, "abstained": 0, "truncated": 0}
+    assert counts == {"file": "out.csv", "rows": 2, "rejected": 1, "abstained": 0, "truncated": 0, "written": 1}
     assert (tmp_path / "out.csv").read_text().splitlines()[0].startswith('"review","prediction","confidence"')
 
 

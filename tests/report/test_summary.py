@@ -43,7 +43,7 @@ def test_the_summary_has_mean_and_deviation_on_test() -> None:
 
 def test_a_clear_win() -> None:
     assert sweep_findings(_checked(made_up.sweep()), _ACCURACY) == [
-        "The winner beats the no-KD baseline (+5.0 points, p\u00a0=\u00a00.0042).",
+        "The winner beats the no-KD baseline (+5.0 points, Welch's test over the seeds, p\u00a0=\u00a00.0042).",
         "The winner keeps 90.0 % of its teacher's score.",
     ]
 
@@ -56,7 +56,10 @@ def test_students_that_the_winner_does_not_beat_are_named() -> None:
     record = _checked(sweep)
     assert not_beaten(record.confirmation, _ACCURACY) == ["no-KD baseline", "vanilla KD"]
     said = sweep_findings(record, _ACCURACY)
-    assert said[0] == "The winner does not beat the no-KD baseline (−2.1 points, p\u00a0=\u00a00.07)."
+    assert (
+        said[0]
+        == "The winner does not beat the no-KD baseline (−2.1 points, Welch's test over the seeds, p\u00a0=\u00a00.07)."
+    )
     assert said[1] == "The winner of the search does not beat vanilla KD on the test split."
 
 
@@ -81,15 +84,16 @@ def test_the_winner_does_not_lose_to_itself() -> None:
 @pytest.mark.parametrize(
     ("mean", "p", "words"),
     [
-        (0.01, 0.049, "It beats A (+1.0 points, p\u00a0=\u00a00.049)."),
+        (0.01, 0.049, "It beats A (+1.0 points, Welch's test over the seeds, p\u00a0=\u00a00.049)."),
         (
             0.01,
             0.05,
-            "It scores higher than A (+1.0 points, p\u00a0=\u00a00.05), but the difference may be due to chance.",
+            "It scores higher than A (+1.0 points, Welch's test over the seeds, p\u00a0=\u00a00.05), "
+            "but the difference may be due to chance.",
         ),
         (0.01, None, "It scores higher than A (+1.0 points, p not measured); the difference was not tested."),
-        (0.0, 1.0, "It does not beat A (+0.0 points, p\u00a0=\u00a01)."),
-        (-0.01, 0.001, "It does not beat A (−1.0 points, p\u00a0=\u00a00.001)."),
+        (0.0, 1.0, "It does not beat A (+0.0 points, Welch's test over the seeds, p\u00a0=\u00a01)."),
+        (-0.01, 0.001, "It does not beat A (−1.0 points, Welch's test over the seeds, p\u00a0=\u00a00.001)."),
         (None, None, "The difference to A was not measured."),
     ],
 )
@@ -216,7 +220,9 @@ def test_students_that_score_otherwise_on_validation_than_on_test_are_named() ->
 def test_a_lower_log_loss_is_better() -> None:
     log_loss = metric("log_loss", 277, higher_is_better=False)
     better, worse = (Difference(to="A", mean=mean, p_value=0.01) for mean in (-0.1, 0.1))
-    assert compared(better, log_loss, who="It") == "It beats A (−0.100, p\u00a0=\u00a00.01)."
+    assert (
+        compared(better, log_loss, who="It") == "It beats A (−0.100, Welch's test over the seeds, p\u00a0=\u00a00.01)."
+    )
     assert compared(Difference(to="A", mean=-0.1), log_loss, who="It").startswith("It scores lower than A (−0.100")
     assert compared(worse, log_loss, who="It").startswith("It does not beat A (+0.100")
     students = _checked(made_up.sweep()).confirmation
@@ -226,7 +232,7 @@ def test_a_lower_log_loss_is_better() -> None:
     comparison: Any = parse_result(made_up.comparison() | {"higher_is_better": False, "teachers": []})
     assert comparison_verdict(comparison, log_loss) == (
         "Lowest of 1 method: vanilla KD, log_loss 0.604 ± 0.007 on the test split; it does not beat the best control, "
-        "“no-KD baseline” with 0.571 (+0.032, p\u00a0=\u00a00.008)."
+        "“no-KD baseline” with 0.571 (+0.032, Welch's test over the seeds, p\u00a0=\u00a00.008)."
     )
 
 
@@ -287,7 +293,8 @@ def test_a_control_is_never_the_best_student() -> None:
     result: Any = parse_result(_with_controls(0.606, 0.608))
     assert comparison_verdict(result, _ACCURACY) == (
         "Highest of 1 method: vanilla KD, accuracy 60.7 ± 1.0 % on the test split; it does not beat the best control, "
-        "“student from teacher layers, no KD” with 62.8 % (−2.1 points, p\u00a0=\u00a00.0045)."
+        "“student from teacher layers, no KD” with 62.8 % (−2.1 points, Welch's test over the seeds, "
+        "p\u00a0=\u00a00.0045)."
     )
     found = comparison_findings(result, _ACCURACY)
     assert found[0].startswith(
