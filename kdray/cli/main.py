@@ -4,9 +4,12 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -64,7 +67,8 @@ def guarded(work: Callable[[], Any], *, debug: bool, verbose: bool = False) -> i
     """
     configure("DEBUG" if verbose else "INFO")
     try:
-        work()
+        with _ended_by_sigterm():
+            work()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, head for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,6 +89,26 @@ def guarded(work: Callable[[], Any], *, debug: bool, verbose: bool = False) -> i
     except Exception as error:  # the last resort: a sentence instead of a traceback
         return _say(error, f"{type(error).__name__}: {error} (--debug shows where)", 1, debug=debug)
     return 0
+
+
+@contextmanager
+def _ended_by_sigterm() -> Generator[None]:
+    """SIGTERM, which schedulers and `kill` send, ends a command as Ctrl-C does: drafts are removed, and it says how to
+    resume. A server and a session of Ray have handlers of their own.
+    """
+
+    def end(signum: int, frame: object) -> None:
+        raise Terminated
+
+    is_ours = threading.current_thread() is threading.main_thread()
+    is_ours = is_ours and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if is_ours:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if is_ours and signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _is_of_the_command(stop: SystemExit) -> bool:
@@ -176,6 +200,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"invalid int value: (.*)", r"expected a whole number, found \1", message)
         message = re.sub(r"invalid float value: (.*)", r"expected a number, found \1", message)
+        if found := re.fullmatch(r"argument (--\S+): invalid choice: '(.*)' \(choose from (.*)\)", message):
+            flag, given, choices = found[1], found[2], found[3].replace("'", "").split(", ")
+            near = did_you_mean(given, choices, otherwise=f"allowed are {', '.join(choices)}.")
+            inside = [each for each in choices if given in each]
+            near = f"did you mean {inside[0]}?" if len(inside) == 1 else near
+            sys.exit(refused(f"{flag} {given} is unknown; {near}"))
         sys.exit(refused(f"{message.removeprefix('argument ')}; --help lists what is allowed."))
 
 

@@ -111,13 +111,18 @@ def sweep_file(path: Path, argv: Sequence[str]) -> None:
     """
     given = load_sweep(path)
 
+    def starts_of(config: SweepConfig, run: RunConfig) -> list[dict[str, Any]]:
+        try:
+            given.check(run)
+            return config.starts(run)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}" if str(error).startswith("space") else str(error)) from error
+
     def starts(run: RunConfig) -> list[dict[str, Any]]:
-        given.check(run)
-        return given.starts(run)
+        return starts_of(given, run)
 
     def rest_starts(run: RunConfig) -> list[dict[str, Any]]:
-        given.check(run)
-        return rest.starts(run)
+        return starts_of(rest, run)
 
     rest = given.without_student()
     students = NO_CHOICES if rest == given else StudentChoices(given.shapes(), (rest.suggest, rest_starts))
