@@ -58,6 +58,15 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM arrived: the command ends as after Ctrl-C, with exit code 143."""
 
 
+def plural(number: int, noun: str) -> str:
+    """`1 trial`, `3 trials`.
+
+    >>> plural(1, "cell"), plural(0, "cell"), plural(1200, "row")
+    ('1 cell', '0 cells', '1,200 rows')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def did_you_mean(given: str, known: Iterable[str], *, otherwise: str) -> str:
     """The end of a sentence that refuses a name: a question with the nearest name, or what is said without one.
 

@@ -93,8 +93,8 @@ def guarded(work: Callable[[], Any], *, debug: bool, verbose: bool = False) -> i
 
 @contextmanager
 def _ended_by_sigterm() -> Generator[None]:
-    """SIGTERM, which schedulers and `kill` send, ends a command as Ctrl-C does: drafts are removed, and it says how to
-    resume. A server and a session of Ray have handlers of their own.
+    """SIGTERM, which schedulers and `kill` send, ends a command as Ctrl-C does: drafts are removed, and a line
+    shows how to resume. A server and a session of Ray have handlers of their own.
     """
 
     def end(signum: int, frame: object) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdray.corpora.lines import cells_of, csv_rows, csv_table, json_rows, undecodable
+from kdray.corpora.lines import csv_rows, csv_table, json_rows, undecodable
 from kdray.corpora.source import Source
-from kdray.errors import ConfigError, near_path
+from kdray.errors import ConfigError, near_path, plural
 from kdray.utf8 import is_text
 
 _EXACT = 2**53  # whole numbers up to this one are the same as fractions
@@ -95,7 +95,7 @@ def _read_csv(path: Path, shown: str) -> pa.Table:
     for line, row in rows:
         if len(row) != len(names):
             raise ConfigError(
-                f"{shown}, line {line} has {cells_of(row)}, but the header has {len(names)}: "
+                f"{shown}, line {line} has {plural(len(row), 'cell')}, but the header has {len(names)}: "
                 "correct it, or put texts with commas into quotes."
             )
         cells.append(row)

@@ -29,14 +29,6 @@ def undecodable(path: Path) -> str:
     return "its end is not UTF-8"
 
 
-def cells_of(row: Sequence[str]) -> str:
-    """
-    >>> cells_of(["a"]), cells_of([])
-    ('1 cell', '0 cells')
-    """
-    return f"{len(row)} {'cell' if len(row) == 1 else 'cells'}"
-
-
 def csv_rows(path: Path, shown: object) -> Iterator[tuple[int, list[str]]]:
     """The header and every row that is not blank, each with the number of the line on which it begins.
 

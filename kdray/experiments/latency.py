@@ -21,7 +21,7 @@ from kdray.config import RunConfig, merge, parse
 from kdray.corpora import VALIDATION, StoredTask, kdray_data
 from kdray.distillation import ModelSource, build_model
 from kdray.engines import InProcess
-from kdray.errors import ConfigError, RunError
+from kdray.errors import ConfigError, RunError, plural
 from kdray.experiments.settings import Deployable, Space, SweepSettings
 from kdray.export.bench import Candidate, OneRow, candidate_of, megabytes_of, time_one_row
 from kdray.export.bundle import export_bundle, write_drafts
@@ -29,7 +29,6 @@ from kdray.export.evidence import evidence_for
 from kdray.export.machine import machine
 from kdray.export.trained import Reading, TrainedModel, open_trained
 from kdray.models import Fitted, save_classifier, transformer_for
-from kdray.report.formatting import plural
 from kdray.stages import Context, distill, load_stored, prepare
 from kdray.store import Artifact, Store
 from kdray.tasks import get_task

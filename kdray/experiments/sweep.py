@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdray.config import RunConfig, merge, parse
-from kdray.errors import ConfigError, RunError
+from kdray.errors import ConfigError, RunError, plural
 from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate, seeds_in_words, start_without_kd
 from kdray.experiments.documents import Provenance, facts_of, pairs, students, write
 from kdray.experiments.folds import CorpusFold, check_folds, prepare_folds, rows_of, train_by_fold
@@ -22,7 +22,6 @@ from kdray.experiments.search import Driver, check, search
 from kdray.experiments.selection import select, select_by_folds
 from kdray.experiments.settings import SearchResult, SweepSettings
 from kdray.experiments.students import Shared
-from kdray.report.formatting import plural
 from kdray.results import Selection
 from kdray.secrets import without_passwords
 from kdray.stages import Context, Prepared, check_run, load_stored, prepare
@@ -65,7 +64,7 @@ def sweep(
     check(settings, run, context.store, driver)
     start, phases = begun or time.time(), dict[str, float]()
     if exported is not None:
-        phases["time exports"] = time.time() - start
+        phases["start and time exports"] = time.time() - start
     prepared, folds = _timed("prepare", phases, lambda: _prepared(settings, run, context))
     found = _timed("search", phases, lambda: search(settings, run, prepared, context, driver, provenance.command))
     higher = get_metric(run.corpus.main_metric).higher_is_better

@@ -8,12 +8,13 @@ import html
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
 
 from kdray import results
+from kdray.errors import plural
 from kdray.report import formatting as fmt
 from kdray.report.document import Plot, Table, row
 from kdray.report.formatting import Metric
@@ -127,7 +128,7 @@ def drawn(
     if x in _COUNTED:
         layout["xaxis"] |= {"tick0": 0, "dtick": 1 + int(max(at for _, at, _ in points)) // 10}
     ends = [_extent(x, [at for _, at, _ in points]), _extent(y, [at for _, _, at in points])]
-    words = f"{title}: {fmt.plural(len(points), 'point')}; {'; '.join(filter(None, ends))}."
+    words = f"{title}: {plural(len(points), 'point')}; {'; '.join(filter(None, ends))}."
     rows = [row(name, fmt.setting(at), fmt.setting(value)) for name, at, value in points]
     columns = ("series", f"#{x}" if x else "name", f"#{y}" if y else "name")
     numbers = Table(f"Numbers of the figure “{title}”.", columns, rows) if has_table else None
@@ -280,11 +281,10 @@ def _numbered(figure: go.Figure) -> str:
             names.append(text.partition("\n")[0])
             places[f"{x:.2g}", round(y / step)].append(str(len(names)))
     shown = {numbers[0]: ", ".join(numbers) for numbers in places.values()}
-    first = 1
+    number = count(1)
     for trace in traces:
-        texts = [shown.get(str(at), "") for at in range(first, first + len(trace.x))]
+        texts = [shown.get(str(next(number)), "") for _ in trace.x]
         trace.update(mode="markers+text", text=texts, textposition="middle right", cliponaxis=False)
-        first += len(trace.x)
     return f"{'; '.join(f'{at}: {fmt.cut(name, 60)}' for at, name in enumerate(names, start=1))}."
 
 
@@ -363,7 +363,7 @@ def optimization(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     steps = [("best so far", number, score, "") for (number, _), score in zip(complete, best, strict=True)]
     figure = _figure([*steps, *_marks(result, metric, place)] if scores else [])
     without = len(trials) - len(scores)
-    caption = f"Marks on the lower edge: {fmt.plural(without, 'trial')} without a score." if without else ""
+    caption = f"Marks on the lower edge: {plural(without, 'trial')} without a score." if without else ""
     y, reason = _axis(metric, "validation"), "no trial has a score."
     title = "Score of every trial"
     yield drawn(title, figure, "trial number", y, caption=caption, otherwise=reason, has_table=False)
@@ -381,7 +381,7 @@ def fronts(result: SweepResult, metric: Metric) -> Iterator[Plot]:
         if len(result.objectives) > 2:  # the steps between the trials of a front in three dimensions would mislead
             figure.update_traces(selector={"name": "Pareto front"}, **_mark("star", GREEN))
         trials = sum(None not in place for place in places.values())
-        caption = f"{fmt.plural(trials, 'trial')}, {len(front)} of them on the front."
+        caption = f"{plural(trials, 'trial')}, {len(front)} of them on the front."
         reason = f"no trial was completed, so none has a {cost}."
         y = _axis(metric, "validation")
         yield _against_cost(title, figure, cost, y, result, caption=caption, otherwise=reason)
@@ -495,9 +495,9 @@ def slices(result: SweepResult, metric: Metric) -> Iterator[Plot]:
         elif _is_log(values):
             figure.update_xaxes(type="log")
         having = len(values)
-        caption = "" if having == len(scored) else f"{having} of {fmt.plural(len(scored), 'scored trial')} have it."
+        caption = "" if having == len(scored) else f"{having} of {plural(len(scored), 'scored trial')} have it."
         x, y = fmt.cut(name) + (" (log scale)" if _is_log(values) else ""), _axis(metric, "validation")
-        reason = f"its value is {words[0]} in {fmt.plural(having, 'scored trial')}."
+        reason = f"its value is {words[0]} in {plural(having, 'scored trial')}."
         yield drawn(name, figure, x, y, caption=caption, otherwise=reason, height=280, has_table=False)
 
 
@@ -524,7 +524,7 @@ def timeline(result: SweepResult, metric: Metric) -> Iterator[Plot]:
     workers = sorted({fmt.cut(trial.worker or "unknown") for trial, _, _ in timed}, key=lambda name: (len(name), name))
     figure.update_yaxes(type="category", categoryarray=workers[::-1], categoryorder="array")
     left_out = len(result.trials) - len(timed)
-    caption = f"Left out: {fmt.plural(left_out, 'trial')} without a start or an end." if left_out else ""
+    caption = f"Left out: {plural(left_out, 'trial')} without a start or an end." if left_out else ""
     x, height = f"{unit} since the first start", 110 + _ROW * len(workers)
     reason = "no trial has both a start and an end."
     yield drawn(title, figure, x, "", caption=caption, otherwise=reason, height=height, has_table=False)

@@ -89,11 +89,6 @@ def share(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value * 100:.1f} %"
 
 
-def plural(number: int, noun: str) -> str:
-    """`1 trial`, `3 trials`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def parameters(number: float | None) -> str:
     """`22713216` as `22.7 M`."""
     if number is None:

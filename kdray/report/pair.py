@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kdray.errors import plural
 from kdray.report import formatting as fmt
 from kdray.report import tables
 from kdray.report.document import Block, Cell, Document, NamedValues, Section, Text
@@ -121,7 +122,7 @@ def _differing(what: str, names: Sequence[str], pair: Sequence[Mapping[str, Any]
     every = dict.fromkeys(key for each in pair for key in each)
     keys = [key for key in every if pair[0].get(key, ...) != pair[1].get(key, ...)]
     found = [{key: fmt.setting(each[key]) for key in keys if key in each} for each in pair]
-    caption = f"{fmt.plural(len(keys), what)} of {len(every)}."
+    caption = f"{plural(len(keys), what)} of {len(every)}."
     return tables.wide(caption, what, dict(zip(names, found, strict=True))) or [Text(f"Every {what} is the same.")]
 
 

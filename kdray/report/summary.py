@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from kdray.errors import plural
 from kdray.evaluate.statistics import welch
 from kdray.report import formatting as fmt
 from kdray.report.formatting import Metric
@@ -59,7 +60,7 @@ def nothing_learned(result: SweepResult | ComparisonResult, metric: Metric) -> s
 
 
 def sweep_verdict(result: SweepResult, metric: Metric) -> str:
-    """In one sentence that no student learned anything, or the winner with its score."""
+    """One sentence: no student learned anything, or the winner has this score."""
     return nothing_learned(result, metric) or _winner(result, metric)
 
 
@@ -67,7 +68,7 @@ def _winner(result: SweepResult, metric: Metric) -> str:
     """The winner, its score, and how its candidates were compared."""
     best = result.best
     if best is None:
-        return f"No winner: none of {fmt.plural(len(result.trials), 'trial')} was completed."
+        return f"No winner: none of {plural(len(result.trials), 'trial')} was completed."
     if not result.confirmation:
         return (
             f"Trial {best.number} is the best: {metric.name} {metric.score(best.value)} on the validation split, "
@@ -79,11 +80,11 @@ def _winner(result: SweepResult, metric: Metric) -> str:
         label = "No candidate beats the default settings beyond the noise, so the defaults win"
     folds = result.selection.folds if result.selection is not None else 0
     how = f"; candidates were compared on {_folds(folds)}" if folds else ""
-    return f"{label}: {_score(ours, metric)} on the test split ({fmt.plural(len(ours.seeds), 'seed')}){how}."
+    return f"{label}: {_score(ours, metric)} on the test split ({plural(len(ours.seeds), 'seed')}){how}."
 
 
 def _folds(number: int) -> str:
-    return f"{fmt.plural(number, 'fold')} of train and validation"
+    return f"{plural(number, 'fold')} of train and validation"
 
 
 def _score(student: Confirmed, metric: Metric) -> str:
@@ -164,8 +165,8 @@ def selected(selection: Selection, metric: Metric) -> str:
     """How the winner was chosen, with the figures."""
     if len(selection.contenders) == 1:
         return "The search found no candidate beside the defaults."
-    others = fmt.plural(len(selection.contenders) - 1, "candidate")
-    seeds = fmt.plural(len(selection.seeds), "seed")
+    others = plural(len(selection.contenders) - 1, "candidate")
+    seeds = plural(len(selection.seeds), "seed")
     where = _folds(selection.folds) if selection.folds else f"the validation split with {seeds}"
     start = f"{others} and the defaults were compared on {where}: "
     if len({each.validation for each in selection.contenders}) == 1:
@@ -261,7 +262,7 @@ def difference_of(one: Spread, other: Spread, to: str) -> Difference:
 
 
 def comparison_verdict(result: ComparisonResult, metric: Metric) -> str:
-    """In one sentence that no student learned anything, or the best method beside the best control."""
+    """One sentence: no student learned anything, or the best method is compared with the best control."""
     return nothing_learned(result, metric) or _best_method(result, metric)
 
 
@@ -271,7 +272,7 @@ def _best_method(result: ComparisonResult, metric: Metric) -> str:
     if first is None:
         return "Not measured on the test split."
     best = "Highest" if metric.higher_is_better else "Lowest"
-    what = fmt.plural(len(methods_of(result)), "student" if first.is_control else "method")
+    what = plural(len(methods_of(result)), "student" if first.is_control else "method")
     equal = [each.label for each in methods_of(result) if each.test.mean == first.test.mean]
     start = f"{best} of {what}: {fmt.listing(equal, 'and')}, {_score(first, metric)} on the test split"
     controls = [student for student in result.confirmation if student.is_control and student is not first]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from kdray import results
+from kdray.errors import plural
 from kdray.report import formatting as fmt
 from kdray.report.document import Block, Cell, Examples, NamedValues, Row, Table, Text, row
 from kdray.report.formatting import Metric
@@ -253,7 +254,7 @@ def trials(result: SweepResult, metric: Metric) -> Table:
     rows = [_trial(trial, names, metric, is_best=trial.number == best) for trial in result.trials]
     columns = ("trial", "state", f"#{metric.name}, validation", "#test", *(f"#{name}" for name in names),
                "#parameters", "#latency", "#epochs", "#time", "worker", "digest")  # fmt: skip
-    return Table(f"All {fmt.plural(len(rows), 'trial')}.", columns, rows, is_sortable=True)
+    return Table(f"All {plural(len(rows), 'trial')}.", columns, rows, is_sortable=True)
 
 
 def _trial(trial: Trial, names: Sequence[str], metric: Metric, *, is_best: bool) -> Row:
@@ -445,7 +446,7 @@ def index(entries: Sequence[IndexEntry]) -> list[Table]:
         corpus = fmt.corpus_title(entry.corpus, is_sample=entry.is_sample, note=entry.note)
         by_corpus.setdefault(corpus, []).append(_entry(entry))
     return [
-        Table(f"{corpus}: {fmt.plural(len(rows), 'page')}, newest first.", columns, rows, is_sortable=True)
+        Table(f"{corpus}: {plural(len(rows), 'page')}, newest first.", columns, rows, is_sortable=True)
         for corpus, rows in by_corpus.items()
     ]
 

@@ -14,8 +14,8 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from kdray.corpora.files import check_file
-from kdray.corpora.lines import cells_of, csv_rows, json_rows, undecodable
-from kdray.errors import ConfigError
+from kdray.corpora.lines import csv_rows, json_rows, undecodable
+from kdray.errors import ConfigError, plural
 from kdray.export.predict import tagged
 from kdray.serve.scorer import Row, Scorer
 
@@ -241,7 +241,7 @@ def _csv_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
             rows.append(row)
             numbers.append(line)
         else:
-            bad.append((line, f"it has {cells_of(row)}, but the header has {len(names)}"))
+            bad.append((line, f"it has {plural(len(row), 'cell')}, but the header has {len(names)}"))
         if len(rows) + len(bad) == PART_ROWS:
             yield Part(_text_table(names, rows, texts), numbers, bad)
             rows, numbers, bad = [], [], []

@@ -119,10 +119,7 @@ def test_the_first_column_leaves_room_for_numbers_on_a_phone(folder: Path) -> No
 @pytest.mark.parametrize("name", ["sweep", "prune", "pair"])
 def test_a_printed_page_cuts_no_table_off_and_opens_what_is_folded(folder: Path, name: str) -> None:
     async def look(tab: Tab) -> None:
-        width, height = (
-            703,
-            1032,
-        )  # pixels of A4 between the margins; "All trials" is turned
+        width, height = 703, 1032  # pixels of A4 between the margins; the page of all trials is turned
         await tab.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=1000, deviceScaleFactor=1, mobile=False
         )
