@@ -4,12 +4,9 @@ import argparse
 import json
 import os
 import re
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -19,6 +16,7 @@ from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of, us
 from kdray.cli.overview import COMMANDS, overview
 from kdray.cli.papers import add_papers, show_papers
 from kdray.errors import ConfigError, KdrayError, RunError, Terminated, did_you_mean, missing_package, near_path
+from kdray.interrupts import ended_by_sigterm
 from kdray.log import configure
 
 STAGES = ("run", "prune", "teach", "outputs", "distill", "evaluate")
@@ -67,7 +65,7 @@ def guarded(work: Callable[[], Any], *, debug: bool, verbose: bool = False) -> i
     """
     configure("DEBUG" if verbose else "INFO")
     try:
-        with _ended_by_sigterm():
+        with ended_by_sigterm():
             work()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, head for example, has seen enough
@@ -89,26 +87,6 @@ def guarded(work: Callable[[], Any], *, debug: bool, verbose: bool = False) -> i
     except Exception as error:  # the last resort: a sentence instead of a traceback
         return _say(error, f"{type(error).__name__}: {error} (--debug shows where)", 1, debug=debug)
     return 0
-
-
-@contextmanager
-def _ended_by_sigterm() -> Generator[None]:
-    """SIGTERM, which schedulers and `kill` send, ends a command as Ctrl-C does: drafts are removed, and a line
-    shows how to resume. A server and a session of Ray have handlers of their own.
-    """
-
-    def end(signum: int, frame: object) -> None:
-        raise Terminated
-
-    is_ours = threading.current_thread() is threading.main_thread()
-    is_ours = is_ours and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if is_ours:
-        signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        if is_ours and signal.getsignal(signal.SIGTERM) is end:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _is_of_the_command(stop: SystemExit) -> bool:

@@ -208,7 +208,7 @@ def test_flags_are_not_abbreviated(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_sigterm_ends_a_command_as_ctrl_c_does(capsys: pytest.CaptureFixture[str]) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+    left_by_other_tests = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cleaned = list[str]()
 
     def work() -> None:
@@ -218,10 +218,13 @@ def test_sigterm_ends_a_command_as_ctrl_c_does(capsys: pytest.CaptureFixture[str
         finally:
             cleaned.append("yes")
 
-    assert guarded(work, debug=False) == 143
+    try:
+        assert guarded(work, debug=False) == 143
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, left_by_other_tests or signal.SIG_DFL)
     assert cleaned == ["yes"]
     assert capsys.readouterr().err == "kdray: interrupted; rerun the same command to resume.\n"
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_comparison_is_continued_by_its_own_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a training by Ray Train."""
+"""Ctrl-C in the middle of a training by Ray Train, and SIGTERM after Ray."""
 
 import os
 import signal
@@ -12,6 +12,20 @@ import tiny
 import yaml
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+AFTER_RAY = """
+import os, signal, sys, time
+from kdray.cli.main import guarded
+from kdray.engines.ray.session import session
+
+def work():
+    with session(None):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(10)
+
+sys.exit(guarded(work, debug=False))
+"""
 
 
 def test_ctrl_c_ends_the_command_with_a_sentence(tiny_encoder: Path, tiny_corpus: Path, tmp_path: Path) -> None:
@@ -32,6 +46,13 @@ def test_ctrl_c_ends_the_command_with_a_sentence(tiny_encoder: Path, tiny_corpus
     process.send_signal(signal.SIGINT)
     assert process.wait(120) == 130, log.read_text()[-3000:]
     assert log.read_text().strip().splitlines()[-1] == "kdray: interrupted; rerun the same command to resume."
+
+
+def test_sigterm_after_ray_ends_the_command_with_a_sentence() -> None:
+    """Ray's core takes the handler away when it ends."""
+    done = subprocess.run([sys.executable, "-c", AFTER_RAY], capture_output=True, text=True, check=False)
+    assert done.returncode == 143, done.stderr
+    assert done.stderr.splitlines()[-1] == "kdray: interrupted; rerun the same command to resume."
 
 
 def _hears_ctrl_c() -> None:

@@ -4,10 +4,8 @@ import logging
 import os
 import re
 import shutil
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,7 +21,8 @@ from kdray.engines.ray.access import (
     command_prefix,
     protected,
 )
-from kdray.errors import ConfigError, RunError, Terminated
+from kdray.errors import ConfigError, RunError
+from kdray.interrupts import ended_by_sigterm
 from kdray.log import is_verbose
 from kdray.secrets import without_passwords
 
@@ -77,7 +76,8 @@ def session(address: str | None, *, allow_network: bool = False) -> Generator[Se
         with _at_work():
             yield _describe()
         return
-    with nullcontext() if address else protected():
+    # Ray's core takes every handler of SIGTERM away at its end: the one that was there is put back after that
+    with nullcontext() if address else protected(), ended_by_sigterm(instead_of_any=True):
         try:
             _connect(address, allow_network=allow_network)
             with _at_work():
@@ -95,13 +95,8 @@ def _at_work() -> Generator[None]:
     _count_here()
     for name, level in {} if is_verbose() else NOISY.items():
         logging.getLogger(name).setLevel(level)
-    terminated = _end_on_sigterm()
-    try:
+    with ended_by_sigterm(instead_of_any=True):  # Ray has set its own handler
         yield
-    except KeyboardInterrupt:
-        if terminated.is_set():  # Ray turns what a handler raises inside its calls into a plain KeyboardInterrupt
-            raise Terminated from None
-        raise
 
 
 def check_address(address: str | None) -> None:
@@ -280,23 +275,6 @@ def _warn_of_small_shared_memory() -> None:
             free / 1e6,
             STORE_BYTES / 1e6,
         )
-
-
-def _end_on_sigterm() -> threading.Event:
-    """SIGTERM, which schedulers and `kill` send, ends a command as Ctrl-C does; Ray's own handler would abort it.
-
-    Returns:
-        Set once the signal has come.
-    """
-    arrived = threading.Event()
-
-    def end(signum: int, frame: object) -> None:
-        arrived.set()
-        raise Terminated
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, end)
-    return arrived
 
 
 def _describe() -> Session:
