@@ -43,7 +43,7 @@ tune: setup
 
 # three workers also on two cores: the one with the Ray tests mostly waits
 test: setup-dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster and not soak" $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not cluster and not soak" $(ARGS)
 
 # the long tests, one after another: before a release, and after a change to engines, store or experiments
 soak: setup-dev

@@ -49,13 +49,14 @@ def wrong_kind(value: Any, kinds: list[Any]) -> str | None:
     if isinstance(value, list | tuple):
         inner = [option for kind in kinds if get_origin(kind) is tuple for option in options(get_args(kind)[0])]
         found = (wrong_kind(each, inner) for each in value)
-        return next((each for each in found if each), None)
+        return next((f"{each} in each place of the list" for each in found if each), None)
     if any(_is_text(kind) for kind in kinds) or value is None:
         return None
     if bool in kinds:
         return None if isinstance(value, bool) else "true or false"
-    is_number = any(_is_number(kind) for kind in kinds)
-    return "a number" if is_number and isinstance(value, bool | str) else None
+    if not (any(_is_number(kind) for kind in kinds) and isinstance(value, bool | str)):
+        return None
+    return "a number, or a list in [ ]" if any(get_origin(kind) is tuple for kind in kinds) else "a number"
 
 
 def bounds(hint: Any) -> tuple[str, str]:

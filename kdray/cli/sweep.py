@@ -422,7 +422,8 @@ def _show(document: Mapping[str, Any], run: RunConfig, storage: str | None) -> N
         _show_latency(latency)
     page = Store(run.store).uri_of(f"sweeps/{document['name']}/report.html")
     if document["best"] is not None:
-        where = ["--store", run.store, *(["--storage", storage] if storage else [])]
+        places = {"--store": run.store, "--storage": storage}
+        where = [word for flag, place in places.items() if place not in (None, "store") for word in (flag, place)]
         best = shlex.join(["kdray", "best", document["name"], *where, "--export", "my-student"])
         print(f"\nto save the student: {without_passwords(best)}")
     print(f"\nreport: {page}\n{seconds_so_far():.0f} s in all")

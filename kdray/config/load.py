@@ -171,7 +171,7 @@ def _sentence(problem: "ErrorDetails", record: type[BaseModel], values: Mapping[
     if problem["type"] == "literal_error":
         return f"{key} = {given!r} is unknown; {plain_message(problem)}."
     message = plain_message(problem)
-    shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
+    shown = f" (found {given!r})" if isinstance(given, str | int | float | bool | list) else ""
     return f"{key}: {message}{shown}." if key else f"{message}."
 
 

@@ -197,7 +197,7 @@ def test_a_network_that_cannot_be_used_is_refused_in_one_sentence(plain, prepare
             {"architecture": {"name": "bilstm", "hidden": 0}},
             r"student.architecture.hidden = 0: allowed is a number from 1",
         ),
-        ({"layers": []}, r"student.layers: expected a number of layers, or .*, found \[\]\.$"),
+        ({"layers": []}, r"student.layers: expected a number of layers, or .* \(found \[\]\)\.$"),
         ({"layers": [0, 0, 2]}, r"different layers from the bottom to the top"),
         ({"layers": [2, 0]}, r"different layers from the bottom to the top"),
         ({"layers": [0, 2], "init": "skip"}, r"student: init has no effect where layers lists the layers"),
