@@ -27,9 +27,9 @@ def main() -> None:
     train = {"learning_rate": arguments.rate, "batch_size": 16, "max_length": arguments.max_length}
     names = arguments.methods.split(",")
     needed = max(parse_method({"name": name}).min_teachers for name in names)
+    own = {"epochs": arguments.teacher_epochs, "learning_rate": arguments.teacher_rate or arguments.rate}
     teachers = [
-        kd.Teacher(arguments.encoder, f"teacher-{seed}", train | {"epochs": arguments.teacher_epochs, "seed": seed})
-        for seed in range(needed)
+        kd.Teacher(arguments.encoder, f"teacher-{seed}", train | own | {"seed": seed}) for seed in range(needed)
     ]
     found = kd.compare(
         {"teacher's layers, no KD": FineTune(), **{name: parse_method({"name": name}) for name in names}},
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--teacher-epochs", type=int, default=4)
     parser.add_argument("--rate", type=float, default=2e-4, help="learning rate of teachers and students")
+    parser.add_argument("--teacher-rate", type=float, help="of teachers alone (default: --rate)")
     parser.add_argument("--max-length", type=int, default=96)
     parser.add_argument("--store", default="store")
     parser.add_argument("--out", default="ner.json")
