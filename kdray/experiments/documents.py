@@ -19,7 +19,7 @@ from kdray.distillation import TeacherRef
 from kdray.evaluate import Right, against, bootstrap, by_seed, holm, mcnemar, spread, unpack_rows
 from kdray.experiments.confirm import Candidate
 from kdray.origin import shown
-from kdray.report.tables import flat
+from kdray.report.formatting import flat
 from kdray.results import BASELINE
 from kdray.stages import Context, Prepared
 from kdray.stages.outputs import given_scores

@@ -13,19 +13,21 @@ import plotly.offline
 from plotly.graph_objects import Figure
 
 from kdray.errors import ConfigError
+from kdray.report import formatting as fmt
 from kdray.report import tables
 from kdray.report.document import Document, Section, Text
 from kdray.report.figures import TEMPLATE
 from kdray.report.pages import document_of
 from kdray.report.pair import side_by_side
 from kdray.report.render import html_page, markdown_page
-from kdray.report.summary import leader, score_on_test, winner_on_seeds
+from kdray.report.summary import best_on_seeds, leader, score_on_test, winner_on_seeds
 from kdray.results import IndexEntry, PruneResult, SweepResult, parse_entry, parse_result
 from kdray.store import Store
 
 __all__ = [
     "FOLDER",
     "PLOTLY",
+    "best_on_seeds",
     "figures",
     "index_entry",
     "render",
@@ -128,7 +130,7 @@ def index_entry(result: Mapping[str, Any], href: str) -> IndexEntry:
     """
     record = parse_result(result)
     is_sweep, student = isinstance(record, SweepResult), leader(record)
-    method = student.method if student else dict(tables.flat(record.settings)).get("method.name")
+    method = student.method if student else dict(fmt.flat(record.settings)).get("method.name")
     return IndexEntry(
         href=href,
         kind=record.kind,

@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 NOT_MEASURED, ABSENT = "not measured", "–"
 UNDEFINED = "p undefined: no spread over the seeds"
@@ -167,6 +167,21 @@ def corpus_title(name: str, *, is_sample: bool, note: str | None) -> str:
     """The corpus in a title, always with the remark that it is the sample or a part of the corpus."""
     remarks = [*(["the bundled sample"] if is_sample else []), *remarks_of(note, is_sample=is_sample)]
     return f"{name} ({'; '.join(remarks)})" if remarks else name
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested settings as (dotted key, value) pairs; an empty section stays visible as `{}`."""
+    pairs: list[tuple[str, Any]] = []
+    for key, value in nested.items():
+        inner = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        pairs.extend(flat(inner, f"{prefix}{key}.") if inner else [(f"{prefix}{key}", value)])
+    return pairs
+
+
+def is_whole(settings: Mapping[str, Any]) -> bool:
+    """Whether the settings of a sweep or comparison, or those of a student, show that nothing was pruned."""
+    names = [value for key, value in flat(settings) if key in ("prune.policy", "prune.policy.name")]
+    return names == ["none"] or settings.get("pruned_corpus", ...) is None
 
 
 def remarks_of(note: str | None, *, is_sample: bool) -> list[str]:

@@ -131,7 +131,7 @@ def _classes(blocks: list[Block]) -> list[Section]:
 
 
 def _run(result: RunResult, shown: Metric | None) -> Document:
-    student = [(key, fmt.setting(value)) for key, value in tables.flat(result.student)]
+    student = [(key, fmt.setting(value)) for key, value in fmt.flat(result.student)]
     metric_or_score = shown or fmt.metric("score", None)
     sections = [
         Section("Scores", [*tables.scores(result), *tables.languages(result)]),
@@ -195,7 +195,7 @@ def _document(
     source = f" (test split: {corpus.test_from})" if corpus.test_from else ""
     commit = f"commit {result.commit}" if result.commit else "commit not recorded"
     return Document(
-        title=f"{fmt.corpus_title(corpus.name, is_sample=corpus.is_sample, note=corpus.note)}: {what}",
+        title=f"{_title(corpus)}: {what}",
         sections=sections,
         origin=f"{fmt.moment(result.created)} · kdray {result.kdray} · {commit} · rows: {rows}{source}",
         warnings=_warnings(corpus),
@@ -222,5 +222,15 @@ def _warnings(corpus: Corpus) -> list[str]:
             f"benchmark: they show that everything works, but cannot be compared to published numbers.{requested}"
         )
     if remarks := fmt.remarks_of(corpus.note, is_sample=corpus.is_sample):
-        found.append(f"Not the whole corpus: {'; '.join(remarks)}.")
+        found.append(f"The rows: {'; '.join(remarks)}.")
     return found
+
+
+PARTS = ("limited to ", "subset, ")  # how kdray.corpora words that rows are missing
+
+
+def _title(corpus: Corpus) -> str:
+    """With the remark that it is the sample or a part of the corpus; the others stand in the box below."""
+    remarks = fmt.remarks_of(corpus.note, is_sample=corpus.is_sample)
+    parts = "; ".join(each for each in remarks if each.startswith(PARTS))
+    return fmt.corpus_title(corpus.name, is_sample=corpus.is_sample, note=parts or None)

@@ -22,7 +22,7 @@ def side_by_side(one: Result, other: Result) -> Document:
     sections = [
         Section("Scores and cost", tables.wide("Scores on the test split, size and time.", "of", facts)),
         Section("Students", _students(pair, names)),
-        Section("Settings that differ", _differing("setting", names, [dict(tables.flat(x.settings)) for x in pair])),
+        Section("Settings that differ", _differing("setting", names, [dict(fmt.flat(x.settings)) for x in pair])),
         Section("Artifacts", _artifacts(pair, names)),
         Section("Versions", _differing("package", names, [{**x.versions, "kdray": x.kdray} for x in pair])),
         Section("Commands", [NamedValues(list(zip(names, (x.command for x in pair), strict=True)), is_code=True)]),

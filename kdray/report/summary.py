@@ -93,12 +93,20 @@ def _score(student: Confirmed, metric: Metric) -> str:
 
 def winner_on_seeds(result: SweepResult) -> str:
     """The verdict, and the winner's difference to the no-KD baseline where it was measured, for its model card."""
-    rows, higher = result.corpus.rows.get("test"), result.higher_is_better
-    metric = fmt.metric(result.metric, rows, higher_is_better=higher)
+    metric = _metric(result)
     found = [*filter(None, [nothing_learned(result, metric)]), _winner(result, metric)]
     if result.confirmation and (ours := winner_first(result.confirmation)[0]).difference is not None:
-        found.append(_against_baseline(result, ours, ours.difference, metric))
+        found += [_against_baseline(result, ours, ours.difference, metric), *effect_of_pruning(result)]
     return " ".join(found)
+
+
+def best_on_seeds(result: ComparisonResult) -> str:
+    """The verdict of a comparison, as the command prints it."""
+    return " ".join([comparison_verdict(result, _metric(result)), *effect_of_pruning(result)])
+
+
+def _metric(result: SweepResult | ComparisonResult) -> Metric:
+    return fmt.metric(result.metric, result.corpus.rows.get("test"), higher_is_better=result.higher_is_better)
 
 
 def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
@@ -121,6 +129,7 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
         found.append("Its difference to the no-KD baseline was not measured.")
     else:
         found.append(_against_baseline(result, ours, ours.difference, metric))
+        found += effect_of_pruning(result)
     is_behind = ours.difference is not None and metric.gain(ours.difference.mean or 0.0) <= 0
     named = ours.difference.to if ours.difference and is_behind else None
     if ahead := [label for label in not_beaten(result.confirmation, metric) if label != named]:
@@ -301,6 +310,7 @@ def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:
         if tested
         else "No difference was tested."
     ]
+    found += effect_of_pruning(result)
     if any(len(student.seeds) == 2 for student in methods):
         found.append("Two seeds decide little: p is rough, and only large differences can be shown.")
     for student, difference in differences:
@@ -310,6 +320,23 @@ def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:
     if tested:
         found.append("The best of several scores is too high on average: expect a lower score on new rows.")
     return [*learned, *found, *gaps(result, metric)]
+
+
+def effect_of_pruning(result: SweepResult | ComparisonResult) -> list[str]:
+    """Where students learned from a part of what the no-KD baseline learned from, their difference has two causes."""
+    baseline = next((each for each in result.confirmation if each.label == BASELINE), None)
+    record, pruned = result.prune, [each for each in result.confirmation if not fmt.is_whole(each.settings)]
+    if baseline is None or not fmt.is_whole(baseline.settings) or not pruned or record is None:
+        return []
+    if record.kept == record.units:
+        return []
+    ways = {str(sorted(pair for pair in each.settings.items() if pair[0].startswith("prune."))) for each in pruned}
+    unit = "sentence" if record.level == "sentence" else "row"
+    part = f"{fmt.count(record.kept)} of {plural(record.units, unit)}" if len(ways) == 1 else f"some of the {unit}s"
+    return [
+        f"The students learned from {part}, the {BASELINE} from all: their difference includes the effect of pruning "
+        "(prune.policy.name=none keeps everything)."
+    ]
 
 
 def run_verdict(result: RunResult, metric: Metric | None) -> str:

@@ -1,7 +1,7 @@
 """The tables of the pages: students, teachers, trials, pruning, artifacts and settings."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from kdray import results
 from kdray.errors import plural
@@ -295,7 +295,7 @@ def failures(result: SweepResult) -> Block:
 def prune_facts(record: Prune | None, settings: Mapping[str, Any]) -> list[Block]:
     """The number of kept units, and the prune rate of each class."""
     if record is None:
-        what = "none, the whole corpus was used" if _is_whole(settings) else "not recorded"
+        what = "none, the whole corpus was used" if fmt.is_whole(settings) else "not recorded"
         return [Text(f"Pruning: {what}.", is_quiet=True)]
     summary = NamedValues(
         [
@@ -309,12 +309,6 @@ def prune_facts(record: Prune | None, settings: Mapping[str, Any]) -> list[Block
         return [summary, Text("Prune rate per class: not measured.", is_quiet=True)]
     rows = [row(n, fmt.count(c.units), fmt.count(c.kept), prune_rate(c)) for n, c in record.per_class.items()]
     return [summary, Table("Pruning per class.", ("class", "#units", "#kept", "#prune rate"), rows)]
-
-
-def _is_whole(settings: Mapping[str, Any]) -> bool:
-    """Whether the settings of a sweep or comparison, or those of a student, show that nothing was pruned."""
-    names = [value for key, value in flat(settings) if key in ("prune.policy", "prune.policy.name")]
-    return names == ["none"] or settings.get("pruned_corpus", ...) is None
 
 
 def prune_rate(of: Prune | PruneClass) -> str:
@@ -415,7 +409,7 @@ def settings(result: Result) -> list[Block]:
     found = student_settings(confirmed)
     shared = "settings, before the changes of each student" if found else "settings"
     for name, pairs in (
-        (shared, [(key, fmt.setting(value)) for key, value in flat(result.settings)]),
+        (shared, [(key, fmt.setting(value)) for key, value in fmt.flat(result.settings)]),
         ("versions", [(name, version or fmt.NOT_MEASURED) for name, version in result.versions.items()]),
     ):
         rows = [row(*pair) for pair in pairs]
@@ -427,15 +421,6 @@ def settings(result: Result) -> list[Block]:
 def time_name(result: Result) -> str:
     """What the seconds of a result cover: what was in the store already took no time."""
     return "time of the last command" if isinstance(result, SweepResult | ComparisonResult) else "total time"
-
-
-def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested settings as (dotted key, value) pairs; an empty section stays visible as `{}`."""
-    pairs: list[tuple[str, Any]] = []
-    for key, value in nested.items():
-        inner = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-        pairs.extend(flat(inner, f"{prefix}{key}.") if inner else [(f"{prefix}{key}", value)])
-    return pairs
 
 
 def index(entries: Sequence[IndexEntry]) -> list[Table]:

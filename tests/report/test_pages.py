@@ -418,6 +418,15 @@ def test_names_the_sample_and_the_subset_in_heading_and_banner_and_the_sample_in
     assert "source of the test split" not in page
 
 
+def test_the_heading_says_that_rows_are_missing_and_the_banner_what_else_there_is_to_say() -> None:
+    sweep = made_up.sweep()
+    sweep["corpus"] |= {"note": "limited to 300 of 900 train rows; 1 of 20 test rows are word for word in train"}
+    page = render(sweep)
+    assert texts(page, "h1")[0] == "invented (limited to 300 of 900 train rows): sweep made-up"
+    banner = next(e.text for e in read(page) if e.attributes.get("class") == "banner")
+    assert banner == "The rows: limited to 300 of 900 train rows; 1 of 20 test rows are word for word in train."
+
+
 def test_fills_the_winner_into_the_trial_command() -> None:
     sweep = made_up.sweep()
     sweep["commands"]["trial"] = "go {number} {other}"

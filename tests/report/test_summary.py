@@ -19,7 +19,7 @@ from kdray.report.summary import (
     winner_first,
     winner_on_seeds,
 )
-from kdray.results import Difference, SweepResult, parse_result
+from kdray.results import ComparisonResult, Difference, SweepResult, parse_result
 
 _ACCURACY = metric("accuracy", 277)
 
@@ -323,3 +323,31 @@ def test_methods_without_a_teacher_are_controls() -> None:
 def test_only_distilled_students_have_a_distillation_ratio() -> None:
     page = render(_with_controls(0.6, 0.61))
     assert "not measured" not in page.split("Every seed")[0].split("Students; mean")[1]
+
+
+def test_a_difference_to_a_baseline_that_read_more_is_said_to_include_pruning() -> None:
+    comparison = made_up.comparison() | {"prune": made_up.pruning()["prune"] | {"units": 3000, "kept": 2010}}
+    for student in comparison["confirmation"]:
+        policy = "none" if student["label"] == "no-KD baseline" else "lower_tail"
+        student["settings"] = {"prune.policy.name": policy}
+    end = "the no-KD baseline from all: their difference includes the effect of pruning"
+    assert _said(comparison, end) == ["The students learned from 2,010 of 3,000 sentences, "]
+    other = next(each for each in comparison["confirmation"] if each["label"] != "no-KD baseline")
+    another = other | {
+        "label": "another",
+        "settings": {"prune.policy.name": "lower_tail", "prune.policy.deviations": 1},
+    }
+    comparison["confirmation"].append(other | another)
+    assert _said(comparison, end) == ["The students learned from some of the sentences, "]
+    comparison["prune"] |= {"kept": 3000}
+    assert not _said(comparison, end)
+    for student in comparison["confirmation"]:
+        student["settings"] = {}
+    comparison["prune"] |= {"kept": 2010}
+    assert not _said(comparison, end)  # all were pruned in the same way
+
+
+def _said(comparison: dict[str, Any], end: str) -> list[str]:
+    record = parse_result(comparison)
+    assert isinstance(record, ComparisonResult)
+    return [each.partition(end)[0] for each in comparison_findings(record, _ACCURACY) if end in each]
