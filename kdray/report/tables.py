@@ -135,7 +135,8 @@ def _difference(student: Confirmed, metric: Metric) -> Cell:
     difference = student.difference
     if difference is None:
         return Cell("–")
-    test = f", {difference.test}" if difference.test else ""
+    unbroken = (difference.test or "").replace(" ", "\u00a0").replace("-", "\u2011")
+    test = f", {unbroken}" if unbroken else ""
     under = f"to {difference.to}, {fmt.p_value(difference.p_value, student.test.values)}{test}"
     return Cell(metric.difference(difference.mean), key=difference.mean, under=(under,))
 
