@@ -1,5 +1,6 @@
 """Stage `prune`: units, embeddings, graph, importance, and the corpus without the dropped units."""
 
+import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from kdray.config import PruneSection
 from kdray.corpora import StoredCorpus, save_splits
 from kdray.distillation import TeacherRef
 from kdray.engines import InProcess
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, plural
 from kdray.models import resolve_encoder
 from kdray.origin import sources_of
 from kdray.pruning import (
@@ -48,6 +49,8 @@ from kdray.stages.resumable_map import PART_ROWS, map_resumable, split_rows
 from kdray.store import Artifact, Draft, WorkFolder, digest_of
 from kdray.tasks import get_task
 from kdray.teachers import TeacherInference
+
+log = logging.getLogger(__name__)
 
 SHOWN_EXAMPLES = 20  # texts that pruning changed
 FEW = 64 * PART_ROWS  # rows whose words are counted sooner here than workers start
@@ -81,6 +84,9 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
             build=lambda draft: _Pruning(settings, load_stored(corpus), embedders, draft, context, work).build(),
         )
     work.clear()
+    if artifact.summary["level"] == "row" and (dropped := artifact.summary["num_changed"]):
+        rows = plural(artifact.summary["num_rows"], "training row")
+        log.info("prune %s: %s of %s are dropped whole; prune.policy.name=none keeps them", task, f"{dropped:,}", rows)
     return artifact
 
 

@@ -230,6 +230,16 @@ def test_a_student_learns_from_what_pruning_left_but_is_scored_on_everything(stu
     assert result_of(student)["spec"]["pruned_corpus"]["stage"] == "prune"
 
 
+def test_the_log_says_how_many_rows_pruning_drops_whole(settings, store, caplog):
+    with caplog.at_level("INFO", logger="kdray"):
+        go(settings(method=KD, prune=LOWER_TAIL), store)
+    of = store.artifacts("prune")[-1].summary
+    assert of["level"] == "row"
+    assert of["num_rows"] > of["num_changed"] > 0
+    said = f"{of['num_changed']} of {of['num_rows']} training rows are dropped whole; prune.policy.name=none keeps them"
+    assert [line for line in caplog.messages if said in line]
+
+
 def test_online_teachers_make_the_same_student_as_cached_ones(students, settings, store):
     """Also with a student that reads less of a row than its teacher does."""
     short = tiny.training(2, max_length=8)
