@@ -25,7 +25,6 @@ from kdray.cli.main import Parser
 from kdray.config import ComparisonConfig, RunConfig, load_comparison
 from kdray.engines import Engine
 from kdray.log import seconds_so_far
-from kdray.results import ComparisonResult, parse_result
 from kdray.store import Store
 
 Variants = Callable[[RunConfig], Mapping[str, Mapping[str, Any]]]
@@ -140,12 +139,7 @@ def _compare(
 
 
 def _show(document: Mapping[str, Any], run: RunConfig, name: str) -> None:
-    from kdray.report import best_on_seeds
-
     print(f"\n{heading(document)}")
     show_scores(document)
-    result = parse_result(document)
-    assert isinstance(result, ComparisonResult)
-    print(f"\n{best_on_seeds(result)}")
     page = Store(run.store).uri_of(f"sweeps/{name}/report.html")
     print(f"\nreport: {page}\n{seconds_so_far():.0f} s in all")

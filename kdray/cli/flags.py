@@ -21,7 +21,7 @@ from kdray.corpora.finding import from_user
 from kdray.engines import InProcess
 from kdray.errors import ConfigError, did_you_mean
 from kdray.records import bounds, options
-from kdray.results import ROUGH_LATENCY
+from kdray.results import ROUGH_LATENCY, ComparisonResult, SweepResult, parse_result
 from kdray.secrets import without_passwords
 from kdray.store import NAME
 from kdray.teachers import TeacherSettings
@@ -269,10 +269,15 @@ def heading(document: Mapping[str, Any]) -> str:
 
 
 def show_scores(document: Mapping[str, Any]) -> None:
-    """Print the students of a sweep or a comparison, and how their latency was measured."""
+    """Print the students of a sweep or a comparison, how their latency was measured, and the verdict."""
+    from kdray.report import verdict_on_seeds
+
     print(table(student_rows(document)))
     if document.get("latency") is None:
         print(ROUGH_LATENCY)
+    result = parse_result(document)
+    assert isinstance(result, SweepResult | ComparisonResult)
+    print(f"\n{verdict_on_seeds(result)}")
 
 
 def student_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:

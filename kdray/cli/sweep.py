@@ -32,7 +32,6 @@ from kdray.engines import Engine
 from kdray.errors import ConfigError, RunError
 from kdray.log import seconds_so_far
 from kdray.methods import method_named
-from kdray.results import SweepResult, parse_result
 from kdray.secrets import without_passwords
 from kdray.stages import check_depths
 from kdray.store import Store
@@ -407,13 +406,8 @@ def timing_command(bundle: Mapping[str, Any]) -> str:
 
 
 def _show(document: Mapping[str, Any], run: RunConfig, storage: str | None) -> None:
-    from kdray.report import winner_on_seeds
-
     print(f"\n{heading(document)}, {len(document['trials'])} trials")
     show_scores(document)
-    result = parse_result(document)
-    assert isinstance(result, SweepResult)
-    print(f"\n{winner_on_seeds(result)}")
     for trial in (t for t in document["trials"] if t["state"] == "failed"):
         print(f"trial {trial['number']} failed: {trial['error']}")
     if document["stopped"]:

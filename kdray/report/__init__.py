@@ -20,18 +20,18 @@ from kdray.report.figures import TEMPLATE
 from kdray.report.pages import document_of
 from kdray.report.pair import side_by_side
 from kdray.report.render import html_page, markdown_page
-from kdray.report.summary import best_on_seeds, leader, score_on_test, winner_on_seeds
+from kdray.report.summary import leader, score_on_test, verdict_on_seeds, winner_on_seeds
 from kdray.results import IndexEntry, PruneResult, SweepResult, parse_entry, parse_result
 from kdray.store import Store
 
 __all__ = [
     "FOLDER",
     "PLOTLY",
-    "best_on_seeds",
     "figures",
     "index_entry",
     "render",
     "render_index",
+    "verdict_on_seeds",
     "winner_on_seeds",
     "write_page",
     "write_pair",

@@ -9,6 +9,7 @@ from kdray.report.figures import plots
 from kdray.report.formatting import Metric
 from kdray.results import ComparisonResult, Corpus, PruneResult, Result, RunResult, SweepResult
 
+PARTS = ("limited to ", "subset, ")  # how kdray.corpora words that rows are missing
 _PAIRED = ("Tests between students", "p by rows", "95 % interval", "p by seeds", "Holm")
 _GUIDE = {
     "Splits": "Trials learn from train and are compared on validation, rows held out from train. The test split was "
@@ -224,9 +225,6 @@ def _warnings(corpus: Corpus) -> list[str]:
     if remarks := fmt.remarks_of(corpus.note, is_sample=corpus.is_sample):
         found.append(f"The rows: {'; '.join(remarks)}.")
     return found
-
-
-PARTS = ("limited to ", "subset, ")  # how kdray.corpora words that rows are missing
 
 
 def _title(corpus: Corpus) -> str:

@@ -100,8 +100,10 @@ def winner_on_seeds(result: SweepResult) -> str:
     return " ".join(found)
 
 
-def best_on_seeds(result: ComparisonResult) -> str:
-    """The verdict of a comparison, as the command prints it."""
+def verdict_on_seeds(result: SweepResult | ComparisonResult) -> str:
+    """The verdict as the command prints it."""
+    if isinstance(result, SweepResult):
+        return winner_on_seeds(result)
     return " ".join([comparison_verdict(result, _metric(result)), *effect_of_pruning(result)])
 
 
