@@ -13,7 +13,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "prune": ("remove sentences of low importance", "kdray prune recipes/sample.yaml --show 3 --engine local"),
     },
     "train": {
-        "run": ("prune, teach, outputs, distill, evaluate", "kdray run recipes/sample.yaml method.temperature=4"),
+        "run": ("prune, teach, outputs, distill", "kdray run recipes/sample.yaml method.temperature=4"),
         "teach": ("fine-tune the teachers", "kdray teach recipes/sample.yaml"),
         "outputs": ("cache the teachers' outputs for every row", "kdray outputs recipes/sample.yaml"),
         "distill": ("distill one student", "kdray distill recipes/sample.yaml method.name=finetune"),

@@ -62,7 +62,7 @@ class WorkSettings(Settings):
 
 
 class RunConfig(Settings):
-    """A whole run: prune, teach, outputs, distill, evaluate.
+    """A whole run: prune, teach, outputs, distill.
 
     Attributes:
         store: Folder or URI that holds everything made.

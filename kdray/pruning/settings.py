@@ -108,7 +108,7 @@ class PruneSettings(Settings):
                 ({"edge"} if self.duplicates is None else set(), "no medoid is protected and no graph is built")
             )
         if self.level == "row":
-            unused.append(({"min_keep", "prune_pairs", "splitter"}, "level is example"))
+            unused.append(({"min_keep", "prune_pairs", "splitter"}, "level is row"))
         if self.level == "sentence":
             unused.append(({"min_per_class"}, "level is sentence"))
         return unused

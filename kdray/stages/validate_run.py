@@ -101,7 +101,8 @@ def _check_other_task(run: RunConfig, task: Task) -> None:
         "teachers[].init_from": any(teacher.init_from for teacher in run.teachers),
     }
     if wrong := [setting for setting, is_used in used.items() if is_used]:
-        raise ConfigError(f"{wrong[0]} needs rows of one class each, but the task is {task.name}; leave it out.")
+        fix = "set prune.policy = none" if wrong[0].startswith("prune.") else "leave it out"
+        raise ConfigError(f"{wrong[0]} needs rows of one class each, but the task is {task.name}; {fix}.")
 
 
 def _check_tags(run: RunConfig, task: Task) -> None:

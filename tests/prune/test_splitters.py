@@ -93,7 +93,7 @@ def test_names_that_cut_nothing_are_refused(file, name, said) -> None:
 
 
 def test_a_splitter_without_effect_is_refused() -> None:
-    with pytest.raises(ValueError, match="splitter would be ignored, because level is example"):
+    with pytest.raises(ValueError, match="splitter would be ignored, because level is row"):
         PruneSettings.model_validate(
             {"level": "row", "splitter": f"{Path(__file__).with_name('own_splitter.py')}:lines"}
         )
