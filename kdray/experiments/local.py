@@ -11,7 +11,8 @@ from kdray.config import RunConfig
 from kdray.engines.local import threads_of
 from kdray.errors import ConfigError, KdrayError
 from kdray.experiments.budget import used_up
-from kdray.experiments.reported import BUDGET, VALUE
+from kdray.experiments.progress import log_end, log_epoch, log_start
+from kdray.experiments.reported import VALUE
 from kdray.experiments.search import shared_by_trials, trials_of
 from kdray.experiments.settings import SweepSettings
 from kdray.experiments.students import run_trial
@@ -55,21 +56,23 @@ class OneByOne:
         stopped: str | None = None
         while stopped is None and (config := trials.start(KEY)) is not None:
             with metrics.tagged(trial=str(config["number"])), threads_of(settings.cpus):
-                _one(trials, config, given)
+                _one(trials, config, given, settings.trials)
             stopped = used_up(settings.budget, sweep_study, seconds=time.monotonic() - begun, gpus=settings.gpus)
         trials.end()
         return stopped
 
 
-def _one(trials: StudyTrials, config: dict[str, Any], given: dict[str, Any]) -> None:
+def _one(trials: StudyTrials, config: dict[str, Any], given: dict[str, Any], total: int) -> None:
     """Run one trial to its end, and record it in the study."""
     started, history, last = time.time(), list[dict[str, float]](), dict[str, Any]()
-    log.info("trial %d starts: %s", config["number"], config["overrides"])
+    log_start(config)
 
     def report(result: dict[str, Any]) -> None:
         last.clear()
         last.update(result)
         is_poor = trials.should_stop(KEY, result)
+        if "history" not in result:
+            log_epoch(config, result["epochs"], result[VALUE])
         history.append({"epoch": result["epochs"], "value": result[VALUE], "loss": result["loss"]})
         trials.note(
             KEY,
@@ -84,12 +87,13 @@ def _one(trials: StudyTrials, config: dict[str, Any], given: dict[str, Any]) -> 
     try:
         run_trial(config, report, **given)
     except _StoppedEarly:
-        log.info("trial %d stopped early after %d epochs", config["number"], last[BUDGET])
+        what = "stopped early"
     except Exception as error:
         text = str(error) if isinstance(error, KdrayError) else f"{type(error).__name__}: {error}"
-        log.info("trial %d failed: %s", config["number"], text)
         trials.fail(KEY, error=text.strip().splitlines()[0], ended=time.time())
+        log_end(config, f"failed: {text.rstrip('.')}", trials.progress(), total=total, at_once=1)
         return
     else:
-        log.info("trial %d: validation %.4f", config["number"], last[VALUE])
+        what = f"validation {last[VALUE]:.4f}"
     trials.complete(KEY, last)
+    log_end(config, what, trials.progress(), total=total, at_once=1)

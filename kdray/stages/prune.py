@@ -75,6 +75,7 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
     inputs = {"corpus": corpus.digest} | {f"embedder{i}": each.digest for i, each in enumerate(embedders)}
     work = context.store.work(digest_of("prune", settings=plain, inputs=inputs))
     task = load_stored(corpus).task.name
+    seen = len(context.journal)
     with metrics.tagged(task=task):
         artifact = context.make(
             "prune",
@@ -84,7 +85,8 @@ def prune(section: PruneSection, corpus: Artifact, teachers: Sequence[TeacherRef
             build=lambda draft: _Pruning(settings, load_stored(corpus), embedders, draft, context, work).build(),
         )
     work.clear()
-    if artifact.summary["level"] == "row" and (dropped := artifact.summary["num_changed"]):
+    is_new = any(not (entry["reused"] and context.is_trial) for entry in context.journal[seen:])
+    if is_new and artifact.summary["level"] == "row" and (dropped := artifact.summary["num_changed"]):
         rows = plural(artifact.summary["num_rows"], "training row")
         log.info("prune %s: %s of %s are dropped whole; prune.policy.name=none keeps them", task, f"{dropped:,}", rows)
     return artifact

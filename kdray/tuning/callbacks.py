@@ -4,15 +4,15 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
 
 from kdray import metrics
+from kdray.experiments.progress import log_end, log_epoch, log_start
 from kdray.experiments.reported import VALUE
-from kdray.experiments.study import StudyProgress
 from kdray.tuning.searcher import StudySearcher
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class ProgressCallback(Callback):
         self._start[trial.trial_id] = time.time()
         self._history[trial.trial_id] = []
         self._now("running", 1)
-        log.info("trial %d starts: %s", trial.config["number"], _short(trial.config["overrides"]))
+        log_start(trial.config)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -46,7 +46,7 @@ class ProgressCallback(Callback):
         else:
             point = {"epoch": result["epochs"], "value": result[VALUE], "loss": result["loss"]}
             self._history[trial.trial_id].append(point)
-            log.info("trial %d: epoch %d, validation %.4f", trial.config["number"], result["epochs"], result[VALUE])
+            log_epoch(trial.config, result["epochs"], result[VALUE])
         self._searcher.note(trial.trial_id, **facts, history=self._history[trial.trial_id])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -74,24 +74,7 @@ class ProgressCallback(Callback):
         """The state of the whole study, with the trials of all drivers and earlier commands."""
         self._now("running", -1)
         progress = self._searcher.progress()
-        log.info(
-            "trial %d %s; %d of %d ended (%d stopped early, %d failed), %d running, best %s%s",
-            trial.config["number"],
-            what,
-            progress.ended,
-            self._total,
-            progress.pruned,
-            progress.failed,
-            progress.running,
-            "none yet" if progress.best is None else f"{progress.best:.4f}",
-            self._left(progress),
-        )
-
-    def _left(self, progress: StudyProgress) -> str:
-        """How long the search will take if the rest is like what there was."""
-        missing = self._total - progress.ended
-        minutes = missing * progress.seconds / self._capacity() / 60
-        return f", about {minutes:.0f} min left" if missing > 0 and minutes >= 1 else ""
+        log_end(trial.config, what, progress, total=self._total, at_once=self._capacity())
 
 
 def _error(trial: Any) -> tuple[str, bool]:
@@ -106,8 +89,3 @@ def _error(trial: Any) -> tuple[str, bool]:
 def _plain(error: str) -> str:
     """Errors of kdray are sentences, which need no class before them."""
     return re.sub(r"^kdray\.[\w.]+: ", "", error)
-
-
-def _short(overrides: Mapping[str, Any]) -> str:
-    shown = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in overrides.items()}
-    return ", ".join(f"{key} {value}" for key, value in shown.items())

@@ -73,10 +73,11 @@ def searched(
 
 
 def test_a_sweep_in_this_process_searches_confirms_and_writes_its_documents(
-    tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path
+    tmp_path: Path, tiny_encoder: Path, tiny_corpus: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = run_config(tmp_path / "store", tiny_encoder, tiny_corpus)
     context = Context(Store(run.store), InProcess(), None)
+    caplog.set_level("INFO", logger="kdray")
     begun = {name for name in sys.modules if name.partition(".")[0] == "ray"}
     document = sweep(
         replace(SETTINGS, trials=3),
@@ -89,6 +90,11 @@ def test_a_sweep_in_this_process_searches_confirms_and_writes_its_documents(
     assert {name for name in sys.modules if name.partition(".")[0] == "ray"} == begun
     assert [trial["number"] for trial in document["trials"]] == [0, 1, 2]
     assert document["trials"][0]["params"] == {"alpha": 0.5, "rate": 3e-3}
+    assert "trial 0 starts: method.alpha 0.5, train.learning_rate 0.003" in caplog.messages
+    best = f"best {max(trial['value'] for trial in document['trials'] if trial['state'] == 'complete'):.4f}"
+    ends = [line for line in caplog.messages if re.match(r"trial \d (stopped early|validation [\d.]+); ", line)]
+    assert [re.findall(r"; (\d of 3) ended", line) for line in ends] == [["1 of 3"], ["2 of 3"], ["3 of 3"]]
+    assert ends[-1].endswith(f"0 running, {best}")
     labels = [row["label"] for row in document["confirmation"]]
     assert re.fullmatch(r"winner \((defaults, trial 0: kd|trial \d: kd)\)", labels[0])
     assert "no-KD baseline" in labels

@@ -230,14 +230,20 @@ def test_a_student_learns_from_what_pruning_left_but_is_scored_on_everything(stu
     assert result_of(student)["spec"]["pruned_corpus"]["stage"] == "prune"
 
 
-def test_the_log_says_how_many_rows_pruning_drops_whole(settings, store, caplog):
+def test_the_log_has_once_how_many_rows_pruning_drops_whole(settings, store, caplog):
+    run, here = settings(method=KD, prune=LOWER_TAIL), context(store)
     with caplog.at_level("INFO", logger="kdray"):
-        go(settings(method=KD, prune=LOWER_TAIL), store)
+        distill(run, prepare(run, here), here)
+        prepare(run, here)
     of = store.artifacts("prune")[-1].summary
     assert of["level"] == "row"
     assert of["num_rows"] > of["num_changed"] > 0
     said = f"{of['num_changed']} of {of['num_rows']} training rows are dropped whole; prune.policy.name=none keeps them"
-    assert [line for line in caplog.messages if said in line]
+    assert len([line for line in caplog.messages if said in line]) == 1
+    caplog.clear()
+    with caplog.at_level("INFO", logger="kdray"):
+        prepare(run, Context(here.store, here.engine, here.data_dir, is_trial=True))
+    assert not [line for line in caplog.messages if "dropped whole" in line]
 
 
 def test_online_teachers_make_the_same_student_as_cached_ones(students, settings, store):
