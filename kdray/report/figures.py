@@ -61,7 +61,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "other trials": _line(FAINT, 1),
     "best quarter": _line(GREEN, 1.6),
     "complete": _mark("circle", BLUE, 8),
-    "pruned (stopped early)": _mark("diamond-open", AMBER),
+    "stopped early": _mark("diamond-open", AMBER),
     "failed (no score)": _mark("x-thin-open", ORANGE),
     "winner": _mark("circle-open", INK, 15),
     "student": _mark("circle", BLUE, 11),
@@ -69,7 +69,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "one seed": _mark("circle", BLUE),
     "mean": _mark("line-ns-open", INK, 22),
 }
-_STATES = {"complete": "complete", "pruned": "pruned (stopped early)", "failed": "failed (no score)"}
+_STATES = {"complete": "complete", "pruned": "stopped early", "failed": "failed (no score)"}
 _ROW = 36  # pixels of a row of bars or marks
 _LOG_RANGE = 20  # a parameter over a wider range was almost surely sampled on a logarithmic scale
 _COSTS = {"latency": "latency of one row (ms)", "parameters": "parameters (millions)"}
@@ -214,7 +214,7 @@ def _words(trial: Trial, metric: Metric) -> str:
     named = f"{trial.number} ({trial.label})" if trial.label else str(trial.number)
     costs = [f"{fmt.parameters(trial.parameters)} parameters"] if trial.parameters is not None else []
     costs += [fmt.milliseconds(trial.latency_ms)] if trial.latency_ms is not None else []
-    return ", ".join([f"trial {named}, {trial.state}: {metric.score(trial.value)}", *costs])
+    return ", ".join([f"trial {named}, {fmt.state(trial.state)}: {metric.score(trial.value)}", *costs])
 
 
 def _marks(
@@ -430,7 +430,7 @@ def parallel(result: SweepResult, metric: Metric) -> Iterator[Plot]:
                        marker=_mark("line-ns-open", QUIET)["marker"])  # fmt: skip
     figure.update_xaxes(visible=False, range=[-0.2, 1.15])
     figure.update_yaxes(categoryarray=labels, categoryorder="array", type="category", range=[len(axes) - 0.4, -0.3])
-    caption = "Left of an axis: the trial has no such parameter. Pruned and failed trials are not drawn."
+    caption = "Left of an axis: the trial has no such parameter. Trials that failed or were stopped early are left out."
     yield drawn(title, figure, "", "", caption=caption, otherwise="", height=80 + 50 * len(axes), has_table=False)
 
 
@@ -487,7 +487,7 @@ def slices(result: SweepResult, metric: Metric) -> Iterator[Plot]:
                 return None, None
             return trial.params[name] if is_numeric else fmt.setting(trial.params[name]), _score(trial, metric)
 
-        series = ("complete", "pruned (stopped early)", "winner")
+        series = ("complete", "stopped early", "winner")
         figure = _figure(_marks(result, metric, place, *series) if len(words) > 1 else [])
         figure.update_layout(showlegend=False)
         if not is_numeric:

@@ -184,6 +184,11 @@ def is_whole(settings: Mapping[str, Any]) -> bool:
     return names == ["none"] or settings.get("pruned_corpus", ...) is None
 
 
+def state(of: str) -> str:
+    """How a trial ended. Only units of a corpus are called pruned."""
+    return "stopped early" if of == "pruned" else of
+
+
 def remarks_of(note: str | None, *, is_sample: bool) -> list[str]:
     """The remarks on the rows, without the one that `is_sample` implies."""
     return [each for each in (note.split("; ") if note else []) if not (is_sample and "ships with kdray" in each)]

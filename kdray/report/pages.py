@@ -40,8 +40,7 @@ _GUIDE = {
     "better than the baseline. Other students without distillation have none.",
     "Methods and controls": "Controls learn from no teacher: the no-KD baseline, the layers of a teacher without "
     "distillation, and methods such as finetune. A method is worth its cost only if it scores higher than these.",
-    "Pruned and failed trials": "A pruned trial was stopped early; its score is of an earlier epoch. A failed trial "
-    "ended in an error.",
+    "Trials": "The score of a trial that was stopped early is of its last epoch. A failed trial ended in an error.",
     "Importance of hyper-parameters": "It describes the trials of this sweep only; with few trials it is rough.",
     "Importance of a unit": "The sum or mean of its TF-IDF vector (prune.score), scaled to 0..1.",
     "Threshold": "Units below it are dropped, except cluster medoids and the last unit of a text or class.",
@@ -67,7 +66,7 @@ def _first_metric(result: Result) -> str | None:
 
 def _sweep(result: SweepResult, shown: Metric) -> Document:
     states = [trial.state for trial in result.trials]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in ("pruned", "failed") if state in states)
+    counts = ", ".join(f"{states.count(state)} {fmt.state(state)}" for state in ("pruned", "failed") if state in states)
     figures = {
         f"trials ({counts})" if counts else "trials": f"{len(states):,}",
         tables.time_name(result): _time(result),
@@ -77,10 +76,9 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
         costs |= {} if result.latency is None else {"latency": fmt.milliseconds(ours.latency_ms)}
         figures = {"teacher's score kept": fmt.share(ours.retention)} | costs | figures
     learned = Section("What the search learned", plots("search", result, shown))
-    trials = [
-        Section("Failed trials", [tables.failures(result)]),
-        Section("All trials", [tables.trials(result, shown)]),
-    ]
+    trials = [Section("All trials", [tables.trials(result, shown)])]
+    if (failures := tables.failures(result)) is not None:
+        trials.insert(0, Section("Failed trials", [failures]))
     verdict, findings = summary.sweep_verdict(result, shown), summary.sweep_findings(result, shown)
     sections = _story(result, shown, [learned], trials, tuple(_GUIDE))
     return _document(result, f"sweep {result.name}", verdict, findings, figures, sections)

@@ -262,7 +262,7 @@ def _trial(trial: Trial, names: Sequence[str], metric: Metric, *, is_best: bool)
     words = (str(trial.number), trial.label or "", "winner" if is_best else "")
     return row(
         Cell(" ".join(filter(None, words)), key=trial.number),
-        trial.state,
+        fmt.state(trial.state),
         *(Cell(metric.score(score), key=score) for score in (trial.value, trial.test)),
         *(_parameter(trial, name) for name in names),
         Cell(fmt.parameters(trial.parameters), key=trial.parameters),
@@ -281,11 +281,11 @@ def _parameter(trial: Trial, name: str) -> Cell:
     return Cell(fmt.setting(value) if name in trial.params else "–", key=key)
 
 
-def failures(result: SweepResult) -> Block:
+def failures(result: SweepResult) -> Block | None:
     """The failed trials with their hyper-parameters and errors."""
     failed = [trial for trial in result.trials if trial.state == "failed"]
     if not failed:
-        return Text("No trial failed.")
+        return None
     pairs: list[tuple[str, str]] = []
     for trial in failed:
         given = ", ".join(f"{name} = {fmt.setting(value)}" for name, value in trial.params.items())

@@ -59,7 +59,7 @@ def test_every_figure_of_a_run_is_drawn() -> None:
 def test_every_trial_is_marked_by_its_state_at_its_recorded_score() -> None:
     sweep = made_up.sweep()
     traces = _traces(sweep, "Score of every trial")
-    for state, name in (("complete", "complete"), ("pruned", "pruned (stopped early)")):
+    for state, name in (("complete", "complete"), ("pruned", "stopped early")):
         trials = [trial for trial in sweep["trials"] if trial["state"] == state]
         assert list(traces[name].x) == [trial["number"] for trial in trials]
         assert list(traces[name].y) == [trial["value"] * 100 for trial in trials]
@@ -171,11 +171,11 @@ def test_parallel_coordinates_join_the_parameters_of_every_complete_trial() -> N
 def test_learning_curves_show_winner_defaults_and_where_trials_were_pruned() -> None:
     sweep = made_up.sweep()
     drawn = figures(sweep)["Learning curves"].data
-    assert {trace.name for trace in drawn} == {"winner", "defaults", "other trials", "pruned (stopped early)"}
+    assert {trace.name for trace in drawn} == {"winner", "defaults", "other trials", "stopped early"}
     (winner,) = [trace for trace in drawn if trace.name == "winner"]
     history = sweep["trials"][sweep["best"]["number"]]["history"]
     assert list(winner.y) == [epoch["value"] * 100 for epoch in history]
-    (pruned,) = [trace for trace in drawn if trace.name == "pruned (stopped early)"]
+    (pruned,) = [trace for trace in drawn if trace.name == "stopped early"]
     assert list(pruned.x) == [2, 2, 2, 2]
 
 
