@@ -9,7 +9,7 @@ from kdray.export.trained import TrainedModel
 
 
 def benchmark(
-    candidates: Sequence[str | Path | TrainedModel],
+    candidates: Sequence[str | Path | TrainedModel] | str | Path,
     *,
     texts: str | Path | Sequence[Any] | None = None,
     batches: Sequence[int] = BATCHES,
@@ -20,7 +20,7 @@ def benchmark(
     """Time bundles, students and folders of transformers in turns, in this process, on a quiet machine.
 
     Args:
-        candidates: Factors are those to the first one. `FOLDER@bf16` runs a student in bf16.
+        candidates: One or several. Factors are those to the first one. `FOLDER@bf16` runs a student in bf16.
         texts: Texts (or pairs), or a file of them; None takes validation rows of the first candidate with a corpus.
         batches: Numbers of rows that are classified at once.
         threads: None: 1, and all cores.
@@ -35,4 +35,5 @@ def benchmark(
         ConfigError: A candidate or the texts cannot be used, or there is no GPU.
     """
     given = Path(texts).expanduser() if isinstance(texts, str) else texts
-    return run_benchmark(candidates, texts=given, batches=batches, threads=threads, seconds=seconds, device=device)
+    every = [candidates] if isinstance(candidates, str | Path) else candidates
+    return run_benchmark(every, texts=given, batches=batches, threads=threads, seconds=seconds, device=device)

@@ -212,7 +212,7 @@ def _dataset(
     notes: list[str] = []
     task = options.get("task", "single_label")
     kind = get_task(task)
-    plain = {split: _plain(table, texts, label, split, kind) for split, table in tables.items()}
+    plain = {split: _plain(table, texts, label, split, sources[split], kind) for split, table in tables.items()}
     for split, table in plain.items():
         _refuse_empty(table, texts, sources[split])
     if kind.target == "class":
@@ -242,16 +242,17 @@ def _dataset(
         log.warning("%s: %s", name, note)
     fields = tuple({"name": each, "role": "body" if len(texts) == 1 else "pair"} for each in texts)
     every = {**({"labels": classes} if classes else {}), "fields": fields, **options}
+    checked(CorpusSettings, {"name": "folder", "path": name, **every}, source=name)  # wrong ones are refused now
     return Dataset(name, plain, every, tuple(notes))
 
 
-def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, kind: Task) -> pa.Table:
+def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, source: Source, kind: Task) -> pa.Table:
     """Columns id, the texts and label, with class labels as text."""
     for column in (*texts, label):
         if column not in table.column_names:
             raise ConfigError(
-                f"{split} has no column {column!r}; found: {', '.join(table.column_names)}. Name the columns with "
-                "text= and label=."
+                f"{source.name} has no column {column!r}; found: {', '.join(table.column_names)}. Name the columns "
+                "with text= and label=."
             )
     values = table[label].to_pylist()
     if kind.target == "class":

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from kdray.api.dataset import Dataset
+from kdray.api.given import check_object, mapping_of
 from kdray.config import WorkSettings, checked
 from kdray.corpora import StoredCorpus, kdray_data, load_corpus
 from kdray.distillation import StudentSettings
@@ -55,9 +56,16 @@ class Encoder:
     intermediate: int | None = None
     embedding_rank: int | None = None
 
+    def __post_init__(self) -> None:
+        _ = self.settings  # wrong ones are refused now
+
     @property
     def settings(self) -> StudentSettings:
-        layers = self.layers if isinstance(self.layers, int) else tuple(self.layers)
+        layers = (
+            tuple(self.layers)
+            if isinstance(self.layers, Sequence) and not isinstance(self.layers, str)
+            else self.layers
+        )
         given = {name: value for name, value in vars(self).items() if name != "name"}
         return checked(StudentSettings, {**given, "encoder": self.name, "layers": layers, "init_from": "encoder"})
 
@@ -352,7 +360,7 @@ class Teacher:
     def settings(self) -> TeacherSettings:
         if self.predictions is not None:
             return TeacherSettings(name=self.name, predictions=self.predictions)
-        changes = {"train": dict(self.train)} if self.train else {}
+        changes = {"train": mapping_of("train", self.train)} if self.train else {}
         named = {"name": self.name, "encoder": self.encoder, "fine_tuned": self.fine_tuned}
         return checked(TeacherSettings, {**named, **changes})
 
@@ -364,6 +372,7 @@ class Teacher:
         """
         if self.predictions is not None:
             raise ConfigError(f"teacher {self.name} is a file of predictions; hand it to kdray.distill as it is.")
+        check_object("data", data, (Dataset,), "a kd.Dataset, such as kd.Dataset.from_files(...)")
         with (engine or Local()).start(WorkSettings()) as running:
             context = Context(Store(store), running, kdray_data())
             corpus = read(data.settings, context)

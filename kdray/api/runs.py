@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from kdray.api.dataset import Dataset
+from kdray.api.given import check_object, mapping_of
 from kdray.api.models import Encoder, Student, Teacher
 from kdray.config import PruneSection, RunConfig, checked
 from kdray.corpora import kdray_data
@@ -25,6 +26,7 @@ from kdray.train import TrainSettings
 
 NOTHING = PruneSection.model_validate({"policy": "none"})
 FROM_TEACHER = StudentSettings(layers=3, init="skip", init_from="teacher")
+FROM_ENCODER = Encoder(init="skip")  # the same layers, where no teacher has any
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ def distill(
     Args:
         teacher: One or several; None trains the student on hard labels alone.
         data: The rows; of a `Pruned`, the student is trained on the pruned texts.
-        student: None takes three layers of the first teacher, or of `minilm` where that is a file of predictions.
+        student: None takes three layers of the first teacher, spread from its bottom to its top, or those of `minilm`
+            where there is no teacher or it is a file of predictions. A teacher's layers have learned from the corpus
+            already: `compare` trains the controls that tell this from the effect of its predictions.
         method: None is vanilla KD, or fine-tuning where there is no teacher.
         train: Settings of the student's training, such as `{"epochs": 2, "learning_rate": 1e-4}`.
         store: Folder or URI that keeps everything that is made.
@@ -130,6 +134,7 @@ def prune(
     >>> len(pruned.dropped) + int(pruned.decisions["kept"].sum()) == pruned.summary["num_units"]
     True
     """
+    check_object("data", data, (Dataset,), "a kd.Dataset, such as kd.Dataset.from_files(...)")
     chosen = {"policy": policy, **settings}
     if chosen.get("keep_medoids") != "none":
         chosen["embedders"] = embedders
@@ -178,9 +183,14 @@ def run_of(
     _check_sections(sections, of)
     if method is not None and not isinstance(method, Method):
         raise ConfigError("method: pass an object such as kd.methods.KD(), or of a class derived from kd.Method.")
-    teachers = (teacher,) if isinstance(teacher, Teacher) else tuple(teacher or ())
+    teachers = _teachers(teacher, f"kd.{of.__name__}")
+    check_object(
+        "data", data, (Dataset, Pruned), "a kd.Dataset, such as kd.Dataset.from_files(...), or what kd.prune made"
+    )
     if student is None:
-        student = FROM_TEACHER if teachers and teachers[0].predictions is None else Encoder()
+        student = FROM_TEACHER if teachers and teachers[0].predictions is None else FROM_ENCODER
+    kinds = (Encoder, Architecture, StudentSettings)
+    check_object("student", student, kinds, "kd.Encoder(...), or an architecture of kdray.models")
     corpus, section = (data.data, data.settings) if isinstance(data, Pruned) else (data, NOTHING)
     return checked(
         RunConfig,
@@ -191,10 +201,26 @@ def run_of(
             "teachers": tuple(each.settings for each in teachers),
             "student": _student(student),
             "method": method or (KD() if teachers else FineTune()),
-            "train": train if isinstance(train, TrainSettings) else dict(train or {}),
+            "train": train if isinstance(train, TrainSettings) else mapping_of("train", train),
             **sections,
         },
     )
+
+
+def _teachers(given: Any, function: str) -> tuple[Teacher, ...]:
+    """One, several or none.
+
+    Raises:
+        ConfigError: Something else is given.
+    """
+    if isinstance(given, Dataset | Pruned):
+        raise ConfigError(f"teacher: found a {type(given).__name__}; {function} takes the teacher before the data.")
+    several: Any = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+    teachers = () if given is None else tuple(several)
+    for each in teachers:
+        wanted = "kd.Teacher(...), kd.Teacher.from_pretrained(folder), or None"
+        check_object("teacher", each, (Teacher,), wanted)
+    return teachers
 
 
 def _student(given: Encoder | Architecture | StudentSettings) -> StudentSettings:

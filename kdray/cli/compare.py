@@ -24,6 +24,7 @@ from kdray.cli.flags import (
 from kdray.cli.main import Parser
 from kdray.config import ComparisonConfig, RunConfig, load_comparison
 from kdray.engines import Engine
+from kdray.errors import ConfigError
 from kdray.log import seconds_so_far
 from kdray.store import Store
 
@@ -69,12 +70,22 @@ def compare_file(path: Path, argv: Sequence[str]) -> None:
         ConfigError: The file is not as it must be.
     """
     given = load_comparison(path)
+
+    def variants(run: RunConfig) -> Mapping[str, Mapping[str, Any]]:
+        from kdray.experiments.compare import candidates_of
+
+        try:
+            candidates_of(given.variants, run)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+        return given.variants
+
     compare_main(
         path.stem,
         given.task,
         base=given.base(),
         on_sample=given.on_sample,
-        variants=lambda run: given.variants,
+        variants=variants,
         argv=argv,
         prog=f"kdray compare {path}",
         defaults=without_sizes(given.flags(), argv),

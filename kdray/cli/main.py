@@ -378,6 +378,8 @@ def _run_file(command: str, file: Path | None, rest: list[str]) -> None:
         raise ConfigError(f"kdray {command} needs a file, for example {COMMANDS[command][1].split()[2]}.")
     # of a name that is too long, Path.is_file raises
     if file is not None and not os.path.isfile(file):  # noqa: PTH113
+        if os.path.isdir(file):  # noqa: PTH112
+            raise ConfigError(f"{file} is a folder; give a file, for example {COMMANDS[command][1].split()[2]}.")
         hint = near_path(file, (".py", ".yaml"), also=["sweeps"], otherwise="sweeps/ has examples.")
         raise ConfigError(f"{file}: no such file of a sweep or comparison; {hint}")
     if file is not None and file.suffix not in (".yaml", ".yml", ".py"):

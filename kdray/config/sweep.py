@@ -174,7 +174,7 @@ class SweepConfig(Several):
             if not _holds(self.space[key], value):
                 raise ConfigError(
                     f"space: {key} of the run is {value!r}, which is outside {_shown(self.space[key])}; trial 0 is the "
-                    "run as it stands, so widen the space or change the run."
+                    f"run with its defaults, so widen the space, or set {key} under run:."
                 )
             params[key] = value
         return [{"label": "defaults", "params": params}]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from kdray.corpora.tasks import TEST, TRAIN, Task
 from kdray.errors import ConfigError
 
-UNLABELED = "students learn from them by the teachers' outputs alone, and nothing by method finetune"
+UNLABELED = "students learn from them by the teachers' outputs alone; method finetune leaves them out"
 MANY_ROWS = 20  # from here on a label of one row is surprising
 SplitFacts = Mapping[str, Mapping[str, Any]]
 

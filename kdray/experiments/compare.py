@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdray.config import RunConfig, merge, parse
+from kdray.errors import ConfigError
 from kdray.experiments.confirm import Candidate, confirm, no_kd_candidate, seeds_in_words, start_without_kd
 from kdray.experiments.documents import Provenance, facts_of, pairs, students, write
 from kdray.experiments.students import Shared
@@ -51,6 +52,13 @@ def compare(
     return document
 
 
+def _parsed(label: str, plain: Mapping[str, Any]) -> RunConfig:
+    try:
+        return parse(plain, source=label)
+    except ConfigError as error:  # one about the file of a class does not name what was parsed
+        raise ConfigError(str(error) if str(error).startswith(label) else f"{label}: {error}") from error
+
+
 def candidates_of(variants: Mapping[str, Mapping[str, Any]], run: RunConfig) -> list[Candidate]:
     """The variants, the no-KD baseline, and, of students that start from a teacher's layers, these layers without KD.
 
@@ -58,7 +66,7 @@ def candidates_of(variants: Mapping[str, Mapping[str, Any]], run: RunConfig) -> 
         ConfigError: A variant's settings do not fit.
     """
     plain = run.model_dump(mode="json")
-    parsed = {label: parse(merge(plain, changes), source=label) for label, changes in variants.items()}
+    parsed = {label: _parsed(label, merge(plain, changes)) for label, changes in variants.items()}
     found = [*(Candidate(label, each) for label, each in parsed.items()), no_kd_candidate(run)]
     control = start_without_kd(run)
     if run.student.init_from != "encoder" and control.run not in parsed.values():

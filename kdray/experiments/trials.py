@@ -6,6 +6,7 @@ so a resumed search is the unbroken one. With several at a time it depends on ti
 do suggestions of TPE and early stops; only random sampling without early stops repeats at any number of trials.
 """
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -71,7 +72,9 @@ class StudyTrials:
         trial = self._next()
         if trial is None:
             return None
-        overrides = self._space(trial)
+        with warnings.catch_warnings():  # the search names a range that changed since the last command
+            warnings.filterwarnings("ignore", message="Inconsistent parameter values", category=RuntimeWarning)
+            overrides = self._space(trial)
         if self._latency_of is not None:
             trial.set_user_attr("latency", self._latency_of(overrides))
         trial.set_user_attr("overrides", overrides)

@@ -1,5 +1,8 @@
 """Distillation methods: one paper, one file. `registry.py` lists them, and finds those of others."""
 
+from typing import TYPE_CHECKING, Any
+
+from kdray.errors import did_you_mean
 from kdray.methods.aekd import AEKD
 from kdray.methods.cfl import CFL
 from kdray.methods.ckdsp import CKDSP
@@ -98,3 +101,10 @@ __all__ = [
     "parse_method",
     "sources_of",
 ]
+
+
+if not TYPE_CHECKING:  # which finds unknown names by itself
+
+    def __getattr__(name: str) -> Any:
+        hint = did_you_mean(name, __all__, otherwise="")
+        raise AttributeError(f"module 'kdray.methods' has no attribute {name!r}{hint and f'; {hint}'}")

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ import tiny
 import kdray as kd
 from kdray.api import trials
 from kdray.api.experiments import _labeled  # pyright: ignore[reportPrivateUsage]
+from kdray.api.runs import run_of
 from kdray.errors import ConfigError
 from kdray.methods import Batch, Method, parse_method
 from kdray.stages import Context, InProcess, prepare
@@ -413,8 +415,48 @@ def test_the_rows_of_a_named_corpus_are_read() -> None:
         data.to_pandas("dev")
 
 
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda data: kd.distill("my-teacher", data), "teacher: found 'my-teacher'; give kd.Teacher(...), "),
+        (lambda data: kd.distill(data, kd.Teacher()), "teacher: found a Dataset; kd.distill takes the teacher before "),
+        (lambda data: kd.compare([kd.methods.KD()], [kd.Teacher(), 1], data), "teacher: found 1; give kd.Teacher(...)"),
+        (lambda data: kd.search({"method.alpha": [0.5]}, None, "a.csv"), "data: found 'a.csv'; give a kd.Dataset, "),
+        (lambda data: kd.distill(None, [data]), "data: found [Dataset("),
+        (lambda data: kd.prune("a.csv"), "data: found 'a.csv'; give a kd.Dataset, "),
+        (lambda data: kd.Teacher().fit("a.csv"), "data: found 'a.csv'; give a kd.Dataset, "),
+        (lambda data: kd.Teacher(train=3), 'train: found 3; give a mapping, such as {"epochs": 2}.'),
+        (lambda data: kd.distill(None, data, train=["epochs"]), "train: found ['epochs']; give a mapping, "),
+        (lambda data: kd.distill(None, data, student="minilm"), "student: found 'minilm'; give kd.Encoder(...), "),
+        (lambda data: kd.Encoder(layers="three"), "layers: expected a number, or a list in [ ] (found 'three')."),
+        (lambda data: kd.benchmark("no-folder"), "no-folder does not exist; give the folder of a model."),
+        (lambda data: kd.Dataset.from_pandas(frame(0, 9), limt=4), "data: unknown setting limt; did you mean limit?"),
+    ],
+)
+def test_an_argument_of_another_kind_is_refused_in_one_sentence(
+    call: Callable[[kd.Dataset], object], sentence: str, data: kd.Dataset
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        call(data)
+    assert str(caught.value).startswith(sentence)
+    assert str(caught.value).count(". ") == 0
+
+
+def test_an_unknown_method_class_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'kdray\.methods' has no attribute 'KDD'; did you mean KD\?$"):
+        _ = kd.methods.KDD  # pyright: ignore
+
+
+def test_without_a_teacher_the_student_has_the_layers_that_one_of_a_teacher_has(data: kd.Dataset) -> None:
+    runs = [
+        run_of(each, data, student=None, method=None, train=None, store="store", sections={}, of=kd.distill)
+        for each in (None, kd.Teacher())
+    ]
+    assert [(run.student.layers, run.student.init) for run in runs] == [(3, "skip")] * 2
+
+
 def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="train has no column 'review'; found: text, label"):
+    with pytest.raises(ConfigError, match="data, train has no column 'review'; found: text, label"):
         kd.Dataset.from_pandas(frame(0, 4), text="review")
     with pytest.raises(ConfigError, match="there is no such file"):
         kd.Dataset.from_files(tmp_path / "none.csv")

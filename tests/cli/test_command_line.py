@@ -234,6 +234,24 @@ def test_a_comparison_is_continued_by_its_own_command(tmp_path: Path, capsys: py
     assert "unknown argument --resume; give the same command again: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("{method.name: kd, method.temperature: -1}", "method.temperature = -1: allowed is a number from above 0"),
+        ('{method.name: "mse_los.py:Mine"}', "method.name: file mse_los.py cannot be read"),
+    ],
+)
+def test_a_wrong_variant_is_named_with_its_file(
+    settings: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(f"{{run: {{corpus: {{name: sample}}}}, variants: {{a: {{method.name: kd}}, mine: {settings}}}}}")
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", str(file), "--engine", "local", "--store", str(tmp_path / "store")])
+    assert ended.value.code == 2
+    assert f"kdray: {file}: mine: {problem}" in capsys.readouterr().err
+
+
 def test_prune_prints_counts_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     found = {"rows": 1200, "dropped": 1100, "conflicts": 7}
     summary = {"num_units": 5, "duplicates": found, "warnings": ["The threshold was lowered."]}

@@ -57,6 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("run recipe/sample.yaml", "recipe/sample.yaml: No such file or directory; did you mean recipes/sample.yaml?"),
         ("run samplee", "samplee: No such file or directory; did you mean recipes/sample.yaml?"),
         ("sweep tune_rt.py", "tune_rt.py: no such file of a sweep or comparison; did you mean sweeps/tune_rte.py?"),
+        ("sweep rows", "rows is a folder; give a file, for example sweeps/sample.yaml."),
         ("run run.yaml --engine local", "corpus.path = row is not a folder; did you mean rows?"),
         ("report stor", "store 'stor' does not exist; did you mean store?"),
         ("store ls stor", "store 'stor' does not exist; did you mean store?"),

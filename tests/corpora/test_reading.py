@@ -215,8 +215,8 @@ def test_an_empty_csv_cell_means_unlabeled(tmp_path):
     assert corpus.splits["train"]["label"].null_count == 1
     rows = corpus.splits["train"].num_rows
     assert corpus.note == (
-        f"1 of {rows} train rows without a label: students learn from them by the teachers' outputs alone, and "
-        "nothing by method finetune"
+        f"1 of {rows} train rows without a label: students learn from them by the teachers' outputs alone; "
+        "method finetune leaves them out"
     )
 
 
