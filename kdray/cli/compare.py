@@ -103,7 +103,8 @@ def _parser(what: str, task: str, *, prog: str | None = None) -> argparse.Argume
         description=f"Compare {what}: teachers once, then every student on several seeds."
         + (" Flags replace the keys of the file." if prog else ""),
         epilog="The same command continues a stopped comparison: what is in the store is not trained twice.\n\n"
-        "example:\n  kdray compare sweeps/methods.yaml --engine local --seeds 1 corpus.limit=300",
+        "example:\n  kdray compare sweeps/methods.yaml --engine local --seeds 1 corpus.limit=300\n"
+        "  (300 rows are quick, and too few to learn from)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_flags(parser, ComparisonConfig, task)

@@ -150,7 +150,8 @@ def _parser(task: str, *, corpus: str | None = None, prog: str | None = None) ->
         description=f"Search for the best student on {corpus or task}: teachers once, many students, several seeds at "
         "the end." + (" Flags replace the keys of the file." if prog else ""),
         epilog="The same command on a cluster: add --address auto. --resume continues a stopped sweep.\n\nexample:\n"
-        "  kdray sweep sweeps/sample.yaml --engine local --trials 3 --seeds 1 corpus.limit=300",
+        "  kdray sweep sweeps/sample.yaml --engine local --trials 3 --seeds 1 corpus.limit=300\n"
+        "  (300 rows are quick, and too few to learn from)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_flags(parser, SweepConfig, task)
