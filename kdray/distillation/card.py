@@ -1,8 +1,10 @@
 """The model card: a README for the exported folder, made from the result and from nothing else."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from kdray.errors import plural
 from kdray.models import Architecture, Transformer
 
 CARD = """---
@@ -45,7 +47,7 @@ def model_card(result: Mapping[str, Any], architecture: Architecture) -> str:
         usage=architecture.usage,
         title=result["title"],
         kdray=result["versions"]["kdray"],
-        layers=f"{result['cost']['layers']} layers" if isinstance(architecture, Transformer) else architecture.label,
+        layers=_layers(result) if isinstance(architecture, Transformer) else architecture.label,
         parameters=result["cost"]["parameters"],
         method=spec["method"]["name"],
         tokens=spec["train"]["max_length"],
@@ -56,3 +58,16 @@ def model_card(result: Mapping[str, Any], architecture: Architecture) -> str:
         labels=", ".join(f"`{label}`" for label in spec["labels"]),
         training=f"{trained} {kept}" if result["history"] else "Its weights are as they were given: not trained here.",
     )
+
+
+def _layers(result: Mapping[str, Any]) -> str:
+    """How many, and of which model: layers of a fine-tuned one have learned from the corpus already."""
+    model, number = result["spec"]["model"], plural(result["cost"]["layers"], "layer")
+    which = f" (`init: {model['init']}`)" if isinstance(model["layers"], int) else ""
+    if isinstance(model["layers"], list):
+        which = f" (numbers {', '.join(map(str, model['layers']))})"
+    if (artifact := model["artifact"]) is not None:
+        return f"{number}{which} of the fine-tuned `{artifact['stage']}/{artifact['name']}`"
+    encoder = str(model["encoder"])
+    is_folder = encoder.startswith(("/", ".", "~"))  # a card is shared, a path of a machine is not
+    return f"{number}{which} of `{Path(encoder).name if is_folder else encoder}`"

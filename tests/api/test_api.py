@@ -430,7 +430,10 @@ def test_the_rows_of_a_named_corpus_are_read() -> None:
         (lambda data: kd.distill(None, data, student="minilm"), "student: found 'minilm'; give kd.Encoder(...), "),
         (lambda data: kd.Encoder(layers="three"), "layers: expected a number, or a list in [ ] (found 'three')."),
         (lambda data: kd.benchmark("no-folder"), "no-folder does not exist; give the folder of a model."),
-        (lambda data: kd.Dataset.from_pandas(frame(0, 9), limits=4), "data: unknown setting limits; did you mean limit?"),
+        (
+            lambda data: kd.Dataset.from_pandas(frame(0, 9), limits=4),
+            "data: unknown setting limits; did you mean limit?",
+        ),
     ],
 )
 def test_an_argument_of_another_kind_is_refused_in_one_sentence(
