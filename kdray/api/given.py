@@ -24,7 +24,7 @@ def mapping_of(argument: str, given: Any) -> dict[str, Any]:
     """Settings as a dictionary; empty for None.
 
     Raises:
-        ConfigError: They are no mapping.
+        ConfigError: The argument is not a mapping.
     """
     check_object(argument, given or {}, (Mapping,), 'a mapping, such as {"epochs": 2}')
     return dict(given or {})

@@ -86,8 +86,8 @@ def distill(
         teacher: One or several; None trains the student on hard labels alone.
         data: The rows; of a `Pruned`, the student is trained on the pruned texts.
         student: None takes three layers of the first teacher, spread from its bottom to its top, or those of `minilm`
-            where there is no teacher or it is a file of predictions. A teacher's layers have learned from the corpus
-            already: `compare` trains the controls that tell this from the effect of its predictions.
+            where there is no teacher, or the first one is a file of predictions. The layers of a fine-tuned teacher
+            have learned from the corpus already; `compare` trains controls that separate this effect from distillation.
         method: None is vanilla KD, or fine-tuning where there is no teacher.
         train: Settings of the student's training, such as `{"epochs": 2, "learning_rate": 1e-4}`.
         store: Folder or URI that keeps everything that is made.
@@ -218,8 +218,7 @@ def _teachers(given: Any, function: str) -> tuple[Teacher, ...]:
     several: Any = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
     teachers = () if given is None else tuple(several)
     for each in teachers:
-        wanted = "kd.Teacher(...), kd.Teacher.from_pretrained(folder), or None"
-        check_object("teacher", each, (Teacher,), wanted)
+        check_object("teacher", each, (Teacher,), "kd.Teacher(...), one by kd.Teacher.from_pretrained, or None")
     return teachers
 
 
