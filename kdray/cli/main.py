@@ -374,12 +374,13 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
 
 def _run_file(command: str, file: Path | None, rest: list[str]) -> None:
     """A file of settings, or a program of its own with its own flags, which this process becomes."""
+    example = COMMANDS[command][1].split()[2]
     if file is None and not {"-h", "--help"} & set(rest):
-        raise ConfigError(f"kdray {command} needs a file, for example {COMMANDS[command][1].split()[2]}.")
+        raise ConfigError(f"kdray {command} needs a file, for example {example}.")
     # of a name that is too long, Path.is_file raises
     if file is not None and not os.path.isfile(file):  # noqa: PTH113
         if os.path.isdir(file):  # noqa: PTH112
-            raise ConfigError(f"{file} is a folder; give a file, for example {COMMANDS[command][1].split()[2]}.")
+            raise ConfigError(f"{file} is a folder; give a file, for example {example}.")
         hint = near_path(file, (".py", ".yaml"), also=["sweeps"], otherwise="sweeps/ has examples.")
         raise ConfigError(f"{file}: no such file of a sweep or comparison; {hint}")
     if file is not None and file.suffix not in (".yaml", ".yml", ".py"):

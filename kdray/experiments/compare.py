@@ -56,7 +56,7 @@ def _parsed(label: str, plain: Mapping[str, Any]) -> RunConfig:
     try:
         return parse(plain, source=label)
     except ConfigError as error:  # one about the file of a class does not name what was parsed
-        raise ConfigError(str(error) if str(error).startswith(label) else f"{label}: {error}") from error
+        raise ConfigError(str(error) if str(error).startswith(f"{label}: ") else f"{label}: {error}") from error
 
 
 def candidates_of(variants: Mapping[str, Mapping[str, Any]], run: RunConfig) -> list[Candidate]:

@@ -241,15 +241,16 @@ def test_a_comparison_is_continued_by_its_own_command(tmp_path: Path, capsys: py
         ('{method.name: "mse_los.py:Mine"}', "method.name: file mse_los.py cannot be read"),
     ],
 )
+@pytest.mark.parametrize("label", ["mine", "m"])  # the second problem begins with an m, too
 def test_a_wrong_variant_is_named_with_its_file(
-    settings: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    label: str, settings: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "c.yaml"
-    file.write_text(f"{{run: {{corpus: {{name: sample}}}}, variants: {{a: {{method.name: kd}}, mine: {settings}}}}}")
+    file.write_text(f"{{run: {{corpus: {{name: sample}}}}, variants: {{a: {{method.name: kd}}, {label}: {settings}}}}}")
     with pytest.raises(SystemExit) as ended:
         main(["compare", str(file), "--engine", "local", "--store", str(tmp_path / "store")])
     assert ended.value.code == 2
-    assert f"kdray: {file}: mine: {problem}" in capsys.readouterr().err
+    assert f"kdray: {file}: {label}: {problem}" in capsys.readouterr().err
 
 
 def test_prune_prints_counts_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
