@@ -61,8 +61,9 @@ def csv_table(path: Path, names: Sequence[str]) -> pa.Table | None:
     Args:
         names: The header that `csv_rows` found.
     """
-    content = path.read_bytes()
-    if not _quotes_only_cells(content.removeprefix(_BOM)):
+    with pa.OSFile(str(path)) as file:  # memory of pyarrow: its threads may free it while the interpreter ends
+        content = file.read_buffer()
+    if not _quotes_only_cells(content.to_pybytes().removeprefix(_BOM)):
         return None
     try:
         table = arrow_csv.read_csv(
