@@ -20,7 +20,7 @@ from kdray.corpora import CorpusSettings, kdray_data, read_corpus
 from kdray.corpora import Task as CorpusTask
 from kdray.corpora.files import check_file, find_file, read_table
 from kdray.corpora.hub import from_hub
-from kdray.corpora.notes import UNLABELED, lone_note
+from kdray.corpora.notes import MANY_ROWS, UNLABELED, lone_note
 from kdray.corpora.source import Source
 from kdray.corpora.splits import carve
 from kdray.corpora.tasks import HubSource
@@ -224,10 +224,9 @@ def _dataset(
         what = "labels"
         if kind.target == "tags":
             classes, what = types_of(classes), "entity types"
-        if kind.target == "class" and len(classes) < 2:
-            only = ", ".join(classes)
-            raise ConfigError(f"{name}: column {label} of train has one class only, {only!r}; give two or more.")
-        notes.append(f"labels: {', '.join(classes)} (the sorted {what} of train)")
+        if kind.target == "class":
+            _check_classes(classes, plain["train"]["label"].to_pylist(), label, name)
+        notes.append(f"labels: {_first_names(classes)} (the sorted {what} of train)")
     else:
         classes = tuple(str(each) for each in labels)
     outputs = tags_of(classes) if kind.target == "tags" else classes or kind.outputs
@@ -262,11 +261,38 @@ def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, source
     return pa.table({"id": ids, **{each: table[each] for each in texts}, "label": values})
 
 
+def _check_classes(classes: Sequence[str], labels: Sequence[str | None], column: str, name: str) -> None:
+    """Two classes are needed; texts in the place of labels make nearly a class of each row."""
+    if len(classes) < 2:
+        only = ", ".join(classes)
+        raise ConfigError(f"{name}: column {column} of train has one class only, {only!r}; give two or more.")
+    rows = sum(label is not None for label in labels)
+    if rows >= MANY_ROWS and 2 * len(classes) > rows:
+        raise ConfigError(
+            f"{name}: column {column} of train has {len(classes):,} different labels in {rows:,} rows; name the column "
+            "of classes with label= (are text= and label= swapped?), or give the classes with labels=."
+        )
+
+
+def _first_names(classes: Sequence[str]) -> str:
+    """
+    >>> _first_names([str(each) for each in range(30)]).partition(", 19")[2]
+    ' and 10 more'
+    """
+    more = len(classes) - MANY_ROWS
+    return ", ".join(classes[:MANY_ROWS]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def _refuse_empty(table: pa.Table, texts: Sequence[str], source: Source) -> None:
     for column in texts:
-        for row, value in enumerate(table[column].to_pylist()):
-            if value is None or (isinstance(value, str) and not value.strip()):
-                raise ConfigError(f"{source}, {source.at(row)}: column {column!r} is empty; remove the row.")
+        empty = [
+            row
+            for row, value in enumerate(table[column].to_pylist())
+            if value is None or (isinstance(value, str) and not value.strip())
+        ]
+        if empty:
+            fix = "remove the row" if len(empty) == 1 else "remove these rows"
+            raise ConfigError(f"{source}, {source.at(*empty)}: column {column!r} is empty; {fix}.")
 
 
 def _doubts(labels: Sequence[str | None], source: Source, *, is_split: bool) -> list[str]:

@@ -494,6 +494,9 @@ def test_mistyped_settings_are_refused_in_one_sentence(data: kd.Dataset, teacher
         kd.Dataset.from_pandas("reviews.csv")
     with pytest.raises(ConfigError, match=r"^data: column label of train has one class only, 'good'; give two"):
         kd.Dataset.from_pandas(pd.DataFrame({"text": ["a", "b"], "label": ["good"] * 2}))
+    swapped = pd.DataFrame({"text": ["a", "b"] * 20, "label": [f"text {row}" for row in range(40)]})
+    with pytest.raises(ConfigError, match=r"^data: .* has 40 different labels in 40 rows; .* text= and label= swapped"):
+        kd.Dataset.from_pandas(swapped)
     with pytest.raises(ConfigError, match=r"^kd: direction = 'up': allowed are forward, reverse\.$"):
         kd.methods.KD(direction="up")
     with pytest.raises(ConfigError, match=r"^unknown setting temprature of kd; did you mean temperature\?$"):
