@@ -8,6 +8,7 @@ from kdray.report import formatting as fmt
 from kdray.report.formatting import Metric
 from kdray.results import (
     BASELINE,
+    FIRST_WEIGHTS,
     Bundle,
     ComparisonResult,
     Confirmed,
@@ -96,7 +97,8 @@ def winner_on_seeds(result: SweepResult) -> str:
     metric = _metric(result)
     found = [*filter(None, [nothing_learned(result, metric)]), _winner(result, metric)]
     if result.confirmation and (ours := winner_first(result.confirmation)[0]).difference is not None:
-        found += [_against_baseline(result, ours, ours.difference, metric), *effect_of_pruning(result)]
+        found += [_against_baseline(result, ours, ours.difference, metric), *against_layers(result, ours, metric)]
+        found += effect_of_pruning(result)
     return " ".join(found)
 
 
@@ -131,6 +133,7 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
         found.append("Its difference to the no-KD baseline was not measured.")
     else:
         found.append(_against_baseline(result, ours, ours.difference, metric))
+        found += against_layers(result, ours, metric)
         found += effect_of_pruning(result)
     is_behind = ours.difference is not None and metric.gain(ours.difference.mean or 0.0) <= 0
     named = ours.difference.to if ours.difference and is_behind else None
@@ -191,6 +194,17 @@ def selected(selection: Selection, metric: Metric) -> str:
 def _against_baseline(result: SweepResult, student: Confirmed, difference: Difference, metric: Metric) -> str:
     p_rows = _by_rows(result, student.label, difference.to)
     return compared(difference, metric, student.test.values, p_rows=p_rows, who="The winner")
+
+
+def against_layers(result: SweepResult, winner: Confirmed, metric: Metric) -> list[str]:
+    """What distillation adds to the layers of the teacher, where a student was only begun from them."""
+    control = next((each for each in result.confirmation if each.label == FIRST_WEIGHTS), None)
+    if control is None or is_same(control, winner) or winner.test.mean is None or control.test.mean is None:
+        return []
+    to = f"the same layers of the teacher without distillation, {metric.score(control.test.mean)}"
+    found = difference_of(winner.test, control.test, to)
+    p_rows = _by_rows(result, winner.label, control.label)
+    return [compared(found, metric, winner.test.values, p_rows=p_rows, who="It")]
 
 
 def _by_rows(result: SweepResult | ComparisonResult, one: str, other: str) -> float | None:

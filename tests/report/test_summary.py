@@ -257,6 +257,20 @@ def test_students_that_learned_nothing_are_named_first() -> None:
     assert comparison_verdict(other, _ACCURACY).startswith("Highest")
 
 
+def test_the_winner_of_a_sweep_is_compared_with_the_layers_of_its_teacher() -> None:
+    sweep = made_up.sweep()
+    winner = next(each for each in sweep["confirmation"] if each["label"].lower().startswith("winner"))
+    assert not any("layers of the teacher" in each for each in sweep_findings(_checked(sweep), _ACCURACY))
+    mean = winner["test"]["mean"]
+    for gain, words in ((0.01, "scores higher than"), (-0.01, "does not beat")):
+        layers = {"mean": mean - gain, "std": 0.0, "values": [mean - gain] * len(winner["seeds"])}
+        control = winner | {"label": "student from teacher layers, no KD", "method": "finetune", "test": layers}
+        found = _checked(sweep | {"confirmation": [*sweep["confirmation"], control | {"runs": ["another"]}]})
+        said = f"It {words} the same layers of the teacher without distillation, {_ACCURACY.score(mean - gain)}"
+        assert any(each.startswith(said) for each in sweep_findings(found, _ACCURACY))
+        assert said in winner_on_seeds(found)
+
+
 def test_students_that_were_not_tested_are_counted_and_named() -> None:
     comparison = made_up.comparison()
     vanilla = comparison["confirmation"][1]
