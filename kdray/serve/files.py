@@ -111,7 +111,7 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
                 for number, reason in sorted([*part.rejected, *faults]):
                     log.write(json.dumps({numbered: number, "reason": reason}, ensure_ascii=False) + "\n")
         if not counts.rows:
-            raise ConfigError(f"{source} has no rows.")
+            raise ConfigError(f"{source} has no rows: at least one is needed.")
         if not counts.rejected:
             rejected.unlink()
     return counts
@@ -227,7 +227,7 @@ def _parquet_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part
 
 
 def _csv_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
-    """Every cell as text, but for an empty cell in a column of texts, which is missing. A row with another number of
+    """Every cell as text, but for a blank cell in a column of texts, which is missing. A row with another number of
     cells than the header is rejected; a blank line is nothing."""
     if kind != pa.string():
         raise ConfigError(f"{path}: a CSV file cannot hold lists of tokens; save the rows as .parquet or .jsonl.")
@@ -253,7 +253,9 @@ def _text_table(names: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequ
     columns = list(zip(*rows, strict=True)) or [()] * len(names)
     return pa.table(
         {
-            name: pa.array([cell or None for cell in column] if name in texts else column, pa.string())
+            name: pa.array(
+                [cell if cell.strip() else None for cell in column] if name in texts else column, pa.string()
+            )
             for name, column in zip(names, columns, strict=True)
         }
     )

@@ -67,8 +67,8 @@ def test_bad_rows_go_to_a_side_file_with_their_reason(scorer, tmp_path):
     assert side == [{"row": 2, "reason": "the text 'text' is missing"}]
 
 
-def test_an_empty_cell_of_a_csv_is_a_missing_text(scorer, tmp_path):
-    (tmp_path / "in.csv").write_text('id,text\na,good\nb,\n,""\n,bad\n')
+def test_a_blank_cell_of_a_csv_is_a_missing_text(scorer, tmp_path):
+    (tmp_path / "in.csv").write_text('id,text\na,good\nb,\n,"  "\n,bad\n')
     counts = predict_file(scorer, tmp_path / "in.csv", tmp_path / "out.jsonl", Options())
     assert (counts.rows, counts.rejected) == (4, 2)
     assert [(row["id"], row["text"]) for row in read(tmp_path / "out.jsonl")] == [("a", "good"), ("", "bad")]
