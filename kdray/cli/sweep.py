@@ -367,7 +367,10 @@ def _name(run: RunConfig, arguments: argparse.Namespace) -> str:
         ]
         if not mine:
             if not arguments.name:
-                raise ConfigError(f"--resume: store {run.store!r} holds no sweep of {run.corpus.name}.")
+                raise ConfigError(
+                    f"--resume: store {run.store!r} holds no sweep of corpus {run.corpus.label!r}; leave --resume out "
+                    "to start one, or name another store with --store."
+                )
             from kdray.experiments.replay import no_sweep
 
             raise no_sweep(store, arguments.name)
@@ -419,6 +422,6 @@ def _show(document: Mapping[str, Any], run: RunConfig, storage: str | None) -> N
     if document["best"] is not None:
         places = {"--store": run.store, "--storage": storage}
         where = [word for flag, place in places.items() if place not in (None, "store") for word in (flag, place)]
-        best = shlex.join(["kdray", "best", document["name"], *where, "--export", "my-student"])
+        best = shlex.join(["kdray", "best", document["name"], *where, "--export", f"{document['name']}-student"])
         print(f"\nto save the student: {without_passwords(best)}")
     print(f"\nreport: {page}\n{seconds_so_far():.0f} s in all")

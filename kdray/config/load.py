@@ -23,7 +23,8 @@ Record = TypeVar("Record", bound=BaseModel)
 
 _DEFAULTS = RunConfig().model_dump(mode="json")
 _NO_SECTION = ("model_type", "model_attributes_type", "dict_type")
-DATA = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt")
+_TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+DATA = (*_TABLES, ".json", ".txt")
 _BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
@@ -109,12 +110,18 @@ def _on_one_line(sentence: str) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in sentence)
 
 
+def _no_settings(path: Path) -> str:
+    return f"{path} is a file of data, not of settings (YAML); recipes/own.yaml shows how to use it."
+
+
 def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     """The plain values of a file of settings of the kind `record`.
 
     Raises:
         ConfigError: It cannot be read, or it is not a section of settings.
     """
+    if path.suffix in _TABLES and path.is_file():
+        raise ConfigError(_no_settings(path))
     try:
         plain = read_yaml(path.read_text(encoding="utf-8"), source=str(path), hints=[record])
     except OSError as error:
@@ -126,9 +133,7 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
         raise ConfigError(f"{path} is empty: expected sections such as corpus: and method:, one or more.")
     if not isinstance(plain, dict):
         if path.suffix in DATA:
-            raise ConfigError(
-                f"{path} is a file of data, not of settings (YAML); recipes/own.yaml shows how to use it."
-            )
+            raise ConfigError(_no_settings(path))
         found = "a list" if isinstance(plain, list) else "text" if isinstance(plain, str) else f"{plain!r}"
         raise ConfigError(f"{path}: expected sections such as corpus: and method:, found {found}.")
     return plain

@@ -109,7 +109,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     recipe = tmp_path / "run.yaml"
     recipe.write_text("corpus: {name: sample}\nmethod: {name: kd}\n")
     rows = tmp_path / "rows.csv"
-    rows.write_text("text,label\ngood,1\n")
+    rows.write_text("text,label\ngood: a colon,1\n")
     assert main([a.format(recipe=recipe, rows=rows) for a in arguments]) == 2
     error = capsys.readouterr().err
     assert sentence in error
