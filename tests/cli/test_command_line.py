@@ -142,6 +142,14 @@ def test_the_recipe_for_own_data_shows_how_to_keep_the_texts_whole(tmp_path: Pat
     assert load(tmp_path / "own.yaml").prune.policy.name == "none"
 
 
+def test_the_sweep_for_own_data_has_the_settings_of_the_recipe(tmp_path: Path) -> None:
+    sweep = yaml.safe_load((ROOT / "sweeps" / "own.yaml").read_text())
+    recipe = yaml.safe_load((ROOT / "recipes" / "own.yaml").read_text())
+    assert {"store": recipe["store"], **sweep["run"]} == recipe | {"prune": {"policy": "none"}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(sweep["run"]))
+    assert load(tmp_path / "run.yaml").student.layers == 3
+
+
 def test_the_stages_in_python_run(
     tiny_encoder: Path,
     tiny_corpus: Path,
