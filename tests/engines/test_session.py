@@ -4,6 +4,8 @@ import inspect
 import logging
 import os
 import socket
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -159,6 +161,14 @@ def test_an_address_at_which_nothing_answers_is_refused(monkeypatch: pytest.Monk
         with pytest.raises(ConfigError, match="nothing answers there"):
             check_address(wrong)
     check_address(None)
+
+
+def test_the_port_of_a_web_server_is_refused() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ConfigError, match=r"a web server answers there, such as Ray's dashboard; give the port"):
+            check_address(f"127.0.0.1:{server.server_port}")
+        server.shutdown()
 
 
 def test_auto_is_checked_like_the_address_that_it_means(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # of the path of a sock
 FOLDER_BYTES = SOCKET_BYTES - len("/session_2026-11-29_12-15-35_123456_1234567/sockets/plasma_store")
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):(\d{1,5})")
 ANSWER_SECONDS = 10.0
+HTTP_SECONDS = 3.0
 DASHBOARD = "KDRAY_DASHBOARD"  # 0: a local Ray without one
 
 
@@ -122,9 +123,22 @@ def check_address(address: str | None) -> None:
             f"--address {given}: nothing answers {where} ({error}); check the name and the "
             "port, and that the cluster runs (ray status on its head)."
         ) from None
+    if _speaks_http(found[1].strip("[]"), int(found[2])):
+        raise ConfigError(
+            f"--address {given}: a web server answers there, such as Ray's dashboard; give the port of the cluster's "
+            "head (6379 unless it was started with another)."
+        )
     compat.set_ray_switches()
     if compat.refuses_token(address, seconds=ANSWER_SECONDS):
         raise _refused(given, "it needs a token, and none or a wrong one was given")
+
+
+def _speaks_http(host: str, port: int) -> bool:
+    """Ray's client would wait for minutes, without a word."""
+    with suppress(OSError), socket.create_connection((host, port), timeout=HTTP_SECONDS) as connection:
+        connection.sendall(f"HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return connection.recv(5) == b"HTTP/"
+    return False
 
 
 def _address_of_auto() -> str:
