@@ -19,6 +19,7 @@ import tiny
 
 from kdray.config import PruneSection, RunConfig, WorkSettings
 from kdray.corpora import CorpusSettings
+from kdray.errors import ConfigError
 from kdray.stages import Context, InProcess, outputs, prune, read, teach
 from kdray.stages.resumable_map import map_resumable, split_rows
 from kdray.stages.train_stage import result_of
@@ -198,3 +199,17 @@ def _when(condition: Callable[[], bool], act: Callable[[], None]) -> None:
             return
         time.sleep(0.02)
     raise TimeoutError("what was waited for did not come")
+
+
+def test_a_store_that_a_node_does_not_see_is_refused(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kdray.engines.ray import sharing
+
+    store = Store(str(tmp_path / "store"))
+    sharing.check_shared(store)
+    monkeypatch.setattr(Store, "uri_of", lambda self, where: f"{tmp_path}/elsewhere/{where}")
+    monkeypatch.setattr(sharing, "DELAY_SECONDS", 0.0)
+    with pytest.raises(ConfigError, match=r"is not shared: nodes .* do not see what this machine writes there; give a"):
+        sharing.check_shared(store)
+    assert not list((tmp_path / "store" / "work").iterdir())

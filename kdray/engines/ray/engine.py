@@ -22,6 +22,7 @@ from kdray.engines.ray.failures import can_help, described, from_worker
 from kdray.engines.ray.maps import map_tables
 from kdray.engines.ray.resources import capacity, describe_nodes, max_cpus_per_process
 from kdray.engines.ray.session import living_nodes
+from kdray.engines.ray.sharing import check_shared
 from kdray.errors import ConfigError
 from kdray.store import Store
 from kdray.train import GroupRanks, SingleRank
@@ -37,6 +38,7 @@ class OnRay:
 
     def fit(self, spec: FitSpec) -> None:
         cpus, gpus = self.per_worker()
+        check_shared(Store(spec.store))
         trainer = compat.trainer_class(_slug(spec.title), can_help)(
             _train_worker,
             train_loop_config=spec.message(),
