@@ -18,7 +18,7 @@ def existing_store(uri: str) -> Store:
     """
     store = Store(uri)
     if not store.exists(""):
-        hint = near_path(Path(uri), otherwise="give the folder or URI that kdray run used.")
+        hint = near_path(Path(uri), otherwise="give the folder or URI that the run or sweep used.")
         raise ConfigError(f"store {uri!r} does not exist; {hint}")
     return store
 
@@ -33,7 +33,7 @@ def open_store(uri: str) -> Store:
     if not store.is_store():
         raise ConfigError(
             f"{uri!r} is no store: it has neither {MARK} nor an artifact with a whole manifest; give the folder or URI "
-            "that kdray run used."
+            "that the run or sweep used."
         )
     return store
 

@@ -235,7 +235,8 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
             others=searched.of_outside(run),
         )
     except KeyboardInterrupt as stop:
-        stop.args = (f"to resume: {_resume(command, name)}",)
+        begun = arguments.storage or Store(run.store).exists(f"sweeps/{name}/study.db")
+        stop.args = (f"to resume: {_resume(command, name)}" if begun else "the sweep had not begun.",)
         raise
     document = found.result
     show_result(document, arguments, lambda: _show(document, run, arguments.storage))

@@ -326,6 +326,7 @@ def _opened(url: str) -> Any:
     except Exception as error:  # SQLAlchemy's and each database driver's own kinds
         is_missing = isinstance(error, ImportError) and url.startswith("postgresql")
         hint = " (pip install 'kdray[postgres]')" if is_missing else ""
+        hint = "; free space, then give the command again" if "disk is full" in str(error) else hint
         raise ConfigError(
             without_passwords(f"--storage {url} cannot be opened ({_first_line(error)}){hint}.")
         ) from None
