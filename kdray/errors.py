@@ -73,7 +73,9 @@ def did_you_mean(given: str, known: Iterable[str], *, otherwise: str) -> str:
     >>> did_you_mean("temprature", ["alpha", "temperature"], otherwise="allowed are alpha, temperature.")
     'did you mean temperature?'
     """
-    near = difflib.get_close_matches(given, list(known), n=1)
+    names = list(known)
+    same = [name for name in names if name.lower() == given.lower()]
+    near = same or difflib.get_close_matches(given, names, n=1)
     return f"did you mean {near[0]}?" if near else otherwise
 
 

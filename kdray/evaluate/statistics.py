@@ -8,6 +8,8 @@ import numpy as np
 
 from kdray.tasks import is_better
 
+ROUNDING = 1e-12  # of floats, as a share of their size
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -33,11 +35,21 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(tuple(map(float, values)), float(array.mean()), std, float(array.std(ddof=0)))
 
 
+def is_constant(values: Sequence[float] | np.ndarray, *, size: float | None = None) -> bool:
+    """Whether values differ by no more than the rounding of floats.
+
+    Args:
+        size: Of the numbers that the values were computed from; None is that of the values.
+    """
+    most = float(np.max(np.abs(values))) if size is None else size
+    return bool(np.ptp(values) <= ROUNDING * most)
+
+
 def welch(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Two-sided p-value of Welch's t-test; None when it is undefined (one score, or no spread on either side)."""
     from scipy import stats  # takes half a second to import; workers do not need it
 
-    if min(len(a), len(b)) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
+    if min(len(a), len(b)) < 2 or (is_constant(a) and is_constant(b)):
         return None
     one, two = ((float(np.mean(x)), float(np.std(x, ddof=1)), len(x)) for x in (a, b))
     return float(stats.ttest_ind_from_stats(*one, *two, equal_var=False).pvalue)
