@@ -127,7 +127,7 @@ def test_installs_this_checkout_with_its_constraints_and_nothing_else(path: Path
     for arguments, checkout in found:
         prefix = "" if checkout == "." else f"{checkout}/"
         rest = [word for word in arguments if word not in ("--quiet", "--no-cache-dir")]
-        assert rest == ["install", "-c", f"{prefix}constraints.txt", "-e", f"{checkout}[postgres,sample]"]
+        assert rest == ["install", "-c", f"{prefix}constraints.txt", "-e", f"{checkout}[postgres,sample,export]"]
     assert PROJECT["optional-dependencies"]["sample"]
 
 
