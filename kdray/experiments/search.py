@@ -271,4 +271,8 @@ def _first_difference(known: Any, given: Any, key: str = "") -> str:
             if known.get(name) != given.get(name):
                 inner = f"{key}.{name}".lstrip(".")
                 return _first_difference(known.get(name), given.get(name), inner)
-    return f"{key} was {known!r}, is {given!r}"
+    files = [each.partition("@")[0] if isinstance(each, str) and "@" in each else None for each in (known, given)]
+    if files[0] is not None and files[0] == files[1]:
+        return f"the source of {key} = {files[0]} has changed"
+    was, now = ("not set" if each is None else repr(each) for each in (known, given))
+    return f"{key} was {was}, is {now}"

@@ -15,6 +15,9 @@ import yaml
 
 from kdray.cli import main
 from kdray.cli.sweep import sweep_main, timing_command
+from kdray.config import RunConfig
+from kdray.experiments.settings import SweepSettings
+from kdray.store import Store
 
 SPACE = """
 from kdray.cli.sweep import sweep_main
@@ -92,22 +95,29 @@ def test_a_mistyped_flag_of_a_sweep_is_named_in_one_line(capsys: pytest.CaptureF
     assert capsys.readouterr().err == "kdray: unknown argument --adress; did you mean --address?\n"
 
 
+@pytest.mark.parametrize(
+    ("begun", "how"),
+    [
+        (True, r"to resume: python sweeps/tune\.py --corpus sample --trials 2 --store \S+ --name \S+ --resume"),
+        (False, r"the sweep had not begun\."),
+    ],
+)
 def test_an_interrupted_sweep_shows_the_command_that_resumes_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    begun: bool, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*_: Any, **__: Any) -> None:
+    def interrupted(settings: SweepSettings, run: RunConfig, **_: Any) -> None:
+        if begun:
+            Store(run.store).write_bytes(f"sweeps/{settings.name}/study.db", b"")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("kdray.api.experiments.search_settings", interrupted)
-    flags = ["--corpus", "sample", "--trials", "2"]
+    flags = ["--corpus", "sample", "--trials", "2", "--store", str(tmp_path / "store")]
     monkeypatch.setattr("sys.argv", ["sweeps/tune.py", *flags])
     with pytest.raises(SystemExit) as stop:
         sweep_main("rte", base={}, on_sample={}, space=lambda trial, run: {}, starts=lambda run: [], argv=flags)
     assert stop.value.code == 130
     found = capsys.readouterr().err.splitlines()[-1]
-    assert re.fullmatch(
-        r"kdray: interrupted; to resume: python sweeps/tune\.py --corpus sample --trials 2 --name \S+ --resume", found
-    )
+    assert re.fullmatch(f"kdray: interrupted; {how}", found)
 
 
 def test_the_command_that_times_a_bundle_again_names_its_student(tmp_path: Path) -> None:
