@@ -279,6 +279,7 @@ print(json.dumps([method.name, method.temperature, type(method).losses.__qualnam
 
 
 def test_a_worker_refuses_another_source(file: Path, tmp_path: Path) -> None:
+    file.write_text(MY_KD + "# a text that no other test has loaded, from another place\n")
     message = spec_of(parse_method({"name": f"{file}:MyKD"})).message()
     message["sources"][0]["text"] += "# changed on its way\n"
     message["spec"]["method"]["name"] = message["spec"]["method"]["name"][:-4] + "0000"
