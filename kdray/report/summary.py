@@ -199,7 +199,9 @@ def _against_baseline(result: SweepResult, student: Confirmed, difference: Diffe
 def against_layers(result: SweepResult, winner: Confirmed, metric: Metric) -> list[str]:
     """What distillation adds to the layers of the teacher, where a student was only begun from them."""
     control = next((each for each in result.confirmation if each.label == FIRST_WEIGHTS), None)
-    if control is None or is_same(control, winner) or winner.test.mean is None or control.test.mean is None:
+    if control is None or is_same(control, winner) or winner.parameters != control.parameters:
+        return []
+    if winner.test.mean is None or control.test.mean is None:
         return []
     to = f"the same layers of the teacher without distillation, {metric.score(control.test.mean)}"
     found = difference_of(winner.test, control.test, to)
