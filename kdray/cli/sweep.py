@@ -236,7 +236,11 @@ def _sweep(searched: _Searched, arguments: argparse.Namespace, command: str) -> 
         )
     except KeyboardInterrupt as stop:
         begun = arguments.storage or Store(run.store).exists(f"sweeps/{name}/study.db")
-        stop.args = (f"to resume: {_resume(command, name)}" if begun else "the sweep had not begun.",)
+        stop.args = (
+            f"to resume: {_resume(command, name)}"
+            if begun
+            else "the sweep had not begun; give the same command again.",
+        )
         raise
     document = found.result
     show_result(document, arguments, lambda: _show(document, run, arguments.storage))

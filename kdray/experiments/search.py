@@ -1,6 +1,7 @@
 """The search of a sweep: one study, whose trials a driver runs until as many as wanted have ended."""
 
 import logging
+import re
 import time
 import warnings
 from collections.abc import Callable
@@ -271,8 +272,8 @@ def _first_difference(known: Any, given: Any, key: str = "") -> str:
             if known.get(name) != given.get(name):
                 inner = f"{key}.{name}".lstrip(".")
                 return _first_difference(known.get(name), given.get(name), inner)
-    files = [each.partition("@")[0] if isinstance(each, str) and "@" in each else None for each in (known, given)]
-    if files[0] is not None and files[0] == files[1]:
-        return f"the source of {key} = {files[0]} has changed"
+    was_of, now_of = (re.fullmatch(r"(.+:[^:@]+)@[0-9a-f]+", str(each)) for each in (known, given))
+    if was_of and now_of and was_of[1] == now_of[1]:
+        return f"the source of {key} = {was_of[1]} has changed"
     was, now = ("not set" if each is None else repr(each) for each in (known, given))
     return f"{key} was {was}, is {now}"

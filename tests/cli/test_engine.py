@@ -99,7 +99,7 @@ def test_a_mistyped_flag_of_a_sweep_is_named_in_one_line(capsys: pytest.CaptureF
     ("begun", "how"),
     [
         (True, r"to resume: python sweeps/tune\.py --corpus sample --trials 2 --store \S+ --name \S+ --resume"),
-        (False, r"the sweep had not begun\."),
+        (False, r"the sweep had not begun; give the same command again\."),
     ],
 )
 def test_an_interrupted_sweep_shows_the_command_that_resumes_it(
