@@ -68,12 +68,12 @@ def test_bad_rows_go_to_a_side_file_with_their_reason(scorer, tmp_path):
 
 
 def test_a_blank_cell_of_a_csv_is_a_missing_text(scorer, tmp_path):
-    (tmp_path / "in.csv").write_text('id,text\na,good\nb,\n,"  "\n,bad\n')
+    (tmp_path / "in.csv").write_text('id,text\na,good\nb,\n,""\nc,"  "\n,bad\n')
     counts = predict_file(scorer, tmp_path / "in.csv", tmp_path / "out.jsonl", Options())
-    assert (counts.rows, counts.rejected) == (4, 2)
+    assert (counts.rows, counts.rejected) == (5, 3)
     assert [(row["id"], row["text"]) for row in read(tmp_path / "out.jsonl")] == [("a", "good"), ("", "bad")]
     side = [json.loads(line) for line in (tmp_path / "out.jsonl.rejected.jsonl").read_text().splitlines()]
-    assert side == [{"line": number, "reason": "the text 'text' is missing"} for number in (3, 4)]
+    assert side == [{"line": number, "reason": "the text 'text' is missing"} for number in (3, 4, 5)]
 
 
 def test_lines_of_csv_with_other_numbers_of_cells_are_rejected(scorer, tmp_path):
