@@ -27,14 +27,14 @@ def check_shared(store: Store) -> None:
     probe = f"work/shared-{uuid.uuid4().hex[:8]}"
     store.write_bytes(probe, b"")
     try:
-        asked = {
+        checks = {
             _sees.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
                 store.uri_of(probe)
             ): address
             for node, address in nodes.items()
         }
-        ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS)
-        blind = sorted(asked[each] for each in ready if not _answer(each))
+        ready, _ = ray.wait(list(checks), num_returns=len(checks), timeout=ANSWER_SECONDS)
+        blind = sorted(checks[each] for each in ready if not _result_of(each))
     finally:
         store.remove(probe)
     if blind:
@@ -54,7 +54,7 @@ def _sees(place: str) -> bool:
     return there
 
 
-def _answer(ready: ray.ObjectRef) -> bool:
+def _result_of(ready: ray.ObjectRef) -> bool:
     """True also of a node that was lost meanwhile."""
     try:
         return ray.get(ready)
