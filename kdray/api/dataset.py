@@ -215,8 +215,9 @@ def _dataset(
     plain = {split: _plain(table, texts, label, split, sources[split], kind) for split, table in tables.items()}
     for split, table in plain.items():
         _refuse_empty(table, texts, sources[split])
+    of_train = plain["train"]["label"].to_pylist()
     if kind.target == "class":
-        notes += _doubts(plain["train"]["label"].to_pylist(), sources["train"], is_split="validation" not in plain)
+        notes += _doubts(of_train, sources["train"], is_split="validation" not in plain)
     if kind.outputs:
         classes: tuple[str, ...] = ()
     elif labels is None:
@@ -225,7 +226,7 @@ def _dataset(
         if kind.target == "tags":
             classes, what = types_of(classes), "entity types"
         if kind.target == "class":
-            _check_classes(classes, plain["train"]["label"].to_pylist(), label, name)
+            _check_classes(classes, of_train, label, name)
         notes.append(f"labels: {_first_names(classes)} (the sorted {what} of train)")
     else:
         classes = tuple(str(each) for each in labels)
