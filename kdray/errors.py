@@ -67,6 +67,17 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def listed(first: Iterable[object], total: int) -> str:
+    """The first of many, and how many more there are.
+
+    >>> listed(["a", "b"], 2), listed([7, 9, 12], 1203)
+    ('a, b', '7, 9, 12 and 1,200 more')
+    """
+    shown = [str(each) for each in first]
+    more = total - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
 def did_you_mean(given: str, known: Iterable[str], *, otherwise: str) -> str:
     """The end of a sentence that refuses a name: a question with the nearest name, or what is said without one.
 

@@ -454,7 +454,7 @@ def _source_of(name: str, found: Any, module_name: str) -> Source:
         what = f"class {found.__qualname__}" if isinstance(found, type) else shown(name)
         raise ConfigError(
             f"{what} is defined in a notebook or in the script that runs, which workers cannot import; move it to a "
-            "file of its own. Only kd.distill, without Ray, takes it as it is."
+            "file of its own. kd.distill without Ray takes it as it is; kd.compare and kd.search do not."
         )
     _check_alone(module_name, name)
     if not name.endswith(f"@{_hash_of(found, module_name)}"):

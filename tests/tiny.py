@@ -235,7 +235,9 @@ class LastFirst(InProcess):
     result: Callable[[Any, str], dict[str, Any]] = field(kw_only=True)
     titles: list[str] = field(default_factory=list[str])
 
-    def run_many(self, jobs: Any, function: Any, *, titles: Any, cpus: int, gpus: float) -> Iterator[tuple[int, Any]]:
+    def run_many(
+        self, jobs: Any, function: Any, *, titles: Any, cpus: int, gpus: float, store: str | None = None
+    ) -> Iterator[tuple[int, Any]]:
         self.titles.extend(titles)
         for number in reversed(range(len(jobs))):
             yield number, self.result(jobs[number], titles[number])

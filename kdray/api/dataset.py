@@ -25,7 +25,7 @@ from kdray.corpora.source import Source
 from kdray.corpora.splits import carve
 from kdray.corpora.tasks import HubSource
 from kdray.corpora.validate import read_labels
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, listed
 from kdray.tasks import Task, get_task, tags_of, types_of
 
 log = logging.getLogger(__name__)
@@ -227,7 +227,7 @@ def _dataset(
             classes, what = types_of(classes), "entity types"
         if kind.target == "class":
             _check_classes(classes, of_train, label, name)
-        notes.append(f"labels: {_first_names(classes)} (the sorted {what} of train)")
+        notes.append(f"labels: {listed(classes[:MANY_ROWS], len(classes))} (the sorted {what} of train)")
     else:
         classes = tuple(str(each) for each in labels)
     outputs = tags_of(classes) if kind.target == "tags" else classes or kind.outputs
@@ -270,18 +270,10 @@ def _check_classes(classes: Sequence[str], labels: Sequence[str | None], column:
     rows = sum(label is not None for label in labels)
     if rows >= MANY_ROWS and 2 * len(classes) > rows:
         raise ConfigError(
-            f"{name}: column {column} of train has {len(classes):,} different labels in {rows:,} rows; name the column "
-            "of classes with label= (are text= and label= swapped?), or give the classes with labels=."
+            f"{name}: column {column} of train has {len(classes):,} different labels in {rows:,} labeled rows; "
+            "name the column of classes with label= (are text= and label= swapped?), give the classes with labels=, or "
+            "task='regression' if the labels are numbers."
         )
-
-
-def _first_names(classes: Sequence[str]) -> str:
-    """
-    >>> _first_names([str(each) for each in range(30)]).partition(", 19")[2]
-    ' and 10 more'
-    """
-    more = len(classes) - MANY_ROWS
-    return ", ".join(classes[:MANY_ROWS]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _refuse_empty(table: pa.Table, texts: Sequence[str], source: Source) -> None:

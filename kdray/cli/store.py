@@ -5,6 +5,7 @@ from typing import Any
 
 from kdray.api.stores import clean_store, list_artifacts, measure_store, verify_store
 from kdray.cli.show import table
+from kdray.errors import listed
 from kdray.store.collect import Leftover
 from kdray.store.manifest import SHORT
 
@@ -58,5 +59,4 @@ def _row(leftover: Leftover) -> dict[str, Any]:
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     users: list[str] = row["used_by"]
-    more = f" and {len(users) - 2} more" if len(users) > 2 else ""
-    return {"digest": row["digest"][:SHORT], "used_by": ", ".join(users[:2]) + more or "nothing"}
+    return {"digest": row["digest"][:SHORT], "used_by": listed(users[:2], len(users)) or "nothing"}

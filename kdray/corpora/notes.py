@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from kdray.corpora.tasks import TEST, TRAIN, Task
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, listed
 
 UNLABELED = "students learn from them by the teachers' outputs alone; method finetune leaves them out"
 MANY_ROWS = 20  # from here on a label of one row is surprising
@@ -94,7 +94,7 @@ def lone_note(labels: Iterable[str | None], *, is_split: bool) -> str | None:
     found = sorted(each for each, number in counts.items() if number == 1 and each is not None)
     if not found or rows < MANY_ROWS:
         return None
-    shown = ", ".join(map(repr, found[:3])) + (f" and {len(found) - 3:,} more" if len(found) > 3 else "")
+    shown = listed(map(repr, found[:3]), len(found))
     subject = f"label {shown} has" if len(found) == 1 else f"labels {shown} each have"
     one = "it" if len(found) == 1 else "each"
     follows = f", so {one} cannot be in both train and validation" if is_split else ""

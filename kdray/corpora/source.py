@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from kdray.corpora.lines import csv_rows, json_rows
+from kdray.errors import listed
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,7 @@ class Source:
             by_line = self.file.suffix != ".parquet"
             word, note = ("line", "") if by_line else ("row", " (the first is 1)")
             numbers = _lines_of(self.file, named) if by_line else [row + 1 for row in named]
-        more = f" and {len(rows) - len(named):,} more" if len(rows) > len(named) else ""
-        return f"{word}{'s' if len(rows) > 1 else ''} {', '.join(map(str, numbers))}{more}{note}"
+        return f"{word}{'s' if len(rows) > 1 else ''} {listed(numbers, len(rows))}{note}"
 
 
 def _lines_of(file: Path, rows: Sequence[int]) -> list[int]:

@@ -36,7 +36,14 @@ class Engine(Protocol):
         ...
 
     def run_many(
-        self, jobs: Sequence[Any], function: Callable[[Any], Any], *, titles: Sequence[str], cpus: int, gpus: float
+        self,
+        jobs: Sequence[Any],
+        function: Callable[[Any], Any],
+        *,
+        titles: Sequence[str],
+        cpus: int,
+        gpus: float,
+        store: str | None = None,
     ) -> Iterator[tuple[int, Any]]:
         """Call `function` with each job; results come in any order, with the numbers of their jobs.
 
@@ -46,6 +53,7 @@ class Engine(Protocol):
             titles: One for each job, for messages.
             cpus: Processors of one job, and its threads.
             gpus: GPUs of one job, may be a fraction.
+            store: Where jobs write, a folder or a bucket that every node must reach.
 
         Raises:
             KdrayError: A job failed.

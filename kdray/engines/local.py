@@ -65,9 +65,17 @@ class InProcess:
             yield from enumerate(map(_counted(factory(), tags_of(title)), parts))
 
     def run_many(
-        self, jobs: Sequence[Any], function: Callable[[Any], Any], *, titles: Sequence[str], cpus: int, gpus: float
+        self,
+        jobs: Sequence[Any],
+        function: Callable[[Any], Any],
+        *,
+        titles: Sequence[str],
+        cpus: int,
+        gpus: float,
+        store: str | None = None,
     ) -> Iterator[tuple[int, Any]]:
-        """One after the other, each with `cpus` threads, as a process of Ray has; `gpus` has no effect."""
+        """One after the other, each with `cpus` threads, as a process of Ray has; `gpus` and `store` have no effect."""
+        del gpus, store
         for number, job in enumerate(jobs):
             with threads_of(cpus):
                 result = function(job)

@@ -51,7 +51,8 @@ def confirm(
     jobs = [(sendable(_seeded(same[0].run, seed)), shared, "distill") for same, seed in wanted]
     titles = [f"distill {same[0].run.method.label}, {same[0].label}, seed {seed}" for same, seed in wanted]
     found = dict[tuple[str, int], dict[str, Any]]()
-    results = engine.run_many(jobs, result_of_job, titles=titles, cpus=cpus, gpus=gpus)
+    store = candidates[0].run.store if candidates else None
+    results = engine.run_many(jobs, result_of_job, titles=titles, cpus=cpus, gpus=gpus, store=store)
     for done, (number, result) in enumerate(results, start=1):
         same, seed = wanted[number]
         found |= {(candidate.label, seed): result for candidate in same}

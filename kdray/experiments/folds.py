@@ -85,7 +85,9 @@ def train_by_fold(
         jobs.append((sendable(_in_fold(first.run, fold.fold)), Shared.of(fold.prepared), "distill"))
         titles.append(f"distill {first.run.method.label}, {first.label}, fold {place + 1} of {len(folds)}")
     found = dict[tuple[int, int], dict[str, Any]]()
-    results = engine.run_many(jobs, result_of_job, titles=titles, cpus=settings.cpus, gpus=settings.gpus)
+    store = next(iter(candidates.values())).run.store if candidates else None
+    cpus, gpus = settings.cpus, settings.gpus
+    results = engine.run_many(jobs, result_of_job, titles=titles, cpus=cpus, gpus=gpus, store=store)
     for done, (place, result) in enumerate(results, start=1):
         found |= {(number, wanted[place][0]): result for number in wanted[place][1]}
         metric = result["metric"]

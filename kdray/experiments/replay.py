@@ -119,7 +119,9 @@ def retrain(past: RecordedTrial, context: Context) -> dict[str, Any]:
     """Train the trial's student once more, to its last epoch, and keep the first one; its result document."""
     shared = Shared.of(prepare(past.run, context, every_teacher=True))
     job, title = (sendable(past.run), shared, REPLAY), f"trial {past.number}"
-    ((_, result),) = context.engine.run_many([job], result_of_job, titles=[title], cpus=past.cpus, gpus=past.gpus)
+    ((_, result),) = context.engine.run_many(
+        [job], result_of_job, titles=[title], cpus=past.cpus, gpus=past.gpus, store=past.run.store
+    )
     return result
 
 

@@ -15,7 +15,7 @@ from kdray.tasks import Task, get_metric, get_task, score_one
 
 FP32_DIFFERENCE = 1e-4  # in logits; of their size where it is above 1, because float32 has seven digits
 EQUAL_LABELS = 0.99  # of the rows, for int8
-_ONE_MAY_DIFFER = 50  # from so many rows on; below 100 rows one row is more than 1 %
+_ONE_MAY_DIFFER = 50  # from so many labels on; below 100 one label is more than 1 %
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Agreement:
 
     Attributes:
         difference: The largest, in logits, over rows and edge cases.
+        labels: How many labels were compared on the rows: one a row, one a word where the task tags words.
         relative: The same over the size of the model's logit, where this is above 1.
         equal_labels: The share of rows with equal labels, of words with equal tags; None where the task has no labels.
         equal_edges: The same of the edge cases.
@@ -48,6 +49,7 @@ class Agreement:
 
     rows: int
     edge_cases: int
+    labels: int
     difference: float
     relative: float
     equal_labels: float | None
@@ -115,6 +117,7 @@ def agreement(model: TrainedModel, wanted: Expected, logits: np.ndarray, edges: 
     return Agreement(
         rows=len(logits),
         edge_cases=len(wanted.edges),
+        labels=int(_is_read(wanted.logits).sum()),
         difference=difference,
         relative=relative,
         equal_labels=_equal_labels(task, logits, wanted.logits),
@@ -143,7 +146,7 @@ def fault_of_int8(found: Agreement, tolerance: float) -> str | None:
         return "logits are not finite"
     if not found.lost_points <= tolerance + 1e-9:
         return f"it loses {found.lost_points:.2f} points, more than {tolerance:g}"
-    least = min(EQUAL_LABELS, 1 - 1 / found.rows) if found.rows >= _ONE_MAY_DIFFER else EQUAL_LABELS
+    least = min(EQUAL_LABELS, 1 - 1 / found.labels) if found.labels >= _ONE_MAY_DIFFER else EQUAL_LABELS
     if found.equal_labels is not None and found.equal_labels < least - 1e-9:
         return f"only {100 * found.equal_labels:.2f} % of the labels are equal"
     return None
@@ -169,5 +172,10 @@ def _equal_labels(task: Task, ours: np.ndarray, theirs: np.ndarray) -> float | N
         return None
     equal = found[0] == found[1]
     if ours.ndim == 3:
-        return float(equal[~np.isnan(theirs[..., 0])].mean())  # of the words that the model reads
+        return float(equal[_is_read(theirs)].mean())
     return float(equal.reshape(len(ours), -1).all(axis=1).mean())
+
+
+def _is_read(logits: np.ndarray) -> np.ndarray:
+    """Whether a row has logits, or a word of a row, where the model does not read beyond `max_length`."""
+    return ~np.isnan(logits[..., 0]) if logits.ndim == 3 else np.ones(len(logits), dtype=bool)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import plotly.graph_objects as go
 
 from kdray import results
-from kdray.errors import plural
+from kdray.errors import listed, plural
 from kdray.report import formatting as fmt
 from kdray.report.document import Plot, Table, row
 from kdray.report.formatting import Metric
@@ -145,7 +145,7 @@ def _extent(axis: str, values: Sequence[Any]) -> str:
     if _is_numeric(values):
         return f"{axis} from {fmt.number(min(values))} to {fmt.number(max(values))}"
     names = [fmt.cut(str(value), 40) for value in dict.fromkeys(values)]
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return listed(names[:8], len(names))
 
 
 def _escaped(value: Any) -> Any:

@@ -129,15 +129,15 @@ def sweep_findings(result: SweepResult, metric: Metric) -> list[str]:
     if result.selection is not None:
         found.append(selected(result.selection, metric))
     ours = winner_first(result.confirmation)[0]
+    named = set[str]()  # the others that a sentence is about
     if ours.difference is None:
         found.append("Its difference to the no-KD baseline was not measured.")
     else:
         found.append(_against_baseline(result, ours, ours.difference, metric))
-        found += against_layers(result, ours, metric)
-        found += effect_of_pruning(result)
-    is_behind = ours.difference is not None and metric.gain(ours.difference.mean or 0.0) <= 0
-    named = ours.difference.to if ours.difference and is_behind else None
-    if ahead := [label for label in not_beaten(result.confirmation, metric) if label != named]:
+        layers = against_layers(result, ours, metric)
+        found += [*layers, *effect_of_pruning(result)]
+        named = {ours.difference.to, *([FIRST_WEIGHTS] if layers else [])}
+    if ahead := [label for label in not_beaten(result.confirmation, metric) if label not in named]:
         found.append(f"The winner of the search does not beat {fmt.listing(ahead)} on the test split.")
     if ours.retention is not None:
         is_better = ours.retention > 1 and metric.higher_is_better

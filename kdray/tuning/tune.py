@@ -10,6 +10,7 @@ from kdray import compat
 from kdray.config import RunConfig
 from kdray.engines.ray.plan import fitting
 from kdray.engines.ray.resources import capacity
+from kdray.engines.ray.sharing import check_shared
 from kdray.experiments.reported import VALUE
 from kdray.experiments.search import folder_of, shared_by_trials, trials_of
 from kdray.experiments.settings import SweepSettings
@@ -35,6 +36,7 @@ class RayTune:
         self, settings: SweepSettings, run: RunConfig, prepared: Prepared, context: Context, sweep_study: SweepStudy
     ) -> str | None:
         """One search of Tune's; returns the budget that ended it, if one did."""
+        check_shared(context.store)
         task = prepared.corpus.name
         now = partial(_capacity, settings.cpus, settings.gpus)
         searcher = trials_of(StudySearcher, settings, run, sweep_study, capacity=now, retries=run.work.retries)

@@ -98,6 +98,7 @@ def test_an_edge_case_that_only_one_of_both_reads_is_a_fault(tagger: TrainedMode
     other[0, 0] = np.nan
     for edges, is_equal in ((wanted.edge_logits, True), (other, False)):
         found = agreement(tagger, wanted, wanted.logits, [edges])
+        assert found.labels == np.isfinite(wanted.logits[..., 0]).sum() > found.rows  # words, not texts
         assert (fault_of_fp32(found) is None) == (fault_of_int8(found, 0.5) is None) == is_equal
 
 

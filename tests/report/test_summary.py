@@ -267,7 +267,8 @@ def test_the_winner_of_a_sweep_is_compared_with_the_layers_of_its_teacher() -> N
         control = winner | {"label": "student from teacher layers, no KD", "method": "finetune", "test": layers}
         found = _checked(sweep | {"confirmation": [*sweep["confirmation"], control | {"runs": ["another"]}]})
         said = f"It {words} the same layers of the teacher without distillation, {_ACCURACY.score(mean - gain)}"
-        assert any(each.startswith(said) for each in sweep_findings(found, _ACCURACY))
+        findings = sweep_findings(found, _ACCURACY)
+        assert sum("teacher layers" in each or each.startswith(said) for each in findings) == 1  # not said twice
         assert said in winner_on_seeds(found)
 
 

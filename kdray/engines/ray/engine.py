@@ -91,8 +91,17 @@ class OnRay:
             raise from_worker(error, title)  # noqa: B904
 
     def run_many(
-        self, jobs: Sequence[Any], function: Callable[[Any], Any], *, titles: Sequence[str], cpus: int, gpus: float
+        self,
+        jobs: Sequence[Any],
+        function: Callable[[Any], Any],
+        *,
+        titles: Sequence[str],
+        cpus: int,
+        gpus: float,
+        store: str | None = None,
     ) -> Iterator[tuple[int, Any]]:
+        if store is not None:
+            check_shared(Store(store))
         waiting = {
             _call.options(name=title, num_cpus=cpus, num_gpus=gpus).remote(function, job): number
             for number, (job, title) in enumerate(zip(jobs, titles, strict=True))

@@ -67,10 +67,17 @@ class LazyRayEngine:
             yield from self.running().map(parts, factory, title=title)
 
     def run_many(
-        self, jobs: Sequence[Any], function: Callable[[Any], Any], *, titles: Sequence[str], cpus: int, gpus: float
+        self,
+        jobs: Sequence[Any],
+        function: Callable[[Any], Any],
+        *,
+        titles: Sequence[str],
+        cpus: int,
+        gpus: float,
+        store: str | None = None,
     ) -> Iterator[tuple[int, Any]]:
         if jobs:
-            yield from self.running().run_many(jobs, function, titles=titles, cpus=cpus, gpus=gpus)
+            yield from self.running().run_many(jobs, function, titles=titles, cpus=cpus, gpus=gpus, store=store)
 
     def running(self) -> Engine:
         """`OnRay` in its session, which starts now if it has not."""
