@@ -232,10 +232,12 @@ def _dataset(
         classes = tuple(str(each) for each in labels)
     outputs = tags_of(classes) if kind.target == "tags" else classes or kind.outputs
     rows = CorpusTask(name, (), outputs, kind.metrics, kind=task, tags=options.get("tags", "strict"))
-    for split, table in plain.items():  # here, where a row has the number that it has in its file
-        read_labels(pa.table({label: table["label"]}), label, rows, sources[split])
+    numbers = {  # here, where a row has the number that it has in its file
+        split: read_labels(pa.table({label: table["label"]}), label, rows, sources[split])
+        for split, table in plain.items()
+    }
     if "test" not in plain and "validation" not in plain:
-        kept, held_out = carve(plain["train"], fraction=TEST_FRACTION, seed=_TEST_SEED)
+        kept, held_out = _with_test(plain["train"], numbers["train"], rows.labels)
         plain = {"train": kept, "test": held_out}
         notes.append(f"no test rows were given: {len(held_out):,} of {len(kept) + len(held_out):,} rows were held out")
     for note in notes:
@@ -244,6 +246,14 @@ def _dataset(
     every = {**({"labels": classes} if classes else {}), "fields": fields, **options}
     checked(CorpusSettings, {"name": "folder", "path": name, **every}, source=name)  # wrong ones are refused now
     return Dataset(name, plain, every, tuple(notes))
+
+
+def _with_test(train: pa.Table, numbers: pa.ChunkedArray, classes: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+    """The rows that stay in train, and those held out for test, with each class's share."""
+    by_class = train.select(["id"]).append_column("label", numbers)
+    _, taken = carve(by_class, fraction=TEST_FRACTION, seed=_TEST_SEED, names=classes)
+    is_taken = pc.is_in(train["id"], value_set=taken["id"].combine_chunks())
+    return train.filter(pc.invert(is_taken)), train.filter(is_taken)
 
 
 def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, source: Source, kind: Task) -> pa.Table:

@@ -141,12 +141,13 @@ def _split(checked: Mapping[str, pa.Table], task: Task, settings: CorpusSettings
     if task.validation_split is not None:
         select = _of_languages(checked[task.validation_split], settings, VALIDATION)
     else:
+        names = task.labels
         if settings.fold is not None:
             index, of = settings.fold.index, settings.fold.of
-            train, select = fold(train, index=index, of=of, seed=settings.split_seed, group_by=group_by)
+            train, select = fold(train, index=index, of=of, seed=settings.split_seed, group_by=group_by, names=names)
         else:
             fraction = settings.validation_fraction or task.validation_fraction
-            train, select = carve(train, fraction=fraction, seed=settings.split_seed, group_by=group_by)
+            train, select = carve(train, fraction=fraction, seed=settings.split_seed, group_by=group_by, names=names)
         train, select = train.select(columns), select.select(columns)
     if train["label"].null_count == train.num_rows:
         raise ConfigError(f"{task.name} has no labeled row in train: at least one is needed.")

@@ -15,15 +15,18 @@ HOST = "host:"  # before a column of URLs, in `group_by`
 PHRASES = "\x1fphrases"  # a column with the number of each row's group of phrases, which no field can be named
 
 
-def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None = None) -> tuple[pa.Table, pa.Table]:
-    """Split off a stratified part of the labeled rows.
+def carve(
+    train: pa.Table, *, fraction: float, seed: int, group_by: str | None = None, names: Sequence[str] = ()
+) -> tuple[pa.Table, pa.Table]:
+    """Split off a stratified part of the labeled rows. The only row of a class stays where that is possible.
 
     Args:
-        train: with the columns `id` and `label`; unlabeled rows stay in train.
+        train: with the columns `id` and `label`, numbers of classes; unlabeled rows stay in train.
         fraction: of the labeled rows, in (0, 0.5]; the count is rounded to the nearest row, half up.
         seed: 0 or more; another seed takes other rows.
         group_by: a column, or `host:COLUMN` of URLs; labeled rows with the same text (host) there go to the same side,
             so the held-out part may be a few rows smaller.
+        names: of the classes, for messages; their numbers unless given.
 
     Returns:
         The remaining and the held-out rows, both in the order of `train`.
@@ -49,13 +52,19 @@ def carve(train: pa.Table, *, fraction: float, seed: int, group_by: str | None =
     gone = np.setdiff1d(labels, labels[~taken])
     if len(gone):
         raise ConfigError(
-            f"train has only {np.sum(labels == gone[0])} row of class {gone[0]}; holding out {fraction:g} of the "
-            "rows would remove it: add rows of this class or set another split_seed."
+            f"train has only {np.sum(labels == gone[0])} row of class {_named(gone[0], names)}; holding out "
+            f"{fraction:g} of the rows would remove it: add rows of this class or set another split_seed."
         )
     return _parted(train, rows[taken])
 
 
-def fold(train: pa.Table, *, index: int, of: int, seed: int, group_by: str | None = None) -> tuple[pa.Table, pa.Table]:
+def _named(label: np.int64, names: Sequence[str]) -> str:
+    return names[label] if 0 <= label < len(names) else str(label)
+
+
+def fold(
+    train: pa.Table, *, index: int, of: int, seed: int, group_by: str | None = None, names: Sequence[str] = ()
+) -> tuple[pa.Table, pa.Table]:
     """Split off one of several stratified folds; each labeled row is in exactly one of them.
 
     Args:
@@ -64,6 +73,7 @@ def fold(train: pa.Table, *, index: int, of: int, seed: int, group_by: str | Non
         of: the number of folds, 2 or more.
         seed: 0 or more; another seed makes other folds.
         group_by: as for `carve`; labeled rows of one group are in one fold.
+        names: of the classes, for messages.
 
     Returns:
         The remaining and the held-out rows, both in the order of `train`.
@@ -80,9 +90,10 @@ def fold(train: pa.Table, *, index: int, of: int, seed: int, group_by: str | Non
     folds = deal(ids, labels, groups, of=of, seed=seed)
     for each in np.unique(labels):
         if len(np.unique(folds[labels == each])) == 1:
+            number = np.sum(labels == each)
             raise ConfigError(
-                f"all rows of class {each} ({np.sum(labels == each)} in train) are in one of {of} folds, whose models "
-                "would not learn it; add rows of this class, set another split_seed, or use no folds."
+                f"all rows of class {_named(each, names)} ({number} in train) are in one of {of} folds, whose "
+                "models would not learn it; add rows of this class, set another split_seed, or use no folds."
             )
     return _parted(train, rows[folds == index])
 
@@ -141,7 +152,7 @@ def choose(ids: Sequence[str], strata: NDArray[np.int64], *, count: int, seed: i
     """
     assert 0 <= count <= len(ids) == len(strata)
     _, stratum, sizes = np.unique(strata, return_inverse=True, return_counts=True)
-    quotas = _quotas(sizes, count)
+    quotas = _quotas(sizes, count, keeps_last=purpose == "select")
     order = np.lexsort((_hashes(ids, f"{seed}:{purpose}"), stratum))
     rank = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     taken = np.zeros(len(ids), bool)
@@ -164,7 +175,7 @@ def choose_groups(
     """
     assert 0 <= count <= len(ids) == len(strata) == len(groups)
     _, stratum, sizes = np.unique(strata, return_inverse=True, return_counts=True)
-    left = _quotas(sizes, count)
+    left = _quotas(sizes, count, keeps_last=purpose == "select")
     taken = np.zeros(len(ids), bool)
     for rows in _members(groups, _hashes(ids, f"{seed}:{purpose}")):
         wanted = np.bincount(stratum[rows], minlength=len(left))
@@ -209,9 +220,15 @@ def _strata(labels: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.where(labels.is_valid().to_numpy(), 0, -1)
 
 
-def _quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """How many of `count` each stratum gives: its share, by the largest remainder (ties: the smaller stratum)."""
+def _quotas(sizes: NDArray[np.int64], count: int, *, keeps_last: bool) -> NDArray[np.int64]:
+    """How many of `count` each stratum gives: its share, by the largest remainder (ties: the smaller stratum).
+
+    Args:
+        keeps_last: Strata of one row give it last of all.
+    """
     quotas, remainders = np.divmod(sizes * count, max(int(sizes.sum()), 1))
+    if keeps_last:
+        remainders = np.where(sizes == 1, -1, remainders)
     most_left_over = np.argsort(-remainders, kind="stable")[: count - quotas.sum()]
     quotas[most_left_over] += 1
     return quotas

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -473,6 +474,13 @@ def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
         kd.Dataset.from_files(tmp_path / "a.txt")
 
 
+def test_rows_that_are_held_out_for_test_have_the_share_of_each_class() -> None:
+    labels = ["a"] * 60 + ["b"] * 30 + ["c"] * 9 + ["d"]
+    held_out = kd.Dataset.from_pandas(pd.DataFrame({"text": [f"row {row}" for row in range(100)], "label": labels}))
+    assert Counter(held_out.tables["test"]["label"].to_pylist()) == {"a": 6, "b": 3, "c": 1}
+    assert Counter(held_out.tables["train"]["label"].to_pylist()) == {"a": 54, "b": 27, "c": 8, "d": 1}
+
+
 def test_mistyped_settings_are_refused_in_one_sentence(data: kd.Dataset, teacher: kd.Teacher) -> None:
     with pytest.raises(ConfigError, match=r"^unknown setting train\.epoch; did you mean epochs\?$"):
         kd.Teacher("minilm", train={"epoch": 1})
@@ -495,7 +503,7 @@ def test_mistyped_settings_are_refused_in_one_sentence(data: kd.Dataset, teacher
     with pytest.raises(ConfigError, match=r"^data: column label of train has one class only, 'good'; give two"):
         kd.Dataset.from_pandas(pd.DataFrame({"text": ["a", "b"], "label": ["good"] * 2}))
     swapped = pd.DataFrame({"text": ["a", "b"] * 20, "label": [f"text {row}" for row in range(40)]})
-    with pytest.raises(ConfigError, match=r"^data: .* has 40 different labels in 40 rows; .* text= and label= swapped"):
+    with pytest.raises(ConfigError, match=r"^data: .* has 40 different labels in 40 labeled rows; .* label= swapped"):
         kd.Dataset.from_pandas(swapped)
     with pytest.raises(ConfigError, match=r"^kd: direction = 'up': allowed are forward, reverse\.$"):
         kd.methods.KD(direction="up")

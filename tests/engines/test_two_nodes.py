@@ -214,7 +214,7 @@ def test_a_store_that_a_node_does_not_see_is_refused(
         sharing.check_shared(store)  # writes nothing: each node was checked
     monkeypatch.setattr(Store, "uri_of", lambda self, where: f"{tmp_path}/elsewhere/{where}")
     monkeypatch.setattr(sharing, "DELAY_SECONDS", 0.0)
-    with pytest.raises(ConfigError, match=r"is not shared: node .* does not see what this machine writes there; give a"):
+    with pytest.raises(ConfigError, match=r"is not shared: node .* does not see what this machine writes there; give"):
         sharing.check_shared(store)
     with pytest.raises(ConfigError, match="is not shared"):
         list(OnRay(WorkSettings()).run_many([1], abs, titles=["abs"], cpus=1, gpus=0, store=store.given))
