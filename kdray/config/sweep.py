@@ -174,7 +174,7 @@ class SweepConfig(Several):
             if not _holds(self.space[key], value):
                 raise ConfigError(
                     f"space: {key} of the run is {value!r}, which is outside {_shown(self.space[key])}; trial 0 is the "
-                    f"run with its defaults, so widen the space, or set {key} under run:."
+                    f"run with its defaults, so widen the space, or give {key} a value inside it."
                 )
             params[key] = value
         return [{"label": "defaults", "params": params}]

@@ -43,7 +43,8 @@ def check_file(path: Path, *, shown: str = "", endings: Sequence[str] | None = N
     if path.is_dir():
         raise ConfigError(f"{given} is a folder; {wanted}")
     if not path.is_file():
-        raise ConfigError(f"{given}: there is no such file; {near_path(path, allowed, otherwise=wanted)}")
+        fix = "check its name and folder." if path.suffix in allowed else wanted
+        raise ConfigError(f"{given}: there is no such file; {near_path(path, allowed, otherwise=fix)}")
     if path.suffix not in allowed:
         raise ConfigError(f"{given}: the file must end in {', '.join(allowed)}.")
 

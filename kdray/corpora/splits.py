@@ -59,7 +59,7 @@ def carve(
 
 
 def _named(label: np.int64, names: Sequence[str]) -> str:
-    return names[label] if 0 <= label < len(names) else str(label)
+    return names[int(label)] if 0 <= label < len(names) else str(label)
 
 
 def fold(

@@ -70,7 +70,7 @@ def test_an_export_of_a_student_of_pruned_texts_states_it(
     ("change", "said"),
     [
         ({"student": "nowhere"}, "nowhere does not exist"),
-        ({"--rows": "none.csv"}, "none.csv: there is no such file; give a file that ends in .parquet, .csv, .jsonl."),
+        ({"--rows": "none.csv"}, "none.csv: there is no such file; check its name and folder."),
         ({"--tolerance": "-1"}, "tolerance = -1 is out of range; allowed are 0 to 100 points."),
     ],
 )

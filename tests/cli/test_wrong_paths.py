@@ -34,7 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("predict my-studnet tickets.csv -o out.csv", "my-studnet does not exist; did you mean my-student?"),
         ("predict my-student ticket.csv -o out.csv", "ticket.csv: there is no such file; did you mean tickets.csv?"),
         ("predict my-student row/ticket.csv -o o.csv", "there is no such file; did you mean rows/tickets.csv?"),
-        ("predict my-student zzz.csv -o out.csv", "there is no such file; give a file that ends in .parquet, .csv,"),
+        ("predict my-student zzz.csv -o out.csv", "zzz.csv: there is no such file; check its name and folder."),
         ("predict my-student tickets.csv -o rows", "rows is a folder; give the name of a new file, such as rows/tick"),
         ("predict my-student tickets.csv -o out.txt", "out.txt: the file must end in .parquet, .csv, .jsonl."),
         ("predict tickets.csv my-student -o out", "tickets.csv is a file; give the folder of a model."),
