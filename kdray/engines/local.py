@@ -1,5 +1,6 @@
 """Engines of this process, without Ray."""
 
+import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from kdray.arrow_io import TableMap
 from kdray.distillation import FitSpec, run_job
 from kdray.engines.base import tags_of
 from kdray.train import SingleRank
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -76,7 +79,8 @@ class InProcess:
     ) -> Iterator[tuple[int, Any]]:
         """One after the other, each with `cpus` threads, as a process of Ray has; `gpus` and `store` have no effect."""
         del gpus, store
-        for number, job in enumerate(jobs):
+        for number, (job, title) in enumerate(zip(jobs, titles, strict=True)):
+            log.info("%s (%d of %d)", title, number + 1, len(jobs))  # on Ray, the title is in front of every line
             with threads_of(cpus):
                 result = function(job)
             yield number, result

@@ -63,6 +63,26 @@ def test_outputs_by_ray_data_are_those_of_one_process(
         assert found["here"].file(name).read_bytes() == found["ray"].file(name).read_bytes()
 
 
+def test_a_line_tells_what_a_busy_cluster_has_to_free(
+    ray_session: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import ray
+
+    from kdray.engines.ray import engine, resources
+
+    have = int(ray.cluster_resources()["CPU"])
+    holder = ray.remote(num_cpus=have)(type("Holder", (), {"ready": lambda self: None})).remote()
+    ray.get(holder.ready.remote())
+    missing = resources.busy(1, 1, 0, seconds=0)
+    assert missing == f"1 CPU (0 of {have} are free)"
+    ray.kill(holder)
+    assert resources.busy(1, 1, 0, seconds=30) is None
+    monkeypatch.setattr(engine, "busy", lambda *_: missing)
+    with caplog.at_level("INFO"):
+        assert list(engine.OnRay(WorkSettings()).run_many([-1], abs, titles=["abs"], cpus=1, gpus=0)) == [(0, 1)]
+    assert f"abs: waits for {missing}" in caplog.text
+
+
 @pytest.mark.parametrize(("actors", "block_rows"), [(1, 100), (2, 10_000)])
 def test_pruning_by_ray_data_gives_the_bytes_of_one_process(
     ray_session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, actors: int, block_rows: int

@@ -1,5 +1,6 @@
 """The engine on Ray: trainings by Ray Train, maps by Ray Data."""
 
+import logging
 import os
 import re
 import uuid
@@ -20,12 +21,14 @@ from kdray.engines.base import tags_of
 from kdray.engines.local import threads_of
 from kdray.engines.ray.failures import can_help, described, from_worker
 from kdray.engines.ray.maps import map_tables
-from kdray.engines.ray.resources import capacity, describe_nodes, max_cpus_per_process
+from kdray.engines.ray.resources import busy, capacity, describe_nodes, max_cpus_per_process
 from kdray.engines.ray.session import living_nodes
 from kdray.engines.ray.sharing import check_shared
 from kdray.errors import ConfigError
 from kdray.store import Store
 from kdray.train import GroupRanks, SingleRank
+
+log = logging.getLogger(__name__)
 
 COLLECTIVE_TIMEOUT_SECONDS = 600
 
@@ -39,6 +42,8 @@ class OnRay:
     def fit(self, spec: FitSpec) -> None:
         cpus, gpus = self.per_worker()
         check_shared(Store(spec.store))
+        if missing := busy(self.work.workers, cpus, gpus):
+            log.info("%s: waits for %s", spec.title, missing)
         trainer = compat.trainer_class(_slug(spec.title), can_help)(
             _train_worker,
             train_loop_config=spec.message(),
@@ -102,6 +107,8 @@ class OnRay:
     ) -> Iterator[tuple[int, Any]]:
         if store is not None:
             check_shared(Store(store))
+        if jobs and (missing := busy(1, cpus, gpus)):
+            log.info("%s: waits for %s", titles[0], missing)
         waiting = {
             _call.options(name=title, num_cpus=cpus, num_gpus=gpus).remote(function, job): number
             for number, (job, title) in enumerate(zip(jobs, titles, strict=True))

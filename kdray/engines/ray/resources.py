@@ -1,5 +1,6 @@
 """What the living nodes can take: a process has to fit on one of them, not on their sum."""
 
+import time
 from collections import Counter
 
 import ray
@@ -16,6 +17,26 @@ def max_cpus_per_process(processes: int, gpus: float) -> int:
     """The most CPUs that each of so many processes can have at once; at least 1, also where they do not fit."""
     largest = max((int(node.get("CPU", 0)) for node in _nodes()), default=1)
     return next((cpus for cpus in range(largest, 1, -1) if capacity(cpus, gpus) >= processes), 1)
+
+
+def busy(processes: int, cpus: float, gpus: float, *, seconds: float = 5.0) -> str | None:
+    """What so many processes have to wait for, such as "2 CPUs (0 of 8 are free)"; None once it is free.
+
+    Args:
+        seconds: How long to look, because Ray gives back what has ended a moment later.
+    """
+    end = time.monotonic() + seconds
+    while (missing := _missing(processes, cpus, gpus)) and time.monotonic() < end:
+        time.sleep(0.2)
+    return missing
+
+
+def _missing(processes: int, cpus: float, gpus: float) -> str | None:
+    free, have = ray.available_resources(), ray.cluster_resources()
+    for name, wanted in (("CPU", processes * cpus), ("GPU", processes * gpus)):
+        if free.get(name, 0.0) + EPSILON < wanted:
+            return f"{_of(f'{wanted:g}', name)} ({free.get(name, 0.0):g} of {have.get(name, 0.0):g} are free)"
+    return None
 
 
 def describe_nodes() -> str:
