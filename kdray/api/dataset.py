@@ -24,7 +24,7 @@ from kdray.corpora.notes import MANY_ROWS, UNLABELED, lone_note
 from kdray.corpora.source import Source
 from kdray.corpora.splits import carve
 from kdray.corpora.tasks import HubSource
-from kdray.corpora.validate import read_labels
+from kdray.corpora.validate import read_labels, read_tagged
 from kdray.errors import ConfigError, listed
 from kdray.tasks import Task, get_task, tags_of, types_of
 
@@ -224,7 +224,7 @@ def _dataset(
         classes = _classes(plain["train"]["label"])
         what = "labels"
         if kind.target == "tags":
-            classes, what = types_of(classes), "entity types"
+            classes, what = tuple(sorted(types_of(classes))), "entity types"
         if kind.target == "class":
             _check_classes(classes, of_train, label, name)
         notes.append(f"labels: {listed(classes[:MANY_ROWS], len(classes))} (the sorted {what} of train)")
@@ -233,8 +233,7 @@ def _dataset(
     outputs = tags_of(classes) if kind.target == "tags" else classes or kind.outputs
     rows = CorpusTask(name, (), outputs, kind.metrics, kind=task, tags=options.get("tags", "strict"))
     numbers = {  # here, where a row has the number that it has in its file
-        split: read_labels(pa.table({label: table["label"]}), label, rows, sources[split])
-        for split, table in plain.items()
+        split: _numbers(table, texts, label, rows, sources[split]) for split, table in plain.items()
     }
     if "test" not in plain and "validation" not in plain:
         kept, held_out = _with_test(plain["train"], numbers["train"], rows.labels)
@@ -246,6 +245,14 @@ def _dataset(
     every = {**({"labels": classes} if classes else {}), "fields": fields, **options}
     checked(CorpusSettings, {"name": "folder", "path": name, **every}, source=name)  # wrong ones are refused now
     return Dataset(name, plain, every, tuple(notes))
+
+
+def _numbers(plain: pa.Table, texts: Sequence[str], label: str, task: CorpusTask, source: Source) -> pa.ChunkedArray:
+    """The labels as the task has them; errors name the column of the file."""
+    labels = pa.table({label: plain["label"]})
+    if get_task(task.kind).target != "tags":
+        return read_labels(labels, label, task, source)
+    return read_tagged(labels.append_column(texts[0], plain[texts[0]]), texts[0], label, task, source)[1]
 
 
 def _with_test(train: pa.Table, numbers: pa.ChunkedArray, classes: Sequence[str]) -> tuple[pa.Table, pa.Table]:

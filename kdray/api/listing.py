@@ -2,9 +2,10 @@
 
 import difflib
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from kdray.corpora import TASKS, kdray_data
+from kdray.corpora import TASKS, Task, kdray_data
 from kdray.errors import ConfigError
 from kdray.methods import METHODS
 
@@ -47,7 +48,7 @@ def list_corpora() -> list[dict[str, Any]]:
             "classes": len(task.labels),
             "metrics": ", ".join(task.metrics),
             "train rows": task.full_rows.get("train"),
-            "here": "in the package" if task.hub is None else _here(folder is not None and (folder / name).is_dir()),
+            "here": _here(task, folder),
         }
         for name, task in TASKS.items()
     ]
@@ -86,5 +87,9 @@ def _sections(keys: list[str]) -> list[str]:
     return list(dict.fromkeys(key.partition(".")[0] for key in keys))
 
 
-def _here(is_there: bool) -> str:
-    return "KDRAY_DATA" if is_there else "not yet; from the Hugging Face hub"
+def _here(task: Task, folder: Path | None) -> str:
+    if task.name == "sample":
+        return "in the package"
+    if folder is not None and (folder / task.name).is_dir():
+        return "KDRAY_DATA"
+    return "not yet; only from KDRAY_DATA" if task.hub is None else "not yet; from the Hugging Face hub"

@@ -241,6 +241,7 @@ _ALL = (
         _TEXT,
         ("negative", "neutral", "positive"),
         metrics=("macro_f1", "accuracy"),
+        full_rows=_sizes(14_712, 2_592, 6_960),
         test_split="test",
         validation_split="validation",
         language="lang",

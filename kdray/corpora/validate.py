@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from kdray.corpora.source import Source
 from kdray.corpora.tasks import LANGUAGE, UNLABELED, Task
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, plural
 from kdray.origin import outside
 from kdray.tasks import LabelError, get_task, mended
 from kdray.utf8 import is_readable
@@ -40,11 +40,13 @@ def normalize(
     for name in (*task.field_names, "label"):
         _require(raw, name, given[name], source)
     target = get_task(task.kind).target
-    read = _tokens if target == "tags" else _texts
-    texts = {name: read(raw, given[name], source) for name in task.field_names}
-    labels = read_labels(raw, given["label"], task, source)
     if target == "tags":
-        _check_lengths(texts[task.field_names[0]], labels, given[task.field_names[0]], given["label"], source)
+        tokens, *others = task.field_names
+        found, labels = read_tagged(raw, given[tokens], given["label"], task, source)
+        texts = {tokens: found} | {name: _tokens(raw, given[name], source) for name in others}
+    else:
+        texts = {name: _texts(raw, given[name], source) for name in task.field_names}
+        labels = read_labels(raw, given["label"], task, source)
     if is_labeled:
         _refuse_first(pc.is_null(labels), source, given["label"], f"has no label; every row of {split} needs one")
     if "id" in columns:
@@ -99,14 +101,23 @@ def _tokens(raw: pa.Table, column: str, source: Source) -> pa.ChunkedArray:
     return found
 
 
-def _check_lengths(tokens: pa.ChunkedArray, tags: pa.ChunkedArray, column: str, label: str, source: Source) -> None:
+def read_tagged(
+    raw: pa.Table, column: str, label: str, task: Task, source: Source
+) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Lists of tokens, and as many tags of each row that has tags.
+
+    Raises:
+        ConfigError: A column is of another type, a tag is none of the task's, or a row has another number of tags.
+    """
+    tokens, tags = _tokens(raw, column, source), read_labels(raw, label, task, source)
     ours, theirs = pc.list_value_length(tokens), pc.list_value_length(tags)
     row = pc.index(pc.not_equal(ours, theirs), True).as_py()
     if row >= 0:
         raise ConfigError(
-            f'{source}, {source.at(row)} has {ours[row]} tokens in "{column}", but {theirs[row]} tags in '
-            f'"{label}": every token needs one tag.'
+            f'{source}, {source.at(row)} has {plural(ours[row].as_py(), "token")} in "{column}", but '
+            f'{plural(theirs[row].as_py(), "tag")} in "{label}": every token needs one tag.'
         )
+    return tokens, tags
 
 
 def _as_text(values: pa.ChunkedArray, source: Source, column: str) -> pa.ChunkedArray | None:

@@ -7,6 +7,8 @@ from kdray.origin import identity_of
 from kdray.stages.context import Context
 from kdray.store import Artifact
 
+WHOLE = "all rows of the files"  # where no official size is known
+
 
 def read(settings: CorpusSettings, context: Context) -> Artifact:
     """The corpus as an artifact. Its digest holds the rows themselves, so changed files give another one."""
@@ -21,7 +23,9 @@ def read(settings: CorpusSettings, context: Context) -> Artifact:
         }
         | ({} if corpus.task.kind == "single_label" else {"task": identity_of(corpus.task.kind)}),
         inputs={"rows": corpus.fingerprint},
-        build=lambda draft: _summary(save_corpus(corpus, draft.folder)),
+        build=lambda draft: _summary(
+            save_corpus(corpus, draft.folder), whole="full" if corpus.task.full_rows else WHOLE
+        ),
     )
 
 
@@ -29,6 +33,6 @@ def load_stored(artifact: Artifact) -> StoredCorpus:
     return load_corpus(artifact.folder)
 
 
-def _summary(info: dict[str, Any]) -> dict[str, Any]:
+def _summary(info: dict[str, Any], *, whole: str) -> dict[str, Any]:
     rows = " / ".join(f"{split} {number:,}" for split, number in info["rows"].items())
-    return {"rows": rows, "note": info["note"] or "full", "origin": info["origin"]}
+    return {"rows": rows, "note": info["note"] or whole, "origin": info["origin"]}

@@ -14,6 +14,7 @@ Lists have the order of the corpus's labels. A probability of 0 becomes `FLOOR`,
 that is less. Votes become (1 − `SMOOTHING`) · share of the votes + `SMOOTHING` / number of labels; a label is one vote.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from kdray.store import file_sha256
 
 FLOOR = 1e-6
 SMOOTHING = 0.1
+_COUNTED = re.compile(r"[a-z]+:(?P<file>train|validation|test)-(?P<row>\d+)")
 TOLERANCE = 0.01  # by which probabilities may miss a sum of 1: they are often written with two digits
 
 
@@ -125,20 +127,31 @@ def _places(
                 row, names[0], f"is {key[0]!r}, as in {file.shown.at(earlier)}{other}; keep one of the two rows"
             )
         if key not in known and not is_part:
-            advice = "remove the row, or the column id to match by text" if by_id else "remove the row"
-            file.refuse(row, names[0], f"is {key[0]!r}, which no row of the corpus has; {advice}")
+            advice, like = "remove the row", ""
+            if by_id:
+                advice += ", or the column id to match by text"
+                like = f" (an id of train is {tables['train']['id'][0].as_py().removeprefix('train:')!r})"
+            file.refuse(row, names[0], f"is {key[0]!r}, which no row of the corpus has{like}; {advice}")
     return [known.get(key, []) for key in keys]
 
 
 def _rows_by_key(tables: Mapping[str, pa.Table], names: Sequence[str]) -> dict[tuple[Any, ...], list[tuple[str, int]]]:
-    """The rows of the corpus by id, as "train:17" or for the file train also "17", or by texts."""
+    """The rows of the corpus by id, as "train:17" or for the file train also "17", or by texts.
+
+    Rows of a `Dataset` of Python, whose ids are such as "train-17", have the same names.
+    """
     known: dict[tuple[Any, ...], list[tuple[str, int]]] = {}
     for split, table in tables.items():
         for place, key in enumerate(zip(*(table[name].to_pylist() for name in names), strict=True)):
             known.setdefault(key, []).append((split, place))
     if list(names) == ["id"]:
         own = {(key[0].removeprefix("train:"),): rows for key, rows in known.items() if key[0].startswith("train:")}
-        return own | known
+        counted = {key: _COUNTED.fullmatch(key[0]) for key in known}
+        of_python = {(f"{found['file']}:{found['row']}",): known[key] for key, found in counted.items() if found}
+        plain = {
+            (name.removeprefix("train:"),): rows for (name,), rows in of_python.items() if name.startswith("train:")
+        }
+        return plain | of_python | own | known
     return known
 
 

@@ -19,6 +19,7 @@ import tiny
 import kdray as kd
 from kdray.api import trials
 from kdray.api.experiments import _labeled  # pyright: ignore[reportPrivateUsage]
+from kdray.api.listing import list_corpora
 from kdray.api.runs import run_of
 from kdray.errors import ConfigError
 from kdray.methods import Batch, Method, parse_method
@@ -472,6 +473,22 @@ def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(ConfigError, match=r"must end in \.parquet, \.csv, \.jsonl"):
         kd.Dataset.from_files(tmp_path / "a.txt")
+
+
+def test_a_row_with_fewer_tags_than_tokens_is_named_where_the_file_is_read(tmp_path: Path) -> None:
+    rows = [{"tokens": ["Ada", "lived"], "tags": ["B-PER", "O"]}] * 20 + [{"tokens": ["in", "Rome"], "tags": ["O"]}]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sentence = r'own\.jsonl, line 21 has 2 tokens in "tokens", but 1 tag in "tags": every token needs one tag\.'
+    with pytest.raises(ConfigError, match=sentence):
+        kd.Dataset.from_files(tmp_path / "own.jsonl", text="tokens", label="tags", task="token_classification")
+
+
+def test_corpora_that_are_not_on_the_hub_are_not_in_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KDRAY_DATA", raising=False)
+    here = {row["corpus"]: row["here"] for row in list_corpora()}
+    assert here["sample"] == "in the package"
+    assert here["webkb"] == "not yet; only from KDRAY_DATA"
+    assert here["rte"] == "not yet; from the Hugging Face hub"
 
 
 def test_rows_that_are_held_out_for_test_have_the_share_of_each_class() -> None:

@@ -63,6 +63,18 @@ def test_integer_ids_name_rows_of_a_train_file_without_ids(tmp_path):
     assert read_predictions(path, tables, fields=["text"], labels=LABELS)["train"].predicted.tolist() == [False, True]
 
 
+@pytest.mark.parametrize(("own", "row"), [("0", 0), ("train:0", 0), ("train-0", 0), ("2", 1), ("train:train-2", 1)])
+def test_rows_of_a_dataset_in_python_are_named_by_number_or_id(tmp_path, own, row):
+    tables = {
+        "train": pa.table({"id": ["train:train-0", "train:train-2"], "text": ["one", "two"]}),
+        "test": pa.table({"id": ["test:train-1"], "text": ["three"]}),
+    }
+    path = save(tmp_path, [{"id": own, "label": "good"}, {"id": "1", "label": "bad"}])
+    found = read_predictions(path, tables, fields=["text"], labels=LABELS)
+    assert found["train"].predicted.tolist() == [row == 0, row == 1]
+    assert found["test"].predicted.tolist() == [True]
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_probabilities_become_their_logarithms_and_zeros_are_floored(tmp_path, suffix):
     path = save(tmp_path, [{"id": "a", "p:good": 0.75, "p:bad": 0.25}, {"id": "b", "p:good": 1, "p:bad": 0}], suffix)
@@ -120,7 +132,10 @@ def test_an_empty_row_has_no_prediction(tmp_path, rows, suffix):
 
 A, B = {"id": "a", "label": "good"}, {"id": "b", "p:bad": 0.5, "p:good": 0.5}
 REFUSED = [
-    ([A, {"id": "z", "label": "bad"}], "line 2.* column \"id\" is 'z', which no row of the corpus has; remove the row"),
+    (
+        [A, {"id": "z", "label": "bad"}],
+        "line 2.* column \"id\" is 'z', which no row .* has .an id of train is 'a'.; remove the row",
+    ),
     ([A, A], "column \"id\" is 'a', as in line 1; keep one of the two rows"),
     ([{"text": "one", "label": "good"}, {"text": "one", "label": "bad"}], "as in line 1 with another prediction"),
     ([{"name": "one", "label": "good"}], "has no column id and not every text .text.; found: name, label"),
