@@ -4,6 +4,7 @@ import logging
 import shutil
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,12 +21,12 @@ from kdray.corpora import CorpusSettings, kdray_data, read_corpus
 from kdray.corpora import Task as CorpusTask
 from kdray.corpora.files import check_file, find_file, read_table
 from kdray.corpora.hub import from_hub
-from kdray.corpora.notes import MANY_ROWS, UNLABELED, lone_note
+from kdray.corpora.notes import MANY_ROWS, UNLABELED, alike_note, lone_note
 from kdray.corpora.source import Source
 from kdray.corpora.splits import carve
 from kdray.corpora.tasks import HubSource
 from kdray.corpora.validate import read_labels, read_tagged
-from kdray.errors import ConfigError, listed
+from kdray.errors import ConfigError, listed, plural
 from kdray.tasks import Task, get_task, tags_of, types_of
 
 log = logging.getLogger(__name__)
@@ -218,6 +219,7 @@ def _dataset(
     of_train = plain["train"]["label"].to_pylist()
     if kind.target == "class":
         notes += _doubts(of_train, sources["train"], is_split="validation" not in plain)
+    notes += _repeats(plain["train"], texts, sources["train"], kind)
     if kind.outputs:
         classes: tuple[str, ...] = ()
     elif labels is None:
@@ -236,7 +238,7 @@ def _dataset(
         split: _numbers(table, texts, label, rows, sources[split]) for split, table in plain.items()
     }
     if "test" not in plain and "validation" not in plain:
-        kept, held_out = _with_test(plain["train"], numbers["train"], rows.labels)
+        kept, held_out = _with_test(plain["train"], numbers["train"], texts, rows.labels)
         plain = {"train": kept, "test": held_out}
         notes.append(f"no test rows were given: {len(held_out):,} of {len(kept) + len(held_out):,} rows were held out")
     for note in notes:
@@ -255,10 +257,15 @@ def _numbers(plain: pa.Table, texts: Sequence[str], label: str, task: CorpusTask
     return read_tagged(labels.append_column(texts[0], plain[texts[0]]), texts[0], label, task, source)[1]
 
 
-def _with_test(train: pa.Table, numbers: pa.ChunkedArray, classes: Sequence[str]) -> tuple[pa.Table, pa.Table]:
-    """The rows that stay in train, and those held out for test, with each class's share."""
-    by_class = train.select(["id"]).append_column("label", numbers)
-    _, taken = carve(by_class, fraction=TEST_FRACTION, seed=_TEST_SEED, names=classes)
+def _with_test(
+    train: pa.Table, numbers: pa.ChunkedArray, texts: Sequence[str], classes: Sequence[str]
+) -> tuple[pa.Table, pa.Table]:
+    """The rows that stay in train, and those held out for test: of each class its share, rows of one text together if they fit."""
+    keys = list(map(repr, zip(*(train[name].to_pylist() for name in texts), strict=True)))
+    by_class = train.select(["id"]).append_column("label", numbers).append_column("texts", pa.array(keys))
+    most = max(Counter(keys).values())  # a text of more rows than half of the part would not fit into it
+    group_by = "texts" if 1 < most <= TEST_FRACTION * len(keys) / 2 else None
+    _, taken = carve(by_class, fraction=TEST_FRACTION, seed=_TEST_SEED, group_by=group_by, names=classes)
     is_taken = pc.is_in(train["id"], value_set=taken["id"].combine_chunks())
     return train.filter(pc.invert(is_taken)), train.filter(is_taken)
 
@@ -271,6 +278,8 @@ def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, source
                 f"{source.name} has no column {column!r}; found: {', '.join(table.column_names)}. Name the columns "
                 "with text= and label=."
             )
+    if label in texts:
+        raise ConfigError(f"{source.name}: column {label!r} is given as text and as label; name two columns.")
     values = table[label].to_pylist()
     if kind.target == "class":
         values = [None if each is None or each != each else _shown(each) for each in values]  # nan is not itself
@@ -308,8 +317,29 @@ def _refuse_empty(table: pa.Table, texts: Sequence[str], source: Source) -> None
 def _doubts(labels: Sequence[str | None], source: Source, *, is_split: bool) -> list[str]:
     """What a reader should know of the labels of train: rows without one, and classes that may be typing errors."""
     notes = _unlabeled([row for row, label in enumerate(labels) if label is None], source)
-    lone = lone_note(labels, is_split=is_split)
-    return [*notes, f"{lone}; is this a typing error?"] if lone else notes
+    if alike := alike_note(labels):
+        notes.append(f"{alike}; is this a typing error?")
+    if lone := lone_note(labels, is_split=is_split):
+        notes.append(f"{lone}; is this a typing error?")
+    return notes
+
+
+def _repeats(train: pa.Table, texts: Sequence[str], source: Source, kind: Task) -> list[str]:
+    """Notes on rows of train that have the texts of an earlier row, and on texts with more than one label."""
+    labels_of: dict[str, set[str]] = {}
+    again: list[int] = []
+    keys = map(repr, zip(*(train[name].to_pylist() for name in texts), strict=True))
+    for row, (key, label) in enumerate(zip(keys, train["label"].to_pylist(), strict=True)):
+        if key in labels_of:
+            again.append(row)
+        labels_of.setdefault(key, set()).update([] if label is None else [repr(label)])
+    notes: list[str] = []
+    if again:
+        what = f"{plural(len(again), 'row')} of train {'has' if len(again) == 1 else 'have'} the text of an earlier row"
+        notes.append(f"{what}: {source.at(*again)}")
+    if kind.target == "class" and (torn := sum(len(found) > 1 for found in labels_of.values())):
+        notes.append(f"{plural(torn, 'text')} of train {'has' if torn == 1 else 'have'} rows with different labels")
+    return notes
 
 
 def _unlabeled(rows: Sequence[int], source: Source) -> list[str]:

@@ -66,7 +66,7 @@ def show_benchmark(
         print(f"{machine['processor']}, {machine['cores']} cores, {', '.join(machine['instruction_set'])}\n")
         print(table(found.candidates), end="\n\n")
         print(table(rows))
-        print("\nWith the tokenizer, but for model_p50_ms; times_faster compares p50 with that of the first model.")
+        print("\nTimes include the tokenizer, except model_p50_ms; times_faster compares p50 with the first model.")
     if found.load.sentence:
         print(f"kdray: {found.load.sentence}", file=sys.stderr)
     return found.plain()

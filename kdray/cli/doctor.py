@@ -5,17 +5,26 @@ from typing import Any
 
 from kdray.api.doctor import doctor
 from kdray.cli.show import bold
+from kdray.errors import ConfigError
 
 
 def show_machine(*, ray: bool, address: str | None, quiet: bool) -> dict[str, Any]:
-    """Print what was found; advice goes to standard error."""
+    """Print what was found; advice goes to standard error.
+
+    Raises:
+        ConfigError: No cluster answers at the address.
+    """
     found = doctor(ray=ray, address=address)
+    is_lost = address is not None and not found["ray"].startswith("answers")
     if not quiet:
         for name, value in found.items():
             if name != "advice":
                 print(f"{bold(name)}: {_shown(name, value)}")
         for sentence in found["advice"]:
-            print(f"kdray: {sentence}.", file=sys.stderr)
+            if not (is_lost and sentence.startswith("Ray ")):  # said by the error
+                print(f"kdray: {sentence}.", file=sys.stderr)
+    if is_lost:
+        raise ConfigError(f"Ray {found['ray']}")
     return found
 
 

@@ -178,7 +178,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"invalid int value: (.*)", r"expected a whole number, found \1", message)
         message = re.sub(r"invalid float value: (.*)", r"expected a number, found \1", message)
-        if found := re.fullmatch(r"argument (--\S+): invalid choice: '(.*)' \(choose from (.*)\)", message):
+        if found := re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message):
             flag, given, choices = found[1], found[2], found[3].replace("'", "").split(", ")
             near = did_you_mean(given, choices, otherwise=f"allowed are {', '.join(choices)}.")
             inside = [each for each in choices if given in each]

@@ -87,7 +87,7 @@ def _read_csv(path: Path, shown: str) -> pa.Table:
     """Every cell as text: a row whose text is "NA", "1" or a date must not become a null, a number or a timestamp."""
     rows = csv_rows(path, shown)
     _, names = next(rows, (1, list[str]()))  # none: there is nothing but a byte order mark
-    _refuse_other_separator(names, shown)
+    refuse_other_separator(names, shown)
     if len(set(names)) < len(names):
         raise ConfigError(f"{shown} has two columns of one name: {', '.join(names)}; rename one.")
     if (table := csv_table(path, names)) is not None:
@@ -104,8 +104,12 @@ def _read_csv(path: Path, shown: str) -> pa.Table:
     return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
 
 
-def _refuse_other_separator(names: list[str], shown: str) -> None:
-    """One column whose name holds another separator is several columns."""
+def refuse_other_separator(names: Sequence[str], shown: object) -> None:
+    """One column whose name holds another separator is several columns.
+
+    Raises:
+        ConfigError: It does.
+    """
     for mark, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
         if len(names) == 1 and mark in names[0]:
             raise ConfigError(

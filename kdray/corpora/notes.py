@@ -101,6 +101,20 @@ def lone_note(labels: Iterable[str | None], *, is_split: bool) -> str | None:
     return f"{subject} only 1 of {rows:,} rows{follows}"
 
 
+def alike_note(labels: Iterable[str | None]) -> str | None:
+    """One phrase for labels that differ only in case or in spaces around them.
+
+    >>> alike_note(["joy", "Joy", "joy ", "fear"])
+    "labels 'Joy', 'joy', 'joy ' differ only in case or spaces"
+    """
+    alike: dict[str, set[str]] = {}
+    for label in labels:
+        if label is not None:
+            alike.setdefault(" ".join(label.casefold().split()), set()).add(label)
+    found = [each for _, group in sorted(alike.items()) if len(group) > 1 for each in sorted(group)]
+    return f"labels {listed(map(repr, found[:6]), len(found))} differ only in case or spaces" if found else None
+
+
 def overlap_note(splits: Mapping[str, pa.Table], task: Task) -> str | None:
     """One phrase for each reported split with rows whose texts are those of a row of train; None where there are none.
 

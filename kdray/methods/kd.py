@@ -22,8 +22,8 @@ class KD(SoftLabels):
     """Soft labels of one teacher.
 
     Attributes:
-        alpha_end: Where alpha ends, if it moves: linearly with the steps of the training. None keeps it as it is.
-        temperature_end: The same of the temperature.
+        alpha_end: Alpha at the end of the training; it moves there linearly with the steps. None keeps it as it is.
+        temperature_end: The temperature at the end of the training, in the same way.
         kd_term: `kl`, or `mse` between logits (temperature, T², direction and reduction are then refused).
     """
 

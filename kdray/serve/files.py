@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from kdray.corpora.files import check_file
+from kdray.corpora.files import check_file, refuse_other_separator
 from kdray.corpora.lines import csv_rows, json_rows, undecodable
 from kdray.errors import ConfigError, plural
 from kdray.export.predict import tagged
@@ -134,6 +134,7 @@ def _predicted(
     names = [options.columns.get(name, name) for name in scorer.fields]
     for text, name in zip(scorer.fields, names, strict=True):
         if name not in part.table.column_names:
+            refuse_other_separator(part.table.column_names, source)
             found = ", ".join(part.table.column_names)
             raise ConfigError(f"{source} has no column {name!r}; found: {found}. Name it with --column {text}=COLUMN.")
     rows: list[Row] = []

@@ -475,6 +475,25 @@ def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
         kd.Dataset.from_files(tmp_path / "a.txt")
 
 
+def test_rows_with_one_text_are_held_out_together_and_doubtful_rows_are_noted() -> None:
+    texts = [f"row {row}" for row in range(150)] + [f"row {row}" for row in range(50)]
+    labels = ["joy", "fear"] * 75 + ["joy", "fear"] * 24 + ["Fear ", "joy"]
+    data = kd.Dataset.from_pandas(pd.DataFrame({"text": texts, "label": labels}))
+    kept, held_out = (set(data.tables[split]["text"].to_pylist()) for split in ("train", "test"))
+    assert held_out
+    assert not kept & held_out
+    notes = " / ".join(data.notes)
+    assert "labels 'Fear ', 'fear' differ only in case or spaces; is this a typing error?" in notes
+    assert "50 rows of train have the text of an earlier row: positions 150, 151, 152 and 47 more" in notes
+    assert "2 texts of train have rows with different labels" in notes
+
+
+def test_a_column_cannot_be_text_and_label() -> None:
+    frame = pd.DataFrame({"text": ["a", "b"] * 5, "queue": ["x", "y"] * 5})
+    with pytest.raises(ConfigError, match=r"column 'queue' is given as text and as label; name two columns\.$"):
+        kd.Dataset.from_pandas(frame, text=["text", "queue"], label="queue")
+
+
 def test_a_row_with_fewer_tags_than_tokens_is_named_where_the_file_is_read(tmp_path: Path) -> None:
     rows = [{"tokens": ["Ada", "lived"], "tags": ["B-PER", "O"]}] * 20 + [{"tokens": ["in", "Rome"], "tags": ["O"]}]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

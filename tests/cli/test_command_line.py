@@ -363,7 +363,7 @@ def test_an_empty_run_file_starts_no_run(tmp_path: Path, capsys: pytest.CaptureF
         ("run", "the following arguments are required: file; --help lists what is allowed."),
         ("sweep sweep.yaml --trials x", "--trials: expected a whole number, found 'x'; --help lists what is allowed."),
         ("export student", "the following arguments are required: --out; --help lists what is allowed."),
-        ("store lss", "action: invalid choice: 'lss' (choose from "),
+        ("store lss", "action lss is unknown; did you mean ls?"),
         ("serve student --port http", "--port: expected a whole number, found 'http'; --help lists what is allowed."),
     ],
 )

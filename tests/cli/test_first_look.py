@@ -161,7 +161,7 @@ def test_a_command_without_words_shows_the_commands(capsys: pytest.CaptureFixtur
 
 
 def test_doctor_tries_a_cluster(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--address", "127.0.0.1:1"]) == 0
+    assert main(["doctor", "--address", "127.0.0.1:1"]) == 2
     printed = capsys.readouterr()
     sentence = "cannot be reached: --address 127.0.0.1:1: nothing answers there"
     assert f"ray: {sentence}" in printed.out

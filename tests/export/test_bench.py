@@ -184,7 +184,7 @@ def test_a_process_that_fails_is_an_error_with_its_last_line(saved: Path) -> Non
         (
             ["{saved}"],
             {"texts": Path("none.txt")},
-            r"none\.txt: there is no such file; give .* in .*, \.txt\.",
+            r"none\.txt: there is no such file; check its name and folder\.",
         ),
         (["{saved}"], {"batches": (0,)}, r"batches = \[0\], seconds = 1e-09: both must be above 0"),
         (["{onnx}@bf16"], {}, "a bundle has the precision that it was exported with; leave out @bf16"),
