@@ -260,7 +260,10 @@ def _numbers(plain: pa.Table, texts: Sequence[str], label: str, task: CorpusTask
 def _with_test(
     train: pa.Table, numbers: pa.ChunkedArray, texts: Sequence[str], classes: Sequence[str]
 ) -> tuple[pa.Table, pa.Table]:
-    """The rows that stay in train, and those held out for test: of each class its share, rows of one text together if they fit."""
+    """The rows that stay in train, and those held out for test: of each class its share, rows of one text together.
+
+    Where a text has more rows than half of that part, rows are held out one by one.
+    """
     keys = list(map(repr, zip(*(train[name].to_pylist() for name in texts), strict=True)))
     by_class = train.select(["id"]).append_column("label", numbers).append_column("texts", pa.array(keys))
     most = max(Counter(keys).values())  # a text of more rows than half of the part would not fit into it
