@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import kdray  # noqa: E402
+from kdray.api.listing import method_example  # noqa: E402
 from kdray.config.reference import Setting, settings  # noqa: E402
 from kdray.methods import METHODS, Method  # noqa: E402
 
@@ -110,7 +111,7 @@ def method_page(method: type[Method]) -> str:
         )
     own = [each for each in settings(f"method.{name}") if each.of == name]
     lines += ["## Settings", table(own) if own else "None."]
-    lines += ["## Use", f"```sh\nkdray run recipes/sample.yaml method.name={name}\n```"]
+    lines += ["## Use", f"```sh\n{method_example(method)}\n```"]
     lines.append(
         f"In Python: `kd.methods.{method.__name__}()`. The page [Methods](../methods.md) compares all methods."
     )

@@ -1,13 +1,14 @@
 """Lists: the methods, the named corpora, the settings."""
 
 import difflib
+import inspect
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from kdray.corpora import TASKS, Task, kdray_data
-from kdray.errors import ConfigError
-from kdray.methods import METHODS
+from kdray.errors import ConfigError, did_you_mean
+from kdray.methods import METHODS, Method, method_named
 
 
 def list_methods() -> list[dict[str, Any]]:
@@ -17,25 +18,73 @@ def list_methods() -> list[dict[str, Any]]:
     >>> [row["needs"] for row in list_methods() if row["method"] == "kd"]
     ['logits']
     """
-    rows: list[dict[str, Any]] = []
-    for method in METHODS:
-        defaults = method()  # pyright: ignore[reportCallIssue]
-        needs = frozenset[str]().union(*(phase.method.needs for phase in defaults.phases(1)))
-        most = "∞" if method.max_teachers is None else str(method.max_teachers)
-        teachers = most if method.min_teachers == method.max_teachers else f"{method.min_teachers}–{most}"
-        rows.append(
-            {
-                "method": defaults.name,
-                "title": method.title,
-                "needs": ", ".join(sorted(needs)) or "nothing",
-                "assistant": "yes" if defaults.uses_assistant else "no",
-                "access": method.access,
-                "teachers": teachers,
-                "source": method.source,
-                "status": method.status,
-            }
-        )
-    return rows
+    return [_row(method) for method in METHODS]
+
+
+def _row(method: type[Method]) -> dict[str, Any]:
+    defaults = method()  # pyright: ignore[reportCallIssue]
+    needs = frozenset[str]().union(*(phase.method.needs for phase in defaults.phases(1)))
+    most = "∞" if method.max_teachers is None else str(method.max_teachers)
+    teachers = most if method.min_teachers == method.max_teachers else f"{method.min_teachers}–{most}"
+    return {
+        "method": defaults.name,
+        "title": method.title,
+        "needs": ", ".join(sorted(needs)) or "nothing",
+        "assistant": "yes" if defaults.uses_assistant else "no",
+        "access": method.access,
+        "teachers": teachers,
+        "source": method.source,
+        "status": method.status,
+    }
+
+
+def method_example(method: type[Method]) -> str:
+    """A command that trains the sample's student by one of kdray's methods.
+
+    >>> from kdray.api.listing import method_example
+    >>> from kdray.methods import KD
+    >>> method_example(KD)
+    'kdray run recipes/sample.yaml method.name=kd'
+    """
+    defaults = method()  # pyright: ignore[reportCallIssue]
+    words = ["kdray run recipes/sample.yaml", f"method.name={defaults.name}"]
+    if method.min_teachers > 1:
+        words.append("teachers='[{name: one, encoder: minilm}, {name: two, encoder: minilm, train: {seed: 1}}]'")
+    if any(phase.method.compares_tokens for phase in defaults.phases(1)):
+        words.append("prune.policy=none")
+    if defaults.name == "soft_classic":
+        words.append("student='{architecture: naive_bayes}'")
+    return " ".join(words)
+
+
+def method_about(name: str) -> dict[str, Any]:
+    """The row of a method, the head of its file (source, formula, needs, ...), and its settings.
+
+    Args:
+        name: Of kdray's, or `my_file.py:MyKD` for one of your own.
+
+    Raises:
+        ConfigError: There is no such method; the sentence names the nearest one.
+
+    >>> from kdray.api.listing import method_about
+    >>> print(method_about("kd")["head"].splitlines()[0])
+    Vanilla knowledge distillation.
+    """
+    from kdray.config.reference import settings
+
+    known = {method.model_fields["name"].default: method for method in METHODS}
+    if ":" not in name and name not in known:
+        hint = did_you_mean(name, known, otherwise="kdray methods lists them.")
+        raise ConfigError(f"method {name!r} is unknown; {hint}")
+    method = known.get(name) or method_named(name)
+    own = [asdict(each) for each in settings(f"method.{name}" if name in known else name) if each.of]
+    return {
+        **_row(method),
+        "method": name,
+        "head": inspect.getdoc(inspect.getmodule(method)) or "",
+        "settings": own,
+        "example": method_example(method) if name in known else f"kdray run recipes/sample.yaml method.name={name}",
+    }
 
 
 def list_corpora() -> list[dict[str, Any]]:

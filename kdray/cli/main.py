@@ -155,7 +155,8 @@ def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     add_serve(commands, common)
     _add_bench(commands, common)
     add_papers(commands, common)
-    commands.add_parser("methods", parents=[common])
+    methods = commands.add_parser("methods", parents=[common])
+    methods.add_argument("name", nargs="?", help="of one method, to read all about it: kd, or my_file.py:MyKD")
     commands.add_parser("corpora", parents=[common])
     one_of = commands.add_parser("settings", parents=[common])
     one_of.add_argument("prefix", nargs="?", default="", help="for example train.epochs, method.kd, my_file.py:MyKD")
@@ -289,7 +290,7 @@ def _store(arguments: argparse.Namespace) -> Any:
 def _methods(arguments: argparse.Namespace) -> Any:
     from kdray.cli.listing import show_methods
 
-    return show_methods(quiet=arguments.json)
+    return show_methods(arguments.name, quiet=arguments.json)
 
 
 def _corpora(arguments: argparse.Namespace) -> Any:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import tiny
 import yaml
 
-from kdray.api.listing import list_methods
+from kdray.api.listing import list_methods, method_example
 from kdray.api.stages import run_stage
 from kdray.cli import main
 from kdray.cli.flags import run_program, student_rows
@@ -23,7 +24,10 @@ from kdray.cli.main import Parser, guarded
 from kdray.cli.runs import _show
 from kdray.cli.show import struck_out
 from kdray.config import load, merge, parse
-from kdray.methods import METHODS
+from kdray.corpora import CorpusSettings, read_corpus
+from kdray.corpora.stored import StoredTask
+from kdray.methods import METHODS, Method
+from kdray.stages import check_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +37,60 @@ def test_methods_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(capsys.readouterr().out)
     assert {row["method"] for row in rows} == {method.model_fields["name"].default for method in METHODS}
     assert all(row["source"] and row["needs"] for row in rows)
+
+
+def test_methods_shows_one_with_its_formula_its_settings_and_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods", "kd"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("kd: Vanilla KD (as published)\n")
+    for part in (
+        "\nSource: Hinton et al. 2015",
+        "\nFormula: ",
+        "method.alpha = 0.5: number from 0 to 1",
+        "decisions.md",
+    ):
+        assert part in text
+    assert "kdray run recipes/sample.yaml method.name=kd\n" in text
+    assert "None" not in text  # null in a run file
+    assert main(["methods", "finetune"]) == 0
+    assert "\nSettings\nnone\n" in capsys.readouterr().out
+
+
+def test_methods_shows_one_from_outside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "halved.py"
+    file.write_text(
+        '"""Half of the loss."""\n\nfrom kdray.methods import KD\n\n\nclass Halved(KD):\n'
+        '    """A share.\n\n    Attributes:\n        part: That is left.\n    """\n\n    part: float = 0.5\n'
+    )
+    assert main(["methods", f"{file}:Halved", "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["head"] == "Half of the loss."
+    assert about["settings"][-1] == {
+        "key": "method.part",
+        "of": "Halved",
+        "type": "number",
+        "default": "0.5",
+        "meaning": "That is left.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("kdd", "did you mean kd?"), ("minilmv3", "did you mean minilmv2?"), ("x", "kdray methods lists them.")],
+)
+def test_methods_refuses_an_unknown_name(name: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods", name]) == 2
+    assert capsys.readouterr().err == f"kdray: method {name!r} is unknown; {hint}\n"
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.model_fields["name"].default)
+def test_example_of_a_method_is_accepted(method: type[Method]) -> None:
+    command, *given = shlex.split(method_example(method))[1:]
+    assert command == "run"
+    run = load(ROOT / given[0], given[1:])
+    task = read_corpus(CorpusSettings(name="sample"), data_dir=None).task
+    check_run(run, StoredTask(task.name, task.fields, task.labels, task.metrics, task.kind))
+    assert type(run.method) is method
 
 
 def test_broken_pipe_is_ignored() -> None:
