@@ -60,10 +60,14 @@ def show_papers(arguments: argparse.Namespace) -> Any:
 
 def _show(found: Mapping[str, Any]) -> None:
     print(f"\n{found['name']}: {found['title']} ({found['unit']})")
-    print(table(found["lines"]))
+    print(table(found["lines"], decimals=_decimals(found["unit"])))
     if seeds := found.get("seeds"):
         print(f"seeds: {', '.join(map(str, seeds))}")
     print("differs from the paper:" + ("".join(f"\n- {each}" for each in found["differs"]) or " nothing that is known"))
+
+
+def _decimals(unit: str) -> int:
+    return 2 if "%" in unit else 4
 
 
 def _refuse(arguments: argparse.Namespace, rest: str) -> None:
@@ -78,7 +82,7 @@ def _system(name: str, *, quiet: bool) -> dict[str, Any]:
     lines = [{"row": row, **dict(zip(printed.columns, values, strict=True))} for row, values in printed.rows.items()]
     if not quiet:
         print(f"\n{name}: {printed.title}{f' ({printed.unit})' if printed.unit else ''}")
-        print(table(lines))
+        print(table(lines, decimals=_decimals(printed.unit)))
         print("\n".join(f"\n{row}:\n{command}" for row, command in printed.commands.items()))
     return {"name": name, "title": printed.title, "unit": printed.unit, "lines": lines, "commands": printed.commands}
 

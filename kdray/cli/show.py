@@ -27,10 +27,14 @@ def width() -> int:
     return min(100, shutil.get_terminal_size().columns)
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Columns in the order in which the rows first name them; what a row lacks is a dash."""
+def table(rows: Sequence[Mapping[str, Any]], *, decimals: int = 4) -> str:
+    """Columns in the order in which the rows first name them; what a row lacks is a dash.
+
+    Args:
+        decimals: Of fractions below 100.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [names, *([_cell(row.get(name)) for name in names] for row in rows)]
+    cells = [names, *([_cell(row.get(name), decimals) for name in names] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
     numeric = [all(not isinstance(row.get(name), str) for row in rows) for name in names]
     lines = [
@@ -58,9 +62,9 @@ def _aligned(cell: str, width: int, right: bool) -> str:
     return cell.rjust(width) if right else cell.ljust(width)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, decimals: int) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}"
+        return f"{value:.{decimals}f}" if abs(value) < 100 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
