@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from kdray.config import checked
 from kdray.corpora import CorpusSettings, kdray_data, read_corpus
 from kdray.corpora import Task as CorpusTask
+from kdray.corpora.empty import empty_rows, skipped_note, without_empty
 from kdray.corpora.files import check_file, find_file, read_table
 from kdray.corpora.hub import from_hub
 from kdray.corpora.notes import MANY_ROWS, UNLABELED, alike_note, lone_note
@@ -84,7 +85,8 @@ class Dataset:
             text: The column of texts, or two columns for pairs.
             label: The column of labels; missing labels are unlabeled rows.
             labels: The classes in their order; None takes those of `train`, sorted, with a line in the log.
-            options: Further settings of `corpus`, such as `metrics=("macro_f1",)`.
+            options: Further settings of `corpus`, such as `metrics=("macro_f1",)`, or `skip_empty=True` to leave out
+                rows without a text.
 
         Raises:
             ConfigError: A column or a class is missing.
@@ -214,6 +216,8 @@ def _dataset(
     task = options.get("task", "single_label")
     kind = get_task(task)
     plain = {split: _plain(table, texts, label, split, sources[split], kind) for split, table in tables.items()}
+    if options.get("skip_empty"):
+        plain, sources = _without_empty(plain, texts, sources, notes)
     for split, table in plain.items():
         _refuse_empty(table, texts, sources[split])
     of_train = plain["train"]["label"].to_pylist()
@@ -246,6 +250,7 @@ def _dataset(
     fields = tuple({"name": each, "role": "body" if len(texts) == 1 else "pair"} for each in texts)
     every = {**({"labels": classes} if classes else {}), "fields": fields, **options}
     checked(CorpusSettings, {"name": "folder", "path": name, **every}, source=name)  # wrong ones are refused now
+    every.pop("skip_empty", None)  # done
     return Dataset(name, plain, every, tuple(notes))
 
 
@@ -305,16 +310,23 @@ def _check_classes(classes: Sequence[str], labels: Sequence[str | None], column:
         )
 
 
+def _without_empty(
+    plain: Mapping[str, pa.Table], texts: Sequence[str], sources: Mapping[str, Source], notes: list[str]
+) -> tuple[dict[str, pa.Table], dict[str, Source]]:
+    """The rows with texts and where they are from; adds how many were left out to the notes."""
+    found = {split: without_empty(table, texts, sources[split]) for split, table in plain.items()}
+    if skipped := {split: number for split, (_, _, number) in found.items() if number}:
+        notes.append(skipped_note(skipped))
+    return {split: each[0] for split, each in found.items()}, {split: each[1] for split, each in found.items()}
+
+
 def _refuse_empty(table: pa.Table, texts: Sequence[str], source: Source) -> None:
     for column in texts:
-        empty = [
-            row
-            for row, value in enumerate(table[column].to_pylist())
-            if value is None or (isinstance(value, str) and not value.strip())
-        ]
-        if empty:
+        if empty := empty_rows(table, [column]):
             fix = "remove the row" if len(empty) == 1 else "remove these rows"
-            raise ConfigError(f"{source}, {source.at(*empty)}: column {column!r} is empty; {fix}.")
+            raise ConfigError(
+                f"{source}, {source.at(*empty)}: column {column!r} is empty; {fix}, or give skip_empty=True."
+            )
 
 
 def _doubts(labels: Sequence[str | None], source: Source, *, is_split: bool) -> list[str]:

@@ -3,13 +3,14 @@
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 import pyarrow as pa
 
 from kdray.corpora import hub
+from kdray.corpora.empty import without_empty
 from kdray.corpora.files import READERS, find_file, read_table
 from kdray.corpora.notes import SplitFacts, check_rows, manifest_of
 from kdray.corpora.own import checked, own_corpus
@@ -31,12 +32,14 @@ class RawCorpus:
         origin: what was found, without a path of this machine.
         sources: how errors name each split and its rows.
         facts: entries of the manifest in the data's folder.
+        skipped: rows without a text that were left out, by file split.
     """
 
     tables: Mapping[str, pa.Table]
     origin: str
     sources: Mapping[str, Source]
     facts: SplitFacts = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def kdray_data() -> Path | None:
@@ -145,7 +148,19 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
         more = {settings.language_field} if settings.language_field else set[str]()
         is_tokens = get_task(task.kind).target == "tags"
         task = dataclasses.replace(task, fields=_only_text(raw, settings.columns, more, is_tokens=is_tokens))
+    if settings.skip_empty:
+        raw = _without_empty(raw, [settings.columns.get(each, each) for each in task.field_names])
     return task, raw
+
+
+def _without_empty(raw: RawCorpus, columns: Sequence[str]) -> RawCorpus:
+    found = {split: without_empty(table, columns, raw.sources[split]) for split, table in raw.tables.items()}
+    return dataclasses.replace(
+        raw,
+        tables={split: table for split, (table, _, _) in found.items()},
+        sources={split: source for split, (_, source, _) in found.items()},
+        skipped={split: number for split, (_, _, number) in found.items() if number},
+    )
 
 
 def _one_file(file: Path | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kdray.corpora.empty import skipped_note
 from kdray.corpora.finding import RawCorpus, from_function, from_name, from_user
 from kdray.corpora.notes import UNLABELED, lone_note, overlap_note, size_note
 from kdray.corpora.phrases import phrase_groups
@@ -195,6 +196,8 @@ def _note(raw: RawCorpus, task: Task, settings: CorpusSettings, splits: Mapping[
     phrases = [size_note(task, rows, raw.facts)]
     if settings.name == "sample":
         phrases.insert(0, _SAMPLE_NOTE)
+    if raw.skipped:
+        phrases.append(skipped_note(raw.skipped))
     if settings.limit is not None:
         there = sum(rows.get(split, 0) for split in (TRAIN, *task.extra_train))
         phrases.append(f"limited to {settings.limit:,} of {there:,} train rows")

@@ -44,6 +44,8 @@ class CorpusSettings(Settings):
         path: the folder with `train` and `test` (or `validation`) as .parquet, .csv or .jsonl; only with `folder`.
         columns: field name, `label` or `id` to the column that holds it; a name that is left out is the column itself.
         fields: the texts of a row and their roles; left out, a single text column is the `body`.
+        skip_empty: rows of a file without a text (or without a token) are left out, with a note of how many; else the
+            first of them is an error. A pair needs both texts.
         labels: class names in class order; a file may hold these names or the class numbers (-1: no label). Where a
             name is a number, but not its own position, such as in 1 to 5, a file holds names.
         task: what is learned from the labels: `single_label`, `multi_label` (a list of labels a row, or names joined
@@ -72,6 +74,7 @@ class CorpusSettings(Settings):
     path: Name | None = None
     columns: dict[str, str] = Setting(default_factory=dict[str, str])
     fields: tuple[Field, ...] = ()
+    skip_empty: bool = False
     labels: tuple[str, ...] = ()
     task: str = "single_label"
     tags: Literal["strict", "mend"] = "strict"
@@ -135,7 +138,7 @@ class CorpusSettings(Settings):
                 raise ValueError(f"name = folder needs labels: {needed} {what}, found {len(self.labels)}")
             self._check_tags(kind)
             return self
-        for key in ("path", "columns", "fields", "labels", "task", "tags"):
+        for key in ("path", "columns", "fields", "skip_empty", "labels", "task", "tags"):
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
                 raise ValueError(f"{key} is used only with name = folder, but name = {self.name}")
         return self

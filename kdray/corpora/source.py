@@ -19,13 +19,19 @@ class Source:
     Attributes:
         name: As messages name it.
         file: None of rows that are not in a file.
+        rows: Where some rows were left out, the positions of those that remain; None where all did.
     """
 
     name: str
     file: Path | None = None
+    rows: Sequence[int] | None = None
 
     def __str__(self) -> str:
         return self.name
+
+    def position(self, row: int) -> int:
+        """Of a row that remains: its position among all rows."""
+        return int(row) if self.rows is None else self.rows[row]
 
     def at(self, *rows: int) -> str:
         """
@@ -37,8 +43,8 @@ class Source:
         >>> Source("train.parquet", Path("train.parquet")).at(0, 1, 2, 5, 8)
         'rows 1, 2, 3 and 2 more (the first is 1)'
         """
-        named = rows[:3]
-        word, numbers, note = "position", [int(row) for row in named], " (the first is 0)"
+        named = [self.position(row) for row in rows[:3]]
+        word, numbers, note = "position", named, " (the first is 0)"
         if self.file is not None:
             by_line = self.file.suffix != ".parquet"
             word, note = ("line", "") if by_line else ("row", " (the first is 1)")

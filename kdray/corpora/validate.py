@@ -12,6 +12,7 @@ from kdray.origin import outside
 from kdray.tasks import LabelError, get_task, mended
 from kdray.utf8 import is_readable
 
+_NO_TEXT = "is empty; every field needs text: remove the row, fill it, or set corpus.skip_empty = true"
 _LISTS_OF_TEXT = tuple(kind(each) for kind in (pa.list_, pa.large_list) for each in (pa.string(), pa.large_string()))
 
 
@@ -83,7 +84,7 @@ def _texts(raw: pa.Table, column: str, source: Source) -> pa.ChunkedArray:
     if found is None:
         raise ConfigError(f'{source}, column "{column}" is of type {raw[column].type}; a field must be text.')
     trimmed = pc.utf8_trim_whitespace(pc.fill_null(found, ""))
-    _refuse_first(pc.equal(trimmed, ""), source, column, "is empty; every field needs text, remove the row or fill it")
+    _refuse_first(pc.equal(trimmed, ""), source, column, _NO_TEXT)
     return found
 
 
@@ -206,7 +207,7 @@ def _allowed(task: Task) -> str:
 
 def _ids(raw: pa.Table, column: str, split: str, source: Source) -> pa.Array | pa.ChunkedArray:
     if column not in raw.column_names:
-        return pa.array([f"{split}:{row}" for row in range(raw.num_rows)])
+        return pa.array([f"{split}:{source.position(row)}" for row in range(raw.num_rows)])
     values = raw[column]
     own = values.cast(pa.string()) if pa.types.is_integer(values.type) else _as_text(values, source, column)
     if own is None:

@@ -532,8 +532,8 @@ def test_refuses_empty_texts(tmp_path, text):
     rows = texts(20)
     rows[7]["text"] = text
     assert refusal(with_train(tmp_path, rows)) == (
-        f'folder {tmp_path.name}/train.jsonl, line 8, column "text" is empty; every field needs text, '
-        "remove the row or fill it."
+        f'folder {tmp_path.name}/train.jsonl, line 8, column "text" is empty; every field needs text: '
+        "remove the row, fill it, or set corpus.skip_empty = true."
     )
 
 

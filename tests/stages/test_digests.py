@@ -113,6 +113,8 @@ COUNTS_NOT: dict[str, tuple[Any, str]] = {
     "store": ("elsewhere", "where results lie"),
     "corpus.path": (COPY, "the rows themselves are in the digest"),
     "teachers.0.init_from.corpus.path": (COPY, "the rows themselves are in the digest"),
+    "corpus.skip_empty": (True, "the rows that remain are in the digest"),
+    "teachers.0.init_from.corpus.skip_empty": (True, "the rows that remain are in the digest"),
     "teachers.0.name": ("renamed", "what it is called in logs and tables"),
     **{
         f"{where}.checkpoint_steps": (5, "how often a training is saved")
