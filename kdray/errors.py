@@ -78,6 +78,16 @@ def listed(first: Iterable[object], total: int) -> str:
     return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
 
 
+def one_of(names: Sequence[str]) -> str:
+    """Names to choose from.
+
+    >>> one_of([".parquet", ".csv", ".jsonl"]), one_of(["kd"])
+    ('.parquet, .csv or .jsonl', 'kd')
+    """
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def did_you_mean(given: str, known: Iterable[str], *, otherwise: str) -> str:
     """The end of a sentence that refuses a name: a question with the nearest name, or what is said without one.
 

@@ -9,10 +9,19 @@ import pyarrow.parquet as pq
 
 from kdray.corpora.lines import csv_rows, csv_table, json_rows, undecodable
 from kdray.corpora.source import Source
-from kdray.errors import ConfigError, near_path, plural
+from kdray.errors import ConfigError, near_path, one_of, plural
 from kdray.utf8 import is_text
 
 _EXACT = 2**53  # whole numbers up to this one are the same as fractions
+
+
+def ending(path: Path) -> str:
+    """The suffix that says how a file is read, in lower case.
+
+    >>> ending(Path("Tickets.CSV"))
+    '.csv'
+    """
+    return path.suffix.lower()
 
 
 def find_file(folder: Path, split: str) -> Path | None:
@@ -21,7 +30,10 @@ def find_file(folder: Path, split: str) -> Path | None:
     Raises:
         ConfigError: where there is more than one, since they may differ.
     """
-    found = [path for suffix in READERS if (path := folder / f"{split}{suffix}").is_file()]
+    if not folder.is_dir():
+        return None
+    there = [path for path in sorted(folder.iterdir()) if path.stem == split and path.is_file()]
+    found = [path for suffix in READERS for path in there if ending(path) == suffix]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise ConfigError(f"{folder.name} holds {names}: one file for each split is allowed, remove all but one.")
@@ -39,14 +51,14 @@ def check_file(path: Path, *, shown: str = "", endings: Sequence[str] | None = N
     """
     allowed = tuple(READERS) if endings is None else endings
     given = shown or str(path)
-    wanted = f"give a file that ends in {', '.join(allowed)}."
+    wanted = f"give a file that ends in {one_of(allowed)}."
     if path.is_dir():
         raise ConfigError(f"{given} is a folder; {wanted}")
     if not path.is_file():
-        fix = "check its name and folder." if path.suffix in allowed else wanted
+        fix = "check its name and folder." if ending(path) in allowed else wanted
         raise ConfigError(f"{given}: there is no such file; {near_path(path, allowed, otherwise=fix)}")
-    if path.suffix not in allowed:
-        raise ConfigError(f"{given}: the file must end in {', '.join(allowed)}.")
+    if ending(path) not in allowed:
+        raise ConfigError(f"{given}: the file must end in {one_of(allowed)}.")
 
 
 def read_table(path: Path, shown: str) -> pa.Table:
@@ -62,12 +74,12 @@ def read_table(path: Path, shown: str) -> pa.Table:
     if path.stat().st_size == 0:
         raise ConfigError(f"{shown} is empty: it must hold a header or schema and at least one row.")
     try:
-        table = READERS[path.suffix](path, shown)
+        table = READERS[ending(path)](path, shown)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{shown}, {undecodable(path)}; save it as UTF-8, or correct the line.") from error
     except (pa.ArrowException, OSError, UnicodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"{shown} cannot be read as {path.suffix[1:]}: {reason.rstrip(chr(46))}.") from error
+        raise ConfigError(f"{shown} cannot be read as {ending(path)[1:]}: {reason.rstrip(chr(46))}.") from error
     if len(set(table.column_names)) < table.num_columns:
         raise ConfigError(f"{shown} has two columns of one name: {', '.join(table.column_names)}; rename one.")
     if table.num_rows == 0:

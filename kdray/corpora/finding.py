@@ -17,10 +17,10 @@ from kdray.corpora.own import checked, own_corpus
 from kdray.corpora.settings import CorpusSettings
 from kdray.corpora.source import Source
 from kdray.corpora.tasks import TASKS, TRAIN, Field, Task
-from kdray.errors import ConfigError, near_path
+from kdray.errors import ConfigError, near_path, one_of
 from kdray.tasks import get_task, tags_of
 
-_SUFFIXES = ", ".join(READERS)
+_SUFFIXES = one_of(tuple(READERS))
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
     has_validation = find_file(folder, "validation") is not None
     if not has_test and not has_validation:
         raise ConfigError(
-            f"folder {folder.resolve().name} has no test split and no validation split: a file of one of the two, with "
-            f"one of {_SUFFIXES}, is needed; in Python, {_one_file(find_file(folder, 'train'))} needs only one file."
+            f"folder {folder.resolve().name} has no test split and no validation split: a file of one of the two that "
+            f"ends in {_SUFFIXES} is needed; in Python, {_one_file(find_file(folder, 'train'))} needs only one file."
         )
     # a user's folder may be called rte: its name must not make it look like the named corpus
     name = re.sub(r"[^A-Za-z0-9._+-]", "_", folder.resolve().name)
@@ -211,7 +211,7 @@ def _from_folder(folder: Path, task: Task, *, origin: str) -> RawCorpus:
         if path is not None:
             found[split] = path
         elif split in task.needed_splits:
-            raise ConfigError(f"{origin} has no {split} split: a file {split} with one of {_SUFFIXES} is needed.")
+            raise ConfigError(f"{origin} has no {split} split: a file {split} that ends in {_SUFFIXES} is needed.")
     sources = {split: Source(f"{origin}/{path.name}", path) for split, path in found.items()}
     return RawCorpus({split: read_table(path, sources[split].name) for split, path in found.items()}, origin, sources)
 

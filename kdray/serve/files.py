@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from kdray.corpora.files import check_file, refuse_other_separator
+from kdray.corpora.files import check_file, ending, refuse_other_separator
 from kdray.corpora.lines import csv_rows, json_rows, undecodable
-from kdray.errors import ConfigError, plural
+from kdray.errors import ConfigError, one_of, plural
 from kdray.export.predict import tagged
 from kdray.serve.scorer import Row, Scorer
 
@@ -92,18 +92,18 @@ def predict_file(scorer: Scorer, source: Path, target: Path, options: Options) -
     check_file(source, endings=WRITERS)
     if target.is_dir():
         raise ConfigError(f"{target} is a folder; give the name of a new file, such as {target / source.name}.")
-    if target.suffix not in WRITERS:
-        raise ConfigError(f"{target}: the file must end in {', '.join(WRITERS)}.")
+    if ending(target) not in WRITERS:
+        raise ConfigError(f"{target}: the file must end in {one_of(WRITERS)}.")
     if target.exists():
         raise ConfigError(f"{target} exists already; remove it, or give the name of a new file.")
     if others := set(options.columns) - set(scorer.fields):
         raise ConfigError(f"--column {min(others)}=...: the model has no such text; it has {', '.join(scorer.fields)}.")
     names = [options.columns.get(name, name) for name in scorer.fields]
     counts = Counts()
-    numbered = "row" if source.suffix == ".parquet" else "line"
+    numbered = "row" if ending(source) == ".parquet" else "line"
     side = target.with_name(target.name + REJECTED)
     with _new_file(side) as rejected, _new_file(target) as draft:
-        with rejected.open("w", encoding="utf-8") as log, _writer(target.suffix, draft) as write:
+        with rejected.open("w", encoding="utf-8") as log, _writer(ending(target), draft) as write:
             for part in _parts(source, names, TOKENS if scorer.has_tags else pa.string()):
                 table, faults, counts_of_part = _predicted(scorer, part, options, source)
                 counts += counts_of_part
@@ -123,7 +123,7 @@ def _parts(source: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
         kind: The type of the columns `texts`: text, or lists of tokens.
     """
     try:
-        yield from READERS[source.suffix](source, texts, kind)
+        yield from READERS[ending(source)](source, texts, kind)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{source}, {undecodable(source)}; save it as UTF-8, or correct the line.") from error
 

@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kdray.corpora.files import ending
 from kdray.engines.base import Engine
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, one_of
 from kdray.serve.files import WRITERS, Counts, Options, predict_file
 from kdray.serve.loading import open_scorer
 from kdray.serve.scorer import Scorer
@@ -56,9 +57,9 @@ def predict_folder(
     Raises:
         ConfigError: The folder has no file to read, or `target` holds predictions of another model or options.
     """
-    sources = sorted(path for path in source.iterdir() if path.suffix in WRITERS and path.is_file())
+    sources = sorted(path for path in source.iterdir() if ending(path) in WRITERS and path.is_file())
     if not sources:
-        raise ConfigError(f"{source} has no file with one of the suffixes {', '.join(WRITERS)}.")
+        raise ConfigError(f"{source} has no file that ends in {one_of(WRITERS)}.")
     targets = [target / (path.stem + (suffix or path.suffix)) for path in sources]
     if len(set(targets)) < len(targets):
         raise ConfigError(f"{source} has two files of one name that differ in their suffix only; rename one.")

@@ -471,7 +471,7 @@ def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"^{re.escape(call)}$"):
             kd.Dataset.from_files(tmp_path)
     (tmp_path / "a.txt").write_text("a")
-    with pytest.raises(ConfigError, match=r"must end in \.parquet, \.csv, \.jsonl"):
+    with pytest.raises(ConfigError, match=r"must end in \.parquet, \.csv or \.jsonl"):
         kd.Dataset.from_files(tmp_path / "a.txt")
 
 

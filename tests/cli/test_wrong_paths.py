@@ -36,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("predict my-student row/ticket.csv -o o.csv", "there is no such file; did you mean rows/tickets.csv?"),
         ("predict my-student zzz.csv -o out.csv", "zzz.csv: there is no such file; check its name and folder."),
         ("predict my-student tickets.csv -o rows", "rows is a folder; give the name of a new file, such as rows/tick"),
-        ("predict my-student tickets.csv -o out.txt", "out.txt: the file must end in .parquet, .csv, .jsonl."),
+        ("predict my-student tickets.csv -o out.txt", "out.txt: the file must end in .parquet, .csv or .jsonl."),
         ("predict tickets.csv my-student -o out", "tickets.csv is a file; give the folder of a model."),
         ("predict my-student/config.json tickets.csv -o o.csv", "is a file; give the folder of a model, my-student."),
         ("predict empty rows -o out", "empty is not a trained classifier: expected a folder that save or kdray export"),
@@ -49,7 +49,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("bench store/corpus/{corpus}", "is an artifact of the stage corpus; give one of distill (students) or teach"),
         ("export my-studnet --out out", "my-studnet does not exist; did you mean my-student?"),
         ("export my-student --out out --rows ticket.csv", "there is no such file; did you mean tickets.csv?"),
-        ("export my-student --out out --rows rows", "rows is a folder; give a file that ends in .parquet, .csv,"),
+        ("export my-student --out out --rows rows", "rows is a folder; give a file that ends in .parquet, .csv or"),
         (
             "run recipes/samplee.yaml",
             "samplee.yaml: No such file or directory; did you mean recipes/sample.yaml?",

@@ -419,13 +419,24 @@ def test_kdray_data_must_be_a_folder(tmp_path, monkeypatch):
 # --- what is refused
 
 
+def test_reads_files_whose_suffix_is_in_capitals(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.CSV").write_text("text,label\n" + "".join(f"a {n},{n % 2}\n" for n in range(20)))
+    found = read_own(tmp_path)
+    assert found.splits["test"].num_rows == 20
+    (tmp_path / "test.CSV").write_text("text,label\na,0\nb,7\n")
+    assert "test.CSV, line 3, column \"label\" is '7'" in refusal(tmp_path)
+    (tmp_path / "test.csv").write_text("text,label\na,0\n")
+    assert "holds test.CSV and test.csv: one file for each split is allowed" in refusal(tmp_path)
+
+
 def test_refuses_a_missing_folder_or_split(tmp_path):
     assert "is not a folder; give one that holds train and test" in refusal(tmp_path / "gone")
     write(tmp_path, "train", texts(20))
     assert refusal(tmp_path) == (
-        f"folder {tmp_path.name} has no test split and no validation split: a file of one of the two, with one of "
-        '.parquet, .csv, .jsonl, is needed; in Python, kd.Dataset.from_files("train.jsonl", text=..., label=...) needs '
-        "only one file."
+        f"folder {tmp_path.name} has no test split and no validation split: a file of one of the two that ends in "
+        ".parquet, .csv or .jsonl is needed; in Python, "
+        'kd.Dataset.from_files("train.jsonl", text=..., label=...) needs only one file.'
     )
     file = tmp_path / "train.jsonl"
     assert refusal(file) == (

@@ -127,6 +127,12 @@ def test_a_file_that_cannot_be_used_leaves_nothing_behind(scorer, tmp_path, tabl
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
 
 
+def test_suffixes_may_be_in_capitals(scorer, tmp_path):
+    (tmp_path / "IN.CSV").write_text("text\na good film\na bad film\n")
+    assert predict_file(scorer, tmp_path / "IN.CSV", tmp_path / "OUT.JSONL", Options()).rows == 2
+    assert len((tmp_path / "OUT.JSONL").read_text().splitlines()) == 2
+
+
 def test_an_existing_file_is_never_replaced(scorer, tmp_path):
     pq.write_table(table_of(TEXTS), tmp_path / "in.parquet")
     (tmp_path / "out.csv").write_text("mine")
