@@ -8,7 +8,7 @@ from typing import Any
 
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of
 from kdray.cli.show import table
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, listed
 
 LIMITS = {
     "batch_rows": (int, "texts that are scored at once at most (32)"),
@@ -54,6 +54,7 @@ def predict_paths(arguments: argparse.Namespace) -> dict[str, Any]:
     """Predict and print the counts."""
     check_engine_flags(arguments)
     from kdray.api.deployed import predict_files
+    from kdray.serve.files import REJECTED
 
     found = predict_files(
         arguments.model,
@@ -70,8 +71,9 @@ def predict_paths(arguments: argparse.Namespace) -> dict[str, Any]:
     ]
     if not arguments.json:
         print(table(rows) if rows else "every file has predictions already")
-        if found and any(counts.rejected for counts in found.values()):
-            print("rejected rows and their reasons are in FILE.rejected.jsonl, beside each file of predictions")
+        beside = Path(arguments.out).parent if arguments.source.is_file() else Path(arguments.out)
+        if sides := [str(beside / f"{name}{REJECTED}") for name, counts in found.items() if counts.rejected]:
+            print(f"rejected rows and their reasons are in {listed(sides[:3], len(sides))}")
     return {"out": str(arguments.out), "files": rows}
 
 

@@ -66,7 +66,7 @@ class Load:
         return (
             f"the machine was not quiet: other processes used {self.others:.2f} cores and {100 * self.stolen:.1f} % of "
             f"the time was stolen, so the figures are not to be trusted (allowed: {OTHER_CORES:g} cores, "
-            f"{100 * STOLEN_SHARE:g} %); stop the other processes and measure again."
+            f"{100 * STOLEN_SHARE:g} %); measure again when nothing else runs."
         )
 
 

@@ -364,10 +364,11 @@ def _estimate(models: int, rows: int, seconds: float) -> str:
     """How long a benchmark takes, in one sentence.
 
     >>> _estimate(2, 36, 2.0)
-    '36 rows of 2 s each, then 3 cold starts of each model: about 96 s'
+    '36 rows of 2 s each, then 3 cold starts of each model: about 96 s, or more on a busy machine'
     """
     whole = rows * seconds + models * STARTS * START_SECONDS
-    return f"{rows} rows of {seconds:g} s each, then {STARTS} cold starts of each model: about {whole:.0f} s"
+    what = f"{rows} rows of {seconds:g} s each, then {STARTS} cold starts of each model"
+    return f"{what}: about {whole:.0f} s, or more on a busy machine"
 
 
 def _check_device(device: str) -> None:

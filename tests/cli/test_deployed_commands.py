@@ -30,6 +30,14 @@ def test_predict_writes_a_file_and_prints_the_counts(model, tmp_path, capsys):
     (counts,) = json.loads(capsys.readouterr().out)["files"]
     assert counts == {"file": "out.csv", "rows": 2, "rejected": 1, "abstained": 0, "truncated": 0, "written": 1}
     assert (tmp_path / "out.csv").read_text().splitlines()[0].startswith('"review","prediction","confidence"')
+    for source, out in (("in.jsonl", "again.csv"), ("rows", "made")):
+        (tmp_path / "rows").mkdir(exist_ok=True)
+        (tmp_path / "rows" / "again.csv").write_text("review,n\ngood film,1\n,2\n")
+        place = ["predict", str(model), str(tmp_path / source), "-o", str(tmp_path / out)]
+        assert main([*place, "--column", "text=review"]) == 0
+        side = tmp_path / (out if out == "again.csv" else "made/again.csv")
+        assert capsys.readouterr().out.endswith(f"rejected rows and their reasons are in {side}.rejected.jsonl\n")
+        assert side.with_name("again.csv.rejected.jsonl").is_file()
 
 
 @pytest.mark.parametrize(
