@@ -49,11 +49,17 @@ class Tabled(ABC):
     def to_pandas(self) -> Any:
         """The table."""
 
+    @property
+    def scale(self) -> str:
+        """What the numbers are and what to compare them with, in one line; may be empty."""
+        return ""
+
     def __repr__(self) -> str:
-        return f"{self.to_pandas().to_string(index=False)}\nreport: {self.report}"
+        return "\n".join(filter(None, (self.to_pandas().to_string(index=False), self.scale, f"report: {self.report}")))
 
     def _repr_html_(self) -> str:
-        return f"{self.to_pandas().to_html(index=False)}<p>report: {escape(self.report)}</p>"
+        below = filter(None, (self.scale, f"report: {self.report}"))
+        return self.to_pandas().to_html(index=False) + "".join(f"<p>{escape(each)}</p>" for each in below)
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,6 +73,14 @@ class Comparison(Tabled):
 
     name: str
     result: Mapping[str, Any]
+
+    @property
+    def scale(self) -> str:
+        teachers = self.result["teachers"]
+        others = [(f"{each['name']} (teacher)", each["test"]) for each in teachers]
+        others += [("majority class", each["majority"]) for each in teachers[:1]]
+        known = ", ".join(f"{name} {score:.4f}" for name, score in others if score is not None)
+        return f"{self.result['metric']} on test" + (f"; {known}" if known else "")
 
     def to_pandas(self) -> Any:
         """One row a student: mean and standard deviation of the metric on test, difference to the baseline, p."""

@@ -354,10 +354,15 @@ def test_every_method_of_a_comparison_is_checked_before_a_training(
 def test_a_comparison_and_a_search_are_printed_as_tables_with_their_reports() -> None:
     row = {"label": "warm", "test": {"mean": 0.75, "std": 0.25}, "difference": None}
     trial = {"number": 0, "state": "complete", "value": 0.5, "epochs": 2, "error": None, "params": {"alpha": 0.125}}
-    result = {"settings": {"store": "/some/<store>"}, "confirmation": [row], "trials": [trial]}
+    teachers = [{"name": "six", "test": 0.875, "majority": 0.5}, {"name": "told", "test": None, "majority": None}]
+    result: dict[str, Any] = {"settings": {"store": "/some/<store>"}, "confirmation": [row], "trials": [trial]}
+    result |= {"metric": "accuracy", "teachers": teachers}
     lines = str(kd.Comparison("mine", result)).splitlines()
     assert lines[1].split()[:3] == ["warm", "0.75", "0.25"]
-    assert lines[2] == "report: /some/<store>/sweeps/mine/report.html"
+    assert lines[2] == "accuracy on test; six (teacher) 0.8750, majority class 0.5000"
+    assert lines[3] == "report: /some/<store>/sweeps/mine/report.html"
+    alone = str(kd.Comparison("mine", result | {"teachers": []}))
+    assert alone.splitlines()[2] == "accuracy on test"
     found = kd.Search("mine", result)
     assert "0.125" in repr(found)
     assert "report: /some/&lt;store&gt;/sweeps/mine/report.html" in found._repr_html_()
