@@ -90,7 +90,7 @@ def test_serve_answers_on_loopback_and_ends_with_what_it_began(model):
         try:
             deadline = time.monotonic() + 120
             while not answers(port, "/healthz"):
-                assert server.poll() is None
+                assert server.poll() is None, server.stderr.read()
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
             found = answers(port, "/predict", b'{"texts": ["good film", "bad"]}')
