@@ -11,6 +11,7 @@ from kdray.config.overrides import TAGS, apply_overrides
 from kdray.config.reference import settings
 from kdray.config.run import RunConfig
 from kdray.config.yaml_text import read_yaml
+from kdray.corpora.lines import ending
 from kdray.errors import ConfigError, did_you_mean, near_path
 from kdray.origin import OpenSettings, defined
 from kdray.records import bounds, plain_message
@@ -120,7 +121,7 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     Raises:
         ConfigError: It cannot be read, or it is not a section of settings.
     """
-    if path.suffix in _TABLES and path.is_file():
+    if ending(path) in _TABLES and path.is_file():
         raise ConfigError(_no_settings(path))
     try:
         plain = read_yaml(path.read_text(encoding="utf-8"), source=str(path), hints=[record])
@@ -132,7 +133,7 @@ def load_yaml(path: Path, record: type[BaseModel]) -> dict[str, Any]:
     if plain is None:
         raise ConfigError(f"{path} is empty: expected sections such as corpus: and method:, one or more.")
     if not isinstance(plain, dict):
-        if path.suffix in DATA:
+        if ending(path) in DATA:
             raise ConfigError(_no_settings(path))
         found = "a list" if isinstance(plain, list) else "text" if isinstance(plain, str) else f"{plain!r}"
         raise ConfigError(f"{path}: expected sections such as corpus: and method:, found {found}.")

@@ -7,21 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kdray.corpora.lines import csv_rows, csv_table, json_rows, undecodable
+from kdray.corpora.lines import csv_rows, csv_table, ending, json_rows, undecodable
 from kdray.corpora.source import Source
 from kdray.errors import ConfigError, near_path, one_of, plural
 from kdray.utf8 import is_text
 
 _EXACT = 2**53  # whole numbers up to this one are the same as fractions
-
-
-def ending(path: Path) -> str:
-    """The suffix that says how a file is read, in lower case.
-
-    >>> ending(Path("Tickets.CSV"))
-    '.csv'
-    """
-    return path.suffix.lower()
 
 
 def find_file(folder: Path, split: str) -> Path | None:

@@ -18,6 +18,15 @@ _BLOCK_BYTES = 16 << 20
 _BOM = b"\xef\xbb\xbf"
 
 
+def ending(path: Path) -> str:
+    """The suffix that says how a file is read, in lower case.
+
+    >>> ending(Path("Tickets.CSV"))
+    '.csv'
+    """
+    return path.suffix.lower()
+
+
 def undecodable(path: Path) -> str:
     """The first line that is not UTF-8."""
     with path.open("rb") as file:

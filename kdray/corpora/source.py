@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from kdray.corpora.lines import csv_rows, json_rows
+from kdray.corpora.lines import csv_rows, ending, json_rows
 from kdray.errors import listed
 
 
@@ -46,7 +46,7 @@ class Source:
         named = [self.position(row) for row in rows[:3]]
         word, numbers, note = "position", named, " (the first is 0)"
         if self.file is not None:
-            by_line = self.file.suffix.lower() != ".parquet"
+            by_line = ending(self.file) != ".parquet"
             word, note = ("line", "") if by_line else ("row", " (the first is 1)")
             numbers = _lines_of(self.file, named) if by_line else [row + 1 for row in named]
         return f"{word}{'s' if len(rows) > 1 else ''} {listed(numbers, len(rows))}{note}"
@@ -54,6 +54,6 @@ class Source:
 
 def _lines_of(file: Path, rows: Sequence[int]) -> list[int]:
     """The lines of rows that were read from the file."""
-    found = islice(csv_rows(file, file), 1, None) if file.suffix.lower() == ".csv" else json_rows(file)
+    found = islice(csv_rows(file, file), 1, None) if ending(file) == ".csv" else json_rows(file)
     wanted = {row: number for row, (number, _) in enumerate(islice(found, max(rows) + 1)) if row in rows}
     return [wanted[row] for row in rows]

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from kdray.corpora.files import check_file, ending, refuse_other_separator
-from kdray.corpora.lines import csv_rows, json_rows, undecodable
+from kdray.corpora.files import check_file, refuse_other_separator
+from kdray.corpora.lines import csv_rows, ending, json_rows, undecodable
 from kdray.errors import ConfigError, one_of, plural
 from kdray.export.predict import tagged
 from kdray.serve.scorer import Row, Scorer

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kdray.corpora.files import ending
+from kdray.corpora.lines import ending
 from kdray.engines.base import Engine
 from kdray.errors import ConfigError, one_of
 from kdray.serve.files import WRITERS, Counts, Options, predict_file
