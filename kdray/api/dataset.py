@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -217,9 +218,11 @@ def _dataset(
     kind = get_task(task)
     plain = {split: _plain(table, texts, label, split, sources[split], kind) for split, table in tables.items()}
     if options.get("skip_empty"):
-        plain, sources = _without_empty(plain, texts, sources, notes)
-    for split, table in plain.items():
-        _refuse_empty(table, texts, sources[split])
+        found = without_empty(plain, texts, sources)
+        plain, sources = found.tables, found.sources
+        notes += [skipped_note(found.skipped)] if found.skipped else []
+    else:
+        _refuse_empty(plain, texts, sources)
     of_train = plain["train"]["label"].to_pylist()
     if kind.target == "class":
         notes += _doubts(of_train, sources["train"], is_split="validation" not in plain)
@@ -310,20 +313,10 @@ def _check_classes(classes: Sequence[str], labels: Sequence[str | None], column:
         )
 
 
-def _without_empty(
-    plain: Mapping[str, pa.Table], texts: Sequence[str], sources: Mapping[str, Source], notes: list[str]
-) -> tuple[dict[str, pa.Table], dict[str, Source]]:
-    """The rows with texts and where they are from; adds how many were left out to the notes."""
-    found = {split: without_empty(table, texts, sources[split]) for split, table in plain.items()}
-    if skipped := {split: number for split, (_, _, number) in found.items() if number}:
-        notes.append(skipped_note(skipped))
-    return {split: each[0] for split, each in found.items()}, {split: each[1] for split, each in found.items()}
-
-
-def _refuse_empty(table: pa.Table, texts: Sequence[str], source: Source) -> None:
-    for column in texts:
-        if empty := empty_rows(table, [column]):
-            fix = "remove the row" if len(empty) == 1 else "remove these rows"
+def _refuse_empty(tables: Mapping[str, pa.Table], texts: Sequence[str], sources: Mapping[str, Source]) -> None:
+    for split, column in product(tables, texts):
+        if empty := empty_rows(tables[split], [column]):
+            source, fix = sources[split], "remove the row" if len(empty) == 1 else "remove these rows"
             raise ConfigError(
                 f"{source}, {source.at(*empty)}: column {column!r} is empty; {fix}, or give skip_empty=True."
             )

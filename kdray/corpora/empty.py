@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -38,16 +39,36 @@ def skipped_note(numbers: Mapping[str, int]) -> str:
     return "rows without a text left out: " + ", ".join(f"{number:,} of {split}" for split, number in numbers.items())
 
 
-def without_empty(table: pa.Table, columns: Sequence[str], source: Source) -> tuple[pa.Table, Source, int]:
-    """The rows with a text in each of the columns, how errors name them, and how many were left out.
+@dataclass(frozen=True)
+class Texts:
+    """Splits of which every row has a text.
+
+    Attributes:
+        tables: By split.
+        sources: How errors name their rows, as all rows of the file are counted.
+        skipped: How many rows were left out, by split; splits without such rows are left out.
+    """
+
+    tables: dict[str, pa.Table]
+    sources: dict[str, Source]
+    skipped: dict[str, int]
+
+
+def without_empty(tables: Mapping[str, pa.Table], columns: Sequence[str], sources: Mapping[str, Source]) -> Texts:
+    """The rows of each split with a text in each of the columns; a column that is not there is not looked at.
 
     Raises:
-        ConfigError: No row is left.
+        ConfigError: No row of a split is left.
     """
-    empty = set(empty_rows(table, [each for each in columns if each in table.column_names]))
-    if not empty:
-        return table, source, 0
-    kept = [row for row in range(table.num_rows) if row not in empty]
-    if not kept:
-        raise ConfigError(f"{source}: none of {plural(table.num_rows, 'row')} has a text in {', '.join(columns)}.")
-    return table.take(kept), dataclasses.replace(source, rows=kept), len(empty)
+    found = Texts(dict(tables), dict(sources), {})
+    for split, table in tables.items():
+        empty = set(empty_rows(table, [each for each in columns if each in table.column_names]))
+        kept = [row for row in range(table.num_rows) if row not in empty]
+        if not kept:
+            every = plural(table.num_rows, "row")
+            raise ConfigError(f"{sources[split]}: none of {every} has a text in {', '.join(columns)}.")
+        if empty:
+            found.tables[split] = table.take(kept)
+            found.sources[split] = dataclasses.replace(sources[split], rows=kept)
+            found.skipped[split] = len(empty)
+    return found

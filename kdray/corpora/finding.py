@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -149,18 +149,10 @@ def from_user(settings: CorpusSettings) -> tuple[Task, RawCorpus]:
         is_tokens = get_task(task.kind).target == "tags"
         task = dataclasses.replace(task, fields=_only_text(raw, settings.columns, more, is_tokens=is_tokens))
     if settings.skip_empty:
-        raw = _without_empty(raw, [settings.columns.get(each, each) for each in task.field_names])
+        columns = [settings.columns.get(each, each) for each in task.field_names]
+        found = without_empty(raw.tables, columns, raw.sources)
+        raw = dataclasses.replace(raw, tables=found.tables, sources=found.sources, skipped=found.skipped)
     return task, raw
-
-
-def _without_empty(raw: RawCorpus, columns: Sequence[str]) -> RawCorpus:
-    found = {split: without_empty(table, columns, raw.sources[split]) for split, table in raw.tables.items()}
-    return dataclasses.replace(
-        raw,
-        tables={split: table for split, (table, _, _) in found.items()},
-        sources={split: source for split, (_, source, _) in found.items()},
-        skipped={split: number for split, (_, _, number) in found.items() if number},
-    )
 
 
 def _one_file(file: Path | None) -> str:

@@ -67,7 +67,9 @@ def test_a_label_is_refused_with_the_line_of_the_file(
     with pytest.raises(ConfigError, match=rf"^tickets\.csv, line 32, {sentence}"):
         kd.Dataset.from_files(tmp_path / "tickets.csv", label="queue", **more)
     (tmp_path / "tickets.csv").write_text("\n".join(["text,queue", *rows[:30], ",good"]))
-    with pytest.raises(ConfigError, match=r"^tickets\.csv, line 32: column 'text' is empty; remove the row, or give"):
+    with pytest.raises(
+        ConfigError, match=r"^tickets\.csv, line 32: column 'text' is empty; remove the row, or give skip_empty=True\.$"
+    ):
         kd.Dataset.from_files(tmp_path / "tickets.csv", label="queue", **more)
     (tmp_path / "tickets.csv").write_text("\n".join(["text,queue", *rows[:30], ",good", "two,bad", "  ,good"]))
     with pytest.raises(
