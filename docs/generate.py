@@ -23,6 +23,7 @@ import kdray  # noqa: E402
 from kdray.api.listing import method_example  # noqa: E402
 from kdray.config.reference import Setting, settings  # noqa: E402
 from kdray.methods import METHODS, Method  # noqa: E402
+from kdray.origin import default_name  # noqa: E402
 
 COPIED = {
     "README.md": "index.md",
@@ -43,13 +44,13 @@ MORE = (  # what extensions are written with
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for section in config.nav or []:
         if "Methods" in section:
-            section["Methods"] += [{_name(each): f"methods/{_name(each)}.md"} for each in METHODS]
+            section["Methods"] += [{default_name(each): f"methods/{default_name(each)}.md"} for each in METHODS]
     return config
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     made = {page: (ROOT / source).read_text(encoding="utf-8") for source, page in COPIED.items()}
-    made |= {f"methods/{_name(each)}.md": method_page(each) for each in METHODS}
+    made |= {f"methods/{default_name(each)}.md": method_page(each) for each in METHODS}
     made |= {"settings.md": settings_page(), "reference.md": reference_page(), "commands.md": commands_page()}
     made |= {
         f"notebooks/{each.stem}.md": notebook_page(each) for each in sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
@@ -72,7 +73,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def _linked(row: re.Match[str]) -> str:
-    known = row[1] in {_name(each) for each in METHODS}
+    known = row[1] in {default_name(each) for each in METHODS}
     return f"| [`{row[1]}`](methods/{row[1]}.md) | " if known else row[0]
 
 
@@ -88,10 +89,6 @@ def _moved(link: re.Match[str], source: str) -> str:
     return f"[{words}]({COPIED[target]}{anchor})" if target in COPIED else words
 
 
-def _name(method: type[Method]) -> str:
-    return str(method.model_fields["name"].default)
-
-
 def head_of(method: type[Method]) -> tuple[str, dict[str, str]]:
     """The first sentence of a method's file, and its headings."""
     text = (sys.modules[method.__module__].__doc__ or "").strip()
@@ -102,7 +99,7 @@ def head_of(method: type[Method]) -> tuple[str, dict[str, str]]:
 
 def method_page(method: type[Method]) -> str:
     title, head = head_of(method)
-    name = _name(method)
+    name = default_name(method)
     lines = [f"# {name}", f"**{method.title}.** {title}", f"Status: {method.status}."]
     for heading, text in head.items():
         lines.append(f"## {heading}")

@@ -50,16 +50,15 @@ class Tabled(ABC):
         """The table."""
 
     @property
-    def scale(self) -> str:
-        """What the numbers are and what to compare them with, in one line; may be empty."""
-        return ""
+    def _below(self) -> list[str]:
+        """The lines below the table."""
+        return [f"report: {self.report}"]
 
     def __repr__(self) -> str:
-        return "\n".join(filter(None, (self.to_pandas().to_string(index=False), self.scale, f"report: {self.report}")))
+        return "\n".join([self.to_pandas().to_string(index=False), *self._below])
 
     def _repr_html_(self) -> str:
-        below = filter(None, (self.scale, f"report: {self.report}"))
-        return self.to_pandas().to_html(index=False) + "".join(f"<p>{escape(each)}</p>" for each in below)
+        return self.to_pandas().to_html(index=False) + "".join(f"<p>{escape(line)}</p>" for line in self._below)
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,12 +74,12 @@ class Comparison(Tabled):
     result: Mapping[str, Any]
 
     @property
-    def scale(self) -> str:
+    def _below(self) -> list[str]:
         teachers = self.result["teachers"]
         others = [(f"{each['name']} (teacher)", each["test"]) for each in teachers]
         others += [("majority class", each["majority"]) for each in teachers[:1]]
         known = ", ".join(f"{name} {score:.4f}" for name, score in others if score is not None)
-        return f"{self.result['metric']} on test" + (f"; {known}" if known else "")
+        return [f"{self.result['metric']} on test" + (f"; {known}" if known else ""), *super()._below]
 
     def to_pandas(self) -> Any:
         """One row a student: mean and standard deviation of the metric on test, difference to the baseline, p."""

@@ -9,6 +9,7 @@ from typing import Any
 from kdray.corpora import TASKS, Task, kdray_data
 from kdray.errors import ConfigError, did_you_mean
 from kdray.methods import METHODS, Method, method_named
+from kdray.origin import default_name
 
 
 def list_methods() -> list[dict[str, Any]]:
@@ -50,7 +51,7 @@ def method_example(method: type[Method]) -> str:
     words = ["kdray run recipes/sample.yaml", f"method.name={defaults.name}"]
     if method.min_teachers > 1:
         words.append("teachers='[{name: one, encoder: minilm}, {name: two, encoder: minilm, train: {seed: 1}}]'")
-    if any(phase.method.compares_tokens for phase in defaults.phases(1)):
+    if defaults.compares_tokens:
         words.append("prune.policy=none")
     if defaults.name == "soft_classic":
         words.append("student='{architecture: naive_bayes}'")
@@ -64,7 +65,7 @@ def method_about(name: str) -> dict[str, Any]:
         name: Of kdray's, or `my_file.py:MyKD` for one of your own.
 
     Raises:
-        ConfigError: There is no such method; the sentence names the nearest one.
+        ConfigError: There is no such method; the message has the nearest name.
 
     >>> from kdray.api.listing import method_about
     >>> print(method_about("kd")["head"].splitlines()[0])
@@ -72,18 +73,18 @@ def method_about(name: str) -> dict[str, Any]:
     """
     from kdray.config.reference import settings
 
-    known = {method.model_fields["name"].default: method for method in METHODS}
-    if ":" not in name and name not in known:
+    known, is_own = [default_name(method) for method in METHODS], ":" in name
+    if not is_own and name not in known:
         hint = did_you_mean(name, known, otherwise="kdray methods lists them.")
         raise ConfigError(f"method {name!r} is unknown; {hint}")
-    method = known.get(name) or method_named(name)
-    own = [asdict(each) for each in settings(f"method.{name}" if name in known else name) if each.of]
+    method = method_named(name)
+    own = [asdict(each) for each in settings(name if is_own else f"method.{name}") if each.of]
     return {
         **_row(method),
         "method": name,
         "head": inspect.getdoc(inspect.getmodule(method)) or "",
         "settings": own,
-        "example": method_example(method) if name in known else f"kdray run recipes/sample.yaml method.name={name}",
+        "example": f"kdray run recipes/sample.yaml method.name={name}" if is_own else method_example(method),
     }
 
 

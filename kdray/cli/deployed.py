@@ -71,8 +71,8 @@ def predict_paths(arguments: argparse.Namespace) -> dict[str, Any]:
     ]
     if not arguments.json:
         print(table(rows) if rows else "every file has predictions already")
-        beside = Path(arguments.out).parent if arguments.source.is_file() else Path(arguments.out)
-        if sides := [str(beside / f"{name}{REJECTED}") for name, counts in found.items() if counts.rejected]:
+        folder = arguments.out if arguments.source.is_dir() else arguments.out.parent
+        if sides := [str(folder / f"{name}{REJECTED}") for name, counts in found.items() if counts.rejected]:
             print(f"rejected rows and their reasons are in {listed(sides[:3], len(sides))}")
     return {"out": str(arguments.out), "files": rows}
 
