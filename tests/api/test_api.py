@@ -354,7 +354,7 @@ def test_every_method_of_a_comparison_is_checked_before_a_training(
 def test_a_comparison_and_a_search_are_printed_as_tables_with_their_reports() -> None:
     row = {"label": "warm", "test": {"mean": 0.75, "std": 0.25}, "difference": None}
     trial = {"number": 0, "state": "complete", "value": 0.5, "epochs": 2, "error": None, "params": {"alpha": 0.125}}
-    teachers = [{"name": "six", "test": 0.875, "majority": 0.5}, {"name": "told", "test": None, "majority": None}]
+    teachers = [{"name": "six", "test": 0.875, "majority": 0.5}, {"name": "predicted", "test": None, "majority": None}]
     result: dict[str, Any] = {"settings": {"store": "/some/<store>"}, "confirmation": [row], "trials": [trial]}
     result |= {"metric": "accuracy", "teachers": teachers}
     lines = str(kd.Comparison("mine", result)).splitlines()
