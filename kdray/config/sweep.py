@@ -15,7 +15,7 @@ from kdray.records import Settings
 
 
 class Range(Settings):
-    """Numbers from `low` to `high`, both included; whole ones where both are whole.
+    """Numbers from `low` to `high`, both included; whole ones where the setting takes no others.
 
     Attributes:
         log: Small numbers are tried as often as large ones; `low` must be above 0.
@@ -140,8 +140,9 @@ class SweepConfig(Several):
         """One trial's dotted settings, by Optuna's `trial`."""
         chosen = dict[str, Any]()
         for key in sorted(self.space, key=lambda key: key != "method.name"):
-            if key in self._keys_of(chosen.get("method.name", run.method.name)):
-                chosen[key] = _suggested(trial, key, self.space[key])
+            method = chosen.get("method.name", run.method.name)
+            if key in self._keys_of(method):
+                chosen[key] = _suggested(trial, key, self.space[key], is_whole=self._is_whole(key, method))
         return chosen
 
     def shapes(self) -> list[dict[str, Any]]:
@@ -150,7 +151,9 @@ class SweepConfig(Several):
         Raises:
             ConfigError: A range has no whole numbers.
         """
-        values = {key: _every(key, self.space[key]) for key in self.space if key.startswith("student.")}
+        shape = [key for key in self.space if key.startswith("student.")]
+        method = self.run.method.name
+        values = {key: _every(key, self.space[key], is_whole=self._is_whole(key, method)) for key in shape}
         return [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
 
     def without_student(self) -> "SweepConfig":
@@ -173,7 +176,7 @@ class SweepConfig(Several):
                 value = self._as_listed(value)
             if not _holds(self.space[key], value):
                 raise ConfigError(
-                    f"space: {key} of the run is {value!r}, which is outside {_shown(self.space[key])}; trial 0 is the "
+                    f"space: {key} of the run is {value!r}, which is {_shown_outside(self.space[key])}; trial 0 is the "
                     f"run with its defaults, so widen the space, or give {key} a value inside it."
                 )
             params[key] = value
@@ -209,6 +212,18 @@ class SweepConfig(Several):
         """The keys of the space that count for a method."""
         fields = method_named(method).model_fields
         return [key for key in self.space if not key.startswith("method.") or key.removeprefix("method.") in fields]
+
+    def _is_whole(self, key: str, method: str) -> bool:
+        """Whether a range of the space has whole numbers alone: the setting takes no fraction between its ends."""
+        choices = self.space[key]
+        if not (isinstance(choices, Range) and isinstance(choices.low, int) and isinstance(choices.high, int)):
+            return False
+        other = {} if method == self.run.method.name else {"method.name": method}
+        try:
+            parse(merge(self.run.model_dump(mode="json"), other | {key: choices.low + 0.5}), source="space")
+        except ConfigError:
+            return True
+        return False
 
     def _as_listed(self, method: str) -> str:
         """The choice that names the same method: of a class from outside, the space has no hash of its source."""
@@ -251,19 +266,19 @@ def _loaded(path: Path, kind: type[T]) -> T:
     return checked(kind, {**plain, "run": run}, source=str(path))
 
 
-def _suggested(trial: Any, key: str, choices: Range | Choices) -> Any:
+def _suggested(trial: Any, key: str, choices: Range | Choices, *, is_whole: bool) -> Any:
     if not isinstance(choices, Range):
         return trial.suggest_categorical(key, list(choices))
-    if isinstance(choices.low, int) and isinstance(choices.high, int):
+    if is_whole:
         return trial.suggest_int(key, choices.low, choices.high, log=choices.log)
     return trial.suggest_float(key, choices.low, choices.high, log=choices.log)
 
 
-def _every(key: str, choices: Range | Choices) -> list[Any]:
+def _every(key: str, choices: Range | Choices, *, is_whole: bool) -> list[Any]:
     if not isinstance(choices, Range):
         return list(choices)
-    if isinstance(choices.low, int) and isinstance(choices.high, int):
-        return list(range(choices.low, choices.high + 1))
+    if is_whole:
+        return list(range(int(choices.low), int(choices.high) + 1))
     raise ConfigError(f"space: {key} has a range of fractions; latency is measured of each choice, so list them.")
 
 
@@ -273,5 +288,7 @@ def _holds(choices: Range | Choices, value: Any) -> bool:
     return isinstance(value, int | float) and choices.low <= value <= choices.high
 
 
-def _shown(choices: Range | Choices) -> str:
-    return f"{choices.low} to {choices.high}" if isinstance(choices, Range) else ", ".join(map(str, choices))
+def _shown_outside(choices: Range | Choices) -> str:
+    if isinstance(choices, Range):
+        return f"outside {choices.low} to {choices.high}"
+    return f"none of the choices {', '.join(map(str, choices))}"

@@ -72,6 +72,32 @@ def test_trial_0_is_the_unchanged_run(sweep: SweepConfig) -> None:
     assert sweep.starts(run) == [{"label": "defaults", "params": wanted}]
 
 
+def test_whole_ends_of_a_range_stand_for_fractions_where_the_setting_takes_them(sweep: SweepConfig) -> None:
+    def drawn(key: str, low: float, high: float) -> optuna.distributions.BaseDistribution:
+        space = {key: Range(low=low, high=high)}
+        trial = optuna.create_study().ask()
+        sweep.model_copy(update={"space": space}).suggest(trial, parse(sweep.base(), source="test"))
+        return trial.distributions[key]
+
+    assert drawn("method.temperature", 1, 20) == drawn("method.temperature", 1.0, 20.0)
+    assert drawn("method.temperature", 1, 20) == optuna.distributions.FloatDistribution(1.0, 20.0)
+    assert drawn("method.alpha", 0, 1) == optuna.distributions.FloatDistribution(0.0, 1.0)
+    assert drawn("train.epochs", 1, 4) == optuna.distributions.IntDistribution(1, 4)
+
+
+def test_a_range_of_fractions_of_the_student_cannot_be_listed(sweep: SweepConfig) -> None:
+    run = parse({"student": {"architecture": {"name": "naive_bayes"}}, "method": {"name": "finetune"}}, source="test")
+    space = {"student.architecture.smoothing": Range(low=1, high=2)}
+    with pytest.raises(ConfigError, match=r"student\.architecture\.smoothing has a range of fractions; .* list them"):
+        sweep.model_copy(update={"space": space, "run": run}).shapes()
+
+
+def test_a_value_that_is_no_choice_of_the_space_is_refused(sweep: SweepConfig) -> None:
+    narrow = sweep.model_copy(update={"space": {"method.temperature": (1, 2)}})
+    with pytest.raises(ConfigError, match=r"temperature of the run is 5\.0, which is none of the choices 1, 2;"):
+        narrow.starts(parse(sweep.base(), source="test"))
+
+
 def test_a_value_of_the_run_outside_the_space_is_refused(sweep: SweepConfig) -> None:
     run = parse(merge(sweep.base(), {"train.learning_rate": 1e-3}), source="test")
     with pytest.raises(
