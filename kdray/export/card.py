@@ -18,8 +18,8 @@ It reads {reads}, {max_length} tokens of a row at most. {meaning}
 |---|---|---|---|---|
 | {rows} {source} ({metric}) | {model_score:.4f} | {score:.4f} | {difference:.2g} | {labels} |
 
-{edge_cases} edge cases (empty, one word, longest, unknown characters) are in the difference too;
-{edges} of them have equal labels.
+{edge_cases} edge cases (empty, one word, longest, unknown characters) are in the difference too, each alone and in a
+batch; {edges} of these predictions have equal labels{counted}.
 Measured on {processor} ({instructions}).
 """
 
@@ -82,6 +82,7 @@ def bundle_card(about: Mapping[str, Any]) -> str:
         source=about["rows"],
         labels=_percent(proof["equal_labels"]),
         edges=_percent(proof["equal_edges"]),
+        counted=", which is not a condition for int8" if about["int8"] else "",
         processor=machine["processor"],
         instructions=", ".join(machine["instruction_set"]) or machine["architecture"],
         **{name: proof[name] for name in ("rows", "metric", "model_score", "score", "difference", "edge_cases")},
