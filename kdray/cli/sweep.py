@@ -32,6 +32,7 @@ from kdray.engines import Engine
 from kdray.errors import ConfigError, RunError
 from kdray.log import seconds_so_far
 from kdray.methods import method_named
+from kdray.results import exported_in_words
 from kdray.secrets import without_passwords
 from kdray.stages import check_depths
 from kdray.store import Store
@@ -156,7 +157,7 @@ def _parser(task: str, *, corpus: str | None = None, prog: str | None = None) ->
     )
     add_flags(parser, SweepConfig, task)
     parser.add_argument("--retry-failed", action="store_true", help="with --resume: try failed trials again first")
-    parser.add_argument("--resume", action="store_true", help="continue the sweep --name, or the newest one")
+    parser.add_argument("--resume", action="store_true", help="continue the sweep --name, or the newest without a name")
     return parser
 
 
@@ -373,8 +374,9 @@ def _name(run: RunConfig, arguments: argparse.Namespace) -> str:
         if not mine:
             if not arguments.name:
                 raise ConfigError(
-                    f"--resume: store {run.store!r} holds no sweep of corpus {run.corpus.label!r}; leave --resume out "
-                    "to start one, or name another store with --store."
+                    f"--resume: store {run.store!r} holds no sweep named {run.corpus.label}-TIME; "
+                    + (f"add --name for one of {', '.join(there)}, or " if there else "")
+                    + "leave --resume out to start one, or name another store with --store."
                 )
             from kdray.experiments.replay import no_sweep
 
@@ -391,7 +393,7 @@ def _resume(command: str, name: str) -> str:
 
 
 def _show_latency(latency: Mapping[str, Any]) -> None:
-    print(f"latency: exported, one row of {latency['tokens']} tokens, one thread")
+    print(exported_in_words(latency["formats"], latency["tokens"]))
     if (bundle := latency["bundle"]) is not None:
         allowed = "" if latency["limit_ms"] is None else f", allowed are {latency['limit_ms']:g} ms"
         print(

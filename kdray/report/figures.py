@@ -315,12 +315,9 @@ def _remark(exported: results.ExportedLatency | None, cost: str) -> str:
     """How a cost was measured."""
     if cost != "latency" or exported is None:
         return results.ROUGH_LATENCY if cost == "latency" else ""
-    limit = "" if exported.limit_ms is None else f", limit {exported.limit_ms:g} ms"
-    return (
-        f"Latency of the exported graph, in the fastest of the formats {', '.join(exported.formats)} (teachers: onnx), "
-        f"one row of {exported.tokens} tokens, one thread, with the tokenizer{limit}. Scores are those before the "
-        f"export. {exported.warning[:1].upper()}{exported.warning[1:]}"
-    ).strip()
+    limit = "" if exported.limit_ms is None else f"The limit is {exported.limit_ms:g} ms. "
+    warning = f"{exported.warning[:1].upper()}{exported.warning[1:]}"
+    return f"{exported.how()} {limit}Scores are those before the export. {warning}".strip()
 
 
 def _cost(of: Any, cost: str) -> float | None:

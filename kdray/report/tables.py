@@ -51,7 +51,7 @@ def students(result: SweepResult | ComparisonResult, metric: Metric) -> list[Blo
 
     A comparison has no winner: its students stay in their order, and none is marked.
     """
-    confirmed, is_rough = result.confirmation, getattr(result, "latency", None) is None
+    confirmed, latency = result.confirmation, getattr(result, "latency", None)
     ordered = winner_first(confirmed)
     winner = next((student for student in ordered[:1] if student.label.lower().startswith("winner")), None)
     ahead = not_beaten(confirmed, metric) if winner else []
@@ -62,7 +62,7 @@ def students(result: SweepResult | ComparisonResult, metric: Metric) -> list[Blo
     columns = ("student", f"#{metric.name}, test", "#difference", "#validation", "#seeds", "#retention",
                "#distillation ratio", "#parameters", "#latency")  # fmt: skip
     table = Table("Students; mean ± standard deviation over the seeds.", columns, rows)
-    return [table, *([Text(results.ROUGH_LATENCY, is_quiet=True)] if is_rough else [])]
+    return [table, Text(results.ROUGH_LATENCY if latency is None else latency.how(), is_quiet=True)]
 
 
 def _student(student: Confirmed, metric: Metric, winner: Confirmed | None, is_ahead: bool) -> Row:

@@ -207,7 +207,7 @@ def test_a_sweep_with_a_limit_ends_with_a_bundle_that_was_timed_again(run: RunCo
     assert len(fake) == 2
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".bundle")] == []
     page = (folder.parent / "report.html").read_text()
-    assert "Latency of the exported graph" in page
+    assert "latency of the bundle (onnx-int8)" in page
     assert "answers one row of 7 tokens in 0.90 ms, 4.4 times faster than the export of teacher" in page
     assert "Latency may have been measured while other trainings ran" not in page
 

@@ -128,7 +128,13 @@ def test_the_ladder_of_exports_has_steps_and_times() -> None:
     assert list(steps.x) == [1.0, 2.0, 41.3]
     assert list(steps.y) == pytest.approx([55.0, 62.0, 69.0])
     assert any("20.6 times faster than the slowest teacher" in text for text in traces["student"].hovertext)
-    assert "one row of 13 tokens, one thread, with the tokenizer, limit 5 ms" in render(sweep | {"latency": exported})
+    page = render(sweep | {"latency": exported})
+    assert (
+        "Latency: of the export (onnx); one row of 13 tokens, one thread, with the tokenizer. The limit is 5 ms."
+        in page
+    )
+    mixed = render(sweep | {"latency": exported | {"formats": ["onnx", "onnx-int8"]}})
+    assert mixed.count("Latency: of a student the fastest of onnx, onnx-int8, of a teacher onnx; one row of 13") == 2
 
 
 def test_importances_are_the_recorded_ones() -> None:
