@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from kdray.api.given import chosen_engine
 from kdray.config import WorkSettings
 from kdray.engines.choice import EngineChoice, Local
 from kdray.errors import ConfigError
@@ -59,17 +60,17 @@ def predict_files(
         raise ConfigError(f"abstain_below = {abstain_below:g}: it must be 0 to 1.")
     if threads < 0:
         raise ConfigError(f"threads = {threads}: it must be 0 or more.")
-    options = Options(dict(columns or {}), abstain_below)
+    options, on = Options(dict(columns or {}), abstain_below), chosen_engine(engine)
     check_model(model)
     place, rows, target = (Path(each).expanduser() for each in (model, source, out))
     if not rows.is_dir():
         if suffix is not None:
             raise ConfigError(f"suffix = {suffix}: {source} is one file; give the name of the new file its suffix.")
-        if engine is not None and not isinstance(engine, Local):
+        if not isinstance(on, Local):
             raise ConfigError(f"{source} is one file: Ray shares the files of a folder; leave the engine out.")
         return {target.name: predict_file(open_scorer(place, threads=threads), rows, target, options)}
-    cpus = threads or (os.cpu_count() or 1 if engine is None or isinstance(engine, Local) else 1)
-    with (engine or Local()).start(WorkSettings()) as running:
+    cpus = threads or (os.cpu_count() or 1 if isinstance(on, Local) else 1)
+    with on.start(WorkSettings()) as running:
         return predict_folder(place, rows, target, options, running, suffix=suffix, cpus=cpus, gpus=0)
 
 

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from kdray.api.dataset import Dataset
+from kdray.api.given import chosen_engine
 from kdray.api.models import Encoder, Teacher
 from kdray.api.runs import Pruned, run_of
 from kdray.config import RunConfig, checked
@@ -134,8 +135,14 @@ def compare(
     run = run_of(teacher, data, student=student, method=first, train=train, store=store, sections=sections, of=compare)
     variants = {label: {"method": each.model_dump(mode="json")} for label, each in labeled.items()}
     title = name or time.strftime("comparison-%Y%m%d-%H%M%S")
-    origin = Provenance.of_python("kdray.compare", run.corpus.name)
-    return compare_variants(title, variants, run, seeds=wanted, engine=engine or Local(), provenance=origin)
+    origin = Provenance.of_python("kdray.compare", run.corpus.name, _notes(data))
+    return compare_variants(title, variants, run, seeds=wanted, engine=chosen_engine(engine), provenance=origin)
+
+
+def _notes(data: Dataset | Pruned) -> Sequence[str] | None:
+    """What was done to rows that were given in Python; None of a named corpus."""
+    corpus = data.data if isinstance(data, Pruned) else data
+    return corpus.notes if corpus.tables else None
 
 
 def _check_methods(methods: Any) -> None:
@@ -293,9 +300,9 @@ def search(
             raise ConfigError(f"under_ms = {under_ms:g}: it must be above 0.")
         shapes = Shapes(config.shapes(), lambda trial, shape: rest.suggest(trial, changed(run, shape)))
         settings = replace(settings, limit_ms=under_ms, shapes=shapes)
-    origin = Provenance.of_python("kdray.search", run.corpus.name)
+    origin = Provenance.of_python("kdray.search", run.corpus.name, _notes(data))
     others = config.of_outside(run)
-    return search_settings(settings, run, seeds=wanted, engine=engine or Local(), provenance=origin, others=others)
+    return search_settings(settings, run, seeds=wanted, engine=chosen_engine(engine), provenance=origin, others=others)
 
 
 def _listed(choices: Any) -> Sequence[Any]:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from kdray.api.dataset import Dataset
-from kdray.api.given import check_object, mapping_of
+from kdray.api.given import check_object, chosen_engine, mapping_of
 from kdray.config import WorkSettings, checked
 from kdray.corpora import StoredCorpus, kdray_data, load_corpus
 from kdray.distillation import StudentSettings
-from kdray.engines.choice import EngineChoice, Local
+from kdray.engines.choice import EngineChoice
 from kdray.errors import ConfigError
 from kdray.export.bundle import TOLERANCE, Format, export_bundle, write_saved
 from kdray.export.evidence import evidence_for, of_corpus
@@ -373,7 +373,7 @@ class Teacher:
         if self.predictions is not None:
             raise ConfigError(f"teacher {self.name} is a file of predictions; hand it to kdray.distill as it is.")
         check_object("data", data, (Dataset,), "a kd.Dataset, such as kd.Dataset.from_files(...)")
-        with (engine or Local()).start(WorkSettings()) as running:
+        with chosen_engine(engine).start(WorkSettings()) as running:
             context = Context(Store(store), running, kdray_data())
             corpus = read(data.settings, context)
             model = teach(self.settings, corpus, context)

@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from kdray.api.dataset import Dataset
-from kdray.api.given import check_object, mapping_of
+from kdray.api.given import check_object, chosen_engine, mapping_of
 from kdray.api.models import Encoder, Student, Teacher
 from kdray.config import PruneSection, RunConfig, checked
 from kdray.corpora import kdray_data
 from kdray.distillation import StudentSettings
-from kdray.engines.choice import EngineChoice, Local
+from kdray.engines.choice import EngineChoice
 from kdray.errors import ConfigError, did_you_mean
 from kdray.export.trained import trained_parts
 from kdray.methods import KD, FineTune, Method
@@ -104,7 +104,7 @@ def distill(
     (1, 2)
     """
     run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections, of=distill)
-    with (engine or Local()).start(run.work) as running:
+    with chosen_engine(engine).start(run.work) as running:
         context = Context(Store(run.store), running, kdray_data())
         prepared = prepare(run, context)
         artifact = distill_stage(run, prepared, context)
@@ -140,7 +140,7 @@ def prune(
         chosen["embedders"] = embedders
     section = checked(PruneSection, chosen)
     run = RunConfig(store=store, corpus=data.settings, prune=section, teachers=(), method=FineTune())
-    with (engine or Local()).start(run.work) as running:
+    with chosen_engine(engine).start(run.work) as running:
         context = Context(Store(store), running, kdray_data())
         artifact = prepare(run, context).pruned_corpus
     if artifact is None:

@@ -5,11 +5,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from kdray.api.given import chosen_engine
 from kdray.config import RunConfig
 from kdray.corpora import kdray_data
 from kdray.distillation import TeacherRef
 from kdray.engines import Engine
-from kdray.engines.choice import EngineChoice, Local
+from kdray.engines.choice import EngineChoice
 from kdray.errors import ConfigError
 from kdray.pruning import changed_texts
 from kdray.stages import (
@@ -51,7 +52,7 @@ def run_stage(
         ConfigError: The settings do not fit together, or the data cannot be used.
         RunError: A training failed.
     """
-    with (engine or Local()).start(run.work, started) as running:
+    with chosen_engine(engine).start(run.work, started) as running:
         context = Context(Store(run.store), running, kdray_data())
         document = _prune(run, context, texts) if stage == "prune" else _STAGES[stage](run, context)
     document["stages"] = context.journal

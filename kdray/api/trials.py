@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kdray.api.given import chosen_engine
 from kdray.api.stores import existing_store
 from kdray.corpora import kdray_data
-from kdray.engines.choice import EngineChoice, Local
+from kdray.engines.choice import EngineChoice
 from kdray.errors import ConfigError
 from kdray.experiments.replay import past_trial, retrain, student_of, sweeps_in
 from kdray.export.bundle import write_saved
@@ -41,7 +42,7 @@ def run_trial(
     """
     opened = existing_store(store)
     past = past_trial(opened, sweep, number, storage=storage)  # refused before an engine starts
-    with (engine or Local()).start(past.run.work) as running:
+    with chosen_engine(engine).start(past.run.work) as running:
         result = retrain(past, Context(opened, running, kdray_data()))
     metric = result["metric"]
     return {

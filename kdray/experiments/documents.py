@@ -37,24 +37,30 @@ class Provenance:
         requested: The corpus of the settings (`auto` may have become the sample).
         command: The command line.
         resume: The command line that resumes this sweep.
+        notes: Where the rows were given in Python, what was done to them before; None where the settings name them.
     """
 
     requested: str
     command: str
     resume: str
+    notes: Sequence[str] | None = None
 
     @classmethod
-    def of_python(cls, function: str, requested: str) -> "Provenance":
+    def of_python(cls, function: str, requested: str, notes: Sequence[str] | None) -> "Provenance":
         """Of a call in Python, with the program that made it."""
         program = Path(sys.argv[0] if sys.argv else "").name
         where = " in a notebook" if program == "ipykernel_launcher.py" else f" in {program}" if program else ""
-        return cls(requested, f"{function}{where}", function)
+        return cls(requested, f"{function}{where}", function, notes)
 
 
 def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, provenance: Provenance) -> dict[str, Any]:
     """What a reader must know of anything that trained several students: where from, by which command, with what."""
     described = load_description(prepared.corpus.folder)
     info, metric = described["info"], described["task"]["metrics"][0]
+    settings = run.model_dump(mode="json")
+    if provenance.notes is not None:  # the folder of the settings is a copy of the rows that ends with the program
+        info = info | {"origin": "; ".join(["rows that were given in Python", *provenance.notes])}
+        settings["corpus"]["path"] = None
     return {
         "name": name,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -71,7 +77,7 @@ def facts_of(name: str, run: RunConfig, prepared: Prepared, context: Context, pr
         "teachers": [teacher_record(ref, context.store, shown(metric)) for ref in prepared.teachers],
         "prune": None if prepared.pruned_corpus is None else pruning_record(prepared.pruned_corpus),
         "stages": context.journal,
-        "settings": run.model_dump(mode="json"),
+        "settings": settings,
     }
 
 

@@ -7,7 +7,7 @@ from kdray.origin import identity_of
 from kdray.stages.context import Context
 from kdray.store import Artifact
 
-WHOLE = "all rows of the files"  # where no official size is known
+WHOLE = "all rows that were given"  # where no official size is known
 
 
 def read(settings: CorpusSettings, context: Context) -> Artifact:

@@ -588,3 +588,23 @@ def test_importing_kdray_loads_nothing_heavy() -> None:
         kd.distil  # noqa: B018
     with pytest.raises(AttributeError, match=r"has no attribute 'nothing_like_it'$"):
         kd.nothing_like_it  # noqa: B018
+
+
+@pytest.mark.parametrize(("engine", "shown"), [("ray", "'ray'"), (kd.engines.Ray, "the class Ray")])
+def test_what_is_no_engine_is_refused_in_one_sentence(engine: Any, shown: str) -> None:
+    data = kd.Dataset.load("sample", limit=60)
+    wanted = rf"^engine: found {shown}; give kd\.engines\.Local\(\) or kd\.engines\.Ray\(address=\.\.\.\)\.$"
+    with pytest.raises(ConfigError, match=wanted):
+        kd.distill(None, data, student=kd.models.NaiveBayes(), engine=engine)
+
+
+def test_the_result_of_a_comparison_says_what_was_done_to_the_rows(tmp_path: Path) -> None:
+    texts = [f"a {word} film of {number} minutes" for number in range(40) for word in ("good", "bad")]
+    rows = pd.DataFrame({"text": [*texts, *[""] * 4], "label": [*["good", "bad"] * 40, *["bad"] * 4]})
+    data, student = kd.Dataset.from_pandas(rows, skip_empty=True), kd.models.NaiveBayes()
+    kd.compare([kd.methods.FineTune()], None, data, student=student, seeds=1, store=str(tmp_path), name="c")
+    found = json.loads((tmp_path / "sweeps/c/result.json").read_text())
+    origin = found["corpus"]["origin"]
+    assert origin.startswith("rows that were given in Python; rows without a text left out: 4 of train; ")
+    assert "were held out" in origin
+    assert found["settings"]["corpus"]["path"] is None
