@@ -142,7 +142,8 @@ class SweepConfig(Several):
         for key in sorted(self.space, key=lambda key: key != "method.name"):
             method = chosen.get("method.name", run.method.name)
             if key in self._keys_of(method):
-                chosen[key] = _suggested(trial, key, self.space[key], is_whole=self._is_whole(key, method))
+                is_whole = _is_whole(key, self.space[key], run, method)
+                chosen[key] = _suggested(trial, key, self.space[key], is_whole=is_whole)
         return chosen
 
     def shapes(self) -> list[dict[str, Any]]:
@@ -151,9 +152,9 @@ class SweepConfig(Several):
         Raises:
             ConfigError: A range has no whole numbers.
         """
-        shape = [key for key in self.space if key.startswith("student.")]
-        method = self.run.method.name
-        values = {key: _every(key, self.space[key], is_whole=self._is_whole(key, method)) for key in shape}
+        shape = {key: choices for key, choices in self.space.items() if key.startswith("student.")}
+        whole = {key: _is_whole(key, choices, self.run, self.run.method.name) for key, choices in shape.items()}
+        values = {key: _every(key, choices, is_whole=whole[key]) for key, choices in shape.items()}
         return [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
 
     def without_student(self) -> "SweepConfig":
@@ -213,18 +214,6 @@ class SweepConfig(Several):
         fields = method_named(method).model_fields
         return [key for key in self.space if not key.startswith("method.") or key.removeprefix("method.") in fields]
 
-    def _is_whole(self, key: str, method: str) -> bool:
-        """Whether a range of the space has whole numbers alone: the setting takes no fraction between its ends."""
-        choices = self.space[key]
-        if not (isinstance(choices, Range) and isinstance(choices.low, int) and isinstance(choices.high, int)):
-            return False
-        other = {} if method == self.run.method.name else {"method.name": method}
-        try:
-            parse(merge(self.run.model_dump(mode="json"), other | {key: choices.low + 0.5}), source="space")
-        except ConfigError:
-            return True
-        return False
-
     def _as_listed(self, method: str) -> str:
         """The choice that names the same method: of a class from outside, the space has no hash of its source."""
         choices = self.space["method.name"]
@@ -264,6 +253,18 @@ def _loaded(path: Path, kind: type[T]) -> T:
         raise ConfigError(f"{path}: corpus is a name here; put its settings under run, as run: {{corpus: ...}}.")
     run = parse(plain.get("run") or {}, source=f"{path}: run")
     return checked(kind, {**plain, "run": run}, source=str(path))
+
+
+def _is_whole(key: str, choices: Range | Choices, run: RunConfig, method: str) -> bool:
+    """Whether a range has whole numbers alone: the setting of the run takes no fraction between its ends."""
+    if not (isinstance(choices, Range) and isinstance(choices.low, int) and isinstance(choices.high, int)):
+        return False
+    other = {} if method == run.method.name else {"method.name": method}
+    try:
+        parse(merge(run.model_dump(mode="json"), other | {key: choices.low + 0.5}), source="space")
+    except ConfigError:
+        return True
+    return False
 
 
 def _suggested(trial: Any, key: str, choices: Range | Choices, *, is_whole: bool) -> Any:

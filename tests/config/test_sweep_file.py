@@ -85,6 +85,13 @@ def test_whole_ends_of_a_range_stand_for_fractions_where_the_setting_takes_them(
     assert drawn("train.epochs", 1, 4) == optuna.distributions.IntDistribution(1, 4)
 
 
+def test_the_run_at_hand_decides_whether_a_range_has_fractions(sweep: SweepConfig) -> None:
+    run = parse(merge(sweep.base(), {"prune.policy": {"name": "match_rate", "rate": 0.5}}), source="test")
+    trial = optuna.create_study().ask()
+    sweep.model_copy(update={"space": {"prune.policy.rate": Range(low=0, high=1)}}).suggest(trial, run)
+    assert trial.distributions["prune.policy.rate"] == optuna.distributions.FloatDistribution(0.0, 1.0)
+
+
 def test_a_range_of_fractions_of_the_student_cannot_be_listed(sweep: SweepConfig) -> None:
     run = parse({"student": {"architecture": {"name": "naive_bayes"}}, "method": {"name": "finetune"}}, source="test")
     space = {"student.architecture.smoothing": Range(low=1, high=2)}
