@@ -7,7 +7,7 @@ Keys that these models do not name are kept when a result is written and ignored
 
 import math
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -390,19 +390,14 @@ class ExportedLatency(Record):
     teacher_megabytes: dict[str, float] = {}
 
     def how(self) -> str:
-        """How the latency of students and teachers was measured, in one sentence."""
-        return exported_in_words(self.formats, self.tokens)
+        """How the latency of students and teachers was measured, in one sentence.
 
-
-def exported_in_words(formats: Sequence[str], tokens: int) -> str:
-    """How the latency of exported students and teachers is measured.
-
-    >>> exported_in_words(["onnx"], 12)
-    'Latency: of the export (onnx); one row of 12 tokens, one thread, with the tokenizer.'
-    """
-    ways = ", ".join(formats)
-    of = f"of the export ({ways})" if ways == "onnx" else f"of a student the fastest of {ways}, of a teacher onnx"
-    return f"Latency: {of}; one row of {tokens} tokens, one thread, with the tokenizer."
+        >>> ExportedLatency(formats=("onnx",), students={}, teachers={}, tokens=12).how()
+        'Latency: of the export (onnx); one row of 12 tokens, one thread, with the tokenizer.'
+        """
+        ways = ", ".join(self.formats)
+        of = f"of the export ({ways})" if ways == "onnx" else f"of a student the fastest of {ways}, of a teacher onnx"
+        return f"Latency: {of}; one row of {self.tokens} tokens, one thread, with the tokenizer."
 
 
 class SweepResult(ResultBase):

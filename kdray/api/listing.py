@@ -65,7 +65,7 @@ def method_about(name: str) -> dict[str, Any]:
         name: Of kdray's, or `my_file.py:MyKD` for one of your own.
 
     Raises:
-        ConfigError: There is no such method; the message has the nearest name.
+        ConfigError: No method has this name; the message gives the nearest one.
 
     >>> from kdray.api.listing import method_about
     >>> print(method_about("kd")["head"].splitlines()[0])

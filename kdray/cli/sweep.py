@@ -32,7 +32,7 @@ from kdray.engines import Engine
 from kdray.errors import ConfigError, RunError
 from kdray.log import seconds_so_far
 from kdray.methods import method_named
-from kdray.results import exported_in_words
+from kdray.results import ExportedLatency
 from kdray.secrets import without_passwords
 from kdray.stages import check_depths
 from kdray.store import Store
@@ -393,7 +393,7 @@ def _resume(command: str, name: str) -> str:
 
 
 def _show_latency(latency: Mapping[str, Any]) -> None:
-    print(exported_in_words(latency["formats"], latency["tokens"]))
+    print(ExportedLatency.model_validate(latency).how())
     if (bundle := latency["bundle"]) is not None:
         allowed = "" if latency["limit_ms"] is None else f", allowed are {latency['limit_ms']:g} ms"
         print(

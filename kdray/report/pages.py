@@ -73,10 +73,10 @@ def _sweep(result: SweepResult, shown: Metric) -> Document:
     }
     if (ours := summary.leader(result)) is not None:
         costs = {"parameters": fmt.parameters(ours.parameters)}
-        if result.latency is not None:
-            bundle = result.latency.bundle
-            found = {f"latency of the bundle ({bundle.format})": bundle.p50_ms} if bundle else {}
-            costs |= {key: fmt.milliseconds(ms) for key, ms in (found or {"latency": ours.latency_ms}).items()}
+        if result.latency is not None and (bundle := result.latency.bundle) is not None:
+            costs[f"latency of the bundle ({bundle.format})"] = fmt.milliseconds(bundle.p50_ms)
+        elif result.latency is not None:
+            costs["latency"] = fmt.milliseconds(ours.latency_ms)
         figures = {"teacher's score kept": fmt.share(ours.retention)} | costs | figures
     learned = Section("What the search learned", plots("search", result, shown))
     trials = [Section("All trials", [tables.trials(result, shown)])]
