@@ -319,6 +319,9 @@ class Student(Classifier):
 class Teacher:
     """An encoder to fine-tune on the corpus, a classifier that is fine-tuned already, or a file of predictions.
 
+    `distill`, `compare` and `search` fine-tune a teacher that is not fitted yet, and keep it in the store. Only a
+    teacher that is fitted by `fit` can predict.
+
     Args:
         encoder: Hugging Face id, local folder, or `minilm`.
         name: Names it in tables and in the store.
@@ -382,21 +385,27 @@ class Teacher:
 
     def predict_proba(self, texts: Sequence[Any]) -> np.ndarray:
         """As `Student.predict_proba`; after `fit`."""
-        return self._ready().predict_proba(texts)
+        return self.classifier.predict_proba(texts)
 
     def predict(self, texts: Sequence[Any]) -> list[Any]:
         """As `Student.predict`; after `fit`."""
-        return self._ready().predict(texts)
+        return self.classifier.predict(texts)
 
     def evaluate(self, data: Dataset | None = None, *, metrics: Sequence[str] | None = None) -> Evaluation:
         """As `Student.evaluate`; after `fit`."""
-        return self._ready().evaluate(data, metrics=metrics)
+        return self.classifier.evaluate(data, metrics=metrics)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """As `Student.save`; after `fit`."""
-        return self._ready().save(folder, overwrite=overwrite)
+        return self.classifier.save(folder, overwrite=overwrite)
 
-    def _ready(self) -> Classifier:
+    @property
+    def classifier(self) -> Classifier:
+        """What `fit` made.
+
+        Raises:
+            ConfigError: The teacher is not fitted yet, or is a file of predictions.
+        """
         if self.predictions is not None:
             raise ConfigError(f"teacher {self.name} is a file of predictions, without a model that reads texts.")
         if self.fitted is None:

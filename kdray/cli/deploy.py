@@ -55,17 +55,10 @@ def show_benchmark(
         device=device,
     )
     if not quiet:
-        shown = ("model", "length", "tokens", "batch", "threads", "p50_ms", "p95_ms", "p99_ms", "rows_per_second")
-        rows = [
-            {name: row[name] for name in shown}
-            | {"model_p50_ms": row["without_tokenizer"]["p50_ms"], "times_faster": row["times_faster"]}
-            | {"quiet": "yes" if row["quiet"] else "NO"}
-            for row in found.rows
-        ]
         machine = found.machine
         print(f"{machine['processor']}, {machine['cores']} cores, {', '.join(machine['instruction_set'])}\n")
         print(table(found.candidates), end="\n\n")
-        print(table(rows))
+        print(table(found.shown))
         print("\nTimes include the tokenizer, except model_p50_ms; times_faster compares p50 with the first model.")
     if found.load.sentence:
         print(f"kdray: {found.load.sentence}", file=sys.stderr)

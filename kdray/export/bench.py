@@ -18,7 +18,7 @@ import torch
 
 from kdray.corpora import VALIDATION, load_corpus
 from kdray.corpora.files import READERS, check_file, read_table
-from kdray.errors import ConfigError, RunError
+from kdray.errors import ConfigError, RunError, plural
 from kdray.evaluate.latency import CpuTimes, Load, alone, cpu_times, interleaved, load_between
 from kdray.export import predict
 from kdray.export.bundle import open_bundle, read_bundle
@@ -228,7 +228,7 @@ def answer(folder: str, precision: Precision, device: Device, row: Row) -> None:
     logits(encode([_row(candidate, row)]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Benchmark:
     """What was measured.
 
@@ -264,6 +264,23 @@ class Benchmark:
         import pandas as pd
 
         return pd.DataFrame(self.rows)
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """The rows as a terminal shows them."""
+        names = ("model", "length", "tokens", "batch", "threads", "p50_ms", "p95_ms", "p99_ms", "rows_per_second")
+        return [
+            {name: row[name] for name in names}
+            | {"model_p50_ms": row["without_tokenizer"]["p50_ms"], "times_faster": row["times_faster"]}
+            | {"quiet": "yes" if row["quiet"] else "NO"}
+            for row in self.rows
+        ]
+
+    def __repr__(self) -> str:
+        import pandas as pd
+
+        shown = pd.DataFrame(self.shown).replace({None: float("nan")})
+        return "\n".join([shown.to_string(index=False, na_rep="–"), *filter(None, [self.load.sentence])])
 
     def _repr_html_(self) -> str:
         return f"<p>{self.load.sentence}</p>{self.to_pandas().to_html(index=False)}"
@@ -383,12 +400,12 @@ def _check(found: Sequence[Candidate], batches: Sequence[int], seconds: float) -
         raise ConfigError("there is nothing to measure: name at least one bundle or student.")
     if len({each.has_tags for each in found}) > 1:
         what = ", ".join(f"{each.name} reads {'tokens' if each.has_tags else 'texts'}" for each in found)
-        raise ConfigError(f"all candidates must read texts, or all lists of tokens: {what}.")
+        raise ConfigError(f"all models must read texts, or all lists of tokens: {what}.")
     if len({each.num_fields for each in found}) > 1:
         fields = ", ".join(f"{each.name} reads {each.num_fields}" for each in found)
-        raise ConfigError(f"all candidates must read equally many texts a row: {fields}.")
+        raise ConfigError(f"all models must read equally many texts a row: {fields}.")
     if len(names := [each.name for each in found]) > len(set(names)):
-        raise ConfigError(f"a candidate is named twice: {', '.join(names)}.")
+        raise ConfigError(f"a model is named twice: {', '.join(names)}.")
     if not batches or min(batches) < 1 or not 0 < seconds <= 3600:
         raise ConfigError(f"batches = {list(batches)}, seconds = {seconds:g}: both must be above 0.")
 
@@ -400,12 +417,12 @@ def _texts(found: Sequence[Candidate], texts: Path | Sequence[Any] | None) -> li
         known = (each.texts() for each in found)
         rows = next((each for each in known if each), None)
         if rows is None:
-            raise ConfigError("no candidate names its corpus, so there are no texts to time; give a file (--texts).")
+            raise ConfigError("no model names its corpus, so there are no texts to time; give texts (--texts FILE).")
     else:
         rows = [(each,) if isinstance(each, str) or found[0].has_tags else tuple(each) for each in texts]
     rows = [_row(found[0], row) for row in rows]
     if not rows or any(len(row) != found[0].num_fields for row in rows):
-        raise ConfigError(f"texts: expected one or more rows of {found[0].num_fields} texts each.")
+        raise ConfigError(f"texts: expected one or more rows of {plural(found[0].num_fields, 'text')} each.")
     return rows[:SAMPLE_TEXTS]
 
 

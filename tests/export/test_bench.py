@@ -178,9 +178,9 @@ def test_a_process_that_fails_is_an_error_with_its_last_line(saved: Path) -> Non
     ("candidates", "more", "said"),
     [
         ([], {}, "there is nothing to measure"),
-        (["{saved}", "{saved}"], {}, "a candidate is named twice"),
-        (["{saved}"], {"texts": None}, r"no candidate names its corpus, .* give a file \(--texts\)"),
-        (["{saved}"], {"texts": [("a", "b")]}, "expected one or more rows of 1 texts each"),
+        (["{saved}", "{saved}"], {}, "a model is named twice"),
+        (["{saved}"], {"texts": None}, r"no model names its corpus, .* give texts \(--texts FILE\)"),
+        (["{saved}"], {"texts": [("a", "b")]}, "expected one or more rows of 1 text each"),
         (
             ["{saved}"],
             {"texts": Path("none.txt")},
@@ -251,5 +251,5 @@ def test_models_that_tag_tokens_are_timed_with_lists_and_with_texts(
     assert {each["tokens"] for each in found.rows if each["length"] == "128"} == {32}  # all that it reads
     assert {command[-1] for command in starts} == {" ".join(tokens[0])}
     bench.answer(str(tmp_path / "student"), "fp32", "cpu", ("a bad film.",))
-    with pytest.raises(ConfigError, match=r"all candidates must read texts, or all lists of tokens: .* reads tokens"):
+    with pytest.raises(ConfigError, match=r"all models must read texts, or all lists of tokens: .* reads tokens"):
         measured([tag_bundle, saved])
