@@ -248,6 +248,7 @@ def _dataset(
         kept, held_out = _with_test(plain["train"], numbers["train"], texts, rows.labels)
         plain = {"train": kept, "test": held_out}
         notes.append(f"no test rows were given: {len(held_out):,} of {len(kept) + len(held_out):,} rows were held out")
+    notes += _overlaps(plain, texts)
     for note in notes:
         log.warning("%s: %s", name, note)
     fields = tuple({"name": each, "role": "body" if len(texts) == 1 else "pair"} for each in texts)
@@ -347,6 +348,24 @@ def _repeats(train: pa.Table, texts: Sequence[str], source: Source, kind: Task) 
         notes.append(f"{what}: {source.at(*again)}")
     if kind.target == "class" and (torn := sum(len(found) > 1 for found in labels_of.values())):
         notes.append(f"{plural(torn, 'text')} of train {'has' if torn == 1 else 'have'} rows with different labels")
+    return notes
+
+
+def _overlaps(tables: Mapping[str, pa.Table], texts: Sequence[str]) -> list[str]:
+    """A note where validation or test rows have the texts of a row of train.
+
+    >>> _overlaps({"train": pa.table({"text": ["a", "b"]}), "test": pa.table({"text": ["b", "c"]})}, ["text"])
+    ['1 of 2 test rows has the text of a row of train: scores on test may be too high']
+    """
+    keys = {split: [repr(row) for row in table.select(texts).to_pylist()] for split, table in tables.items()}
+    seen, notes = set(keys.pop("train")), list[str]()
+    for split, rows in keys.items():
+        if same := sum(row in seen for row in rows):
+            has = "has" if same == 1 else "have"
+            notes.append(
+                f"{same:,} of {plural(len(rows), f'{split} row')} {has} the text of a row of train: "
+                f"scores on {split} may be too high"
+            )
     return notes
 
 

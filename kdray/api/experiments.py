@@ -56,7 +56,8 @@ class Tabled(ABC):
         return [f"report: {self.report}"]
 
     def __repr__(self) -> str:
-        return "\n".join([self.to_pandas().to_string(index=False), *self._below])
+        shown = self.to_pandas().replace({None: float("nan")})
+        return "\n".join([shown.to_string(index=False, na_rep="–"), *self._below])
 
     def _repr_html_(self) -> str:
         return self.to_pandas().to_html(index=False) + "".join(f"<p>{escape(line)}</p>" for line in self._below)

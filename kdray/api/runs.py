@@ -1,7 +1,7 @@
 """One call for a whole run: `distill` makes a student, `prune` a pruned corpus."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
@@ -29,7 +29,7 @@ FROM_TEACHER = StudentSettings(layers=3, init="skip", init_from="teacher")
 FROM_ENCODER = Encoder(init="skip")  # the same layers, where no teacher has any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pruned:
     """A pruned corpus: what was dropped and why, and the pruner that was fitted.
 
@@ -45,8 +45,16 @@ class Pruned:
 
     data: Dataset
     settings: PruneSection
-    summary: Mapping[str, Any] = field(repr=False)
-    artifact: Artifact = field(repr=False)
+    summary: Mapping[str, Any]
+    artifact: Artifact
+
+    def __repr__(self) -> str:
+        kept, units = self.summary["num_kept"], self.summary["num_units"]
+        words, of = self.summary["num_words_kept"], self.summary["num_words"]
+        return (
+            f"{self.data.name}, pruned by {self.settings.policy.name}: {kept:,} of {units:,} {self.summary['level']}s "
+            f"and {words:,} of {of:,} words are kept"
+        )
 
     @property
     def decisions(self) -> Any:

@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.overrides += rest  # settings after an option, which argparse does not accept
     elif rest and arguments.command not in OF_FILES:
         setting = "; write settings without --, such as train.epochs=2" if arguments.command in STAGES else ""
-        return refused(f"unknown argument {' '.join(rest)}; kdray {arguments.command} --help lists the flags{setting}.")
+        what = "unknown argument" if any(word.startswith("-") for word in rest) else "too many arguments:"
+        return refused(f"{what} {' '.join(rest)}; kdray {arguments.command} --help lists what it takes{setting}.")
     return guarded(lambda: _dispatch(arguments, rest), debug=arguments.debug, verbose=arguments.verbose)
 
 
@@ -382,6 +383,8 @@ def _run_file(command: str, file: Path | None, rest: list[str]) -> None:
     if file is not None and not os.path.isfile(file):  # noqa: PTH113
         if os.path.isdir(file):  # noqa: PTH112
             raise ConfigError(f"{file} is a folder; give a file, for example {example}.")
+        if later := next((word for word in rest if word.endswith((".yaml", ".yml", ".py"))), None):
+            raise ConfigError(f"{file} stands where the file must: write kdray {command} {later}, then the flags.")
         hint = near_path(file, (".py", ".yaml"), also=["sweeps"], otherwise="sweeps/ has examples.")
         raise ConfigError(f"{file}: no such file of a sweep or comparison; {hint}")
     if file is not None and file.suffix not in (".yaml", ".yml", ".py"):

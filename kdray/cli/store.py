@@ -6,14 +6,15 @@ from typing import Any
 from kdray.api.stores import clean_store, list_artifacts, measure_store, verify_store
 from kdray.cli.show import table
 from kdray.errors import listed
-from kdray.store.collect import Leftover
+from kdray.report.formatting import duration
+from kdray.store.collect import HOUR, Leftover
 from kdray.store.manifest import SHORT
 
 
 def show_listing(store: str, *, quiet: bool) -> dict[str, Any]:
     document = list_artifacts(store)
     if not quiet and document["artifacts"]:
-        print(table([{**row, **_short(row)} for row in document["artifacts"]]))
+        print(table([_shown(row) for row in document["artifacts"]]))
     if document["faults"]:
         document["failed"] = " ".join(document["faults"])
     return document
@@ -57,6 +58,13 @@ def _row(leftover: Leftover) -> dict[str, Any]:
     return {"kind": leftover.kind, "where": leftover.where, "bytes": leftover.bytes, "reason": leftover.reason}
 
 
-def _short(row: dict[str, Any]) -> dict[str, Any]:
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
     users: list[str] = row["used_by"]
-    return {"digest": row["digest"][:SHORT], "used_by": listed(users[:2], len(users)) or "nothing"}
+    return {
+        "stage": row["stage"],
+        "name": row["name"],
+        "digest": row["digest"][:SHORT],
+        "size": f"{row['bytes'] / 1e6:,.1f} MB" if row["bytes"] >= 1e6 else f"{row['bytes'] / 1e3:.1f} kB",
+        "age": duration(row["age_hours"] * HOUR),
+        "used by": listed(users[:2], len(users)) or "no artifact or result",
+    }

@@ -131,8 +131,10 @@ class RunConfig(Settings):
     def _method_has_its_teachers(self) -> "RunConfig":
         least = self.method.min_teachers
         if len(self.teachers) < least:
+            fix = "; give a teacher, or take method finetune" if not self.teachers else ""
             raise ValueError(
-                f"method {self.method.name} works with {least} or more teachers, but teachers has {len(self.teachers)}"
+                f"method {self.method.name} works with {least} or more teachers, but teachers has "
+                f"{len(self.teachers)}{fix}"
             )
         return self
 

@@ -120,7 +120,7 @@ class CorpusSettings(Settings):
             hint = f"the nearest is {near[0]}" if near else "kdray corpora lists the names"
             raise ValueError(
                 f"name = {self.name} is unknown; {hint}; for your own files "
-                "set name = folder and path (recipes/own.yaml is an example)"
+                "set name = folder and path (recipes/own.yaml is an example); in Python there is Dataset.from_files"
             )
         return self
 

@@ -289,7 +289,7 @@ class Method(OpenSettings):
         most = self.max_teachers
         if given < self.min_teachers or (most is not None and given > most):
             allowed = f"{self.min_teachers}" if most == self.min_teachers else f"{self.min_teachers} or more"
-            raise ConfigError(f"method {self.name} works with {allowed} teacher(s), {given} given.")
+            raise ConfigError(f"method {self.name} works with {allowed} teachers, {given} given.")
         self._check_signals(pair.student)
         if pair.student.fitted and type(self).soft_labels is Method.soft_labels:
             raise ConfigError(

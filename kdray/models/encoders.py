@@ -149,7 +149,7 @@ def load_transformer(
         has = "no whole head" if fresh & missing else f"a head of {classes} classes"
         raise ConfigError(
             f"{folder} is to be used as it is (fine_tuned), but it has {has}, and the task has {len(labels)} classes "
-            f"({', '.join(labels)}); set fine_tuned: false to train a head on it."
+            f"({', '.join(labels)}); set fine_tuned: false to train a head on it (in Python, Teacher(FOLDER).fit)."
         )
     if head == "fresh" and above - fresh:
         model = _without(above, type(model), folder, config, seed)

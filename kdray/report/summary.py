@@ -326,7 +326,7 @@ def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:
         f"Methods that beat the no-KD baseline with p below {SIGNIFICANT} in the table of students: {clear} of "
         f"{len(differences)}; p is not corrected for the number of methods."
         if tested
-        else "No difference was tested."
+        else "No difference was tested over the seeds."
     ]
     found += effect_of_pruning(result)
     if any(len(student.seeds) == 2 for student in methods):

@@ -8,6 +8,7 @@
 from collections.abc import Collection
 from typing import Any
 
+from kdray.errors import plural
 from kdray.methods import Method
 from kdray.testing.checks import (
     CASE_CHECKS,
@@ -36,13 +37,15 @@ def check_method(method: type[Method], *, skip: Collection[str] = ()) -> None:
     """
     given: Any = method
     if not (isinstance(given, type) and issubclass(given, Method)):
-        raise TypeError(f"check_method takes a class derived from kdray.methods.Method, found {method!r}")
+        kind = type(given).__name__
+        fix = f"; pass the class: check_method({kind})" if isinstance(given, Method) else ""
+        raise TypeError(f"check_method takes a class derived from kdray.methods.Method, found {given!r}{fix}")
     known = {check.__name__ for check in (*METHOD_CHECKS, *CASE_CHECKS, no_setting_is_ignored)}
     if unknown := set(skip) - known:
         raise ValueError(f"skip has {sorted(unknown)}; there are {', '.join(sorted(known))}")
     found = [f"{name}: {sentence}" for name, sentence in faults_of(method, skip)]
     if found:
-        raise MethodFault("\n".join([f"{method.__name__} fails {len(found)} check(s):", *found]))
+        raise MethodFault("\n".join([f"{method.__name__} fails {plural(len(found), 'check')}:", *found]))
 
 
 __all__ = [

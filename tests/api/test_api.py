@@ -247,6 +247,8 @@ def test_a_student_of_pruned_texts_carries_its_pruner(
     data = kd.Dataset.from_pandas(rows, test=rows.iloc[:12], name="long")
     pruned = kd.prune(data, level="sentence", keep_medoids="none", store=store)
     assert 0 < len(pruned.dropped) < len(pruned.decisions)
+    kept = len(pruned.decisions) - len(pruned.dropped)
+    assert f"long, pruned by lower_tail: {kept} of {len(pruned.decisions)} sentences and " in repr(pruned)
     assert set(pruned.dropped["reason"]) == {"below threshold"}
     student = kd.distill(None, pruned, student=kd.Encoder(str(tiny_encoder), layers=1), train=QUICK, store=store)
     assert student.pruner is not None
@@ -437,6 +439,15 @@ def test_the_rows_of_a_named_corpus_are_read() -> None:
         (lambda data: kd.distill(None, data, student="minilm"), "student: found 'minilm'; give kd.Encoder(...), "),
         (lambda data: kd.Encoder(layers="three"), "layers: expected a number, or a list in [ ] (found 'three')."),
         (lambda data: kd.benchmark("no-folder"), "no-folder does not exist; give the folder of a model."),
+        (lambda data: kd.benchmark([3]), "candidates: found 3; give folders, students, or teachers that are fitted."),
+        (
+            lambda data: kd.benchmark(kd.Teacher()),
+            "teacher teacher is not fitted yet; call teacher = teacher.fit(data)",
+        ),
+        (
+            lambda data: kd.distill(None, data, method=kd.methods.KD()),
+            "method kd works with 1 or more teachers, but teachers has 0; give a teacher, or take method finetune.",
+        ),
         (
             lambda data: kd.Dataset.from_pandas(frame(0, 9), limits=4),
             "data: unknown setting limits; did you mean limit?",
@@ -491,6 +502,19 @@ def test_rows_with_one_text_are_held_out_together_and_doubtful_rows_are_noted() 
     assert "labels 'Fear ', 'fear' differ only in case or spaces; is this a typing error?" in notes
     assert "50 rows of train have the text of an earlier row: positions 150, 151, 152 and 47 more" in notes
     assert "2 texts of train have rows with different labels" in notes
+    assert "has the text of a row of train:" not in notes
+
+
+def test_test_rows_that_are_in_train_are_noted() -> None:
+    rows = pd.DataFrame({"text": [f"row {row}" for row in range(50)], "label": ["joy", "fear"] * 25})
+    data = kd.Dataset.from_pandas(rows[:40], test=rows[30:])
+    assert "10 of 20 test rows have the text of a row of train: scores on test may be too high" in data.notes
+
+
+def test_one_student_is_measured_without_a_list(student: kd.Student) -> None:
+    found = kd.benchmark(student, texts=["good news"], batches=[1], threads=[1], seconds=0.01)
+    assert {row["model"] for row in found.rows} == {str(student.folder)}
+    assert "times_faster" in repr(found)
 
 
 def test_a_column_cannot_be_text_and_label() -> None:

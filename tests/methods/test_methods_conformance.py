@@ -261,7 +261,7 @@ def test_a_sound_method_from_outside_passes(capsys):
     ],
 )
 def test_a_fault_that_every_check_finds_is_one_line(kind, line):
-    with pytest.raises(MethodFault, match=rf"^{kind.__name__} fails 1 check\(s\):\n{line}$"):
+    with pytest.raises(MethodFault, match=rf"^{kind.__name__} fails 1 check:\n{line}$"):
         check_method(kind)
 
 

@@ -264,7 +264,7 @@ def test_a_comparison_names_the_best_and_its_caveat() -> None:
     result["confirmation"][1]["difference"]["p_value"] = 0.3
     assert "with p below 0.05 in the table of students: 0 of 1" in render(result)
     del result["confirmation"][1]["difference"]
-    assert "No difference was tested." in render(result)
+    assert "No difference was tested over the seeds." in render(result)
     assert index_entry(result, "x.html").test == pytest.approx(0.60367, abs=1e-4)  # the best method's
     assert "1 page, newest first." in render_index([index_entry(result, "x.html")])
 
