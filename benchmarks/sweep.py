@@ -105,8 +105,8 @@ def _timed(name: str, job: Path, folder: Path) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", default="mrpc")
-    parser.add_argument("--limit", type=int, default=1000, help="rows of train, before the carve of select")
-    parser.add_argument("--select-fraction", type=float, default=0.25, help="large, because its metric is compared")
+    parser.add_argument("--limit", type=int, default=1000, help="rows of train, before validation is held out")
+    parser.add_argument("--validation-fraction", type=float, default=0.25, help="large, because its metric is compared")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--teacher-epochs", type=int, default=3)
     parser.add_argument("--turns", type=int, default=1, help="how often every runner has its turn")
