@@ -1,4 +1,4 @@
-"""How much of a 12-layer teacher half and a quarter of its layers keep, beside rivals: `python benchmarks/retention.py`.
+"""What students of six and three layers keep of a teacher of twelve, beside rivals: `python benchmarks/retention.py`.
 
 One teacher a corpus is fine-tuned by kdray; its logits for the training rows are one file, which every trainer reads.
 kdray (`kd`, and the no-KD baseline), TextBrewer and torchdistill then train students of MiniLM's layers on the same

@@ -1,7 +1,8 @@
 """The rivals of `retention.py`: `retention_rivals.py RIVAL JOB` trains one student and prints its test accuracy.
 
-Both read the teacher's logits from a file, by the number of a row, where they would run the teacher, and update weights
-as kdray does: AdamW without decay of biases and norms, a linear schedule with a tenth of warm-up, gradients clipped at 1.
+Both read the teacher's logits from a file, by the number of a row, where they would run the teacher. They update
+weights as kdray does: AdamW without decay of biases and norms, a linear schedule with a tenth of warm-up, gradients
+clipped at 1.
 """
 
 import json
@@ -17,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-# torchdistill and, where it is there, transformers import torchvision, whose operators fit one build of torch alone; none
-# of them is used here, and before it is imported they can be declared
+# torchdistill imports torchvision, and so does transformers where it is there. Its operators fit one build of torch
+# alone, none of them is used here, and before the import they can be declared.
 OPERATORS = torch.library.Library("torchvision", "DEF")
 for _name in ("nms", "qnms"):
     OPERATORS.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -82,3 +82,11 @@ def test_pip_compiles_packages_only_where_python_may_not_keep_it(variable: str, 
     planned = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
     assert "pip install" in planned
     assert ("--no-compile" in planned) is not compiles
+
+
+@pytest.mark.parametrize("program", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+def test_a_benchmark_reads_the_flags_that_it_has(program: Path) -> None:
+    source = program.read_text()
+    read = set(re.findall(r"\barguments\.(\w+)", source))
+    flags = {flag.lstrip("-").replace("-", "_") for flag in re.findall(r'add_argument\(\s*"([\w-]+)"', source)}
+    assert read <= flags
