@@ -69,7 +69,8 @@ def _require(raw: pa.Table, name: str, column: str, source: Source) -> None:
     if column not in raw.column_names:
         found = ", ".join(raw.column_names)
         raise ConfigError(
-            f'{source} has no column "{column}" for {name}; found: {found}. Name the right one with columns.{name}.'
+            f'{source} has no column "{column}" for {name}; found: {found}. Name the right one with '
+            f"corpus.columns.{name}."
         )
 
 

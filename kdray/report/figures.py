@@ -532,7 +532,9 @@ def phases(result: Result, metric: Metric) -> Iterator[Plot]:
     """The seconds of each phase and of the rest."""
     total = result.seconds.total if result.seconds else None
     parts = [(name, value) for name, value in result.seconds.by_phase.items() if value] if result.seconds else []
-    covered, caption = math.fsum(value for _, value in parts), f"Total {fmt.duration(total)}."
+    is_resumed = bool(result.commands and result.commands.first)
+    covered = math.fsum(value for _, value in parts)
+    caption = f"Total {fmt.duration(total)}{', of the command that ended the sweep' if is_resumed else ''}."
     if total is not None and covered > total * 1.01:
         caption += " The phases overlap, so their sum is larger."
     elif parts and total is not None and total - covered > total * 0.01:

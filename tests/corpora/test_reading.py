@@ -527,7 +527,7 @@ def test_refuses_a_missing_column(tmp_path):
     body = (Field("review", "body"),)
     assert refusal(tmp_path, fields=body) == (
         f'folder {tmp_path.name}/train.jsonl has no column "review" for review; found: text, label. '
-        "Name the right one with columns.review."
+        "Name the right one with corpus.columns.review."
     )
     assert 'has no column "gold" for label; found: text, label' in refusal(tmp_path, columns={"label": "gold"})
     assert 'has no column "uid" for id; found: text, label' in refusal(tmp_path, columns={"id": "uid"})

@@ -275,6 +275,7 @@ def test_the_command_that_began_a_resumed_sweep_is_shown() -> None:
     sweep["commands"]["first"] = "kdray sweep first.yaml"
     page = render(sweep)
     assert {"begun by", "ended by"} <= set(texts(page, "dt"))
+    assert ", of the command that ended the sweep." in page
     assert "kdray sweep first.yaml" in page
 
 
