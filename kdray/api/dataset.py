@@ -23,7 +23,7 @@ from kdray.corpora import Task as CorpusTask
 from kdray.corpora.empty import empty_rows, skipped_note, without_empty
 from kdray.corpora.files import check_file, find_file, read_table
 from kdray.corpora.hub import from_hub
-from kdray.corpora.notes import MANY_ROWS, UNLABELED, alike_note, lone_note
+from kdray.corpora.notes import MANY_ROWS, UNLABELED, alike_note, lone_note, rows_of_train, texts_of
 from kdray.corpora.source import Source
 from kdray.corpora.splits import carve
 from kdray.corpora.tasks import HubSource
@@ -273,7 +273,7 @@ def _with_test(
 
     Where a text has more rows than half of that part, rows are held out one by one.
     """
-    keys = list(map(repr, zip(*(train[name].to_pylist() for name in texts), strict=True)))
+    keys = list(map(repr, texts_of(train, texts)))
     by_class = train.select(["id"]).append_column("label", numbers).append_column("texts", pa.array(keys))
     most = max(Counter(keys).values())  # a text of more rows than half of the part would not fit into it
     group_by = "texts" if 1 < most <= TEST_FRACTION * len(keys) / 2 else None
@@ -335,10 +335,9 @@ def _doubts(labels: Sequence[str | None], source: Source, *, is_split: bool) -> 
 
 def _repeats(train: pa.Table, texts: Sequence[str], source: Source, kind: Task) -> list[str]:
     """Notes on rows of train that have the texts of an earlier row, and on texts with more than one label."""
-    labels_of: dict[str, set[str]] = {}
+    labels_of: dict[tuple[Any, ...], set[str]] = {}
     again: list[int] = []
-    keys = map(repr, zip(*(train[name].to_pylist() for name in texts), strict=True))
-    for row, (key, label) in enumerate(zip(keys, train["label"].to_pylist(), strict=True)):
+    for row, (key, label) in enumerate(zip(texts_of(train, texts), train["label"].to_pylist(), strict=True)):
         if key in labels_of:
             again.append(row)
         labels_of.setdefault(key, set()).update([] if label is None else [repr(label)])
@@ -357,16 +356,11 @@ def _overlaps(tables: Mapping[str, pa.Table], texts: Sequence[str]) -> list[str]
     >>> _overlaps({"train": pa.table({"text": ["a", "b"]}), "test": pa.table({"text": ["b", "c"]})}, ["text"])
     ['1 of 2 test rows has the text of a row of train: scores on test may be too high']
     """
-    keys = {split: [repr(row) for row in table.select(texts).to_pylist()] for split, table in tables.items()}
-    seen, notes = set(keys.pop("train")), list[str]()
-    for split, rows in keys.items():
-        if same := sum(row in seen for row in rows):
-            has = "has" if same == 1 else "have"
-            notes.append(
-                f"{same:,} of {plural(len(rows), f'{split} row')} {has} the text of a row of train: "
-                f"scores on {split} may be too high"
-            )
-    return notes
+    return [
+        f"{count:,} of {plural(len(tables[split]), f'{split} row')} {'has' if count == 1 else 'have'} the text of a "
+        f"row of train: scores on {split} may be too high"
+        for split, count in rows_of_train(tables, texts).items()
+    ]
 
 
 def _unlabeled(rows: Sequence[int], source: Source) -> list[str]:

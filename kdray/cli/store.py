@@ -6,8 +6,7 @@ from typing import Any
 from kdray.api.stores import clean_store, list_artifacts, measure_store, verify_store
 from kdray.cli.show import table
 from kdray.errors import listed
-from kdray.report.formatting import duration
-from kdray.store.collect import HOUR, Leftover
+from kdray.store.collect import Leftover
 from kdray.store.manifest import SHORT
 
 
@@ -65,6 +64,6 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "name": row["name"],
         "digest": row["digest"][:SHORT],
         "size": f"{row['bytes'] / 1e6:,.1f} MB" if row["bytes"] >= 1e6 else f"{row['bytes'] / 1e3:.1f} kB",
-        "age": duration(row["age_hours"] * HOUR),
+        "age": f"{row['age_hours']:,.1f} h",
         "used by": listed(users[:2], len(users)) or "no artifact or result",
     }

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,15 +122,30 @@ def overlap_note(splits: Mapping[str, pa.Table], task: Task) -> str | None:
         splits: of the corpus, by kdray's names.
         task: names the fields.
     """
-    seen = set(_texts(splits[TRAIN], task))
-    phrases: list[str] = []
-    for split in (TEST, *task.extra_test):
-        if split in splits and (count := sum(row in seen for row in _texts(splits[split], task))):
-            name = "test" if split == TEST else split
-            phrases.append(f"{count:,} of {splits[split].num_rows:,} {name} rows are word for word in train")
+    reported = {split: splits[split] for split in (TRAIN, TEST, *task.extra_test) if split in splits}
+    found = rows_of_train(reported, task.field_names)
+    names = {split: "test" if split == TEST else split for split in found}
+    phrases = [
+        f"{count:,} of {splits[split].num_rows:,} {names[split]} rows are word for word in train"
+        for split, count in found.items()
+    ]
     return "; ".join(phrases) or None
 
 
-def _texts(table: pa.Table, task: Task) -> Iterator[tuple[str, ...]]:
-    columns = [table[name].to_pylist() for name in task.field_names]
-    return zip(*([tuple(e) if isinstance(e, list) else e for e in column] for column in columns), strict=True)
+def rows_of_train(splits: Mapping[str, pa.Table], columns: Sequence[str]) -> dict[str, int]:
+    """How many rows of each other split have the texts of a row of train; without the splits that have none.
+
+    >>> train, test = pa.table({"text": ["a", "b"]}), pa.table({"text": ["b", "c"]})
+    >>> rows_of_train({TRAIN: train, TEST: test, "validation": test[1:]}, ["text"])
+    {'test': 1}
+    """
+    seen = set(texts_of(splits[TRAIN], columns))
+    others = {split: table for split, table in splits.items() if split != TRAIN}
+    counts = {split: sum(row in seen for row in texts_of(table, columns)) for split, table in others.items()}
+    return {split: count for split, count in counts.items() if count}
+
+
+def texts_of(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The texts of each row; lists of words as tuples, so that rows can be looked up."""
+    values = [table[name].to_pylist() for name in columns]
+    return zip(*([tuple(e) if isinstance(e, list) else e for e in column] for column in values), strict=True)
