@@ -1,4 +1,4 @@
-"""What students of six and three layers keep of a teacher of twelve, beside rivals: `python benchmarks/retention.py`.
+"""The share of a teacher's accuracy that students of six and three layers have: `python benchmarks/retention.py`.
 
 One teacher a corpus is fine-tuned by kdray; its logits for the training rows are one file, which every trainer reads.
 kdray (`kd`, and the no-KD baseline), TextBrewer and torchdistill then train students of MiniLM's layers on the same
@@ -8,7 +8,8 @@ deviation, and the share of the teacher's accuracy that is kept.
 The rivals live in a folder that no environment knows; install them with
 `pip install --no-deps --target .peers/textbrewer textbrewer tensorboardX` and
 `pip install --no-deps --target .peers/torchdistill torchdistill torchvision==0.28.0 pillow`.
-Everything is kept in `--store` and `--out`: the same command continues a stopped run.
+Everything is kept in `--store` and `--out`: the same command continues a stopped run, and other settings of a training
+need another `--out`.
 """
 
 import argparse
@@ -29,7 +30,9 @@ import kdray as kd
 from kdray.cli.main import guarded
 from kdray.cli.show import table
 from kdray.corpora import kdray_data, load_corpus
+from kdray.corpora.notes import texts_of
 from kdray.distillation import ModelSource, build_model
+from kdray.errors import ConfigError
 from kdray.evaluate import spread, welch
 from kdray.models import save_classifier
 from kdray.stages import Context, InProcess, read
@@ -39,12 +42,16 @@ HERE = Path(__file__).parent
 RIVALS = ("textbrewer", "torchdistill")
 BASELINE = "kdray, hard labels"
 BATCH, LENGTH = 32, 128
+CHOICES = ("corpora", "depths", "seeds", "trainers", "store", "out")  # flags that change no training
 
 
 def main() -> None:
     arguments = _parser().parse_args()
     out = Path(arguments.out)
-    document = json.loads(out.read_text()) if out.exists() else {}
+    trained = {name: value for name, value in vars(arguments).items() if name not in CHOICES}
+    document = json.loads(out.read_text()) if out.exists() else {"settings": trained}
+    if document["settings"] != trained:
+        raise ConfigError(f"--out {out} has figures of other settings: {document['settings']}; give another file.")
     document |= origin()
     for corpus in arguments.corpora.split(","):
         found = document.setdefault(corpus, {})
@@ -83,15 +90,15 @@ def _measured(name: str, arguments: argparse.Namespace, folder: Path, found: dic
     corpus = load_corpus(read(data.settings, Context(Store(arguments.store), InProcess(), kdray_data())).folder)
     found |= {"teacher": teacher.evaluate()["accuracy"], "rows": corpus.info["rows"]["test"]}
     yield
-    logits = Path(arguments.store).resolve() / f"{name}-{corpus.table('train').num_rows}-logits.parquet"
-    if not logits.exists():
-        _write_logits(teacher, corpus, logits)
+    logits = folder / "logits.parquet"
+    _write_logits(teacher, corpus, logits)
     for depth in map(int, arguments.depths.split(",")):
+        trainers = found.setdefault(f"{depth} layers", {})
         if "kdray" in arguments.trainers.split(","):
-            found.setdefault(f"{depth} layers", {}).update(_by_kdray(data, depth, logits, arguments))
+            trainers.update(_by_kdray(data, depth, logits, arguments))
             yield
         for rival in (each for each in arguments.trainers.split(",") if each in RIVALS):
-            scores = found[f"{depth} layers"].setdefault(rival, [])
+            scores = trainers.setdefault(rival, [])
             for seed in range(len(scores), arguments.seeds):
                 scores.append(_by_rival(rival, corpus, depth, seed, logits, arguments, folder))
                 print(json.dumps({"depth": depth, "trainer": rival, "seed": seed, "accuracy": scores[-1]}), flush=True)
@@ -100,14 +107,10 @@ def _measured(name: str, arguments: argparse.Namespace, folder: Path, found: dic
 
 def _write_logits(teacher: kd.Teacher, corpus: Any, path: Path) -> None:
     rows = corpus.table("train")
-    texts = list(zip(*(rows[field].to_pylist() for field in _fields(corpus)), strict=True))
+    texts = list(texts_of(rows, [field.name for field in corpus.task.fields]))
     values = np.log(np.maximum(teacher.predict_proba(texts), 1e-30))
     names = corpus.task.labels
     pq.write_table(pa.table({"id": rows["id"], **{f"logit:{n}": values[:, i] for i, n in enumerate(names)}}), path)
-
-
-def _fields(corpus: Any) -> list[str]:
-    return [field.name for field in corpus.task.fields]
 
 
 def _by_kdray(data: kd.Dataset, depth: int, logits: Path, arguments: argparse.Namespace) -> dict[str, list[float]]:
@@ -143,7 +146,6 @@ def _by_rival(
         save_classifier(student, tokenizer, start)
     job = {
         "rows": str(corpus.folder),
-        "fields": _fields(corpus),
         "labels": list(corpus.task.labels),
         "logits": str(logits),
         "student": str(start),

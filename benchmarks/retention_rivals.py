@@ -9,12 +9,13 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import torch
+from sweep_runners import Job, decay_groups, encoded, warm_up
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -31,7 +32,6 @@ from transformers import (  # noqa: E402
     get_linear_schedule_with_warmup,
 )
 
-Job = dict[str, Any]
 SCORED = 64  # rows of a batch that is scored
 
 
@@ -97,11 +97,7 @@ def main() -> None:
 
 
 def _examples(job: Job, tokenizer: Any, split: str) -> list[dict[str, Any]]:
-    rows = pq.read_table(Path(job["rows"]) / f"{split}.parquet")
-    texts = [rows[name].to_pylist() for name in job["fields"]]
-    tokens = tokenizer(*texts, truncation=True, max_length=job["length"])
-    labels = rows["label"].to_pylist()
-    return [{**{name: tokens[name][i] for name in tokens}, "labels": labels[i], "row": i} for i in range(len(labels))]
+    return [{**each, "row": row} for row, each in enumerate(encoded(job, tokenizer, split, pad=False))]
 
 
 def _logits(job: Job) -> Tensor:
@@ -110,17 +106,6 @@ def _logits(job: Job) -> Tensor:
     ids = pq.read_table(Path(job["rows"]) / "train.parquet", columns=["id"])["id"]
     assert file["id"].to_pylist() == ids.to_pylist()
     return torch.tensor([file[f"logit:{name}"].to_pylist() for name in job["labels"]]).T.contiguous()
-
-
-def _groups(model: nn.Module) -> list[dict[str, Any]]:
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    return [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-
-
-def _schedule(job: Job, train: DataLoader[Any]) -> dict[str, int]:
-    steps = len(train) * job["epochs"]
-    return {"num_warmup_steps": steps // 10, "num_training_steps": steps}
 
 
 def textbrewer(job: Job, student: nn.Module, teacher: nn.Module, train: DataLoader[Any], scores: Scores) -> None:
@@ -145,11 +130,11 @@ def textbrewer(job: Job, student: nn.Module, teacher: nn.Module, train: DataLoad
         )
         with distiller:
             distiller.train(
-                torch.optim.AdamW(_groups(student), lr=job["rate"]),
+                torch.optim.AdamW(decay_groups(student), lr=job["rate"]),
                 train,
                 num_epochs=job["epochs"],
                 scheduler_class=get_linear_schedule_with_warmup,
-                scheduler_args=_schedule(job, train),
+                scheduler_args=warm_up(len(train) * job["epochs"]),
                 max_grad_norm=1.0,
                 callback=scores,
             )
@@ -182,14 +167,14 @@ def torchdistill(job: Job, student: nn.Module, teacher: nn.Module, train: DataLo
         False,
         1,
     )
-    box.optimizer = torch.optim.AdamW(_groups(student), lr=job["rate"])
-    box.lr_scheduler = get_linear_schedule_with_warmup(box.optimizer, **_schedule(job, train))
+    box.optimizer = torch.optim.AdamW(decay_groups(student), lr=job["rate"])
+    box.lr_scheduler = get_linear_schedule_with_warmup(box.optimizer, **warm_up(len(train) * job["epochs"]))
     box.scheduling_step, box.grad_accum_step, box.max_grad_norm = 1, 1, 1.0
     for epoch in range(job["epochs"]):
         box.pre_epoch_process(epoch=epoch)
-        for batch, targets in _with_targets(box.train_data_loader):
+        for batch in box.train_data_loader:
             box.pre_forward_process()
-            box.post_forward_process(box.forward_process(batch, targets))
+            box.post_forward_process(box.forward_process(batch, batch["labels"]))
         box.post_epoch_process()
         scores(student)
 
@@ -201,11 +186,6 @@ def _kd_loss(job: Job) -> dict[str, Any]:
         "key": "KDLoss",
         "kwargs": {**place, "temperature": job["temperature"], "alpha": 1 - job["alpha"], "reduction": "batchmean"},
     }
-
-
-def _with_targets(loader: DataLoader[Any]) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
-    for batch in loader:
-        yield batch, batch["labels"]
 
 
 RIVALS: dict[str, Callable[[Job, nn.Module, nn.Module, DataLoader[Any], Scores], None]] = {

@@ -191,22 +191,30 @@ def textbrewer_student(job: Job, point: dict[str, Any]) -> float:
             adaptor_T=lambda batch, out: {"logits": out.logits},
             adaptor_S=lambda batch, out: {"logits": out.logits, "losses": out.loss},
         )
-        decayed = [p for p in student.parameters() if p.ndim > 1]
-        others = [p for p in student.parameters() if p.ndim <= 1]  # biases and norms, as for the other runners
-        groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=job["rate"], fused=True)
-        steps = len(loader) * job["epochs"]
+        optimizer = torch.optim.AdamW(decay_groups(student), lr=job["rate"], fused=True)
         with distiller:
             distiller.train(
                 optimizer,
                 loader,
                 num_epochs=job["epochs"],
                 scheduler_class=get_linear_schedule_with_warmup,
-                scheduler_args={"num_warmup_steps": steps // 10, "num_training_steps": steps},
+                scheduler_args=warm_up(len(loader) * job["epochs"]),
                 max_grad_norm=1.0,
                 callback=score,
             )
     return max(scores)
+
+
+def decay_groups(model: torch.nn.Module) -> list[dict[str, Any]]:
+    """What AdamW updates, as for the other runners: without decay of biases and norms."""
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    return [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+
+
+def warm_up(steps: int) -> dict[str, int]:
+    """Of a linear schedule, as kdray has it."""
+    return {"num_warmup_steps": steps // 10, "num_training_steps": steps}
 
 
 def kd_loss(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, t: float, alpha: float) -> torch.Tensor:
