@@ -139,5 +139,5 @@ def _descend(here: Any, part: str, key: str) -> Any:
 
 def _index(items: list[Any], part: str, key: str) -> int:
     if not part.isdecimal() or int(part) >= len(items):
-        raise ConfigError(f"override {key}: {part!r} is not a position in a list of {len(items)}.")
+        raise ConfigError(f"override {key}: {part!r} is not a position in a list of {len(items)}; the first is 0.")
     return int(part)

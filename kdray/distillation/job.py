@@ -21,7 +21,7 @@ from kdray.corpora import TEST, TRAIN, VALIDATION, StoredCorpus, choose, encode,
 from kdray.distillation.build import build_model, build_together
 from kdray.distillation.card import model_card
 from kdray.distillation.spec import FitSpec, TeacherRef
-from kdray.errors import ConfigError
+from kdray.errors import ConfigError, plural
 from kdray.evaluate import cost_of, pack_rows, predict
 from kdray.log import stopwatch
 from kdray.methods import Method, MethodState, PriorOutputs, Reward, TeacherLogits, TeacherStudent
@@ -308,6 +308,7 @@ class TrainingJob:
         parts |= {"classes": {split: each for split, each in by_class.items() if each}}
         if self.task.target == "tags":
             parts["words"] = {split: {"words": each.words, "unread": each.unread} for split, each in found.items()}
+        self._warn_of_one_prediction(found[TEST])
         return scores, self._agreement(found), parts, self._right(found)
 
     def _languages(self, split: str, logits: np.ndarray) -> dict[str, dict[str, float]]:
@@ -345,6 +346,17 @@ class TrainingJob:
         both = {split: scores[split][self.metric] for split in (VALIDATION, TEST)}
         if gap := split_gap(self.metric, validation=both[VALIDATION], test=both[TEST], rows=rows):
             log.warning("%s: %s", self.spec.title, gap)
+
+    def _warn_of_one_prediction(self, scored: "_Scored") -> None:
+        """Of one class for all test rows, or of no entity in any."""
+        if self.task.target == "class" and len(set(self.corpus.labels(TEST))) > 1:
+            predicted = np.unique(scored.logits.argmax(1))
+            if len(predicted) == 1:
+                label, rows = self.spec.labels[predicted[0]], plural(len(scored.ids), "test row")
+                found = f"the prediction is {label} for all {rows}; it has learned nothing that tells classes apart"
+                log.warning("%s: %s.", self.spec.title, found)
+        if self.task.target == "tags" and scored.metrics[self.metric] == 0:
+            log.warning("%s: no entity of the test rows is found; it may need more steps.", self.spec.title)
 
     def _right(self, found: Mapping[str, "_Scored"]) -> dict[str, str]:
         """The rows of test for which the highest logit is that of the label, see `pack_rows`; only with classes."""

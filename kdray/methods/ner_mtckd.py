@@ -4,12 +4,13 @@ Source: Jin and Yang, in S2 §2.3.
 Formula: (1 − α)·CE + α·T²·KL(softmax(z_k/T) ‖ softmax(z_s/T)). Teachers stand in the order of their validation scores,
     the lowest first. k stays while an epoch lifts the student's best validation score by `gain` points or more;
     otherwise it is the next one, and after the last one the first. The training ends when a whole cycle of teachers has
-    not lifted it.
+    not lifted it; epochs before the first score above 0 do not count.
 Needs: logits of K ≥ 2 teachers, cached, and the student's validation score after each epoch.
 Refuses: fewer than two teachers, other class counts.
 Defaults: T = 5, α = 0.5, `gain` 0.1 points (hundredths of the score).
-Differs from the source: its abstract alone was at hand, so α, T, and that the gain is counted from the best score so
-    far are our choices. It was made for tags of words, and works for rows of one class, too.
+Differs from the source: its abstract alone was at hand, so α, T, that the gain is counted from the best score so
+    far, and that a student without any entity goes on are our choices. It was made for tags of words, and works for
+    rows of one class, too.
 """
 
 from collections.abc import Sequence
@@ -59,6 +60,8 @@ class NERMTCKD(SoftLabels):
             else:
                 changes, idle = changes + 1, idle + 1
             best = max(best, score)
+            if best == 0:  # a student that has found no entity yet is at its beginning, not at its end
+                idle = 0
         return changes, idle
 
     def ends(self, scores: Sequence[float], *, teachers: int) -> bool:

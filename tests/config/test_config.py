@@ -180,9 +180,9 @@ def test_no_teachers_for_a_student_that_comes_from_one(run_file):
     [
         ("train.epochs", "override 'train.epochs' is not of the form key=value, for example method.temperature=4."),
         ("=4", "override '=4' is not of the form key=value, for example method.temperature=4."),
-        ("teachers.2.name=x", "override teachers.2.name: '2' is not a position in a list of 2."),
-        ("teachers.one.name=x", "override teachers.one.name: 'one' is not a position in a list of 2."),
-        ("teachers.2=x", "override teachers.2: '2' is not a position in a list of 2."),
+        ("teachers.2.name=x", "override teachers.2.name: '2' is not a position in a list of 2; the first is 0."),
+        ("teachers.one.name=x", "override teachers.one.name: 'one' is not a position in a list of 2; the first is 0."),
+        ("teachers.2=x", "override teachers.2: '2' is not a position in a list of 2; the first is 0."),
         ("store.x=1", "override store.x: 'x' is below a plain value."),
         ("store.x.y=1", "override store.x.y: 'x' is below a plain value."),
     ],

@@ -87,6 +87,8 @@ def test_training_ends_after_a_cycle_without_a_gain():
     method = NERMTCKD()
     assert [method.ends([0.5, *[0.5] * idle], teachers=2) for idle in (0, 1, 2)] == [False, False, True]
     assert not method.ends([0.5, 0.5, 0.6, 0.6], teachers=2)
+    assert not method.ends([0.0, 0.0, 0.0, 0.0], teachers=2)  # no entity was found yet
+    assert [method.ends([0.0, 0.0, 0.1, *[0.1] * idle], teachers=2) for idle in (0, 1, 2)] == [False, False, True]
 
 
 def test_the_weakest_teacher_comes_first_and_alone():

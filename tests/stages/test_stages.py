@@ -419,6 +419,15 @@ def test_a_teacher_that_the_method_has_no_place_for_is_left_alone_and_named(sett
     assert [entry["name"] for entry in here.journal if entry["stage"] == "teach"] == ["folder-opinions-one"]
 
 
+def test_a_student_that_predicts_one_class_for_all_test_rows_is_pointed_out(settings, store, caplog):
+    for features, warns in ((1, True), (50_000, False)):
+        caplog.clear()
+        student = {"architecture": {"name": "naive_bayes", "features": features}}
+        run = settings(method={"name": "finetune"}, student=student)
+        distill(run, prepare(run, context(store)), context(store))
+        assert ("test rows; it has learned nothing that tells classes apart" in caplog.text) is warns
+
+
 def test_a_teacher_no_better_than_chance_is_refused(settings, store, tmp_path):
     here = context(store)
     run = settings()
