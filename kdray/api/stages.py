@@ -142,13 +142,7 @@ def _scored(name: str, result: dict[str, Any]) -> dict[str, Any]:
         "metric": metric,
         **{split: values[metric] for split, values in scores.items()},
         **({"macro_f1": scores["test"]["macro_f1"]} if "macro_f1" in scores["test"] else {}),
-        "layers": _layers(result),
+        "layers": result["cost"]["layers"],
         "parameters": result["cost"]["parameters"],
         "latency_ms": result["cost"]["latency_ms"],
     }
-
-
-def _layers(result: Mapping[str, Any]) -> int | None:
-    """Of a transformer or a BiLSTM; None of a model without layers to count."""
-    architecture = result["spec"]["model"]["architecture"]
-    return result["cost"]["layers"] if architecture["name"] == "transformer" else architecture.get("layers")

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from kdray.evaluate.latency import shortest_ms
-from kdray.models import architecture_of, forward, max_tokens, model_info
+from kdray.models import Architecture, Transformer, architecture_of, forward, max_tokens, model_info
 
 
 @dataclass(frozen=True)
 class Cost:
     """Attributes:
+    layers: Of a transformer, or as many as the architecture has in its settings; None of another one.
     flops: Of one row of `tokens` tokens, one multiply-add counted as two.
     tokens: 128, or fewer if the model takes no more.
     latency_ms: The fastest of ten forward passes over one row of `tokens` tokens on `device` with `threads` threads,
@@ -21,7 +22,7 @@ class Cost:
     """
 
     parameters: int
-    layers: int
+    layers: int | None
     flops: int
     latency_ms: float
     tokens: int
@@ -34,18 +35,24 @@ class Cost:
 
 def cost_of(model: Any, *, device: torch.device, tokens: int = 128) -> Cost:
     """Count and time `model` (in eval mode) on one row of `tokens` tokens."""
+    architecture = architecture_of(model)
     tokens = min(tokens, max_tokens(model) or tokens)
     row = torch.full((1, tokens), 1, dtype=torch.long, device=device)
     batch = {"input_ids": row, "attention_mask": torch.ones_like(row)}
     return Cost(
         parameters=sum(p.numel() for p in model.parameters()),
-        layers=model_info(model, "").layers,
-        flops=architecture_of(model).flops(model, tokens=tokens),
+        layers=_layers(model, architecture),
+        flops=architecture.flops(model, tokens=tokens),
         latency_ms=_latency_ms(model, batch, device),
         tokens=tokens,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
     )
+
+
+def _layers(model: Any, architecture: Architecture) -> int | None:
+    is_transformer = isinstance(architecture, Transformer)
+    return model_info(model, "").layers if is_transformer else getattr(architecture, "layers", None)
 
 
 def _latency_ms(model: Any, batch: Mapping[str, Tensor], device: torch.device) -> float:
