@@ -93,10 +93,13 @@ def did_you_mean(given: str, known: Iterable[str], *, otherwise: str) -> str:
 
     >>> did_you_mean("temprature", ["alpha", "temperature"], otherwise="allowed are alpha, temperature.")
     'did you mean temperature?'
+    >>> did_you_mean("temp", ["temperature_end", "temperature", "term"], otherwise="allowed are others.")
+    'did you mean temperature?'
     """
     names = list(known)
     same = [name for name in names if name.lower() == given.lower()]
-    near = same or difflib.get_close_matches(given, names, n=1)
+    begun = sorted((name for name in names if len(given) > 2 and name.startswith(given)), key=len)
+    near = same or begun or difflib.get_close_matches(given, names, n=1)
     return f"did you mean {near[0]}?" if near else otherwise
 
 

@@ -286,6 +286,8 @@ def search(
     ['complete', 'complete']
     """
     wanted = _seeds(seeds)
+    if trials < 1:
+        raise ConfigError(f"trials = {trials}: give a number of 1 or more.")
     run = run_of(teacher, data, student=student, method=method, train=train, store=store, sections=sections, of=search)
     if any(isinstance(each, Method) for key in space for each in _listed(space[key])):
         raise ConfigError('space: name methods by text, such as "method.name": ["kd", "my_file.py:MyKD"].')

@@ -69,6 +69,8 @@ def compare_reports(store: str, one: str, other: str) -> dict[str, Any]:
     Raises:
         ConfigError: The store has nothing of that name.
     """
+    if one == other:
+        raise ConfigError(f"{one} is named twice; give two results to compare.")
     opened = existing_store(store)
     pages = _pages(opened)
     documents = [_found(pages, name, store) for name in (one, other)]

@@ -265,7 +265,10 @@ def _report(arguments: argparse.Namespace) -> Any:
     from kdray.api.reports import compare_reports, write_reports
 
     if len(arguments.pair) not in (0, 2):
-        raise ConfigError(f"kdray report STORE takes no name or two names, found {len(arguments.pair)}.")
+        raise ConfigError(
+            f"kdray report STORE takes no name or two names, found {len(arguments.pair)}; the names are "
+            "those of sweeps and runs: kdray report store rte-1 rte-2."
+        )
     if arguments.pair:
         document = compare_reports(arguments.store, *arguments.pair)
         if not arguments.json:

@@ -38,7 +38,9 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     source = "settings" if path is None else path.name
     plain = load_yaml(path, RunConfig) if path is not None else {}
     if "run" in plain or "space" in plain:
-        raise ConfigError(f"{source} is a sweep file (it has run: or space:); start it by kdray sweep {path}.")
+        command, keys = ("compare", "variants:") if "variants" in plain else ("sweep", "run: or space:")
+        kind = "comparison" if command == "compare" else "sweep"
+        raise ConfigError(f"{source} is a {kind} file (it has {keys}); start it by kdray {command} {path}.")
     return parse(apply_overrides(plain, overrides), source=source, overrides=overrides)
 
 
@@ -107,6 +109,18 @@ def _inside(value: Any) -> list[tuple[str, Any]]:
     return []
 
 
+def _between(low: str, high: str) -> str:
+    """
+    >>> _between("1", ""), _between("above 0", ""), _between("", "9"), _between("0", "9")
+    ('of 1 or more', 'above 0', 'up to 9', 'from 0 to 9')
+    """
+    if low and high:
+        return f"from {low} to {high}"
+    if not low:
+        return f"up to {high}"
+    return low if low.startswith("above") else f"of {low} or more"
+
+
 def _on_one_line(sentence: str) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in sentence)
 
@@ -173,7 +187,7 @@ def _sentence(problem: "ErrorDetails", record: type[BaseModel], values: Mapping[
         return f"{key} is empty; give at least one."
     low, high = _bounds_at(problem["loc"], record)
     if problem["type"] in _BEYOND and (low or high):
-        return f"{key} = {given}: allowed is a number from {low or 'any'} to {high or 'any'}."
+        return f"{key} = {given}: allowed is a number {_between(low, high)}."
     if problem["type"] == "literal_error":
         return f"{key} = {given!r} is unknown; {plain_message(problem)}."
     message = plain_message(problem)

@@ -292,4 +292,4 @@ def _holds(choices: Range | Choices, value: Any) -> bool:
 def _shown_outside(choices: Range | Choices) -> str:
     if isinstance(choices, Range):
         return f"outside {choices.low} to {choices.high}"
-    return f"none of the choices {', '.join(map(str, choices))}"
+    return f"none of the choices {', '.join(map(str, choices))}" if choices else "not in its list, which is empty"

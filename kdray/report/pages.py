@@ -19,7 +19,7 @@ _GUIDE = {
     "the test split.",
     "Noise of the test rows": "Two standard errors of a score from the choice of the rows, 2·√(p·(1 − p) / rows) of an "
     "accuracy p. On other rows of the same kind, about 19 of 20 scores of the same student are within it.",
-    "Agreement": "“agrees with TEACHER on 71.7 %”: the rows for which both predict the same class, right or wrong, as "
+    "Agreement": "“agrees with TEACHER on X %”: the rows for which both predict the same class, right or wrong, as "
     "a share of the rows that the teacher predicts.",
     "Tests between students": "Both students read the same rows with the same seeds. Trust p by rows and the interval "
     "for these trained students: which of them answers more rows right. Trust p by seeds for the method: which one is "

@@ -224,7 +224,8 @@ def _parquet_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part
                 yield Part(table, range(first, first + len(table)))
                 first += len(table)
     except (pa.ArrowException, OSError) as error:
-        raise ConfigError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}.") from error
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(f"{path} cannot be read as parquet ({reason}); write the file again.") from error
 
 
 def _csv_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
@@ -270,6 +271,8 @@ def _jsonl_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
         if isinstance(row, dict):
             for name, value in row.items():
                 kinds.setdefault(name, set()).add(type(value))
+    if not kinds and (first := next(((n, row) for n, row in _json_lines(path) if isinstance(row, str)), None)):
+        raise ConfigError(f"{path}, line {first[0]}: {first[1]}; no line of the file holds a row.")
     types = {name: _arrow_type(found - {type(None)}) for name, found in kinds.items()}
     schema = pa.schema([(name, kind if name in texts else each) for name, each in types.items()])
     rows: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from kdray.corpora.lines import ending
 from kdray.engines.base import Engine
-from kdray.errors import ConfigError, one_of
+from kdray.errors import ConfigError, one_of, plural
 from kdray.serve.files import WRITERS, Counts, Options, predict_file
 from kdray.serve.loading import open_scorer
 from kdray.serve.scorer import Scorer
@@ -80,9 +80,10 @@ def predict_folder(
             faults.append(counts)
             continue
         found[jobs[number].target.name] = counts
-        log.info("%s: %d rows", jobs[number].target, counts.rows)
+        log.info("%s: %s, %d rejected", jobs[number].target, plural(counts.rows, "row"), counts.rejected)
     if faults:  # the other files have their predictions
-        raise ConfigError(" ".join(dict.fromkeys(faults)))
+        several = f"{len(faults)} of {len(jobs)} files have no predictions. " if len(jobs) > 1 else ""
+        raise ConfigError(several + " ".join(dict.fromkeys(faults)))
     return found
 
 

@@ -310,6 +310,11 @@ def test_no_seeds_or_equal_ones_are_refused(seeds: Any) -> None:
         kd.search({"train.epochs": [1, 2]}, None, kd.Dataset.load("sample"), seeds=seeds)
 
 
+def test_a_search_without_trials_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^trials = 0: give a number of 1 or more\.$"):
+        kd.search({"train.epochs": [1, 2]}, None, kd.Dataset.load("sample"), trials=0)
+
+
 class Own(kd.methods.KD):
     """A method from outside."""
 

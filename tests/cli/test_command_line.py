@@ -401,6 +401,7 @@ def test_an_empty_run_file_starts_no_run(tmp_path: Path, capsys: pytest.CaptureF
     [
         ("run folder", "folder: Is a directory; give a file of settings (YAML)."),
         ("run sweep.yaml", "sweep.yaml is a sweep file (it has run: or space:); start it by kdray sweep sweep.yaml."),
+        ("run own.yml", "own.yml is a comparison file (it has variants:); start it by kdray compare own.yml."),
         (
             "run run.yaml --engine rey",
             "--engine rey is unknown; did you mean ray?",
@@ -434,6 +435,7 @@ def test_a_wrong_command_is_refused_in_one_sentence(
     (tmp_path / "folder").mkdir()
     (tmp_path / "own.yaml").write_text("{corpus: {name: folder, path: my-data}, space: {train.epochs: [1, 2]}}")
     (tmp_path / "sweep.yaml").write_text("{run: {corpus: {name: sample}}, space: {train.epochs: [1, 2]}}")
+    (tmp_path / "own.yml").write_text("{run: {corpus: {name: sample}}, variants: {short: {train.epochs: 1}}}")
     (tmp_path / "run.yaml").write_text(
         "{corpus: {name: sample, limit: 1}, prune: {policy: none}, method: {name: finetune}}"
     )

@@ -103,6 +103,9 @@ def test_a_value_that_is_no_choice_of_the_space_is_refused(sweep: SweepConfig) -
     narrow = sweep.model_copy(update={"space": {"method.temperature": (1, 2)}})
     with pytest.raises(ConfigError, match=r"temperature of the run is 5\.0, which is none of the choices 1, 2;"):
         narrow.starts(parse(sweep.base(), source="test"))
+    empty = sweep.model_copy(update={"space": {"method.temperature": ()}})
+    with pytest.raises(ConfigError, match=r"which is not in its list, which is empty;"):
+        empty.starts(parse(sweep.base(), source="test"))
 
 
 def test_a_value_of_the_run_outside_the_space_is_refused(sweep: SweepConfig) -> None:
@@ -135,7 +138,7 @@ def test_a_space_that_cannot_work_is_refused(old: str, new: str, sentence: str, 
     ("old", "new", "sentence"),
     [
         ("low: 1.0", "low: 30.0", r"sweep\.yaml: space\.method\.temperature.*low must be below high"),
-        ("trials: 4", "trials: 0", r"sweep\.yaml: trials = 0: allowed is a number from 1 to"),
+        ("trials: 4", "trials: 0", r"sweep\.yaml: trials = 0: allowed is a number of 1 or more"),
         ("run:\n", "run:\n  corpus: {name: rte}\n", r"corpus = sample, but run\.corpus\.name = rte; leave one out"),
         ("trials: 4", "trial: 4", r"sweep\.yaml: unknown setting trial; did you mean trials\?"),
         ("layers: 3", "layers: 0", r"sweep\.yaml: run: student\.layers = 0: allowed is"),

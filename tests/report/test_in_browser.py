@@ -100,6 +100,26 @@ def test_every_page_in_light_and_dark_on_a_desk_and_on_a_phone(folder: Path) -> 
     visit(look)
 
 
+def test_figures_follow_a_page_that_becomes_narrower_and_wider(folder: Path) -> None:
+    async def look(tab: Tab) -> None:
+        async def show(width: int) -> None:
+            await tab.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False
+            )
+
+        await show(1280)
+        await tab.open((folder / "sweep.html").as_uri())
+        for width in (390, 700, 390, 1280):
+            await show(width)
+            await tab.value("new Promise((done) => setTimeout(done, 1000))")
+            drawings = await tab.value(DRAWINGS)
+            assert [each for each in drawings if not _is_sound(each)] == [], width
+            assert [each for each in drawings if each["drawn"] < 0.9 * each["width"]] == [], width
+        assert tab.complaints == []
+
+    visit(look)
+
+
 def test_the_first_column_leaves_room_for_numbers_on_a_phone(folder: Path) -> None:
     result = made_up.comparison()
     result["confirmation"][0] |= {

@@ -103,5 +103,7 @@ def test_command_writes_the_page_and_refuses_unknown_names(tmp_path: Path, capsy
     assert written.with_suffix(".md").exists()
     with pytest.raises(ConfigError, match=r"holds no results named other2; did you mean other\?"):
         compare_reports(store.uri, "one", "other2")
+    with pytest.raises(ConfigError, match=r"^one is named twice; give two results to compare\.$"):
+        compare_reports(store.uri, "one", "one")
     assert main(["report", store.uri, "one"]) == 2
-    assert "takes no name or two names, found 1" in capsys.readouterr().err
+    assert "takes no name or two names, found 1; the names are" in capsys.readouterr().err

@@ -127,6 +127,12 @@ def test_a_file_that_cannot_be_used_leaves_nothing_behind(scorer, tmp_path, tabl
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
 
 
+def test_lines_of_json_without_one_row_are_named_by_the_first(scorer, tmp_path):
+    (tmp_path / "in.jsonl").write_text("{broken\nhello\n")
+    with pytest.raises(ConfigError, match=r"in.jsonl, line 1: the line is not .*; no line of the file holds a row\.$"):
+        predict_file(scorer, tmp_path / "in.jsonl", tmp_path / "out.jsonl", Options())
+
+
 def test_suffixes_may_be_in_capitals(scorer, tmp_path):
     (tmp_path / "IN.CSV").write_text("text\na good film\na bad film\n")
     assert predict_file(scorer, tmp_path / "IN.CSV", tmp_path / "OUT.JSONL", Options()).rows == 2
@@ -215,6 +221,6 @@ def test_a_bad_file_does_not_keep_the_others_from_their_predictions(student, tmp
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.csv").write_bytes(b"text\n\xff\n")
     (tmp_path / "in" / "b.csv").write_text("text\ngood\n")
-    with pytest.raises(ConfigError, match=r"a.csv, line 2 is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"^1 of 2 files have no predictions\. .*a.csv, line 2 is not UTF-8"):
         predict_folder(student, tmp_path / "in", tmp_path / "out", Options(), InProcess(), suffix=None, cpus=1, gpus=0)
     assert (tmp_path / "out" / "b.csv").exists()

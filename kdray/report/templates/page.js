@@ -34,7 +34,7 @@ const shown = (json) => {
   const style = getComputedStyle(document.documentElement);
   return JSON.parse(json.replace(/#[0-9a-f]{6}(?=")/g, (color) => style.getPropertyValue(COLORS[color] ?? "").trim() || color));
 };
-const config = { displayModeBar: false, displaylogo: false, responsive: true, plotlyServerURL: "" };
+const config = { displayModeBar: false, displaylogo: false, plotlyServerURL: "" };
 const draw = () => {
   const template = document.getElementById("plot-template").textContent;
   for (const { place, json } of plots) {
@@ -53,6 +53,16 @@ if (plots.length && typeof Plotly === "undefined") {
 } else if (plots.length) {
   for (const { place } of plots) place.replaceChildren();
   draw();
+  // When a phone is turned or a window gets another width; not by the height, which drawing changes.
+  let width = document.documentElement.clientWidth;
+  new ResizeObserver(() => {
+    const now = document.documentElement.clientWidth;
+    if (now !== width && !matchMedia("print").matches) {
+      width = now;
+      draw();
+      plots.forEach(({ place }) => Plotly.Plots.resize(place));
+    }
+  }).observe(document.documentElement);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   // On paper two figures are beside each other; the width of a page that is being printed cannot be measured.
   addEventListener("beforeprint", () => plots.forEach(({ place }) => Plotly.relayout(place, { width: 305, "xaxis.title.font.size": 10, "yaxis.title.font.size": 10 })));
