@@ -253,11 +253,28 @@ def _about(model: TrainedModel, format: Format, source: str) -> dict[str, Any]:
         "max_length": reading.max_length,
         "rows": source,
         "test": result.get("metrics", {}).get("test", {}),
+        "training": _training(result),
         "verdict": result.get("verdict", ""),
         "int8": None,
         "machine": machine(),
         "versions": {"kdray": kdray.__version__, **more},
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _training(result: Mapping[str, Any]) -> dict[str, Any]:
+    """How the model was trained; empty where it is not known."""
+    if "spec" not in result:
+        return {}
+    spec = result["spec"]
+    return {
+        "rows": result["rows"]["train"],
+        "epochs": len(result["history"]),
+        "seed": spec["train"]["seed"],
+        "method": spec["method"],
+        "teachers": {
+            each["info"]["name"]: result["teachers"].get(each["info"]["name"], {}) for each in spec["teachers"]
+        },
     }
 
 

@@ -113,6 +113,8 @@ def test_students_predict_and_are_saved_and_loaded(student: kd.Student, data: kd
     assert again.evaluate() == student.evaluate()
     assert again.corpus == student.corpus
     about = json.loads((again.export(tmp_path / "bundle", format="hf") / "bundle.json").read_text())
+    assert about["training"]["method"]["name"] == student.result["spec"]["method"]["name"]
+    assert list(about["training"]["teachers"]) == [each["info"]["name"] for each in student.result["spec"]["teachers"]]
     assert about["rows"] == "validation rows of folder-data"
     known = json.loads((tmp_path / "out" / "kdray.json").read_text())
     (tmp_path / "out" / "kdray.json").write_text(

@@ -21,6 +21,7 @@ import torch
 from kdray.errors import ConfigError, RunError
 from kdray.export import graph, predict
 from kdray.export.bundle import export_bundle, open_bundle
+from kdray.export.card import bundle_card
 from kdray.export.trained import TrainedModel, open_trained
 from kdray.models import save_classifier
 from kdray.store import Draft, Store
@@ -80,6 +81,25 @@ def test_it_holds_its_model_scripts_pins_and_card(onnx_bundle: Path) -> None:
     assert pins == {name: about["versions"][name] for name in ("onnxruntime", "tokenizers", "numpy")}
     page = (onnx_bundle / "README.md").read_text()
     assert f"| 60 rows of rows.jsonl (accuracy) | {about['proof']['model_score']:.4f} |" in page
+    assert about["training"] == {}  # nothing is known of a plain folder
+    assert "It was trained" not in page
+
+
+def test_card_tells_how_the_model_was_trained(onnx_bundle: Path) -> None:
+    about = json.loads((onnx_bundle / "bundle.json").read_text())
+    method = {"name": "kd", "temperature": 4.0, "temperature_end": None}
+    training = {
+        "rows": 1200,
+        "epochs": 2,
+        "seed": 3,
+        "method": method,
+        "teachers": {"one": {"accuracy": 0.9}, "two": {}},
+    }
+    sentence = (
+        "It was trained on 1,200 rows by the method `kd` (temperature = 4.0), from one (accuracy 0.9000 on test) "
+        "and two, in 2 epochs, with the seed 3."
+    )
+    assert sentence in bundle_card({**about, "training": training})
 
 
 def test_batch_and_length_are_free(onnx_bundle: Path) -> None:
