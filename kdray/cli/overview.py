@@ -33,7 +33,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "look": {
         "papers": ("tables of the papers, and the commands that run them", "kdray papers"),
-        "report": ("HTML pages for everything in a store", "kdray report store"),
+        "report": ("HTML and Markdown pages for everything in a store", "kdray report store"),
         "store": ("list, measure, verify and clean a store", "kdray store ls store"),
     },
 }  # fmt: skip
