@@ -329,6 +329,11 @@ def comparison_findings(result: ComparisonResult, metric: Metric) -> list[str]:
         else "No difference was tested over the seeds."
     ]
     found += effect_of_pruning(result)
+    if above := [each.label for each in methods if (each.retention or 0) > 1]:
+        found.append(
+            f"{fmt.listing(above)} {'scores' if len(above) == 1 else 'score'} higher than the teacher, so retention "
+            "and distillation ratio mean little; a teacher that is trained longer may help."
+        )
     if any(len(student.seeds) == 2 for student in methods):
         found.append("Two seeds decide little: p is rough, and only large differences can be shown.")
     for student, difference in differences:

@@ -150,6 +150,17 @@ def test_equal_methods_are_named_together() -> None:
     assert "vanilla KD and mine, accuracy 70.0" in comparison_verdict(record, _ACCURACY)
 
 
+def test_methods_above_the_teacher_are_named() -> None:
+    comparison = made_up.comparison()
+    said = "scores higher than the teacher, so retention and distillation ratio mean little"
+    student = next(each for each in comparison["confirmation"] if each["label"] == "vanilla KD")
+    for retention in (0.9, 1.352):
+        student["retention"] = retention
+        record: Any = parse_result(comparison)
+        found = [each for each in comparison_findings(record, _ACCURACY) if each.startswith(f"vanilla KD {said}")]
+        assert len(found) == (retention > 1)
+
+
 def test_folds_are_in_the_verdict_and_in_the_comparison() -> None:
     contenders = [{"number": number, "validation": mean} for number, mean in ((0, 0.60), (1, 0.64), (4, 0.61))]
     sweep = made_up.sweep()
