@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -101,6 +102,17 @@ def did_you_mean(given: str, known: Iterable[str], *, otherwise: str) -> str:
     begun = sorted((name for name in names if len(given) > 2 and name.startswith(given)), key=len)
     near = same or begun or difflib.get_close_matches(given, names, n=1)
     return f"did you mean {near[0]}?" if near else otherwise
+
+
+def near_flag(flag: str, help_text: str, *, otherwise: str) -> str:
+    """As `did_you_mean`, of a flag and the flags in a help text.
+
+    >>> near_flag("--engin", "--engine {ray,local}  --store STORE", otherwise="--help lists the flags.")
+    'did you mean --engine?'
+    """
+    flags = re.findall(r"--([\w-]+)", help_text)
+    near = did_you_mean(flag.lstrip("-"), flags, otherwise="")
+    return near.replace("did you mean ", "did you mean --") or otherwise
 
 
 def near_path(given: Path, endings: Sequence[str] = (), *, otherwise: str, also: Sequence[str] = ()) -> str:

@@ -13,7 +13,7 @@ import tiny
 import yaml
 
 from kdray.cli.compare import _parser as compare_parser  # pyright: ignore[reportPrivateUsage]
-from kdray.cli.main import _parser  # pyright: ignore[reportPrivateUsage]
+from kdray.cli.main import _parsers  # pyright: ignore[reportPrivateUsage]
 from kdray.cli.sweep import _parser as sweep_parser  # pyright: ignore[reportPrivateUsage]
 from kdray.config import load, load_comparison, load_sweep, parse
 from kdray.experiments.compare import candidates_of
@@ -182,7 +182,7 @@ def test_a_line_of_a_shell_block_is_a_command(page: Path, line: str, own_files: 
 
 
 def _check_command(words: list[str]) -> None:
-    parsed, rest = _parser().parse_known_args(words)
+    parsed, rest = _parsers()[0].parse_known_args(words)
     if parsed.command in ("sweep", "compare"):
         several = {"sweep": sweep_parser, "compare": partial(compare_parser, "methods")}
         several[parsed.command]("rte").parse_args(rest)

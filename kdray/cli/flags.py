@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from kdray.config.reference import meanings
 from kdray.config.sweep import NO_FLAGS, Several
 from kdray.corpora.finding import from_user
 from kdray.engines import InProcess
-from kdray.errors import ConfigError, did_you_mean
+from kdray.errors import ConfigError, near_flag
 from kdray.records import bounds, options
 from kdray.results import ROUGH_LATENCY, ComparisonResult, SweepResult, parse_result
 from kdray.secrets import without_passwords
@@ -97,9 +96,7 @@ def run_program(
     """
     arguments, rest = parser.parse_known_args(argv)
     if flag := next((each.partition("=")[0] for each in rest if each.startswith("-")), None):
-        flags = {each.lstrip("-"): each for each in re.findall(r"--[\w-]+", parser.format_help())}
-        near = did_you_mean(flag.lstrip("-"), flags, otherwise="--help lists the flags.")
-        near = re.sub(r"^did you mean (.*)\?$", r"did you mean --\1?", near)
+        near = near_flag(flag, parser.format_help(), otherwise="--help lists the flags.")
         sys.exit(refused(f"unknown argument {flag}; {(absent or {}).get(flag, near)}"))
     words = ["kdray", *sys.argv[1:]] if parser.prog.startswith("kdray ") else ["python", *sys.argv]
     command = without_passwords(shlex.join(words))

@@ -15,7 +15,16 @@ from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_mode
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of, user_path
 from kdray.cli.overview import COMMANDS, overview
 from kdray.cli.papers import add_papers, show_papers
-from kdray.errors import ConfigError, KdrayError, RunError, Terminated, did_you_mean, missing_package, near_path
+from kdray.errors import (
+    ConfigError,
+    KdrayError,
+    RunError,
+    Terminated,
+    did_you_mean,
+    missing_package,
+    near_flag,
+    near_path,
+)
 from kdray.interrupts import ended_by_sigterm
 from kdray.log import configure
 
@@ -37,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if given[:1] == ["distil"]:  # the command's name in earlier versions
         given[0] = "distill"
-    parser = _parser()
+    parser, commands = _parsers()
     if "_ARGCOMPLETE" in os.environ:  # a shell wants the words that may follow
         import argcomplete
 
@@ -52,8 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.overrides += rest  # settings after an option, which argparse does not accept
     elif rest and arguments.command not in OF_FILES:
         setting = "; write settings without --, such as train.epochs=2" if arguments.command in STAGES else ""
-        what = "unknown argument" if any(word.startswith("-") for word in rest) else "too many arguments:"
-        return refused(f"{what} {' '.join(rest)}; kdray {arguments.command} --help lists what it takes{setting}.")
+        otherwise = f"kdray {arguments.command} --help lists what it takes{setting}."
+        flag = next((word.partition("=")[0] for word in rest if word.startswith("-")), None)
+        if flag is None:
+            return refused(f"too many arguments: {' '.join(rest)}; {otherwise}")
+        near = near_flag(flag, commands[arguments.command].format_help(), otherwise=otherwise)
+        return refused(f"unknown argument {flag}; {near}")
     return guarded(lambda: _dispatch(arguments, rest), debug=arguments.debug, verbose=arguments.verbose)
 
 
@@ -107,10 +120,6 @@ def refused(sentence: str) -> int:
     """Print why a command line is refused; returns the exit code."""
     print(f"kdray: {sentence}", file=sys.stderr)
     return 2
-
-
-def _parser() -> argparse.ArgumentParser:
-    return _parsers()[0]
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:

@@ -420,7 +420,7 @@ def test_an_empty_run_file_starts_no_run(tmp_path: Path, capsys: pytest.CaptureF
         ("sweep sweep.yaml space.train.epochs=2", "space.train.epochs=2: a search space is set in the sweep's file, "),
         ("sweep --trials 3 sweep.yaml", "3 stands where the file must: write kdray sweep sweep.yaml, then the flags."),
         ("predict model a.csv b.csv -o out", "too many arguments: b.csv; kdray predict --help lists what it takes."),
-        ("run run.yaml --engin local", "unknown argument --engin"),
+        ("run run.yaml --engin local", "unknown argument --engin; did you mean --engine?"),
         ("run", "the following arguments are required: file; --help lists what is allowed."),
         ("sweep sweep.yaml --trials x", "--trials: expected a whole number, found 'x'; --help lists what is allowed."),
         ("export student", "the following arguments are required: --out; --help lists what is allowed."),

@@ -16,7 +16,7 @@ from kdray.api.doctor import doctor
 from kdray.api.listing import list_settings
 from kdray.cli import main
 from kdray.cli.compare import _parser as compare_parser
-from kdray.cli.main import _parser, helps  # pyright: ignore[reportPrivateUsage]
+from kdray.cli.main import _parsers, helps  # pyright: ignore[reportPrivateUsage]
 from kdray.cli.overview import COMMANDS, GROUPS, overview
 from kdray.cli.sweep import _parser as sweep_parser  # pyright: ignore[reportPrivateUsage]
 from kdray.config import RunConfig, apply_overrides, parse
@@ -43,7 +43,7 @@ def test_example_of_a_command_is_a_command(name: str) -> None:
     words = shlex.split(example)
     assert words[:2] == ["kdray", name]
     assert example in helps()[f"kdray {name}"]
-    parsed, rest = _parser().parse_known_args(words[1:])
+    parsed, rest = _parsers()[0].parse_known_args(words[1:])
     if name == "sweep":
         sweep_parser("rte").parse_args(rest)
     elif name == "compare":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pages
 import pytest
 
-from kdray.cli.main import _parser as kdray_parser  # pyright: ignore[reportPrivateUsage]
+from kdray.cli.main import _parsers as kdray_parsers  # pyright: ignore[reportPrivateUsage]
 from kdray.cli.sweep import _parser as sweep_parser  # pyright: ignore[reportPrivateUsage]
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +95,7 @@ def kdray_lines() -> list[str]:
 @pytest.mark.parametrize("line", kdray_lines())
 def test_kdray_takes_its_commands_with_their_flags(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
-    _, flags = kdray_parser().parse_known_args(words)  # exits if it does not
+    _, flags = kdray_parsers()[0].parse_known_args(words)  # exits if it does not
     if words[0] == "sweep":
         sweep_parser("rte", prog="kdray sweep FILE").parse_args(flags)
     else:
