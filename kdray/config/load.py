@@ -1,5 +1,6 @@
 """One way in: YAML, then dotted overrides, then validation; every refusal names the file and the key."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
@@ -75,6 +76,8 @@ def checked(
         sentence = _on_one_line(_sentence(problem, record, values))
         is_unknown, key = problem["type"] == "extra_forbidden", _key(problem["loc"], record)[0]
         key = f"{key}.name" if problem["type"] == "union_tag_invalid" else key
+        if named := re.match(rf"{re.escape(key)}: (\w+) = ", sentence):  # a section's check of one of its keys
+            key = f"{key}.{named[1]}"
         is_typed = _is_typed(key, overrides, is_unknown=is_unknown)
         raise ConfigError(f"{source}: {sentence}" if source and not is_typed else sentence) from None
 

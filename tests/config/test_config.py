@@ -169,6 +169,10 @@ def test_wrong_values_are_named_with_what_was_found(run_file, override, parts):
         assert part in sentence, sentence
 
 
+def test_a_name_that_was_typed_is_not_blamed_on_the_file(run_file):
+    assert refusal(run_file, "corpus.name=sst3").startswith("corpus: name = sst3 is unknown")
+
+
 def test_no_teachers_for_a_student_that_comes_from_one(run_file):
     assert "there are no teachers" in refusal(
         run_file, "teachers=[]", "method={name: finetune}", "student.init_from=teacher"
@@ -274,7 +278,7 @@ def test_another_methods_name_drops_the_settings_of_the_old_one(run_file):
 
 def test_a_patience_that_cannot_run_out_is_refused(run_file):
     assert refusal(run_file, "train.epochs=3", "train.patience=3") == (
-        "run.yaml: train: patience = 3 has no effect: there are 3 epochs; give fewer than that, or 0."
+        "train: patience = 3 has no effect: there are 3 epochs; give fewer than that, or 0."
     )
     assert load(run_file, ["train.epochs=3", "train.patience=2"]).train.patience == 2
 
