@@ -271,11 +271,20 @@ def _training(result: Mapping[str, Any]) -> dict[str, Any]:
         "rows": result["rows"]["train"],
         "epochs": len(result["history"]),
         "seed": spec["train"]["seed"],
-        "method": spec["method"],
+        "method": {**spec["method"], "name": _shared_name(spec["method"]["name"])},
         "teachers": {
             each["info"]["name"]: result["teachers"].get(each["info"]["name"], {}) for each in spec["teachers"]
         },
     }
+
+
+def _shared_name(method: str) -> str:
+    """A bundle is shared, a path of a machine is not.
+
+    >>> _shared_name("/home/ada/my_file.py:MyKD@1a2b"), _shared_name("kd")
+    ('my_file.py:MyKD', 'kd')
+    """
+    return Path(shown(method)).name
 
 
 def _refuse_own_task(name: str) -> None:
