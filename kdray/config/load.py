@@ -112,6 +112,19 @@ def _inside(value: Any) -> list[tuple[str, Any]]:
     return []
 
 
+def _no_section(key: str, given: Any, known: Sequence[str]) -> str:
+    """Something else stands where the settings `known` must."""
+    if key.startswith("space.") and isinstance(given, list):
+        found = next((each for each in cast("list[Any]", given) if isinstance(each, list | dict)), given)
+        return f"{key}: found {found!r} among the choices; each is a text, a number, true, false or null."
+    if key == "corpus" and Path(str(given)).suffix:
+        return f"{key} is a section of settings, found {given!r}; for your own files see recipes/own.yaml."
+    if "name" in known:
+        return f"{key} is a section of settings; write {key}.name={given}, or {key}: {{name: {given}}} in a file."
+    has = f"; write {key}.SETTING=VALUE; it has {', '.join(known)}" if known else ""
+    return f"{key} is a section of settings, found {given!r}{has}."
+
+
 def _between(low: str, high: str) -> str:
     """
     >>> _between("1", ""), _between("above 0", ""), _between("", "9"), _between("0", "9")
@@ -180,12 +193,7 @@ def _sentence(problem: "ErrorDetails", record: type[BaseModel], values: Mapping[
         elsewhere = _elsewhere(name, values) if record is RunConfig else []
         return _unknown(f"unknown setting {key}{of}", name, _settings_at(where, record), elsewhere)
     if not isinstance(given, dict) and (f"{key}.name" in TAGS or problem["type"] in _NO_SECTION):
-        if key == "corpus" and Path(str(given)).suffix:
-            return f"{key} is a section of settings, found {given!r}; for your own files see recipes/own.yaml."
-        if "name" in (known := _settings_at(problem["loc"], record)):
-            return f"{key} is a section of settings; write {key}.name={given}, or {key}: {{name: {given}}} in a file."
-        has = f"; write {key}.SETTING=VALUE; it has {', '.join(known)}" if known else ""
-        return f"{key} is a section of settings, found {given!r}{has}."
+        return _no_section(key, given, _settings_at(problem["loc"], record))
     if problem["type"] == "too_short" and isinstance(given, dict):
         return f"{key} is empty; give at least one."
     low, high = _bounds_at(problem["loc"], record)

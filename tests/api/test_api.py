@@ -312,6 +312,14 @@ def test_no_seeds_or_equal_ones_are_refused(seeds: Any) -> None:
         kd.search({"train.epochs": [1, 2]}, None, kd.Dataset.load("sample"), seeds=seeds)
 
 
+def test_a_choice_of_a_search_is_no_list() -> None:
+    key = "student.architecture.ngrams"
+    with pytest.raises(
+        ConfigError, match=rf"^space\.{key}: found \[1, 2\] among the choices; each is a text, a number"
+    ):
+        kd.search({key: [[1, 2]]}, None, kd.Dataset.load("sample"), student=kd.models.NaiveBayes())
+
+
 def test_a_search_without_trials_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^trials = 0: give a number of 1 or more\.$"):
         kd.search({"train.epochs": [1, 2]}, None, kd.Dataset.load("sample"), trials=0)
