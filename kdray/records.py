@@ -70,6 +70,15 @@ def bounds(hint: Any) -> tuple[str, str]:
     return low, high
 
 
+def at_least(low: str) -> str:
+    """The lower bound of `bounds` alone.
+
+    >>> at_least("1"), at_least("above 0")
+    ('1 or more', 'above 0')
+    """
+    return low if low.startswith("above") else f"{low} or more"
+
+
 def plain_message(problem: Mapping[str, Any]) -> str:
     """One of pydantic's problems in a user's words, without key, value and full stop."""
     kind, context = problem["type"], problem.get("ctx", {})

@@ -19,7 +19,7 @@ from kdray.config.sweep import NO_FLAGS, Several
 from kdray.corpora.finding import from_user
 from kdray.engines import InProcess
 from kdray.errors import ConfigError, near_flag
-from kdray.records import bounds, options
+from kdray.records import at_least, bounds, options
 from kdray.results import ROUGH_LATENCY, ComparisonResult, SweepResult, parse_result
 from kdray.secrets import without_passwords
 from kdray.store import NAME
@@ -129,8 +129,7 @@ def check_flags(arguments: argparse.Namespace, kind: type[Several]) -> None:
             continue
         least, is_open = float(low.removeprefix("above ")), low.startswith("above")
         if value < least or (is_open and value == least):
-            wanted = low if is_open else f"{low} or more"
-            raise ConfigError(f"--{name.replace('_', '-')} {value:g}: it must be {wanted}.")
+            raise ConfigError(f"--{name.replace('_', '-')} {value:g}: it must be {at_least(low)}.")
     check_engine_flags(arguments)
 
 

@@ -15,7 +15,7 @@ from kdray.config.yaml_text import read_yaml
 from kdray.corpora.lines import ending
 from kdray.errors import ConfigError, did_you_mean, near_path
 from kdray.origin import OpenSettings, defined
-from kdray.records import bounds, plain_message
+from kdray.records import at_least, bounds, plain_message
 from kdray.utf8 import is_text
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _between(low: str, high: str) -> str:
         return f"from {low} to {high}"
     if not low:
         return f"up to {high}"
-    return low if low.startswith("above") else f"of {low} or more"
+    return at_least(low) if low.startswith("above") else f"of {at_least(low)}"
 
 
 def _on_one_line(sentence: str) -> str:

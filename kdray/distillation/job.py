@@ -349,7 +349,7 @@ class TrainingJob:
 
     def _warn_of_one_prediction(self, scored: "_Scored") -> None:
         """Of one class for all test rows, or of no entity in any."""
-        if self.task.target == "class" and len(set(self.corpus.labels(TEST))) > 1:
+        if self.task.target == "class" and len(np.unique(self.corpus.labels(TEST))) > 1:
             predicted = np.unique(scored.logits.argmax(1))
             if len(predicted) == 1:
                 label, rows = self.spec.labels[predicted[0]], plural(len(scored.ids), "test row")

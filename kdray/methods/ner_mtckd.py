@@ -8,9 +8,9 @@ Formula: (1 − α)·CE + α·T²·KL(softmax(z_k/T) ‖ softmax(z_s/T)). Teache
 Needs: logits of K ≥ 2 teachers, cached, and the student's validation score after each epoch.
 Refuses: fewer than two teachers, other class counts.
 Defaults: T = 5, α = 0.5, `gain` 0.1 points (hundredths of the score).
-Differs from the source: its abstract alone was at hand, so α, T, that the gain is counted from the best score so
-    far, and that a student without any entity goes on are our choices. It was made for tags of words, and works for
-    rows of one class, too.
+Differs from the source: only its abstract was at hand. Our choices are α, T, the best score so far as the one that
+    counts for a gain, and the rule for epochs before the first score above 0. The method was made for tags of words
+    and works for rows of one class, too.
 """
 
 from collections.abc import Sequence

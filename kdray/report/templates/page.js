@@ -44,6 +44,10 @@ const draw = () => {
     Plotly.react(place, data, { ...layout, template: shown(template) }, config);
   }
 };
+const redraw = () => {  // also in another width, which drawing alone does not take
+  draw();
+  plots.forEach(({ place }) => Plotly.Plots.resize(place));
+};
 if (plots.length && typeof Plotly === "undefined") {
   const file = document.querySelector("script[src]").getAttribute("src");
   for (const { place } of plots) {
@@ -59,12 +63,11 @@ if (plots.length && typeof Plotly === "undefined") {
     const now = document.documentElement.clientWidth;
     if (now !== width && !matchMedia("print").matches) {
       width = now;
-      draw();
-      plots.forEach(({ place }) => Plotly.Plots.resize(place));
+      redraw();
     }
   }).observe(document.documentElement);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   // On paper two figures are beside each other; the width of a page that is being printed cannot be measured.
   addEventListener("beforeprint", () => plots.forEach(({ place }) => Plotly.relayout(place, { width: 305, "xaxis.title.font.size": 10, "yaxis.title.font.size": 10 })));
-  addEventListener("afterprint", draw);
+  addEventListener("afterprint", redraw);
 }
