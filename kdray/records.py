@@ -79,6 +79,19 @@ def at_least(low: str) -> str:
     return low if low.startswith("above") else f"{low} or more"
 
 
+def in_range(low: str, high: str) -> str:
+    """The words behind "a number", of one bound or both.
+
+    >>> in_range("1", ""), in_range("above 0", ""), in_range("", "9"), in_range("0", "9")
+    ('of 1 or more', 'above 0', 'up to 9', 'from 0 to 9')
+    """
+    if low and high:
+        return f"from {low} to {high}"
+    if not low:
+        return f"up to {high}"
+    return at_least(low) if low.startswith("above") else f"of {at_least(low)}"
+
+
 def plain_message(problem: Mapping[str, Any]) -> str:
     """One of pydantic's problems in a user's words, without key, value and full stop."""
     kind, context = problem["type"], problem.get("ctx", {})

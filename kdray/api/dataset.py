@@ -211,6 +211,8 @@ def _dataset(
     options: Mapping[str, Any],
     sources: Mapping[str, Source] | None = None,
 ) -> Dataset:
+    if isinstance(labels, str):
+        raise ConfigError(f"labels = {labels!r}: give a list of classes; for their column there is label={labels!r}.")
     sources = sources or {split: Source(f"{name}, {split}") for split in tables}
     texts = (text,) if isinstance(text, str) else tuple(text)
     notes: list[str] = []
@@ -235,7 +237,7 @@ def _dataset(
         if kind.target == "tags":
             classes, what = tuple(sorted(types_of(classes))), "entity types"
         if kind.target == "class":
-            _check_classes(classes, of_train, label, name)
+            _check_classes(classes, of_train, label, sources["train"])
         notes.append(f"labels: {listed(classes[:MANY_ROWS], len(classes))} (the sorted {what} of train)")
     else:
         classes = tuple(str(each) for each in labels)
@@ -300,15 +302,15 @@ def _plain(table: pa.Table, texts: Sequence[str], label: str, split: str, source
     return pa.table({"id": ids, **{each: table[each] for each in texts}, "label": values})
 
 
-def _check_classes(classes: Sequence[str], labels: Sequence[str | None], column: str, name: str) -> None:
+def _check_classes(classes: Sequence[str], labels: Sequence[str | None], column: str, source: Source) -> None:
     """Two classes are needed; texts in the place of labels make nearly a class of each row."""
     if len(classes) < 2:
         only = ", ".join(classes)
-        raise ConfigError(f"{name}: column {column} of train has one class only, {only!r}; give two or more.")
+        raise ConfigError(f"{source}: column {column!r} has one class only, {only!r}; give two or more.")
     rows = sum(label is not None for label in labels)
     if rows >= MANY_ROWS and 2 * len(classes) > rows:
         raise ConfigError(
-            f"{name}: column {column} of train has {len(classes):,} different labels in {rows:,} labeled rows; "
+            f"{source}: column {column!r} has {len(classes):,} different labels in {rows:,} labeled rows; "
             "name the column of classes with label= (are text= and label= swapped?), give the classes with labels=, or "
             "task='regression' if the labels are numbers."
         )

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,25 @@ LIMITS = {
 MODEL = "an ONNX bundle, a folder of Student.save, of a student in a store, or of transformers"
 
 
+def share(text: str) -> float:
+    """A number from 0 to 1 that a flag has.
+
+    >>> share("0.5")
+    0.5
+    """
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text!r}")
+
+
 def add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
     predict = commands.add_parser("predict", parents=[common])
     predict.add_argument("model", help=MODEL)
     predict.add_argument("source", type=Path, help="a file .parquet, .csv or .jsonl, or a folder of such files")
     predict.add_argument("-o", "--out", type=Path, required=True, help="a new file, or a folder")
     predict.add_argument("--column", action="append", default=[], metavar="FIELD=COLUMN", help="e.g. text=review")
-    predict.add_argument("--abstain-below", type=float, metavar="P", help="no prediction for rows of lower confidence")
+    predict.add_argument("--abstain-below", type=share, metavar="P", help="no prediction for rows of lower confidence")
     predict.add_argument("--suffix", choices=(".parquet", ".csv", ".jsonl"), help="of the files in the folder --out")
     predict.add_argument("--threads", type=int, default=0, help="threads for one prediction (default: all processors)")
     add_engine_flags(predict)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import kdray
-from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_model
+from kdray.cli.deployed import add_predict, add_serve, predict_paths, serve_model, share
 from kdray.cli.engine import add_engine_flags, check_engine_flags, engine_of, user_path
 from kdray.cli.overview import COMMANDS, overview
 from kdray.cli.papers import add_papers, show_papers
@@ -238,7 +238,7 @@ def _add_export(commands: Any, common: argparse.ArgumentParser) -> None:
     export.add_argument("--tolerance", type=float, default=0.5, help="points that int8 may lose (default 0.5)")
     export.add_argument("--rows", type=user_path, metavar="FILE", help="rows to compare on (default: validation rows)")
     export.add_argument("--calibrate", action="store_true", help="fit a temperature for the probabilities on the rows")
-    export.add_argument("--abstain-below", type=float, metavar="P", help="no label for rows of lower confidence")
+    export.add_argument("--abstain-below", type=share, metavar="P", help="no label for rows of lower confidence")
     export.add_argument("--reduce-range", action="store_true", help="7-bit weights, for processors without VNNI")
 
 
@@ -397,6 +397,8 @@ def _run_file(command: str, file: Path | None, rest: list[str]) -> None:
             raise ConfigError(f"{file} is a folder; give a file, for example {example}.")
         if later := next((word for word in rest if word.endswith((".yaml", ".yml", ".py"))), None):
             raise ConfigError(f"{file} stands where the file must: write kdray {command} {later}, then the flags.")
+        if not file.suffix and any(word.startswith("--") and "=" not in word for word in rest):
+            raise ConfigError(f"kdray {command} needs a file before its flags, such as {example}; {file} is no file.")
         hint = near_path(file, (".py", ".yaml"), also=["sweeps"], otherwise="sweeps/ has examples.")
         raise ConfigError(f"{file}: no such file of a sweep or comparison; {hint}")
     if file is not None and file.suffix not in (".yaml", ".yml", ".py"):

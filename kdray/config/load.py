@@ -15,7 +15,7 @@ from kdray.config.yaml_text import read_yaml
 from kdray.corpora.lines import ending
 from kdray.errors import ConfigError, did_you_mean, near_path
 from kdray.origin import OpenSettings, defined
-from kdray.records import at_least, bounds, plain_message
+from kdray.records import bounds, in_range, plain_message
 from kdray.utf8 import is_text
 
 if TYPE_CHECKING:
@@ -125,18 +125,6 @@ def _no_section(key: str, given: Any, known: Sequence[str]) -> str:
     return f"{key} is a section of settings, found {given!r}{has}."
 
 
-def _between(low: str, high: str) -> str:
-    """
-    >>> _between("1", ""), _between("above 0", ""), _between("", "9"), _between("0", "9")
-    ('of 1 or more', 'above 0', 'up to 9', 'from 0 to 9')
-    """
-    if low and high:
-        return f"from {low} to {high}"
-    if not low:
-        return f"up to {high}"
-    return at_least(low) if low.startswith("above") else f"of {at_least(low)}"
-
-
 def _on_one_line(sentence: str) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in sentence)
 
@@ -198,7 +186,7 @@ def _sentence(problem: "ErrorDetails", record: type[BaseModel], values: Mapping[
         return f"{key} is empty; give at least one."
     low, high = _bounds_at(problem["loc"], record)
     if problem["type"] in _BEYOND and (low or high):
-        return f"{key} = {given}: allowed is a number {_between(low, high)}."
+        return f"{key} = {given}: allowed is a number {in_range(low, high)}."
     if problem["type"] == "literal_error":
         return f"{key} = {given!r} is unknown; {plain_message(problem)}."
     message = plain_message(problem)

@@ -16,7 +16,7 @@ from kdray.config.run import RunConfig
 from kdray.models import Architecture
 from kdray.origin import OpenSettings, class_named, default_name
 from kdray.pruning import PruningPolicy
-from kdray.records import bounds, options
+from kdray.records import bounds, in_range, options
 
 NUMBERS = {int: "whole number", float: "number", bool: "true or false", str: "text"}
 
@@ -132,8 +132,7 @@ def type_in_words(field: FieldInfo) -> str:
     words = list(dict.fromkeys(word for kind in kinds if kind is not NoneType for word in _words(kind)))
     low, high = bounds(field)
     if low or high:
-        limits = f" from {low}" * bool(low) + f" to {high}" * bool(high)
-        words = [word + limits if word in ("whole number", "number") else word for word in words]
+        words = [f"{word} {in_range(low, high)}" if word in ("whole number", "number") else word for word in words]
     return " | ".join(words) + ", or null" * (NoneType in kinds)
 
 

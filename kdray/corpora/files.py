@@ -69,13 +69,22 @@ def read_table(path: Path, shown: str) -> pa.Table:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{shown}, {undecodable(path)}; save it as UTF-8, or correct the line.") from error
     except (pa.ArrowException, OSError, UnicodeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"{shown} cannot be read as {ending(path)[1:]}: {reason.rstrip(chr(46))}.") from error
+        raise unreadable(shown, ending(path), error) from error
     if len(set(table.column_names)) < table.num_columns:
         raise ConfigError(f"{shown} has two columns of one name: {', '.join(table.column_names)}; rename one.")
     if table.num_rows == 0:
         raise ConfigError(f"{shown} has no rows: at least one is needed.")
     return table
+
+
+def unreadable(shown: object, suffix: str, error: Exception) -> ConfigError:
+    """For a file that a library cannot read.
+
+    >>> print(unreadable("train.parquet", ".parquet", OSError("Couldn't deserialize thrift")))
+    train.parquet is damaged or is no parquet file (Couldn't deserialize thrift); write the file again.
+    """
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return ConfigError(f"{shown} is damaged or is no {suffix[1:]} file ({reason}); write the file again.")
 
 
 def _read_parquet(path: Path, shown: str) -> pa.Table:

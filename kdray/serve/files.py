@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from kdray.corpora.files import check_file, refuse_other_separator
+from kdray.corpora.files import check_file, refuse_other_separator, unreadable
 from kdray.corpora.lines import csv_rows, ending, json_rows, undecodable
 from kdray.errors import ConfigError, one_of, plural
 from kdray.export.predict import tagged
@@ -224,8 +224,7 @@ def _parquet_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part
                 yield Part(table, range(first, first + len(table)))
                 first += len(table)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise ConfigError(f"{path} cannot be read as parquet ({reason}); write the file again.") from error
+        raise unreadable(path, ending(path), error) from error
 
 
 def _csv_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:

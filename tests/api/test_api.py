@@ -580,11 +580,13 @@ def test_mistyped_settings_are_refused_in_one_sentence(data: kd.Dataset, teacher
         kd.search({"method.alpha": {"min": 0, "max": 1}}, teacher, data)
     with pytest.raises(ConfigError, match=r"^data: train is no DataFrame; for files there is Dataset\.from_files\.$"):
         kd.Dataset.from_pandas("reviews.csv")
-    with pytest.raises(ConfigError, match=r"^data: column label of train has one class only, 'good'; give two"):
+    with pytest.raises(ConfigError, match=r"^data, train: column 'label' has one class only, 'good'; give two"):
         kd.Dataset.from_pandas(pd.DataFrame({"text": ["a", "b"], "label": ["good"] * 2}))
     swapped = pd.DataFrame({"text": ["a", "b"] * 20, "label": [f"text {row}" for row in range(40)]})
-    with pytest.raises(ConfigError, match=r"^data: .* has 40 different labels in 40 labeled rows; .* label= swapped"):
+    with pytest.raises(ConfigError, match=r"^data, train: .* has 40 different labels in 40 labeled rows; .* label= swapped"):
         kd.Dataset.from_pandas(swapped)
+    with pytest.raises(ConfigError, match=r"^labels = 'queue': give a list of classes; .* there is label='queue'\.$"):
+        kd.Dataset.from_pandas(swapped, labels="queue")
     with pytest.raises(ConfigError, match=r"^kd: direction = 'up': allowed are forward, reverse\.$"):
         kd.methods.KD(direction="up")
     with pytest.raises(ConfigError, match=r"^unknown setting temprature of kd; did you mean temperature\?$"):

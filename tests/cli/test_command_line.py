@@ -152,6 +152,7 @@ def test_help_of_commands_with_a_file_needs_none(command: str, capsys: pytest.Ca
         (["run", "{recipe}", "method.name=dekdd"], "method.name = 'dekdd' is unknown; did you mean dekd?"),
         (["run", "{recipe}", "method.name=sorcery"], "method.name = 'sorcery' is unknown; allowed are finetune, kd,"),
         (["run", "{recipe}", "temperature"], "not of the form key=value"),
+        (["sweep", "--engine", "local"], "kdray sweep needs a file before its flags, such as sweeps/sample.yaml;"),
         (["sweep", "nowhere.py"], "nowhere.py: no such file of a sweep or comparison;"),
         (["sweep", "x" * 300], "xxx: no such file of a sweep or comparison;"),
         (["sweep", "{rows}"], "rows.csv: kdray sweep takes a file of settings (.yaml) or a program (.py)."),

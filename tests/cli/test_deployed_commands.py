@@ -46,7 +46,6 @@ def test_predict_writes_a_file_and_prints_the_counts(model, tmp_path, capsys):
         (["--column", "review"], "--column review: give FIELD=COLUMN"),
         (["--column", "text=a", "--column", "text=b"], "the column of text is given twice"),
         (["--suffix", ".csv"], "is one file; give the name of the new file its suffix"),
-        (["--abstain-below", "2"], "abstain_below = 2: it must be 0 to 1"),
         (["--engine", "ray"], "is one file: Ray shares the files of a folder"),
         ([], "in.jsonl: there is no such file"),
     ],
@@ -55,6 +54,14 @@ def test_predict_refuses_what_it_cannot_do(model, tmp_path, capsys, more, said):
     command = ["predict", str(model), str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.csv")]
     assert main([*command, *more]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["2", "-0.1", "nan", "half"])
+@pytest.mark.parametrize("command", [["predict", "a-model", "in.csv", "-o"], ["export", "a-student", "--out"]])
+def test_a_threshold_is_a_number_from_0_to_1(capsys, command, given):
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "out.csv", f"--abstain-below={given}"])
+    assert f"--abstain-below: expected a number from 0 to 1, found '{given}';" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
