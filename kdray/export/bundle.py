@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 import kdray
+from kdray.distillation.card import training_of
 from kdray.errors import ConfigError, RunError
 from kdray.export import predict
 from kdray.export.calibration import calibration
@@ -253,38 +254,13 @@ def _about(model: TrainedModel, format: Format, source: str) -> dict[str, Any]:
         "max_length": reading.max_length,
         "rows": source,
         "test": result.get("metrics", {}).get("test", {}),
-        "training": _training(result),
+        "training": training_of(result) if "spec" in result else {},  # a plain folder tells nothing
         "verdict": result.get("verdict", ""),
         "int8": None,
         "machine": machine(),
         "versions": {"kdray": kdray.__version__, **more},
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-
-
-def _training(result: Mapping[str, Any]) -> dict[str, Any]:
-    """How the model was trained; empty where it is not known."""
-    if "spec" not in result:
-        return {}
-    spec = result["spec"]
-    return {
-        "rows": result["rows"]["train"],
-        "epochs": len(result["history"]),
-        "seed": spec["train"]["seed"],
-        "method": {**spec["method"], "name": _shared_name(spec["method"]["name"])},
-        "teachers": {
-            each["info"]["name"]: result["teachers"].get(each["info"]["name"], {}) for each in spec["teachers"]
-        },
-    }
-
-
-def _shared_name(method: str) -> str:
-    """A bundle is shared, a path of a machine is not.
-
-    >>> _shared_name("/home/ada/my_file.py:MyKD@1a2b"), _shared_name("kd")
-    ('my_file.py:MyKD', 'kd')
-    """
-    return Path(shown(method)).name
 
 
 def _refuse_own_task(name: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdray.errors import plural
+from kdray.distillation.card import trained_sentence
 
 HEADER = """---
 pipeline_tag: {pipeline_tag}
@@ -23,10 +23,6 @@ It reads {reads}, {max_length} tokens of a row at most. {meaning}
 {edge_cases} edge cases (empty, one word, longest, unknown characters) are in the difference too, each alone and in a
 batch; {edges} of these predictions have equal labels{counted}.
 Measured on {processor} ({instructions}).
-"""
-
-TRAINED = """
-It was trained on {rows:,} rows by the method `{name}` ({settings}), {origin}, in {epochs}, with the seed {seed}.
 """
 
 TRIED = """
@@ -94,7 +90,7 @@ def bundle_card(about: Mapping[str, Any]) -> str:
         **{name: proof[name] for name in ("rows", "metric", "model_score", "score", "difference", "edge_cases")},
     )
     if training := about.get("training"):
-        text += _trained(training)
+        text += f"\n{trained_sentence(training)}\n"
     if about["test"]:
         rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in about["test"].items())
         text += f"\nScores of the model on its test rows, before the export:\n\n| metric | test |\n|---|---|\n{rows}\n"
@@ -116,22 +112,6 @@ def bundle_card(about: Mapping[str, Any]) -> str:
     if is_hf:
         return text + HF_USE.format(usage=about["usage"])
     return text + ONNX_USE.format(example=" ".join(['"a text"'] * len(about["fields"])))
-
-
-def _trained(training: Mapping[str, Any]) -> str:
-    settings = {name: value for name, value in training["method"].items() if name != "name" and value is not None}
-    teachers = [
-        name + "".join(f" ({metric} {score:.4f} on test)" for metric, score in scores.items())
-        for name, scores in training["teachers"].items()
-    ]
-    return TRAINED.format(
-        name=training["method"]["name"],
-        settings=", ".join(f"{name} = {value}" for name, value in settings.items()) or "without settings",
-        origin=f"from {' and '.join(teachers)}" if teachers else "without a teacher",
-        epochs=plural(training["epochs"], "epoch"),
-        rows=training["rows"],
-        seed=training["seed"],
-    )
 
 
 def _meaning(task: str, labels: Sequence[str]) -> str:

@@ -471,7 +471,7 @@ def test_refuses_corrupt_files(tmp_path):
     pq.write_table(pa.table({"text": ["a film", "no film"], "label": [0, 1]}), tmp_path / "train.parquet")
     whole = (tmp_path / "train.parquet").read_bytes()
     (tmp_path / "train.parquet").write_bytes(whole.replace(b"a film", b"a f\xfflm"))
-    assert "train.parquet is damaged or is no parquet file (Column 0: In chunk 0: Invalid: Invalid UTF8" in refusal(tmp_path)
+    assert "train.parquet is damaged or is no parquet file (Column 0: In chunk 0: Invalid: " in refusal(tmp_path)
     (tmp_path / "train.parquet").unlink()
     (tmp_path / "train.csv").write_text("text,label\none,0\ntwo,1,3\n")
     assert "train.csv, line 3 has 3 cells, but the header has 2: correct it" in refusal(tmp_path)

@@ -200,7 +200,8 @@ def test_the_exported_folder_is_an_ordinary_pipeline(students):
     assert not list(folder.glob("*.bin"))
     card = (folder / "README.md").read_text()
     assert "pipeline_tag: text-classification" in card
-    assert "Teachers: one." in card
+    assert "by the method `kd` (temperature = " in card
+    assert "), from one, in 2 epochs, with the seed " in card
 
 
 def test_outputs_are_those_of_the_teacher(students, settings, store):
@@ -337,7 +338,7 @@ def test_a_student_alone_needs_no_teacher(settings, store, students):
     assert (run.student.encoder, run.student.layers) == (settings().teachers[0].encoder, 1)
     student, journal = go(run, store)
     assert [entry[:2] for entry in journal] == [("corpus", "folder-opinions"), ("distill", "folder-opinions-finetune")]
-    assert "No teacher" in (student.file("model") / "README.md").read_text()
+    assert "(without settings), without a teacher, in" in (student.file("model") / "README.md").read_text()
     assert result_of(student)["queries"] == {}
 
 
