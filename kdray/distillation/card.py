@@ -30,7 +30,7 @@ It reads {tokens} tokens of a row at most, as in its training.
 
 Classes: {labels}.
 """
-TRAINED = "It was trained on {rows:,} rows by the method `{name}` ({settings}), {origin}{epochs}, with the seed {seed}."
+TRAINED = "It was trained on {rows:,} rows by the method `{name}`{settings}, {origin}{epochs}, with the seed {seed}."
 
 
 def model_card(result: Mapping[str, Any], architecture: Architecture) -> str:
@@ -78,7 +78,7 @@ def trained_sentence(training: Mapping[str, Any]) -> str:
     ]
     return TRAINED.format(
         name=training["method"]["name"],
-        settings=", ".join(f"{name} = {value}" for name, value in settings.items()) or "without settings",
+        settings=f" ({', '.join(f'{name} = {value}' for name, value in settings.items())})" if settings else "",
         origin=f"from {' and '.join(teachers)}" if teachers else "without a teacher",
         epochs=f", in {plural(training['epochs'], 'epoch')}" if training["epochs"] else "",
         rows=training["rows"],

@@ -338,7 +338,7 @@ def test_a_student_alone_needs_no_teacher(settings, store, students):
     assert (run.student.encoder, run.student.layers) == (settings().teachers[0].encoder, 1)
     student, journal = go(run, store)
     assert [entry[:2] for entry in journal] == [("corpus", "folder-opinions"), ("distill", "folder-opinions-finetune")]
-    assert "(without settings), without a teacher, in" in (student.file("model") / "README.md").read_text()
+    assert "by the method `finetune`, without a teacher, in" in (student.file("model") / "README.md").read_text()
     assert result_of(student)["queries"] == {}
 
 
