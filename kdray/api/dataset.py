@@ -212,9 +212,7 @@ def _dataset(
     sources: Mapping[str, Source] | None = None,
 ) -> Dataset:
     if isinstance(labels, str):
-        raise ConfigError(
-            f"labels = {labels!r}: give the classes as a list; their column is label={labels!r}."
-        )
+        raise ConfigError(f"labels = {labels!r}: give the classes as a list; their column is label={labels!r}.")
     sources = sources or {split: Source(f"{name}, {split}") for split in tables}
     texts = (text,) if isinstance(text, str) else tuple(text)
     notes: list[str] = []

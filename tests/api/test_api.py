@@ -585,9 +585,7 @@ def test_mistyped_settings_are_refused_in_one_sentence(data: kd.Dataset, teacher
     swapped = pd.DataFrame({"text": ["a", "b"] * 20, "label": [f"text {row}" for row in range(40)]})
     with pytest.raises(ConfigError, match=r"^data, train: .* has 40 different labels in 40 labeled rows; .* swapped"):
         kd.Dataset.from_pandas(swapped)
-    with pytest.raises(
-        ConfigError, match=r"^labels = 'queue': give the classes as a list; .* is label='queue'\.$"
-    ):
+    with pytest.raises(ConfigError, match=r"^labels = 'queue': give the classes as a list; .* is label='queue'\.$"):
         kd.Dataset.from_pandas(swapped, labels="queue")
     with pytest.raises(ConfigError, match=r"^kd: direction = 'up': allowed are forward, reverse\.$"):
         kd.methods.KD(direction="up")
