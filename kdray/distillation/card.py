@@ -78,12 +78,17 @@ def trained_sentence(training: Mapping[str, Any]) -> str:
     ]
     return TRAINED.format(
         name=training["method"]["name"],
-        settings=f" ({', '.join(f'{name} = {value}' for name, value in settings.items())})" if settings else "",
+        settings=f" ({', '.join(f'{name} = {_short(value)}' for name, value in settings.items())})" if settings else "",
         origin=f"from {' and '.join(teachers)}" if teachers else "without a teacher",
         epochs=f", in {plural(training['epochs'], 'epoch')}" if training["epochs"] else "",
         rows=training["rows"],
         seed=training["seed"],
     )
+
+
+def _short(value: Any) -> Any:
+    """A number that a search found, with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _shared_name(method: str) -> str:

@@ -87,7 +87,7 @@ def test_it_holds_its_model_scripts_pins_and_card(onnx_bundle: Path) -> None:
 
 def test_card_tells_how_the_model_was_trained(onnx_bundle: Path) -> None:
     about = json.loads((onnx_bundle / "bundle.json").read_text())
-    method = {"name": "kd", "temperature": 4.0, "temperature_end": None}
+    method = {"name": "kd", "temperature": 4.12345, "temperature_end": None}
     training = {
         "rows": 1200,
         "epochs": 2,
@@ -96,7 +96,7 @@ def test_card_tells_how_the_model_was_trained(onnx_bundle: Path) -> None:
         "teachers": {"one": {"accuracy": 0.9}, "two": {}},
     }
     sentence = (
-        "It was trained on 1,200 rows by the method `kd` (temperature = 4.0), from one (accuracy 0.9000 on test) "
+        "It was trained on 1,200 rows by the method `kd` (temperature = 4.123), from one (accuracy 0.9000 on test) "
         "and two, in 2 epochs, with the seed 3."
     )
     assert sentence in bundle_card({**about, "training": training})
