@@ -4,7 +4,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import nullcontext, redirect_stdout
 from types import NoneType
 from typing import Any, Literal, NoReturn, get_args, get_origin
@@ -155,7 +155,7 @@ def run_config(
     Args:
         on_sample: Sections that replace those of `base` when the corpus is the bundled sample.
     """
-    _check_keys(arguments.overrides)
+    _check_keys(arguments.overrides, set(vars(arguments)) - set(RunConfig.model_fields))
     name = _corpus_name(task, arguments)
     plain = {**base, "corpus": {**base.get("corpus", {}), "name": name}}
     if name == "sample":
@@ -169,15 +169,18 @@ def run_config(
     return _with_small_beginnings(_not_above_its_rows(run, arguments)) if arguments.smoke else run
 
 
-def _check_keys(overrides: Sequence[str]) -> None:
+def _check_keys(overrides: Sequence[str], flags: Set[str]) -> None:
     """Refuse keys as a sweep file has them.
 
-    >>> _check_keys(["run.train.epochs=2"])
+    >>> _check_keys(["run.train.epochs=2"], {"trials"})
     Traceback (most recent call last):
         ...
     kdray.errors.ConfigError: run.train.epochs=2: on the command line, leave out "run.": write train.epochs=2.
     """
     for each in overrides:
+        if (name := each.partition("=")[0]) in flags:
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(f"{each}: {name} is no setting of a run but a flag; write {flag} as --help shows it.")
         if each.startswith("run."):
             raise ConfigError(f'{each}: on the command line, leave out "run.": write {each.removeprefix("run.")}.')
         if each.startswith("space."):

@@ -417,6 +417,8 @@ def test_an_empty_run_file_starts_no_run(tmp_path: Path, capsys: pytest.CaptureF
             "run.yaml: method is a setting of a run: put it under run:, or start the file by kdray run.",
         ),
         ("sweep own.yaml", "own.yaml: corpus is a name here; put its settings under run, as run: {corpus: ...}."),
+        ("sweep sweep.yaml trials=3", "trials=3: trials is no setting of a run but a flag; write --trials as --help"),
+        ("sweep sweep.yaml max_hours=3", "max_hours=3: max_hours is no setting of a run but a flag; write --max-hours"),
         ("sweep sweep.yaml run.seed=2", 'run.seed=2: on the command line, leave out "run.": write seed=2.'),
         ("sweep sweep.yaml space.train.epochs=2", "space.train.epochs=2: a search space is set in the sweep's file, "),
         ("sweep --trials 3 sweep.yaml", "3 stands where the file must: write kdray sweep sweep.yaml, then the flags."),
