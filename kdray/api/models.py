@@ -264,6 +264,9 @@ class Classifier(TrainedModel):
         return f"<b>{type(self).__name__}</b> {escape(str(self.folder))}{scores}"
 
     def _columns(self, texts: Sequence[Any]) -> list[list[Any]]:
+        if hasattr(texts, "columns") or isinstance(texts, Mapping):  # their iteration gives the names of columns
+            kind = type(texts).__name__
+            raise ConfigError(f"texts is a {kind}; give a list of texts, such as one of its columns.")
         if get_task(self.reading.task).target == "tags":
             return [_lists_of_tokens(texts)]
         width = len(self.reading.fields)

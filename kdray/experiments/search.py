@@ -251,13 +251,18 @@ def _same_base(sweep_study: SweepStudy, run: RunConfig, settings: SweepSettings)
         "cpus": settings.cpus,
         "gpus": settings.gpus,
         "under": settings.limit_ms,
+        "seed": settings.seed,
     }
     if "base" not in facts:
         for key, value in given.items():
             sweep_study.study.set_user_attr(key, value)
         return
-    known = facts["base"] | {"objectives": facts.get("objectives", ["metric"]), "under": facts.get("under")}
-    wanted = given["base"] | {name: given[name] for name in ("objectives", "under")}
+    known = facts["base"] | {
+        "objectives": facts.get("objectives", ["metric"]),
+        "under": facts.get("under"),
+        "--seed": facts.get("seed", settings.seed),  # unknown of older studies
+    }
+    wanted = given["base"] | {name: given[name] for name in ("objectives", "under")} | {"--seed": settings.seed}
     if known != wanted:
         key = _first_difference(known, wanted)
         raise ConfigError(

@@ -234,6 +234,8 @@ def _csv_parts(path: Path, texts: Sequence[str], kind: Any) -> Iterator[Part]:
         raise ConfigError(f"{path}: a CSV file cannot hold lists of tokens; save the rows as .parquet or .jsonl.")
     lines = csv_rows(path, path)
     _, names = next(lines, (1, list[str]()))
+    if not set(texts) <= set(names):  # before the rows, whose quotes another separator breaks
+        refuse_other_separator(names, path)
     if len(set(names)) < len(names):
         raise ConfigError(f"{path} has two columns of one name; rename one.")
     rows, numbers, bad = list[list[str]](), list[int](), list[tuple[int, str]]()

@@ -215,6 +215,8 @@ def test_scores_are_shown_with_those_of_the_teacher_and_of_the_majority_class(
     ("texts", "sentence"),
     [
         ("one text", "put the one text into a list"),
+        (pd.DataFrame({"text": ["a", "b"]}), "texts is a DataFrame; give a list of texts, such as one of its columns"),
+        ({"text": "a"}, "texts is a dict; give a list of texts"),
         ([3], r"texts\[0\] is 3; expected a text"),
         (["a", ("a", "b")], r"texts\[1\] is \('a', 'b'\); expected a text"),
     ],

@@ -190,6 +190,12 @@ def test_a_stray_quote_swallows_no_rows(scorer, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
+def test_another_separator_is_named_before_the_quotes_that_it_breaks(scorer, tmp_path):
+    (tmp_path / "in.csv").write_text('text;label\n"a good; film";1\n')
+    with pytest.raises(ConfigError, match=r"in.csv is separated by semicolons \(its header is 'text;label'\)"):
+        predict_file(scorer, tmp_path / "in.csv", tmp_path / "out.csv", Options())
+
+
 @pytest.mark.parametrize("suffix", [".csv"])
 def test_bytes_that_are_no_text_are_named_by_their_line(scorer, tmp_path, suffix):
     (tmp_path / f"in{suffix}").write_bytes(b"text\ngood\nb\xe4d\n")
