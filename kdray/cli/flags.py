@@ -180,7 +180,7 @@ def _check_keys(overrides: Sequence[str], flags: Set[str]) -> None:
     for each in overrides:
         if (name := each.partition("=")[0]) in flags:
             flag = "--" + name.replace("_", "-")
-            raise ConfigError(f"{each}: {name} is no setting of a run but a flag; write {flag} as --help shows it.")
+            raise ConfigError(f"{each}: {name} is a flag, not a setting of a run; write {flag}, as in --help.")
         if each.startswith("run."):
             raise ConfigError(f'{each}: on the command line, leave out "run.": write {each.removeprefix("run.")}.')
         if each.startswith("space."):

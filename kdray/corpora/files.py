@@ -81,10 +81,10 @@ def unreadable(shown: object, suffix: str, error: Exception) -> ConfigError:
     """For a file that a library cannot read, with the first sentence of the library.
 
     >>> print(unreadable("train.parquet", ".parquet", OSError("No magic bytes. Is this a parquet file?")))
-    train.parquet is damaged or is no parquet file (No magic bytes); write the file again.
+    train.parquet is damaged or not a parquet file (No magic bytes); write the file again.
     """
     reason = str(error).splitlines()[0].partition(". ")[0].rstrip(".") if str(error) else type(error).__name__
-    return ConfigError(f"{shown} is damaged or is no {suffix[1:]} file ({reason}); write the file again.")
+    return ConfigError(f"{shown} is damaged or not a {suffix[1:]} file ({reason}); write the file again.")
 
 
 def _read_parquet(path: Path, shown: str) -> pa.Table:

@@ -36,7 +36,6 @@ TRAINED = "It was trained on {rows:,} rows by the method `{name}`{settings}, {or
 def model_card(result: Mapping[str, Any], architecture: Architecture) -> str:
     """Markdown with a Hugging Face header. `result` is the document saved as result.json."""
     spec, scores = result["spec"], result["metrics"]
-    trained = f"{trained_sentence(training_of(result))} Epoch {result['best_epoch']} was kept."
     names = list(scores["test"])
     rows = [f"| {split} | {' | '.join(f'{values[n]:.4f}' for n in names)} |" for split, values in scores.items()]
     return CARD.format(
@@ -53,7 +52,9 @@ def model_card(result: Mapping[str, Any], architecture: Architecture) -> str:
         rule="|".join("---" for _ in names),
         rows="\n".join(rows),
         labels=", ".join(f"`{label}`" for label in spec["labels"]),
-        training=trained if result["history"] else "Its weights are as they were given: not trained here.",
+        training=f"{trained_sentence(training_of(result))} Epoch {result['best_epoch']} was kept."
+        if result["history"]
+        else "Its weights are as they were given: not trained here.",
     )
 
 

@@ -251,18 +251,15 @@ def _same_base(sweep_study: SweepStudy, run: RunConfig, settings: SweepSettings)
         "cpus": settings.cpus,
         "gpus": settings.gpus,
         "under": settings.limit_ms,
-        "seed": settings.seed,
+        "--seed": settings.seed,
     }
     if "base" not in facts:
         for key, value in given.items():
             sweep_study.study.set_user_attr(key, value)
         return
-    known = facts["base"] | {
-        "objectives": facts.get("objectives", ["metric"]),
-        "under": facts.get("under"),
-        "--seed": facts.get("seed", settings.seed),  # unknown of older studies
-    }
-    wanted = given["base"] | {name: given[name] for name in ("objectives", "under")} | {"--seed": settings.seed}
+    of_older_studies = {"objectives": ["metric"], "under": None, "--seed": settings.seed}
+    known = facts["base"] | {name: facts.get(name, value) for name, value in of_older_studies.items()}
+    wanted = given["base"] | {name: given[name] for name in of_older_studies}
     if known != wanted:
         key = _first_difference(known, wanted)
         raise ConfigError(

@@ -134,7 +134,6 @@ def _predicted(
     names = [options.columns.get(name, name) for name in scorer.fields]
     for text, name in zip(scorer.fields, names, strict=True):
         if name not in part.table.column_names:
-            refuse_other_separator(part.table.column_names, source)
             found = ", ".join(part.table.column_names)
             raise ConfigError(f"{source} has no column {name!r}; found: {found}. Name it with --column {text}=COLUMN.")
     rows: list[Row] = []

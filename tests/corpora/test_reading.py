@@ -467,11 +467,12 @@ def test_refuses_a_file_without_rows(tmp_path):
 def test_refuses_corrupt_files(tmp_path):
     with_train(tmp_path, texts(20)).joinpath("train.jsonl").unlink()
     (tmp_path / "train.parquet").write_bytes(b"not parquet at all")
-    assert "train.parquet is damaged or is no parquet file (Parquet magic bytes not found" in refusal(tmp_path)
+    assert "train.parquet is damaged or not a parquet file (Parquet magic bytes not found" in refusal(tmp_path)
     pq.write_table(pa.table({"text": ["a film", "no film"], "label": [0, 1]}), tmp_path / "train.parquet")
     whole = (tmp_path / "train.parquet").read_bytes()
     (tmp_path / "train.parquet").write_bytes(whole.replace(b"a film", b"a f\xfflm"))
-    assert "train.parquet is damaged or is no parquet file (Column 0: In chunk 0: Invalid: " in refusal(tmp_path)
+    fault = "Column 0: In chunk 0: Invalid: Invalid UTF8"
+    assert f"train.parquet is damaged or not a parquet file ({fault}" in refusal(tmp_path)
     (tmp_path / "train.parquet").unlink()
     (tmp_path / "train.csv").write_text("text,label\none,0\ntwo,1,3\n")
     assert "train.csv, line 3 has 3 cells, but the header has 2: correct it" in refusal(tmp_path)

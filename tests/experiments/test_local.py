@@ -1,6 +1,5 @@
 """A search and a comparison in this process: no Ray process, and the results of one trial at a time."""
 
-import dataclasses
 import re
 import sys
 from dataclasses import replace
@@ -64,8 +63,9 @@ def test_other_settings_are_refused_before_an_engine_starts(
     changed = parse(merge(run.model_dump(mode="json"), {"train.epochs": EPOCHS + 1}), source="test")
     with pytest.raises(ConfigError, match=r"sweep 's' began with other settings \(train\.epochs was "):
         check_resumed(SETTINGS, changed, Store(run.store))
-    other = dataclasses.replace(SETTINGS, seed=SETTINGS.seed + 1)
-    with pytest.raises(ConfigError, match=rf"\(--seed was {SETTINGS.seed}, is {other.seed}\)"):
+    other = replace(SETTINGS, seed=SETTINGS.seed + 1)
+    seeds = rf"--seed was {SETTINGS.seed}, is {other.seed}"
+    with pytest.raises(ConfigError, match=rf"sweep 's' began with other settings \({seeds}\)"):
         check_resumed(other, run, Store(run.store))
 
 
